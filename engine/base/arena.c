@@ -1,0 +1,112 @@
+/* See arena.h. */
+#include "base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_SIZE_MIN = 4096, CHUNK_SIZE_MAX = 1 << 20 };
+
+struct rf_arena_chunk {
+    rf_arena_chunk *older;
+    size_t size; /* of `bytes` */
+    _Alignas(16) char bytes[];
+};
+
+void rf_arena_init(rf_arena *arena, size_t bytes_max)
+{
+    *arena = (rf_arena){.bytes_max = bytes_max};
+}
+
+static void free_chunks(rf_arena_chunk *chunk)
+{
+    while (chunk) {
+        rf_arena_chunk *older = chunk->older;
+        free(chunk);
+        chunk = older;
+    }
+}
+
+void rf_arena_free(rf_arena *arena)
+{
+    free_chunks(arena->chunks);
+    rf_arena_init(arena, arena->bytes_max);
+}
+
+void rf_arena_reset(rf_arena *arena)
+{
+    rf_arena_chunk *kept = arena->chunks;
+
+    if (!kept)
+        return;
+    free_chunks(kept->older);
+    kept->older = NULL;
+    if (kept->size > CHUNK_SIZE_MAX) {
+        rf_arena_free(arena);
+        return;
+    }
+    arena->bytes = kept->size;
+    arena->at = kept->bytes;
+    arena->end = kept->bytes + kept->size;
+}
+
+static bool arena_grow(rf_arena *arena, size_t size)
+{
+    size_t wanted = arena->bytes < CHUNK_SIZE_MIN ? CHUNK_SIZE_MIN : arena->bytes;
+
+    if (wanted > CHUNK_SIZE_MAX)
+        wanted = CHUNK_SIZE_MAX;
+    if (wanted < size + 16)
+        wanted = size + 16;
+    if (size > SIZE_MAX - sizeof(rf_arena_chunk) - 16 || arena->bytes > arena->bytes_max ||
+        wanted > arena->bytes_max - arena->bytes)
+        return false;
+    rf_arena_chunk *chunk = malloc(sizeof *chunk + wanted);
+    if (!chunk)
+        return false;
+    chunk->older = arena->chunks;
+    chunk->size = wanted;
+    arena->chunks = chunk;
+    arena->bytes += wanted;
+    arena->at = chunk->bytes;
+    arena->end = chunk->bytes + wanted;
+    return true;
+}
+
+void *rf_arena_alloc(rf_arena *arena, size_t size)
+{
+    size_t skip = (size_t)(-(uintptr_t)arena->at & 15);
+
+    if (!arena->at || (size_t)(arena->end - arena->at) < skip ||
+        (size_t)(arena->end - arena->at) - skip < size) {
+        if (!arena_grow(arena, size))
+            return NULL;
+        skip = (size_t)(-(uintptr_t)arena->at & 15);
+    }
+    char *piece = arena->at + skip;
+    arena->at = piece + size;
+    RF_ASSERT(arena->at <= arena->end);
+    return piece;
+}
+
+char *rf_arena_bytes(rf_arena *arena, size_t size)
+{
+    if (!arena->at || (size_t)(arena->end - arena->at) < size) {
+        if (!arena_grow(arena, size))
+            return NULL;
+    }
+    char *piece = arena->at;
+    arena->at += size;
+    return piece;
+}
+
+rf_slice rf_arena_copy(rf_arena *arena, rf_slice slice)
+{
+    char *copy = slice.size < SIZE_MAX ? rf_arena_bytes(arena, slice.size + 1) : NULL;
+
+    if (!copy)
+        return (rf_slice){NULL, 0};
+    if (slice.size)
+        memcpy(copy, slice.data, slice.size);
+    copy[slice.size] = '\0';
+    return (rf_slice){copy, slice.size};
+}

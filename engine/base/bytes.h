@@ -1,0 +1,161 @@
+/* Bytes: helpers for borrowed slices, and rf_buf, bytes that grow and are owned.
+ *
+ * An rf_buf has a maximum chosen at start. Appending past it, or without memory, sets `failed` and
+ * appends nothing from then on, so that an encoder appends freely and asks once, at the end
+ * (rf_buf_check). Confined to one thread.
+ */
+#ifndef RF_BASE_BYTES_H
+#define RF_BASE_BYTES_H
+
+#include "base/error.h"
+
+#include <string.h>
+
+static inline bool rf_slice_equal(rf_slice a, rf_slice b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+/* By bytes, the shorter first: the order of text keys. */
+static inline int rf_slice_compare(rf_slice a, rf_slice b)
+{
+    size_t shared = a.size < b.size ? a.size : b.size;
+    int order = shared ? memcmp(a.data, b.data, shared) : 0;
+    return order ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+static inline rf_slice rf_slice_of(const char *text)
+{
+    return (rf_slice){text, strlen(text)};
+}
+
+static inline bool rf_slice_starts_with(rf_slice text, rf_slice prefix)
+{
+    return text.size >= prefix.size && memcmp(text.data, prefix.data, prefix.size) == 0;
+}
+
+/* Bytes of the character that `text` begins with: 1 to 4, or 0 where it is not valid UTF-8. */
+size_t rf_utf8_width(rf_slice text);
+bool rf_utf8_valid(rf_slice text);
+
+typedef struct rf_buf {
+    char *data; /* owned; NULL while empty */
+    size_t size;
+    size_t capacity;
+    size_t size_max;
+    bool failed;
+} rf_buf;
+
+void rf_buf_init(rf_buf *buf, size_t size_max);
+void rf_buf_free(rf_buf *buf);
+static inline void rf_buf_clear(rf_buf *buf)
+{
+    buf->size = 0;
+    buf->failed = false;
+}
+/* Room for `size` more bytes at the end, not yet counted in `size`; NULL on failure. */
+char *rf_buf_reserve(rf_buf *buf, size_t size);
+void rf_buf_append(rf_buf *buf, const void *data, size_t size);
+static inline void rf_buf_append_slice(rf_buf *buf, rf_slice slice)
+{
+    rf_buf_append(buf, slice.data, slice.size);
+}
+void rf_buf_append_byte(rf_buf *buf, uint8_t byte);
+void rf_buf_append_u16(rf_buf *buf, uint16_t value); /* little-endian, as the next two */
+void rf_buf_append_u32(rf_buf *buf, uint32_t value);
+void rf_buf_append_u64(rf_buf *buf, uint64_t value);
+void rf_buf_append_varint(rf_buf *buf, uint64_t value); /* LEB128 */
+__attribute__((format(printf, 2, 3))) void rf_buf_append_format(rf_buf *buf, const char *format, ...);
+/* RF_OK, or RF_ERR_MEMORY with `what` in the message when an append failed. */
+rf_status rf_buf_check(const rf_buf *buf, const char *what, rf_err *err);
+static inline rf_slice rf_buf_slice(const rf_buf *buf)
+{
+    return (rf_slice){buf->data ? buf->data : "", buf->size};
+}
+
+/* Little-endian loads and stores at any alignment. */
+static inline uint16_t rf_load_u16(const void *at)
+{
+    uint16_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+static inline uint32_t rf_load_u32(const void *at)
+{
+    uint32_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+static inline uint64_t rf_load_u64(const void *at)
+{
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+static inline void rf_store_u16(void *at, uint16_t value)
+{
+    memcpy(at, &value, sizeof value);
+}
+static inline void rf_store_u32(void *at, uint32_t value)
+{
+    memcpy(at, &value, sizeof value);
+}
+static inline void rf_store_u64(void *at, uint64_t value)
+{
+    memcpy(at, &value, sizeof value);
+}
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "refold's files are little-endian, and so is this code"
+#endif
+
+/* Big-endian, for keys that must sort. */
+static inline void rf_store_u16_be(void *at, uint16_t value)
+{
+    rf_store_u16(at, __builtin_bswap16(value));
+}
+static inline uint16_t rf_load_u16_be(const void *at)
+{
+    return __builtin_bswap16(rf_load_u16(at));
+}
+static inline void rf_store_u64_be(void *at, uint64_t value)
+{
+    rf_store_u64(at, __builtin_bswap64(value));
+}
+static inline uint64_t rf_load_u64_be(const void *at)
+{
+    return __builtin_bswap64(rf_load_u64(at));
+}
+
+/* Reads stored bytes from front to back; a read past the end sets `failed` and gives zeros, so that
+ * a decoder reads freely and asks once. The slices that it returns borrow from the input. */
+typedef struct rf_bytes_reader {
+    const char *at;
+    const char *end;
+    bool failed;
+} rf_bytes_reader;
+
+static inline rf_bytes_reader rf_bytes_reader_of(rf_slice slice)
+{
+    return (rf_bytes_reader){slice.data, slice.data + slice.size, false};
+}
+static inline size_t rf_bytes_left(const rf_bytes_reader *reader)
+{
+    return (size_t)(reader->end - reader->at);
+}
+rf_slice rf_read_slice(rf_bytes_reader *reader, size_t size);
+uint8_t rf_read_byte(rf_bytes_reader *reader);
+uint16_t rf_read_u16(rf_bytes_reader *reader);
+uint32_t rf_read_u32(rf_bytes_reader *reader);
+uint64_t rf_read_u64(rf_bytes_reader *reader);
+uint64_t rf_read_varint(rf_bytes_reader *reader);
+
+static inline uint64_t rf_zigzag(int64_t value)
+{
+    return ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);
+}
+static inline int64_t rf_unzigzag(uint64_t value)
+{
+    return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+}
+
+#endif

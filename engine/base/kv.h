@@ -1,0 +1,85 @@
+/* LMDB, the only file that knows it: environments with a fixed set of tables, transactions, cursors.
+ *
+ * Rules kept here as code. Tables are opened once, before any thread uses the environment.
+ * No file is opened twice in a process: rf_kv_open gives the same environment again, counted. The map is 1 TiB of
+ * address space from the start (REFOLD_MAP_BYTES overrides it, for tests), so it is never resized. No WRITEMAP, no DUPSORT.
+ * lock.mdb is preallocated, readers that died are cleared at open. A data file that is shorter than its last
+ * page is refused before it is mapped and read. LMDB's return codes are kept as err->cause.
+ *
+ * Threads: an rf_kv is shared. Transactions and cursors are confined to the thread that began them;
+ * any thread may begin a read transaction (NOTLS); one write transaction at a time. Slices that reads return are
+ * valid until the transaction ends or, in a write transaction, until the next write.
+ */
+#ifndef RF_BASE_KV_H
+#define RF_BASE_KV_H
+
+#include "base/bytes.h"
+
+typedef struct rf_kv rf_kv;
+typedef struct rf_kv_txn rf_kv_txn;
+typedef struct rf_kv_cursor rf_kv_cursor;
+
+enum { RF_KV_TABLES_MAX = 8, RF_KV_KEY_SIZE_MAX = 511 };
+
+typedef struct rf_kv_options {
+    const char *tables[RF_KV_TABLES_MAX]; /* names; none (all NULL) means the unnamed table, as table 0 */
+    bool create;    /* make it if absent: a directory's environment, or with `file` a new file */
+    bool file;      /* `path` is the data file itself (base files), else a directory */
+    bool immutable; /* read-only without any lock; only for files that never change again */
+    bool building;  /* no fsync per commit; the caller ends with rf_kv_sync */
+} rf_kv_options;
+
+rf_status rf_kv_open(const char *path, const rf_kv_options *options, rf_kv **kv_out, rf_err *err);
+void rf_kv_close(rf_kv *kv);
+/* Everything committed so far is on the disk. Never tried again after a failure. */
+rf_status rf_kv_sync(rf_kv *kv, rf_err *err);
+
+typedef struct rf_kv_info {
+    uint64_t last_txn_id;
+    uint64_t bytes_used; /* pages in use, times page size */
+    const char *map;      /* start of the mapping, for offsets of slices in it */
+} rf_kv_info;
+void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out);
+
+rf_status rf_kv_begin(rf_kv *kv, bool write, rf_kv_txn **txn_out, rf_err *err);
+/* Ends the transaction whatever it returns. Durable unless `building`. */
+rf_status rf_kv_commit(rf_kv_txn *txn, rf_err *err);
+/* Takes NULL. */
+void rf_kv_abort(rf_kv_txn *txn);
+/* Ends a read transaction but keeps its reader slot (reset), and begins anew in it (renew): a fresh
+ * view at a tenth of the cost. After a reset the transaction may only be renewed or aborted. */
+void rf_kv_reset(rf_kv_txn *txn);
+rf_status rf_kv_renew(rf_kv_txn *txn, rf_err *err);
+/* Id of the transaction: the last commit that a read transaction sees, or the one that a write transaction will be. */
+uint64_t rf_kv_txn_id(rf_kv_txn *txn);
+
+/* *found_out false where there is no such key: that is no error. */
+rf_status rf_kv_get(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice *value_out,
+                    bool *found_out, rf_err *err);
+rf_status rf_kv_put(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice value, rf_err *err);
+/* As put, for a key greater than all others in the table. */
+rf_status rf_kv_append(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice value, rf_err *err);
+/* As put, with room for `size` bytes that the caller fills before the next write. */
+rf_status rf_kv_put_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size, char **room_out,
+                         rf_err *err);
+/* RF_OK also if absent. */
+rf_status rf_kv_delete(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_err *err);
+rf_status rf_kv_count(rf_kv_txn *txn, uint32_t table, uint64_t *count_out, rf_err *err);
+
+typedef enum rf_kv_seek {
+    RF_KV_FIRST,
+    RF_KV_LAST,
+    RF_KV_AT_LEAST,  /* first entry with key >= the given one */
+    RF_KV_AT_MOST,   /* last entry with key <= the given one */
+    RF_KV_NEXT,
+    RF_KV_PREVIOUS,
+} rf_kv_seek;
+
+rf_status rf_kv_cursor_open(rf_kv_txn *txn, uint32_t table, rf_kv_cursor **cursor_out, rf_err *err);
+/* Takes NULL. Closed before its transaction ends. */
+void rf_kv_cursor_close(rf_kv_cursor *cursor);
+/* `key` matters for AT_LEAST and AT_MOST only. *found_out false at the end. */
+rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key, rf_slice *key_out,
+                            rf_slice *value_out, bool *found_out, rf_err *err);
+
+#endif

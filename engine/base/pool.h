@@ -1,0 +1,33 @@
+/* A pool of workers that run numbered tasks.
+ *
+ * rf_pool_run(pool, count, task, arg) calls task(arg, worker, index, err) once for each index below
+ * `count`, in ascending order of start, and returns when all have ended. With 0 workers the
+ * caller runs them all itself, in order: the same code, deterministic. With n workers the caller
+ * waits and n threads run. After a failure no further task is started; the failure with the
+ * lowest index is returned, which is the same for any number of workers because lower indexes have
+ * all been started before and run to their end.
+ *
+ * A task knows its worker (0 to rf_pool_worker_slots() - 1) and keeps per-worker state by it, confined.
+ * rf_pool_run is called by one thread at a time.
+ */
+#ifndef RF_BASE_POOL_H
+#define RF_BASE_POOL_H
+
+#include "base/error.h"
+
+typedef struct rf_pool rf_pool;
+
+enum { RF_POOL_WORKERS_MAX = 256 };
+
+typedef rf_status (*rf_task)(void *arg, uint32_t worker, size_t index, rf_err *err);
+
+/* `workers` 0 to RF_POOL_WORKERS_MAX. */
+rf_status rf_pool_new(uint32_t workers, rf_pool **pool_out, rf_err *err);
+void rf_pool_free(rf_pool *pool);
+/* How many per-worker states a caller needs: the workers, or 1 for 0. */
+uint32_t rf_pool_worker_slots(const rf_pool *pool);
+rf_status rf_pool_run(rf_pool *pool, size_t count, rf_task task, void *arg, rf_err *err);
+/* Processors that this process may use, at least 1: the default number of workers. */
+uint32_t rf_processor_count(void);
+
+#endif

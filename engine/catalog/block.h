@@ -1,0 +1,36 @@
+/* Blocks of rows: what a base file stores under (partition, first key).
+ *
+ * A block holds rows in key order: checksum, count, offset table, then key and row of each. Its size is
+ * chosen to fill LMDB's pages (two pages less their header); a larger row gets a block of its own. The checksum covers all
+ * else and is verified at first touch. docs/FORMAT.md has the bytes.
+ */
+#ifndef RF_CATALOG_BLOCK_H
+#define RF_CATALOG_BLOCK_H
+
+#include "base/bytes.h"
+
+/* Collects rows of one partition in key order and gives finished blocks one after another. Confined. */
+typedef struct rf_block_builder rf_block_builder;
+
+/* Called with a finished block; both slices are valid during the call. */
+typedef rf_status (*rf_block_sink)(void *arg, rf_slice first_key, rf_slice block, rf_err *err);
+
+rf_block_builder *rf_block_builder_new(rf_block_sink sink, void *sink_arg);
+void rf_block_builder_free(rf_block_builder *builder);
+/* Keys must rise. */
+rf_status rf_block_builder_add(rf_block_builder *builder, rf_slice key, rf_slice row, rf_err *err);
+/* Gives the last block; the builder is empty then, ready for the next partition. */
+rf_status rf_block_builder_flush(rf_block_builder *builder, rf_err *err);
+
+typedef struct rf_block {
+    rf_slice bytes;
+    uint32_t count;
+} rf_block;
+/* Bounds only; `check` also verifies the checksum. */
+rf_status rf_block_open(rf_slice bytes, bool check, rf_block *block_out, rf_err *err);
+/* Row `index` < count. */
+rf_status rf_block_row(const rf_block *block, uint32_t index, rf_slice *key_out, rf_slice *row_out, rf_err *err);
+/* Index of the first row with key >= `key`; count if none. */
+uint32_t rf_block_find(const rf_block *block, rf_slice key, bool *equal_out);
+
+#endif

@@ -1,0 +1,96 @@
+/* The catalog: which generations of which read models are sealed, and which is live.
+ *
+ * The LMDB environment live/ (table `catalog`: name NUL kind … -> checksummed record) and its witness CURRENT: epoch,
+ * live generation and manifest checksum of every model. Every flip raises the epoch, also a rollback; a catalog
+ * whose epoch is below the witness's went back and is refused, one above it (a crash between the two)
+ * renews the witness at the next change. live/SWAP is held, briefly, by each flip and by gc's removals.
+ *
+ * Numbers of generations are never reused: the next is one above the highest ever given, which the catalog keeps,
+ * and above any directory that is there.
+ */
+#ifndef RF_CATALOG_CATALOG_H
+#define RF_CATALOG_CATALOG_H
+
+#include "base/file.h"
+#include "base/kv.h"
+#include "catalog/manifest.h"
+#include "refold/generation.h"
+
+typedef struct rf_catalog rf_catalog;
+
+/* `store_path` holds live/ and generations/. */
+rf_status rf_catalog_open(const char *store_path, bool create, rf_catalog **catalog_out, rf_err *err);
+void rf_catalog_close(rf_catalog *catalog);
+
+/* A sealed generation as the catalog knows it. */
+typedef struct rf_catalog_generation {
+    char name[64];
+    uint64_t number;
+    uint32_t version;
+    rf_hash128 content_hash;
+    uint64_t position;
+    uint64_t rows;
+    uint64_t manifest_checksum;
+} rf_catalog_generation;
+
+typedef struct rf_catalog_model {
+    char name[64];
+    uint64_t live;          /* generation number; 0: none */
+    uint64_t next_number;
+    uint64_t epoch;
+    uint32_t history_count; /* generations that were live before, newest last, for rollback */
+    uint64_t history[64];
+    uint32_t held_count;    /* content hashes that rollbacks left */
+    rf_hash128 held[16];
+} rf_catalog_model;
+
+/* One short read transaction each. *found_out false if there is no such model. */
+rf_status rf_catalog_get_model(rf_catalog *catalog, const char *name, rf_catalog_model *model_out,
+                               bool *found_out, rf_err *err);
+rf_status rf_catalog_get_generation(rf_catalog *catalog, const char *name, uint64_t number,
+                                    rf_catalog_generation *out, bool *found_out, rf_err *err);
+/* malloc'ed lists, by name (and number); the caller frees. `name` NULL: of all. */
+rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_t *count_out, rf_err *err);
+rf_status rf_catalog_generations(rf_catalog *catalog, const char *name, rf_catalog_generation **out,
+                                 uint32_t *count_out, rf_err *err);
+
+/* The rest is called by the holder of the store's LOCK. */
+
+/* Gives the next number of `name` (durable: never given again) and makes its empty directory with definition/ in it. */
+rf_status rf_catalog_new_generation(rf_catalog *catalog, const char *name, uint64_t *number_out,
+                                    char dir_out[RF_PATH_SIZE], rf_err *err);
+/* Records a sealed generation; its MANIFEST is durable already. */
+rf_status rf_catalog_add_generation(rf_catalog *catalog, const rf_manifest *manifest, rf_err *err);
+rf_status rf_catalog_path(rf_catalog *catalog, const char *name, uint64_t number,
+                          char dir_out[RF_PATH_SIZE], rf_err *err);
+
+typedef struct rf_catalog_change {
+    const char *name;
+    uint64_t to;         /* sealed generation to make live */
+    uint64_t expected;   /* the live one it was decided against; RF_CATALOG_ANY: whatever it is */
+    bool is_rollback;    /* `to` leaves the history; the one left is held if its content differs */
+    bool lifts_hold;     /* `to`'s content is no longer held */
+} rf_catalog_change;
+#define RF_CATALOG_ANY UINT64_MAX
+
+/* Flips all in one transaction under live/SWAP, then renews CURRENT. `from_out[i]` gets what was live. RF_ERR_LOCKED if a live one is not the
+ * expected. Verifies that the manifests of the generations are whole before. */
+rf_status rf_catalog_flip(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
+                          int64_t wait_lock_ms, uint64_t *from_out, rf_err *err);
+
+/* Removes generations of `name` (NULL: all) but the live one and the newest others up to `keep` in all, never one that a reader
+ * holds; and leftovers (directories that the catalog does not know). */
+rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, int64_t wait_lock_ms,
+                        rf_gc_result *result_out, rf_err *err);
+
+/* Opens a generation for reading: takes the shared lock on its MANIFEST, looks at the catalog a second time, maps its files. `number` 0: the live
+ * one. Shared by threads once open. */
+typedef struct rf_pinned {
+    rf_manifest manifest;
+    rf_base *base;
+    int lock_fd;
+} rf_pinned;
+rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number, rf_pinned *pinned_out, rf_err *err);
+void rf_catalog_unpin(rf_pinned *pinned);
+
+#endif

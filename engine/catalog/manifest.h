@@ -1,0 +1,46 @@
+/* MANIFEST: what a sealed generation is, in one checksummed file, written and fsynced last.
+ *
+ * A generation directory without a whole MANIFEST is a leftover. First line: "refold-manifest 1 CHECKSUM" (16 hex digits, of
+ * all that follows); then one JSON object.
+ */
+#ifndef RF_CATALOG_MANIFEST_H
+#define RF_CATALOG_MANIFEST_H
+
+#include "base/checksum.h"
+#include "catalog/base.h"
+#include "catalog/row.h"
+
+typedef struct rf_manifest_column {
+    char name[64];
+    rf_kind kind;
+    uint8_t scale;
+} rf_manifest_column;
+
+typedef struct rf_manifest {
+    char name[64];
+    uint64_t number;
+    uint32_t version;
+    rf_hash128 content_hash;
+    char definition_file[256]; /* file name in definition/ */
+    char key[64];              /* "stream" */
+    uint32_t partitions;
+    uint64_t position;
+    uint64_t rows;
+    rf_digest digest;
+    int64_t time_last;  /* of the log up to position: largest event time; RF_TIME_NONE */
+    int64_t sealed_at;
+    uint32_t file_count;
+    rf_base_file files[RF_BASE_FILES_MAX];
+    uint32_t column_count;
+    rf_manifest_column *columns; /* owned */
+} rf_manifest;
+
+/* Durable: DIR/MANIFEST is created, fsynced, and its directory too. */
+rf_status rf_manifest_write(const char *dir, const rf_manifest *manifest, rf_err *err);
+/* RF_ERR_ABSENT without the file, RF_ERR_DAMAGED where it does not hold. */
+rf_status rf_manifest_read(const char *dir, rf_manifest *manifest_out, rf_err *err);
+void rf_manifest_free(rf_manifest *manifest);
+/* Checksum of the file's text: the catalog and CURRENT remember it. */
+uint64_t rf_manifest_checksum(const rf_manifest *manifest);
+
+#endif

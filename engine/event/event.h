@@ -1,0 +1,36 @@
+/* An event on its way into the log, as a source hands it over.
+ *
+ * All slices and nodes are borrowed: whoever makes one says until when it is valid (sources: until
+ * the call that takes it returns).
+ */
+#ifndef RF_EVENT_EVENT_H
+#define RF_EVENT_EVENT_H
+
+#include "event/json.h"
+
+enum {
+    RF_STREAM_NAME_SIZE_MAX = 480,
+    RF_TYPE_SIZE_MAX = 255,
+    RF_EVENT_SIZE_MAX = 16 << 20,
+};
+
+#define RF_VERSION_NONE INT64_MIN
+
+typedef struct rf_event {
+    rf_slice stream;          /* 1 to 480 bytes of UTF-8 without NUL */
+    rf_slice type;            /* 1 to 255 bytes, likewise */
+    int64_t version;          /* >= 0, or RF_VERSION_NONE: the stream's next */
+    int64_t schema;           /* 1 if absent */
+    int64_t time;             /* microseconds UTC, or RF_TIME_NONE */
+    uint64_t source_position; /* 0: none */
+    rf_slice data;            /* the raw JSON bytes of the member, as they came */
+    rf_slice metadata;        /* likewise; data NULL if absent */
+    const rf_json_node *data_nodes; /* data_nodes[0] is the value itself; `next` counts from the same array */
+    const rf_json_node *metadata_nodes;
+    uint32_t data_node_count;
+    uint32_t metadata_node_count; /* 0 if absent */
+    rf_slice file; /* for messages; empty for events that came through the library */
+    uint64_t line; /* 1 and up; or the index in the batch */
+} rf_event;
+
+#endif

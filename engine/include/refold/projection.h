@@ -1,0 +1,151 @@
+/* Projections as C plugins: everything that a plugin sees. Compile with -fPIC -shared, link nothing.
+ *
+ * A plugin is a shared object with one symbol, `refold_projection`: a constant rf_projection that
+ * describes the read model and its handlers. It folds each stream's events, in position
+ * order, into one row. The smallest example is projections/case_summary.c; copy that.
+ *
+ * A handler gets its row and the event's declared fields as two structs whose layouts the plugin
+ * itself declares (offsets in `columns` and `fields`). It changes the row and says what it did. It sees nothing else:
+ * no other row, clock, file or randomness, no state of its own, so that a rebuild is deterministic.
+ * Handlers run on several threads at once, each on rows of its own; they must not use mutable statics.
+ *
+ * Text in an event is borrowed and may be assigned to a row as it is: the engine keeps it alive as long as the row
+ * needs it. Text that a handler makes comes from rf_fold_alloc. Literals are fine too.
+ *
+ * A row begins with all columns unset: text NULL, times and dates RF_TIME_NONE, numbers 0, bools false.
+ * The struct may have more members than columns (scratch for the fold); they begin as zero bytes.
+ */
+#ifndef REFOLD_PROJECTION_H
+#define REFOLD_PROJECTION_H
+
+#include "refold/types.h"
+
+/* Raised whenever a struct below changes; a plugin of another ABI is refused before any call. */
+#define RF_PROJECTION_ABI 1u
+#define RF_PROJECTION_MAGIC 0x646c6f6665720001u
+
+/* A column of the row: `offset` into the row struct, where a value of the kind's C type stands. */
+typedef struct rf_column {
+    const char *name; /* [a-z][a-z0-9_]{0,62}; not key, exists, delete */
+    rf_kind kind;
+    uint8_t scale; /* RF_DECIMAL: 0 to 18 */
+    uint32_t offset;
+} rf_column;
+
+/* Where a field of the event struct comes from. */
+typedef enum rf_field_source {
+    RF_PAYLOAD = 0,      /* `path` in data; "metadata.user_id" reads metadata; quotes around a name with a dot or blank */
+    RF_EVENT_STREAM = 1, /* text */
+    RF_EVENT_CATEGORY = 2,
+    RF_EVENT_TYPE = 3,
+    RF_EVENT_VERSION = 4,  /* int */
+    RF_EVENT_SCHEMA = 5,
+    RF_EVENT_POSITION = 6,
+    RF_EVENT_TIME = 7,     /* time */
+} rf_field_source;
+
+/* A field of the event: `offset` into the event struct. A payload field that is missing or null reads as
+ * zero, false, NULL or RF_TIME_NONE. */
+typedef struct rf_field {
+    rf_field_source source;
+    rf_kind kind;
+    uint8_t scale;     /* RF_DECIMAL */
+    uint8_t optional;  /* 1: events without it are normal, and a type that never had it passes the checks */
+    uint32_t offset;
+    uint32_t present_offset; /* of a bool that says whether the event has it; RF_NO_PRESENT for none */
+    const char *path;  /* RF_PAYLOAD only */
+} rf_field;
+
+#define RF_NO_PRESENT UINT32_MAX
+
+typedef enum rf_fold_result {
+    RF_ROW_WRITTEN = 0,   /* the row exists now */
+    RF_ROW_UNCHANGED = 1, /* nothing written: creates no row */
+    RF_ROW_DELETED = 2,   /* the row is gone; a later event begins a new one */
+    RF_FOLD_FAILED = 3,   /* stops the rebuild; rf_fold_fail gave the reason */
+} rf_fold_result;
+
+/* What the engine offers a handler. */
+typedef struct rf_fold rf_fold;
+struct rf_fold {
+    uint32_t abi;
+    /* `size` bytes that live as long as the row needs them; never NULL with size <= 16 MiB. */
+    char *(*alloc)(rf_fold *fold, size_t size);
+    void (*fail)(rf_fold *fold, const char *reason);
+};
+
+/* `row` and `event` point at the plugin's own structs. */
+typedef rf_fold_result (*rf_handler_fn)(rf_fold *fold, void *row, const void *event);
+
+typedef struct rf_handler {
+    const char *type; /* exact, or "*" for every type; several handlers of a type run in order */
+    rf_handler_fn fold;
+    const rf_field *fields;
+    uint32_t field_count;
+    uint32_t event_size; /* bytes of the event struct; 0 without fields */
+} rf_handler;
+
+typedef struct rf_projection {
+    uint64_t magic; /* RF_PROJECTION_MAGIC */
+    uint32_t abi;   /* RF_PROJECTION_ABI */
+    uint32_t struct_size; /* sizeof(rf_projection) */
+    const char *name;     /* [a-z][a-z0-9_]{0,62} */
+    uint32_t version;     /* 1 and up; raise it with every change */
+    uint32_t row_size;
+    const char *key;      /* "stream" */
+    const rf_column *columns;
+    const rf_handler *handlers;
+    uint32_t column_count;
+    uint32_t handler_count;
+} rf_projection;
+
+#if defined(_WIN32)
+#define RF_PROJECTION_EXPORT
+#else
+#define RF_PROJECTION_EXPORT __attribute__((visibility("default")))
+#endif
+
+/* Short forms for the tables. */
+#define RF_COUNT_OF(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
+#define RF_COLUMN(type, member, column_kind) {#member, (column_kind), 0, offsetof(type, member)}
+#define RF_COLUMN_DECIMAL(type, member, column_scale) \
+    {#member, RF_DECIMAL, (column_scale), offsetof(type, member)}
+#define RF_FIELD(type, member, field_kind) \
+    {RF_PAYLOAD, (field_kind), 0, 0, offsetof(type, member), RF_NO_PRESENT, #member}
+#define RF_FIELD_DECIMAL(type, member, field_scale) \
+    {RF_PAYLOAD, RF_DECIMAL, (field_scale), 0, offsetof(type, member), RF_NO_PRESENT, #member}
+#define RF_FIELD_OPTIONAL(type, member, field_kind) \
+    {RF_PAYLOAD, (field_kind), 0, 1, offsetof(type, member), RF_NO_PRESENT, #member}
+#define RF_FIELD_OF_EVENT(type, member, field_source, field_kind) \
+    {(field_source), (field_kind), 0, 0, offsetof(type, member), RF_NO_PRESENT, NULL}
+
+static inline char *rf_fold_alloc(rf_fold *fold, size_t size)
+{
+    return fold->alloc(fold, size);
+}
+/* `return rf_fold_fail(fold, "total beyond 64 bits");` — the engine adds position, stream and type. */
+static inline rf_fold_result rf_fold_fail(rf_fold *fold, const char *reason)
+{
+    fold->fail(fold, reason);
+    return RF_FOLD_FAILED;
+}
+/* *sum += value, *sum -= value; false on overflow, and then *sum is unchanged. */
+static inline bool rf_add(int64_t *sum, int64_t value)
+{
+    return !__builtin_add_overflow(*sum, value, sum);
+}
+static inline bool rf_subtract(int64_t *sum, int64_t value)
+{
+    return !__builtin_sub_overflow(*sum, value, sum);
+}
+static inline bool rf_multiply(int64_t a, int64_t b, int64_t *product_out)
+{
+    return !__builtin_mul_overflow(a, b, product_out);
+}
+static inline bool rf_slice_is(rf_slice text, const char *literal)
+{
+    size_t size = __builtin_strlen(literal);
+    return text.size == size && __builtin_memcmp(text.data, literal, size) == 0;
+}
+
+#endif

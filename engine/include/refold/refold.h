@@ -1,0 +1,19 @@
+/* librefold: rebuild read models from an event log, in parallel, and swap them in atomically.
+ *
+ *     rf_store_open -> rf_import_files -> rf_rebuild -> rf_reader_open -> rf_reader_get
+ *
+ * See the headers below, in the order in which a newcomer should read them.
+ */
+#ifndef REFOLD_REFOLD_H
+#define REFOLD_REFOLD_H
+
+#include "refold/types.h"
+#include "refold/error.h"
+#include "refold/store.h"
+#include "refold/import.h"
+#include "refold/log.h"
+#include "refold/rebuild.h"
+#include "refold/generation.h"
+#include "refold/read.h"
+
+#endif

@@ -1,0 +1,49 @@
+/* Columns: the encodings of integers, text and presence inside a segment.
+ *
+ * An integer column stores `count` int64_t as one of: constant, frame of reference (minimum and bit-packed
+ * differences), delta (first value, then frame of reference of the differences), dictionary
+ * (distinct values and bit-packed indexes), plain 64-bit. The encoder measures all and takes the
+ * smallest. A text column is a dictionary (distinct texts and bit-packed indexes) or plain (lengths as an
+ * integer column, and the bytes), its bytes through zstd where that gains. The stored form says
+ * which; see docs/FORMAT.md. A bitmap column stores presence or booleans.
+ *
+ * Decoders check everything against the stored size and count: bytes from outside never crash
+ * them. Encoders and decoders are pure; scratch memory comes from the caller.
+ */
+#ifndef RF_LOG_COLUMN_H
+#define RF_LOG_COLUMN_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/codec.h"
+
+/* Appends the stored form. */
+void rf_int_column_encode(const int64_t *values, size_t count, rf_arena *scratch, rf_buf *out);
+/* Exactly `count` values from all of `stored`. */
+rf_status rf_int_column_decode(rf_slice stored, size_t count, int64_t *values_out, rf_err *err);
+
+void rf_bitmap_encode(const uint8_t *bits, size_t count, rf_buf *out);
+static inline bool rf_bitmap_get(const uint8_t *bits, size_t index)
+{
+    return (bits[index >> 3] >> (index & 7)) & 1;
+}
+
+/* A decoded text column. Value i is values[codes ? codes[i] : i]. */
+typedef struct rf_text_column {
+    const rf_slice *values; /* distinct texts if codes, else one per value */
+    const uint32_t *codes;  /* NULL for a plain column */
+    uint32_t value_count;
+} rf_text_column;
+
+static inline rf_slice rf_text_column_at(const rf_text_column *column, size_t index)
+{
+    return column->values[column->codes ? column->codes[index] : index];
+}
+
+rf_status rf_text_column_encode(const rf_slice *values, size_t count, rf_codec *codec,
+                                rf_arena *scratch, rf_buf *out, rf_err *err);
+/* The column and its text live in `arena`. */
+rf_status rf_text_column_decode(rf_slice stored, size_t count, rf_codec *codec, rf_arena *arena,
+                                rf_text_column *column_out, rf_err *err);
+
+#endif

@@ -1,0 +1,66 @@
+/* Streams: per partition, the names of its streams with their numbers and last versions, as sorted runs.
+ *
+ * A stream gets the next number of its partition when its first event arrives; numbers are dense. A
+ * commit writes one run per partition with the names it touched: front-coded blocks in name order of
+ * (name, number, last version), a block index and a filter, checksummed. An entry in a newer
+ * run hides the same name in older ones. Runs of a size class are merged like segments, so a partition has
+ * few. The table `streams` of the log maps (partition u16 BE, run id u64 BE) to a run.
+ *
+ * rf_streams is the appender's view of one partition: the bounded recent part (a hash table of what was touched
+ * or looked up since) over the runs. It is confined to the task that handles the partition. Reads
+ * go through the transaction that is passed.
+ */
+#ifndef RF_LOG_STREAMS_H
+#define RF_LOG_STREAMS_H
+
+#include "base/arena.h"
+#include "base/kv.h"
+
+typedef struct rf_streams rf_streams;
+
+typedef struct rf_stream {
+    uint32_t number;
+    bool is_new;          /* created since the last flush */
+    bool touched;         /* changed since the last flush */
+    int64_t last_version; /* RF_VERSION_NONE (INT64_MIN) while new and without events */
+} rf_stream;
+
+/* `stream_count` is how many numbers the partition has given so far (kept in the log's directory). */
+rf_streams *rf_streams_new(uint32_t partition, uint32_t table, uint32_t stream_count);
+void rf_streams_free(rf_streams *streams);
+/* The entry of `name`, or one made with the next number. The pointer is valid until flush or forget; the caller
+ * sets `last_version` and `touched`. */
+rf_status rf_streams_find_or_add(rf_streams *streams, rf_kv_txn *txn, rf_slice name,
+                                 rf_stream **stream_out, rf_err *err);
+uint32_t rf_streams_count(const rf_streams *streams);
+/* Appends a run of all touched entries, in name order, to `out` (nothing if none). The entries count as written when
+ * the caller's commit succeeds (rf_streams_flushed); otherwise the caller frees the view. */
+rf_status rf_streams_flush(rf_streams *streams, rf_buf *out, rf_err *err);
+/* After a commit: the touched become plain cache entries, and the cache is emptied where it is past its bound. */
+void rf_streams_flushed(rf_streams *streams);
+
+/* Picks runs of `partition` that should be merged (a size class that is full), writes their merge under a new
+ * id and deletes them, in the write transaction. *merged_out says if there was any. */
+rf_status rf_streams_merge(rf_kv_txn *txn, uint32_t table, uint32_t partition, bool *merged_out,
+                           uint64_t *bytes_written, rf_err *err);
+/* Puts a run (what flush gave) as the newest of the partition. */
+rf_status rf_streams_put_run(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice run, rf_err *err);
+
+typedef struct rf_stream_name {
+    rf_slice name; /* in the arena */
+    uint32_t number;
+    int64_t last_version;
+} rf_stream_name;
+
+/* All names of a partition with number < `number_end`, in name order (bytes), in `arena`. */
+rf_status rf_streams_list(rf_kv_txn *txn, uint32_t table, uint32_t partition, uint32_t number_end,
+                          rf_arena *arena, rf_stream_name **names_out, uint32_t *count_out,
+                          rf_err *err);
+/* One name; *found_out false if the partition has no such stream. */
+rf_status rf_streams_get(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice name,
+                         rf_stream_name *name_out, bool *found_out, rf_err *err);
+/* Checks every run of the partition: checksums, order, numbers dense and unique. For verify. */
+rf_status rf_streams_verify(rf_kv_txn *txn, uint32_t table, uint32_t partition,
+                            uint32_t stream_count, rf_err *err);
+
+#endif

@@ -1,0 +1,58 @@
+/* A definition: a projection's code as the engine sees it, whichever way it was written.
+ *
+ * Loading checks all that can be checked without events: names, kinds, offsets inside the structs, scales, duplicate
+ * columns, paths. A loaded definition is immutable and shared by threads; it owns the plugin's handle until freed.
+ * The content hash covers the bytes of the files and the ABI.
+ */
+#ifndef RF_PROJECTION_DEFINITION_H
+#define RF_PROJECTION_DEFINITION_H
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "log/segment.h"
+#include "refold/projection.h"
+
+enum { RF_NAME_SIZE_MAX = 63, RF_COLUMNS_MAX = 1000 };
+
+typedef struct rf_definition_field {
+    rf_field field;     /* as the plugin gave it */
+    rf_path path;       /* parsed; parts owned by the definition */
+    rf_slice path_text; /* canonical, as the census writes it */
+} rf_definition_field;
+
+typedef struct rf_definition_handler {
+    rf_slice type;    /* "*" for all */
+    bool every_type;
+    rf_handler_fn fold;
+    uint32_t event_size;
+    uint32_t field_count;
+    const rf_definition_field *fields;
+} rf_definition_handler;
+
+typedef struct rf_definition {
+    char name[RF_NAME_SIZE_MAX + 1];
+    uint32_t version;
+    uint32_t row_size;
+    uint32_t column_count;
+    uint32_t handler_count;
+    const rf_column *columns;
+    const rf_definition_handler *handlers;
+    const char *row_template; /* row_size bytes: all columns unset */
+    rf_hash128 content_hash;
+    char *path;               /* the file that it was loaded from */
+    void *plugin;             /* dlopen handle, or NULL for definitions made in memory (tests) */
+} rf_definition;
+
+/* Loads PATH (a .so). The file is read once and what was read is what is loaded and hashed. RF_ERR_PLUGIN with the reason when
+ * it is no plugin, of another ABI, or its tables do not hold. */
+rf_status rf_definition_load(const char *path, rf_definition **definition_out, rf_err *err);
+/* From tables in memory; `projection` must outlive it. The content hash is of `identity`. */
+rf_status rf_definition_of(const rf_projection *projection, rf_slice identity,
+                           rf_definition **definition_out, rf_err *err);
+void rf_definition_free(rf_definition *definition);
+/* Whether `name` matches [a-z][a-z0-9_]{0,62}. */
+bool rf_name_valid(rf_slice name);
+/* Parses "customer.address.city", "metadata.user_id", '"org:group"' into parts in malloc'ed memory (*memory_out). */
+rf_status rf_path_parse(const char *text, rf_path *path_out, void **memory_out, rf_err *err);
+
+#endif

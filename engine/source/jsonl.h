@@ -1,0 +1,28 @@
+/* Source: JSON Lines from files, standard input, .zst and .gz, with member mapping.
+ *
+ * Reads blocks, cuts them at newlines, parses the lines of a block on the pool (lines are independent), and hands
+ * the events of each block to `take` in order. A refused line names file and line; nothing of its block is
+ * handed over.
+ */
+#ifndef RF_SOURCE_JSONL_H
+#define RF_SOURCE_JSONL_H
+
+#include "base/pool.h"
+#include "event/event.h"
+#include "refold/import.h"
+
+/* The events are valid during the call. */
+typedef rf_status (*rf_events_take)(void *arg, const rf_event *events, size_t count, rf_err *err);
+
+typedef struct rf_jsonl_stats {
+    uint64_t lines; /* events */
+    uint64_t bytes; /* decompressed */
+    rf_import_member members[RF_IMPORT_MEMBERS_MAX];
+    uint32_t member_count;
+} rf_jsonl_stats;
+
+/* Reads one file (or "-") to its end. `stats` is added to. */
+rf_status rf_jsonl_read(const char *path, const rf_import_options *options, rf_pool *pool,
+                        rf_events_take take, void *take_arg, rf_jsonl_stats *stats, rf_err *err);
+
+#endif

@@ -1,0 +1,25 @@
+/* The store as the engine sees it: its parts, opened together, and its locks. */
+#ifndef RF_STORE_H
+#define RF_STORE_H
+
+#include "base/file.h"
+#include "catalog/catalog.h"
+#include "log/log.h"
+#include "refold/store.h"
+
+#define RF_STORE_FORMAT 1
+
+struct rf_store {
+    /* fixed after open */
+    char *path;
+    uint32_t partitions;
+    rf_log *log;
+    rf_catalog *catalog;
+};
+
+/* The store's LOCK: rebuild, gc, repair. */
+rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err);
+/* log/IMPORT: one import at a time. */
+rf_status rf_store_lock_import(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err);
+
+#endif
