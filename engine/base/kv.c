@@ -1,0 +1,572 @@
+/* See kv.h.
+ *
+ * The registry: LMDB must not have a file open twice in a process (its locks are the process's, and closing
+ * any descriptor of lock.mdb drops them), so environments are counted by device and inode under one mutex.
+ *
+ * The size of the data file: LMDB never writes pages that a transaction took and freed again, so the file may end
+ * before its last page, and a truncated file looks the same. Here a commit first makes the file as long as
+ * the pages that it can have taken at most (a hole, no blocks); so a file that is shorter than its last page
+ * is damage, and is refused before anything in the mapping is touched that could raise SIGBUS.
+ */
+#include "base/kv.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    READERS_MAX = 1022,
+    LOCK_FILE_SIZE = 128 << 10, /* room for the reader table; LMDB takes the size it finds */
+    PAGES_PER_WRITE = 16,       /* pages of the tree that one put or delete can copy or split */
+    PAGES_SLACK = 1024,         /* the list of free pages and the tables' roots */
+    META_PAGES_SIZE = 2 * 4096,
+};
+#define MAP_BYTES ((size_t)1 << 40)
+#define MAP_BYTES_BUILDING ((size_t)1 << 36) /* many base files are built at once */
+
+struct rf_kv {
+    /* fixed after open */
+    MDB_env *env;
+    char *path;
+    dev_t device;
+    ino_t inode;
+    uint32_t table_count;
+    MDB_dbi tables[RF_KV_TABLES_MAX];
+    size_t page_size;
+    bool building;
+    bool immutable;
+    pid_t pid;
+
+    /* guarded by registry_mutex */
+    uint32_t users;
+    rf_kv *next;
+};
+
+struct rf_kv_txn {
+    rf_kv *kv;
+    MDB_txn *txn;
+    bool write;
+    uint64_t pages_max; /* that the writes so far can have taken */
+};
+
+struct rf_kv_cursor {
+    rf_kv *kv;
+    MDB_cursor *cursor;
+};
+
+static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
+static rf_kv *registry;
+
+static rf_status fail_kv(rf_err *err, int code, const char *path, const char *what)
+{
+    rf_status status = RF_ERR_IO;
+
+    if (code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND || code == MDB_INVALID ||
+        code == MDB_PANIC)
+        status = RF_ERR_DAMAGED;
+    else if (code == MDB_VERSION_MISMATCH)
+        status = RF_ERR_FORMAT;
+    else if (code == ENOMEM)
+        status = RF_ERR_MEMORY;
+    (void)rf_fail(err, status, "%s: %s: %s", path, what, mdb_strerror(code));
+    if (err)
+        err->cause = code;
+    return status;
+}
+
+static MDB_val val_of(rf_slice slice)
+{
+    return (MDB_val){slice.size, (void *)(uintptr_t)slice.data};
+}
+
+static rf_slice slice_of(MDB_val val)
+{
+    return (rf_slice){val.mv_data, val.mv_size};
+}
+
+static size_t map_bytes(const rf_kv_options *options, off_t file_size)
+{
+    const char *wanted = getenv("REFOLD_MAP_BYTES");
+
+    if (options->immutable)
+        return (size_t)file_size;
+    if (wanted && *wanted)
+        return (size_t)strtoull(wanted, NULL, 10);
+    return options->building ? MAP_BYTES_BUILDING : MAP_BYTES;
+}
+
+/* Gives lock.mdb its blocks before LMDB maps it: a hole there would raise SIGBUS on a full disk. */
+static rf_status preallocate_lock(const char *dir, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+    struct stat info;
+
+    rf_status status = rf_path_format(path, "%s/lock.mdb", err, dir);
+    if (status != RF_OK)
+        return status;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return rf_fail_errno(err, "%s: cannot open", path);
+    if (fstat(fd, &info) != 0) {
+        status = rf_fail_errno(err, "%s: cannot look at", path);
+    } else {
+        off_t size = info.st_size > 0 ? info.st_size : LOCK_FILE_SIZE;
+        int cause = info.st_blocks * 512 >= size ? 0 : posix_fallocate(fd, 0, size);
+        if (cause != 0) {
+            errno = cause;
+            status = rf_fail_errno(err, "%s: cannot allocate", path);
+        }
+    }
+    (void)close(fd);
+    return status;
+}
+
+static rf_status open_tables(rf_kv *kv, const rf_kv_options *options, rf_err *err)
+{
+    MDB_txn *txn;
+    unsigned flags = options->create ? MDB_CREATE : 0;
+
+    int code = mdb_txn_begin(kv->env, NULL, options->create ? 0 : MDB_RDONLY, &txn);
+    if (code != 0)
+        return fail_kv(err, code, kv->path, "cannot begin");
+    if (!options->tables[0]) {
+        code = mdb_dbi_open(txn, NULL, 0, &kv->tables[0]);
+        kv->table_count = 1;
+    }
+    for (uint32_t i = 0; code == 0 && i < RF_KV_TABLES_MAX && options->tables[i]; i++) {
+        code = mdb_dbi_open(txn, options->tables[i], flags, &kv->tables[i]);
+        kv->table_count = i + 1;
+    }
+    if (code != 0) {
+        mdb_txn_abort(txn);
+        if (code == MDB_NOTFOUND)
+            return rf_fail(err, RF_ERR_DAMAGED, "%s: a table is missing", kv->path);
+        return fail_kv(err, code, kv->path, "cannot open its tables");
+    }
+    code = mdb_txn_commit(txn);
+    return code == 0 ? RF_OK : fail_kv(err, code, kv->path, "cannot open its tables");
+}
+
+/* LMDB has read the metas by now: compares what they promise with the file. */
+static rf_status check_size(rf_kv *kv, rf_err *err)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat file;
+    int fd;
+
+    int code = mdb_env_get_fd(kv->env, &fd);
+    if (code == 0 && fstat(fd, &file) != 0)
+        code = errno;
+    if (code != 0)
+        return fail_kv(err, code, kv->path, "cannot look at its size");
+    if (file.st_size < META_PAGES_SIZE)
+        return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: %lld bytes are too few", kv->path,
+                       (long long)file.st_size);
+    (void)mdb_env_info(kv->env, &info);
+    (void)mdb_env_stat(kv->env, &stat);
+    kv->page_size = stat.ms_psize;
+    if (info.me_last_pgno >= (uint64_t)file.st_size / stat.ms_psize)
+        return rf_fail(err, RF_ERR_DAMAGED,
+                       "%s: damaged: %lld bytes, shorter than its last page (%zu)", kv->path,
+                       (long long)file.st_size, info.me_last_pgno);
+    return RF_OK;
+}
+
+static rf_status open_env(rf_kv *kv, const rf_kv_options *options, off_t file_size, rf_err *err)
+{
+    unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
+
+    if (options->file)
+        flags |= MDB_NOSUBDIR;
+    if (options->immutable)
+        flags |= MDB_RDONLY | MDB_NOLOCK;
+    if (options->building)
+        flags |= MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOLOCK;
+
+    int code = mdb_env_create(&kv->env);
+    if (code == 0)
+        code = mdb_env_set_mapsize(kv->env, map_bytes(options, file_size));
+    if (code == 0 && options->tables[0])
+        code = mdb_env_set_maxdbs(kv->env, RF_KV_TABLES_MAX);
+    if (code == 0)
+        code = mdb_env_set_maxreaders(kv->env, READERS_MAX);
+    if (code == 0)
+        code = mdb_env_open(kv->env, kv->path, flags, 0600);
+    if (code != 0)
+        return fail_kv(err, code, kv->path, "cannot open");
+
+    rf_status status = check_size(kv, err);
+    if (status == RF_OK && !(flags & MDB_NOLOCK))
+        (void)mdb_reader_check(kv->env, NULL);
+    return status == RF_OK ? open_tables(kv, options, err) : status;
+}
+
+static void kv_free(rf_kv *kv)
+{
+    if (!kv)
+        return;
+    if (kv->env)
+        mdb_env_close(kv->env);
+    free(kv->path);
+    free(kv);
+}
+
+/* A freshly made environment must not vanish with its directory entry. */
+static rf_status sync_new(rf_kv *kv, const rf_kv_options *options, rf_err *err)
+{
+    if (options->building)
+        return RF_OK;
+    RF_ASSERT(!options->file);
+    return rf_dir_sync(kv->path, err);
+}
+
+static rf_status open_new(const char *path, const char *data_path, const rf_kv_options *options,
+                          rf_kv **kv_out, rf_err *err)
+{
+    struct stat info;
+    bool exists = stat(data_path, &info) == 0;
+
+    if (!exists && !options->create)
+        return rf_fail(err, RF_ERR_ABSENT, "%s: no such file", data_path);
+    if (exists && info.st_size == 0 && !options->create)
+        return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: the file is empty", data_path);
+    if (!options->file && !options->immutable) {
+        rf_status status = preallocate_lock(path, err);
+        if (status != RF_OK)
+            return status;
+    }
+    rf_kv *kv = calloc(1, sizeof *kv);
+    if (!kv || !(kv->path = strdup(path))) {
+        free(kv);
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", path);
+    }
+    kv->building = options->building;
+    kv->immutable = options->immutable;
+    kv->pid = getpid();
+    kv->users = 1;
+    rf_status status = open_env(kv, options, exists ? info.st_size : 0, err);
+    if (status == RF_OK && !exists)
+        status = sync_new(kv, options, err);
+    if (status == RF_OK && stat(data_path, &info) != 0)
+        status = rf_fail_errno(err, "%s: cannot look at", data_path);
+    if (status != RF_OK) {
+        kv_free(kv);
+        return status;
+    }
+    kv->device = info.st_dev;
+    kv->inode = info.st_ino;
+    kv->next = registry;
+    registry = kv;
+    *kv_out = kv;
+    return RF_OK;
+}
+
+rf_status rf_kv_open(const char *path, const rf_kv_options *options, rf_kv **kv_out, rf_err *err)
+{
+    char data_path[RF_PATH_SIZE];
+    struct stat info;
+
+    rf_status status = rf_path_format(data_path, options->file ? "%s" : "%s/data.mdb", err, path);
+    if (status != RF_OK)
+        return status;
+    (void)pthread_mutex_lock(&registry_mutex);
+    rf_kv *known = NULL;
+    if (stat(data_path, &info) == 0)
+        for (known = registry; known; known = known->next)
+            if (known->device == info.st_dev && known->inode == info.st_ino)
+                break;
+    if (known) {
+        RF_ASSERT(known->building == options->building && known->immutable == options->immutable);
+        known->users++;
+        *kv_out = known;
+    } else {
+        status = open_new(path, data_path, options, kv_out, err);
+    }
+    (void)pthread_mutex_unlock(&registry_mutex);
+    return status;
+}
+
+void rf_kv_close(rf_kv *kv)
+{
+    if (!kv)
+        return;
+    (void)pthread_mutex_lock(&registry_mutex);
+    RF_ASSERT(kv->users > 0);
+    if (--kv->users == 0) {
+        rf_kv **link = &registry;
+        while (*link != kv)
+            link = &(*link)->next;
+        *link = kv->next;
+        kv_free(kv);
+    }
+    (void)pthread_mutex_unlock(&registry_mutex);
+}
+
+rf_status rf_kv_sync(rf_kv *kv, rf_err *err)
+{
+    int code = mdb_env_sync(kv->env, 1);
+    return code == 0 ? RF_OK : fail_kv(err, code, kv->path, "fsync failed");
+}
+
+void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out)
+{
+    MDB_envinfo info;
+
+    (void)mdb_env_info(kv->env, &info);
+    *info_out = (rf_kv_info){
+        .last_txn_id = info.me_last_txnid,
+        .bytes_used = (info.me_last_pgno + 1) * kv->page_size,
+        .map = info.me_mapaddr,
+    };
+}
+
+static rf_status begin_txn(rf_kv *kv, bool write, rf_kv_txn *txn, rf_err *err)
+{
+    RF_ASSERT(kv->pid == getpid()); /* LMDB does not survive a fork */
+    int code = mdb_txn_begin(kv->env, NULL, write ? 0 : MDB_RDONLY, &txn->txn);
+
+    if (code == MDB_READERS_FULL) {
+        (void)mdb_reader_check(kv->env, NULL);
+        code = mdb_txn_begin(kv->env, NULL, write ? 0 : MDB_RDONLY, &txn->txn);
+    }
+    if (code != 0)
+        return fail_kv(err, code, kv->path, write ? "cannot begin to write" : "cannot begin to read");
+    txn->kv = kv;
+    txn->write = write;
+    txn->pages_max = PAGES_SLACK;
+    return RF_OK;
+}
+
+rf_status rf_kv_begin(rf_kv *kv, bool write, rf_kv_txn **txn_out, rf_err *err)
+{
+    rf_kv_txn *txn = calloc(1, sizeof *txn);
+
+    if (!txn)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a transaction", kv->path);
+    RF_ASSERT(!(write && kv->immutable));
+    rf_status status = begin_txn(kv, write, txn, err);
+    if (status != RF_OK) {
+        free(txn);
+        return status;
+    }
+    *txn_out = txn;
+    return RF_OK;
+}
+
+/* Makes the data file as long as its last page will be at most (see the top of this file). */
+static int lengthen_file(rf_kv_txn *txn)
+{
+    MDB_envinfo info;
+    struct stat file;
+    int fd;
+
+    int code = mdb_env_get_fd(txn->kv->env, &fd);
+    if (code != 0)
+        return code;
+    if (fstat(fd, &file) != 0)
+        return errno;
+    (void)mdb_env_info(txn->kv->env, &info);
+    off_t wanted = (off_t)((info.me_last_pgno + 1 + txn->pages_max) * txn->kv->page_size);
+    if (file.st_size < wanted && ftruncate(fd, wanted) != 0)
+        return errno;
+    return 0;
+}
+
+rf_status rf_kv_commit(rf_kv_txn *txn, rf_err *err)
+{
+    rf_kv *kv = txn->kv;
+    int code = 0;
+
+    if (txn->write && !kv->building)
+        code = lengthen_file(txn);
+    if (code == 0)
+        code = mdb_txn_commit(txn->txn);
+    else
+        mdb_txn_abort(txn->txn);
+    free(txn);
+    return code == 0 ? RF_OK : fail_kv(err, code, kv->path, "cannot commit");
+}
+
+void rf_kv_abort(rf_kv_txn *txn)
+{
+    if (!txn)
+        return;
+    mdb_txn_abort(txn->txn);
+    free(txn);
+}
+
+void rf_kv_reset(rf_kv_txn *txn)
+{
+    RF_ASSERT(!txn->write);
+    mdb_txn_reset(txn->txn);
+}
+
+rf_status rf_kv_renew(rf_kv_txn *txn, rf_err *err)
+{
+    RF_ASSERT(!txn->write);
+    int code = mdb_txn_renew(txn->txn);
+    return code == 0 ? RF_OK : fail_kv(err, code, txn->kv->path, "cannot begin to read");
+}
+
+uint64_t rf_kv_txn_id(rf_kv_txn *txn)
+{
+    return mdb_txn_id(txn->txn);
+}
+
+rf_status rf_kv_get(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice *value_out,
+                    bool *found_out, rf_err *err)
+{
+    MDB_val wanted = val_of(key);
+    MDB_val value;
+
+    RF_ASSERT(table < txn->kv->table_count);
+    int code = mdb_get(txn->txn, txn->kv->tables[table], &wanted, &value);
+    if (code != 0 && code != MDB_NOTFOUND)
+        return fail_kv(err, code, txn->kv->path, "cannot read");
+    *found_out = code == 0;
+    if (code == 0)
+        *value_out = slice_of(value);
+    return RF_OK;
+}
+
+static rf_status put_flags(rf_kv_txn *txn, uint32_t table, rf_slice key, MDB_val *value,
+                           unsigned flags, rf_err *err)
+{
+    MDB_val at = val_of(key);
+
+    RF_ASSERT(txn->write && table < txn->kv->table_count);
+    if (key.size == 0 || key.size > RF_KV_KEY_SIZE_MAX)
+        return rf_fail(err, RF_ERR_INPUT, "%s: a key of %zu bytes", txn->kv->path, key.size);
+    txn->pages_max += PAGES_PER_WRITE + value->mv_size / txn->kv->page_size;
+    int code = mdb_put(txn->txn, txn->kv->tables[table], &at, value, flags);
+    return code == 0 ? RF_OK : fail_kv(err, code, txn->kv->path, "cannot write");
+}
+
+rf_status rf_kv_put(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice value, rf_err *err)
+{
+    MDB_val put = val_of(value);
+    return put_flags(txn, table, key, &put, 0, err);
+}
+
+rf_status rf_kv_append(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice value, rf_err *err)
+{
+    MDB_val put = val_of(value);
+    return put_flags(txn, table, key, &put, MDB_APPEND, err);
+}
+
+rf_status rf_kv_put_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size, char **room_out,
+                         rf_err *err)
+{
+    MDB_val put = {size, NULL};
+    rf_status status = put_flags(txn, table, key, &put, MDB_RESERVE, err);
+
+    if (status == RF_OK)
+        *room_out = put.mv_data;
+    return status;
+}
+
+rf_status rf_kv_delete(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_err *err)
+{
+    MDB_val at = val_of(key);
+
+    RF_ASSERT(txn->write && table < txn->kv->table_count);
+    txn->pages_max += PAGES_PER_WRITE;
+    int code = mdb_del(txn->txn, txn->kv->tables[table], &at, NULL);
+    return code == 0 || code == MDB_NOTFOUND ? RF_OK
+                                             : fail_kv(err, code, txn->kv->path, "cannot delete");
+}
+
+rf_status rf_kv_count(rf_kv_txn *txn, uint32_t table, uint64_t *count_out, rf_err *err)
+{
+    MDB_stat stat;
+
+    RF_ASSERT(table < txn->kv->table_count);
+    int code = mdb_stat(txn->txn, txn->kv->tables[table], &stat);
+    if (code != 0)
+        return fail_kv(err, code, txn->kv->path, "cannot count");
+    *count_out = stat.ms_entries;
+    return RF_OK;
+}
+
+rf_status rf_kv_cursor_open(rf_kv_txn *txn, uint32_t table, rf_kv_cursor **cursor_out, rf_err *err)
+{
+    rf_kv_cursor *cursor = calloc(1, sizeof *cursor);
+
+    if (!cursor)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a cursor", txn->kv->path);
+    RF_ASSERT(table < txn->kv->table_count);
+    int code = mdb_cursor_open(txn->txn, txn->kv->tables[table], &cursor->cursor);
+    if (code != 0) {
+        free(cursor);
+        return fail_kv(err, code, txn->kv->path, "cannot open a cursor");
+    }
+    cursor->kv = txn->kv;
+    *cursor_out = cursor;
+    return RF_OK;
+}
+
+void rf_kv_cursor_close(rf_kv_cursor *cursor)
+{
+    if (!cursor)
+        return;
+    mdb_cursor_close(cursor->cursor);
+    free(cursor);
+}
+
+/* The last entry with key <= the wanted: the first one at or above it, or else the one before. */
+static int seek_at_most(MDB_cursor *cursor, MDB_val wanted, MDB_val *key, MDB_val *value)
+{
+    *key = wanted;
+    int code = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
+    if (code == MDB_NOTFOUND)
+        return mdb_cursor_get(cursor, key, value, MDB_LAST);
+    if (code == 0 && (key->mv_size != wanted.mv_size ||
+                      memcmp(key->mv_data, wanted.mv_data, wanted.mv_size) != 0))
+        return mdb_cursor_get(cursor, key, value, MDB_PREV);
+    return code;
+}
+
+rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key, rf_slice *key_out,
+                            rf_slice *value_out, bool *found_out, rf_err *err)
+{
+    MDB_val at = val_of(key);
+    MDB_val value;
+    int code = MDB_NOTFOUND;
+
+    switch (seek) {
+    case RF_KV_FIRST:
+        code = mdb_cursor_get(cursor->cursor, &at, &value, MDB_FIRST);
+        break;
+    case RF_KV_LAST:
+        code = mdb_cursor_get(cursor->cursor, &at, &value, MDB_LAST);
+        break;
+    case RF_KV_AT_LEAST:
+        code = mdb_cursor_get(cursor->cursor, &at, &value, MDB_SET_RANGE);
+        break;
+    case RF_KV_AT_MOST:
+        code = seek_at_most(cursor->cursor, val_of(key), &at, &value);
+        break;
+    case RF_KV_NEXT:
+        code = mdb_cursor_get(cursor->cursor, &at, &value, MDB_NEXT);
+        break;
+    case RF_KV_PREVIOUS:
+        code = mdb_cursor_get(cursor->cursor, &at, &value, MDB_PREV);
+        break;
+    }
+    if (code != 0 && code != MDB_NOTFOUND)
+        return fail_kv(err, code, cursor->kv->path, "cannot read");
+    *found_out = code == 0;
+    if (code == 0) {
+        *key_out = slice_of(at);
+        *value_out = slice_of(value);
+    }
+    return RF_OK;
+}

@@ -1,0 +1,233 @@
+/* kv.h: fixed tables, transactions, cursors, refusal of damage. */
+#include "base/file.h"
+#include "base/kv.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char dir[64];
+
+static void make_dir(void)
+{
+    (void)snprintf(dir, sizeof dir, "/tmp/refold-kv-XXXXXX");
+    cr_assert_not_null(mkdtemp(dir));
+}
+
+static void remove_dir(void)
+{
+    cr_assert_eq(rf_dir_remove(dir, NULL), RF_OK);
+}
+
+TestSuite(kv, .init = make_dir, .fini = remove_dir);
+
+static const rf_kv_options two_tables = {.tables = {"first", "second"}, .create = true};
+
+static rf_kv *open_kv(const rf_kv_options *options)
+{
+    rf_kv *kv = NULL;
+    rf_err err = {0};
+    cr_assert_eq(rf_kv_open(dir, options, &kv, &err), RF_OK, "%s", err.message);
+    return kv;
+}
+
+static void put(rf_kv *kv, uint32_t table, const char *key, const char *value)
+{
+    rf_kv_txn *txn;
+    cr_assert_eq(rf_kv_begin(kv, true, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_put(txn, table, rf_slice_of(key), rf_slice_of(value), NULL), RF_OK);
+    cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+}
+
+Test(kv, keeps_what_was_committed_and_forgets_what_was_aborted)
+{
+    rf_kv *kv = open_kv(&two_tables);
+    rf_kv_txn *txn;
+    rf_slice value;
+    bool found;
+
+    put(kv, 1, "a", "kept");
+    cr_assert_eq(rf_kv_begin(kv, true, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_put(txn, 1, RF_SLICE("b"), RF_SLICE("lost"), NULL), RF_OK);
+    rf_kv_abort(txn);
+    rf_kv_close(kv);
+
+    kv = open_kv(&two_tables);
+    cr_assert_eq(rf_kv_begin(kv, false, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_get(txn, 1, RF_SLICE("a"), &value, &found, NULL), RF_OK);
+    cr_assert(found && rf_slice_equal(value, RF_SLICE("kept")));
+    cr_assert_eq(rf_kv_get(txn, 1, RF_SLICE("b"), &value, &found, NULL), RF_OK);
+    cr_assert_not(found);
+    cr_assert_eq(rf_kv_get(txn, 0, RF_SLICE("a"), &value, &found, NULL), RF_OK);
+    cr_assert_not(found);
+    rf_kv_abort(txn);
+    rf_kv_close(kv);
+}
+
+Test(kv, seeks_at_least_and_at_most)
+{
+    rf_kv *kv = open_kv(&two_tables);
+    rf_kv_txn *txn;
+    rf_kv_cursor *cursor;
+    rf_slice key;
+    rf_slice value;
+    bool found;
+
+    put(kv, 0, "b", "1");
+    put(kv, 0, "d", "2");
+    cr_assert_eq(rf_kv_begin(kv, false, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_cursor_open(txn, 0, &cursor, NULL), RF_OK);
+    const struct {
+        rf_kv_seek seek;
+        const char *at;
+        const char *expected; /* NULL: none */
+    } cases[] = {
+        {RF_KV_AT_MOST, "a", NULL}, {RF_KV_AT_MOST, "b", "b"},  {RF_KV_AT_MOST, "c", "b"},
+        {RF_KV_AT_MOST, "d", "d"},  {RF_KV_AT_MOST, "e", "d"},  {RF_KV_AT_LEAST, "a", "b"},
+        {RF_KV_AT_LEAST, "c", "d"}, {RF_KV_AT_LEAST, "e", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cr_assert_eq(rf_kv_cursor_seek(cursor, cases[i].seek, rf_slice_of(cases[i].at), &key, &value,
+                                       &found, NULL),
+                     RF_OK);
+        cr_assert_eq(found, cases[i].expected != NULL, "case %zu", i);
+        if (found)
+            cr_assert(rf_slice_equal(key, rf_slice_of(cases[i].expected)), "case %zu", i);
+    }
+    rf_kv_cursor_close(cursor);
+    rf_kv_abort(txn);
+    rf_kv_close(kv);
+}
+
+Test(kv, opens_a_file_only_once_in_a_process)
+{
+    rf_kv *first = open_kv(&two_tables);
+    rf_kv *second = open_kv(&two_tables);
+
+    cr_assert_eq(first, second);
+    rf_kv_close(second);
+    put(first, 0, "a", "still open");
+    rf_kv_close(first);
+}
+
+Test(kv, refuses_a_data_file_that_is_shorter_than_its_last_page)
+{
+    rf_kv *kv = open_kv(&two_tables);
+    char path[128];
+    rf_err err;
+
+    for (int i = 0; i < 2000; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "%06d", i);
+        put(kv, 0, key, "some value of some length, so that a few pages are filled");
+    }
+    rf_kv_info info;
+    rf_kv_get_info(kv, &info);
+    rf_kv_close(kv);
+    (void)snprintf(path, sizeof path, "%s/data.mdb", dir);
+    for (off_t size = (off_t)info.bytes_used - 512; size >= 0; size -= 512 * 37) {
+        cr_assert_eq(truncate(path, size), 0);
+        rf_kv_options there = {.tables = {"first", "second"}};
+        cr_assert_eq(rf_kv_open(dir, &there, &kv, &err), RF_ERR_DAMAGED, "%lld", (long long)size);
+    }
+}
+
+Test(kv, says_absent_for_a_store_that_is_not_there)
+{
+    rf_kv_options there = {.tables = {"first"}};
+    rf_kv *kv;
+    rf_err err;
+
+    cr_assert_eq(rf_kv_open(dir, &there, &kv, &err), RF_ERR_ABSENT);
+}
+
+Test(kv, preallocates_the_lock_file)
+{
+    rf_kv *kv = open_kv(&two_tables);
+    char path[128];
+
+    (void)snprintf(path, sizeof path, "%s/lock.mdb", dir);
+    cr_assert_geq(rf_file_allocated(path), 64 << 10);
+    rf_kv_close(kv);
+}
+
+Test(kv, refuses_a_key_that_lmdb_cannot_hold)
+{
+    rf_kv *kv = open_kv(&two_tables);
+    rf_kv_txn *txn;
+    char key[RF_KV_KEY_SIZE_MAX + 1] = {0};
+    rf_err err;
+
+    cr_assert_eq(rf_kv_begin(kv, true, &txn, NULL), RF_OK);
+    rf_slice longest = {key, RF_KV_KEY_SIZE_MAX};
+    rf_slice too_long = {key, RF_KV_KEY_SIZE_MAX + 1};
+    cr_assert_eq(rf_kv_put(txn, 0, longest, RF_SLICE("x"), &err), RF_OK);
+    cr_assert_eq(rf_kv_put(txn, 0, too_long, RF_SLICE("x"), &err), RF_ERR_INPUT);
+    cr_assert_eq(rf_kv_put(txn, 0, (rf_slice){key, 0}, RF_SLICE("x"), &err), RF_ERR_INPUT);
+    rf_kv_abort(txn);
+    rf_kv_close(kv);
+}
+
+Test(kv, says_what_is_full_when_the_map_is_full)
+{
+    cr_assert_eq(setenv("REFOLD_MAP_BYTES", "131072", 1), 0);
+    rf_kv *kv = open_kv(&two_tables);
+    rf_kv_txn *txn;
+    char *room;
+    rf_err err;
+
+    cr_assert_eq(rf_kv_begin(kv, true, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_put_room(txn, 0, RF_SLICE("a"), 1 << 20, &room, &err), RF_ERR_IO);
+    cr_assert_neq(err.cause, 0);
+    cr_assert_not_null(strstr(err.message, dir));
+    rf_kv_abort(txn);
+    rf_kv_close(kv);
+}
+
+Test(kv, a_renewed_read_transaction_sees_what_came_meanwhile)
+{
+    rf_kv *kv = open_kv(&two_tables);
+    rf_kv_txn *txn;
+    rf_slice value;
+    bool found;
+
+    cr_assert_eq(rf_kv_begin(kv, false, &txn, NULL), RF_OK);
+    put(kv, 0, "a", "new");
+    cr_assert_eq(rf_kv_get(txn, 0, RF_SLICE("a"), &value, &found, NULL), RF_OK);
+    cr_assert_not(found);
+    rf_kv_reset(txn);
+    cr_assert_eq(rf_kv_renew(txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_get(txn, 0, RF_SLICE("a"), &value, &found, NULL), RF_OK);
+    cr_assert(found);
+    rf_kv_abort(txn);
+    rf_kv_close(kv);
+}
+
+Test(kv, reads_a_built_file_without_any_lock_file)
+{
+    rf_kv_options building = {.create = true, .file = true, .building = true};
+    rf_kv_options reading = {.file = true, .immutable = true};
+    char path[128];
+    char lock[160];
+    rf_kv *kv;
+    rf_kv_txn *txn;
+    rf_slice value;
+    bool found;
+
+    (void)snprintf(path, sizeof path, "%s/base-00.mdb", dir);
+    (void)snprintf(lock, sizeof lock, "%s-lock", path);
+    cr_assert_eq(rf_kv_open(path, &building, &kv, NULL), RF_OK);
+    put(kv, 0, "a", "row");
+    cr_assert_eq(rf_kv_sync(kv, NULL), RF_OK);
+    rf_kv_close(kv);
+    cr_assert_not(rf_path_exists(lock));
+
+    cr_assert_eq(rf_kv_open(path, &reading, &kv, NULL), RF_OK);
+    cr_assert_eq(rf_kv_begin(kv, false, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_get(txn, 0, RF_SLICE("a"), &value, &found, NULL), RF_OK);
+    cr_assert(found && rf_slice_equal(value, RF_SLICE("row")));
+    rf_kv_abort(txn);
+    rf_kv_close(kv);
+}

@@ -1,0 +1,71 @@
+/* pool.h: every task once, the same failure for any number of workers. */
+#include "base/pool.h"
+
+#include <criterion/criterion.h>
+#include <stdatomic.h>
+
+struct run {
+    atomic_int started[100];
+    size_t failing; /* tasks from here on fail */
+};
+
+static rf_status count_task(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    struct run *run = arg;
+
+    (void)worker;
+    atomic_fetch_add(&run->started[index], 1);
+    if (index >= run->failing)
+        return rf_fail(err, RF_ERR_INPUT, "task %zu", index);
+    return RF_OK;
+}
+
+static const uint32_t worker_counts[] = {0, 1, 2, 3, 8};
+
+Test(pool, runs_every_task_once)
+{
+    for (size_t i = 0; i < 5; i++) {
+        struct run run = {.failing = SIZE_MAX};
+        rf_pool *pool;
+        cr_assert_eq(rf_pool_new(worker_counts[i], &pool, NULL), RF_OK);
+        for (int round = 0; round < 20; round++)
+            cr_assert_eq(rf_pool_run(pool, 100, count_task, &run, NULL), RF_OK);
+        for (size_t task = 0; task < 100; task++)
+            cr_assert_eq(atomic_load(&run.started[task]), 20);
+        rf_pool_free(pool);
+    }
+}
+
+Test(pool, reports_the_lowest_failing_task_for_any_number_of_workers)
+{
+    for (size_t i = 0; i < 5; i++) {
+        struct run run = {.failing = 17};
+        rf_pool *pool;
+        rf_err err;
+        cr_assert_eq(rf_pool_new(worker_counts[i], &pool, NULL), RF_OK);
+        for (int round = 0; round < 20; round++) {
+            cr_assert_eq(rf_pool_run(pool, 100, count_task, &run, &err), RF_ERR_INPUT);
+            cr_assert_str_eq(err.message, "task 17");
+        }
+        rf_pool_free(pool);
+    }
+}
+
+Test(pool, can_run_again_after_a_failure)
+{
+    struct run run = {.failing = 0};
+    rf_pool *pool;
+
+    cr_assert_eq(rf_pool_new(2, &pool, NULL), RF_OK);
+    cr_assert_eq(rf_pool_run(pool, 10, count_task, &run, NULL), RF_ERR_INPUT);
+    run.failing = SIZE_MAX;
+    cr_assert_eq(rf_pool_run(pool, 10, count_task, &run, NULL), RF_OK);
+    cr_assert_eq(rf_pool_run(pool, 0, count_task, &run, NULL), RF_OK);
+    rf_pool_free(pool);
+}
+
+Test(pool, refuses_too_many_workers)
+{
+    rf_pool *pool;
+    cr_assert_eq(rf_pool_new(RF_POOL_WORKERS_MAX + 1, &pool, NULL), RF_ERR_USAGE);
+}
