@@ -40,6 +40,7 @@ typedef struct rf_definition {
     const char *row_template; /* row_size bytes: all columns unset */
     rf_hash128 content_hash;
     char *path;               /* the file that it was loaded from */
+    rf_slice content;         /* the bytes that were loaded; owned */
     void *plugin;             /* dlopen handle, or NULL for definitions made in memory (tests) */
 } rf_definition;
 
@@ -50,6 +51,8 @@ rf_status rf_definition_load(const char *path, rf_definition **definition_out, r
 rf_status rf_definition_of(const rf_projection *projection, rf_slice identity,
                            rf_definition **definition_out, rf_err *err);
 void rf_definition_free(rf_definition *definition);
+/* Writes the loaded bytes (not the file at `path`, which may have changed) to a new file, fsynced. */
+rf_status rf_definition_save(const rf_definition *definition, const char *path, rf_err *err);
 /* Whether `name` matches [a-z][a-z0-9_]{0,62}. */
 bool rf_name_valid(rf_slice name);
 /* Parses "customer.address.city", "metadata.user_id", '"org:group"' into parts in malloc'ed memory (*memory_out). */
