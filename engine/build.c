@@ -1,0 +1,339 @@
+/* See build.h. */
+#include "build.h"
+
+#include "base/clock.h"
+
+#include <libgen.h>
+#include <stdlib.h>
+
+enum {
+    PENDING_BYTES = 1 << 20, /* blocks that a worker collects before it writes them */
+    PENDING_BLOCKS = 512,
+    ROW_OVERHEAD = 48, /* key and header of an average row, to guess the size of a table */
+    COLUMN_BYTES = 8,
+};
+
+/* Confined to one worker while the fold runs. */
+struct slot {
+    rf_build *build;
+    rf_block_builder *blocks;
+    rf_buf row;     /* the encoded row */
+    rf_buf pending; /* keys and blocks, one after another */
+    struct {
+        size_t key_at, key_size, block_at, block_size;
+    } pieces[PENDING_BLOCKS];
+    size_t piece_count;
+    uint32_t partition;
+    rf_digest digest;
+    double write_s;
+};
+
+struct rf_build {
+    rf_store *store;
+    const rf_definition *definition;
+    uint64_t number;
+    char dir[RF_PATH_SIZE];
+    char definition_file[256];
+    rf_base_writer *writer;
+    struct slot *slots;
+    uint32_t slot_count;
+    rf_manifest manifest;
+    bool sealed;
+};
+
+static rf_status write_pending(struct slot *slot, rf_err *err)
+{
+    rf_slice keys[PENDING_BLOCKS];
+    rf_slice blocks[PENDING_BLOCKS];
+
+    if (slot->piece_count == 0)
+        return RF_OK;
+    for (size_t i = 0; i < slot->piece_count; i++) {
+        keys[i] = (rf_slice){slot->pending.data + slot->pieces[i].key_at, slot->pieces[i].key_size};
+        blocks[i] =
+            (rf_slice){slot->pending.data + slot->pieces[i].block_at, slot->pieces[i].block_size};
+    }
+    double start = rf_clock_seconds();
+    rf_status status = rf_base_writer_put(slot->build->writer, slot->partition, keys, blocks,
+                                          slot->piece_count, err);
+    slot->write_s += rf_clock_seconds() - start;
+    slot->piece_count = 0;
+    rf_buf_clear(&slot->pending);
+    return status;
+}
+
+static rf_status take_block(void *arg, rf_slice first_key, rf_slice block, rf_err *err)
+{
+    struct slot *slot = arg;
+    size_t at = slot->pending.size;
+
+    rf_buf_append_slice(&slot->pending, first_key);
+    rf_buf_append_slice(&slot->pending, block);
+    rf_status status = rf_buf_check(&slot->pending, "collecting blocks of rows", err);
+    if (status != RF_OK)
+        return status;
+    slot->pieces[slot->piece_count].key_at = at;
+    slot->pieces[slot->piece_count].key_size = first_key.size;
+    slot->pieces[slot->piece_count].block_at = at + first_key.size;
+    slot->pieces[slot->piece_count].block_size = block.size;
+    slot->piece_count++;
+    if (slot->piece_count == PENDING_BLOCKS || slot->pending.size >= PENDING_BYTES)
+        return write_pending(slot, err);
+    return RF_OK;
+}
+
+static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_slice key,
+                          const void *row, rf_err *err)
+{
+    rf_build *build = arg;
+    struct slot *slot = &build->slots[worker];
+    const rf_definition *definition = build->definition;
+
+    RF_ASSERT(worker < build->slot_count);
+    slot->partition = partition;
+    rf_buf_clear(&slot->row);
+    rf_row_encode(definition->columns, definition->column_count, row, &slot->row);
+    if (slot->row.failed)
+        return rf_fail(err, RF_ERR_INPUT, "%s: the row of %.*s is larger than %d bytes",
+                       definition->name, (int)key.size, key.data, RF_ROW_SIZE_MAX);
+    rf_slice encoded = rf_buf_slice(&slot->row);
+    rf_digest_add_row(&slot->digest, key, encoded);
+    return rf_block_builder_add(slot->blocks, key, encoded, err);
+}
+
+static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
+{
+    rf_build *build = arg;
+    struct slot *slot = &build->slots[worker];
+
+    slot->partition = partition;
+    rf_status status = rf_block_builder_flush(slot->blocks, err);
+    return status == RF_OK ? write_pending(slot, err) : status;
+}
+
+static rf_status make_slots(rf_build *build, uint32_t count, rf_err *err)
+{
+    build->slots = calloc(count, sizeof *build->slots);
+    if (!build->slots)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for %u workers",
+                       build->definition->name, count);
+    build->slot_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct slot *slot = &build->slots[i];
+        slot->build = build;
+        rf_buf_init(&slot->row, RF_ROW_SIZE_MAX);
+        rf_buf_init(&slot->pending, PENDING_BYTES + 2 * RF_ROW_SIZE_MAX);
+        slot->blocks = rf_block_builder_new(take_block, slot);
+        if (!slot->blocks)
+            return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for %u workers",
+                           build->definition->name, count);
+    }
+    return RF_OK;
+}
+
+/* Keeps the very bytes that are loaded: catch-up, rollback and verify run this copy and nothing else. */
+static rf_status keep_definition(rf_build *build, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+    char source[RF_PATH_SIZE];
+
+    rf_status status = rf_path_format(source, "%s", err, build->definition->path);
+    if (status != RF_OK)
+        return status;
+    const char *file = basename(source);
+    if (strlen(file) >= sizeof build->definition_file)
+        return rf_fail(err, RF_ERR_INPUT, "%s: the file name is too long", build->definition->path);
+    memcpy(build->definition_file, file, strlen(file) + 1);
+    status = rf_path_format(path, "%s/definition/%s", err, build->dir, file);
+    if (status == RF_OK)
+        status = rf_definition_save(build->definition, path, err);
+    if (status == RF_OK)
+        status = rf_path_format(path, "%s/definition", err, build->dir);
+    return status == RF_OK ? rf_dir_sync(path, err) : status;
+}
+
+rf_status rf_build_begin(rf_store *store, const rf_definition *definition, uint32_t worker_slots,
+                         rf_build **build_out, rf_err *err)
+{
+    rf_log_info info;
+    rf_build *build = calloc(1, sizeof *build);
+
+    if (!build)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", definition->name);
+    build->store = store;
+    build->definition = definition;
+    rf_status status = rf_log_get_info(store->log, &info, err);
+    if (status == RF_OK)
+        status = rf_catalog_new_generation(store->catalog, definition->name, &build->number,
+                                           build->dir, err);
+    if (status == RF_OK)
+        status = keep_definition(build, err);
+    if (status == RF_OK)
+        status = make_slots(build, worker_slots, err);
+    if (status == RF_OK) {
+        uint64_t expected =
+            info.streams * (ROW_OVERHEAD + (uint64_t)definition->column_count * COLUMN_BYTES);
+        status = rf_base_writer_new(build->dir, store->partitions, expected, &build->writer, err);
+    }
+    if (status != RF_OK) {
+        rf_build_free(build);
+        return status;
+    }
+    *build_out = build;
+    return RF_OK;
+}
+
+void rf_build_target(rf_build *build, rf_fold_target *target_out)
+{
+    *target_out = (rf_fold_target){
+        .definition = build->definition,
+        .row = take_row,
+        .partition_end = end_partition,
+        .sink_arg = build,
+    };
+}
+
+static rf_status fill_manifest(rf_build *build, uint64_t position, int64_t time_last, rf_err *err)
+{
+    rf_manifest *manifest = &build->manifest;
+    const rf_definition *definition = build->definition;
+
+    memcpy(manifest->name, definition->name, sizeof manifest->name);
+    memcpy(manifest->definition_file, build->definition_file, sizeof manifest->definition_file);
+    memcpy(manifest->key, "stream", sizeof "stream");
+    manifest->number = build->number;
+    manifest->version = definition->version;
+    manifest->content_hash = definition->content_hash;
+    manifest->partitions = build->store->partitions;
+    manifest->position = position;
+    manifest->time_last = time_last;
+    manifest->sealed_at = rf_clock_wall_us();
+    for (uint32_t i = 0; i < build->slot_count; i++)
+        rf_digest_add(&manifest->digest, &build->slots[i].digest);
+    manifest->rows = manifest->digest.rows;
+    manifest->columns = calloc(definition->column_count, sizeof *manifest->columns);
+    if (!manifest->columns)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", definition->name);
+    manifest->column_count = definition->column_count;
+    for (uint32_t i = 0; i < definition->column_count; i++) {
+        const rf_column *column = &definition->columns[i];
+        size_t size = strlen(column->name) + 1;
+        RF_ASSERT(size <= sizeof manifest->columns[i].name);
+        memcpy(manifest->columns[i].name, column->name, size);
+        manifest->columns[i].kind = column->kind;
+        manifest->columns[i].scale = column->scale;
+    }
+    return RF_OK;
+}
+
+rf_status rf_build_seal(rf_build *build, uint64_t position, int64_t time_last, rf_err *err)
+{
+    RF_ASSERT(!build->sealed);
+    rf_status status = fill_manifest(build, position, time_last, err);
+    if (status == RF_OK)
+        status = rf_base_writer_seal(build->writer, build->manifest.files,
+                                     &build->manifest.file_count, err);
+    if (status == RF_OK)
+        status = rf_dir_sync(build->dir, err);
+    if (status == RF_OK)
+        status = rf_manifest_write(build->dir, &build->manifest, err);
+    if (status == RF_OK)
+        status = rf_catalog_add_generation(build->store->catalog, &build->manifest, err);
+    build->sealed = status == RF_OK;
+    return status;
+}
+
+const rf_manifest *rf_build_manifest(const rf_build *build)
+{
+    RF_ASSERT(build->sealed);
+    return &build->manifest;
+}
+
+double rf_build_write_seconds(const rf_build *build)
+{
+    double seconds = 0;
+
+    for (uint32_t i = 0; i < build->slot_count; i++)
+        seconds += build->slots[i].write_s;
+    return seconds;
+}
+
+void rf_build_free(rf_build *build)
+{
+    if (!build)
+        return;
+    rf_base_writer_free(build->writer);
+    /* What cannot be removed now is a leftover: nobody serves it, and gc removes it later. */
+    if (!build->sealed && build->dir[0])
+        (void)rf_dir_remove(build->dir, NULL);
+    for (uint32_t i = 0; i < build->slot_count; i++) {
+        rf_block_builder_free(build->slots[i].blocks);
+        rf_buf_free(&build->slots[i].row);
+        rf_buf_free(&build->slots[i].pending);
+    }
+    free(build->slots);
+    rf_manifest_free(&build->manifest);
+    free(build);
+}
+
+struct rf_digest_sink {
+    const rf_definition *definition;
+    rf_buf row;
+    rf_digest digest;
+};
+
+static rf_status digest_row(void *arg, uint32_t worker, uint32_t partition, rf_slice key,
+                            const void *row, rf_err *err)
+{
+    rf_digest_sink *sink = arg;
+
+    RF_ASSERT(worker == 0);
+    (void)partition;
+    rf_buf_clear(&sink->row);
+    rf_row_encode(sink->definition->columns, sink->definition->column_count, row, &sink->row);
+    rf_digest_add_row(&sink->digest, key, rf_buf_slice(&sink->row));
+    return rf_buf_check(&sink->row, sink->definition->name, err);
+}
+
+static rf_status ignore_partition_end(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
+{
+    (void)arg;
+    (void)worker;
+    (void)partition;
+    (void)err;
+    return RF_OK;
+}
+
+rf_digest_sink *rf_digest_sink_new(const rf_definition *definition)
+{
+    rf_digest_sink *sink = calloc(1, sizeof *sink);
+
+    if (!sink)
+        return NULL;
+    sink->definition = definition;
+    rf_buf_init(&sink->row, RF_ROW_SIZE_MAX);
+    return sink;
+}
+
+void rf_digest_sink_target(rf_digest_sink *sink, rf_fold_target *target_out)
+{
+    *target_out = (rf_fold_target){
+        .definition = sink->definition,
+        .row = digest_row,
+        .partition_end = ignore_partition_end,
+        .sink_arg = sink,
+    };
+}
+
+const rf_digest *rf_digest_sink_digest(const rf_digest_sink *sink)
+{
+    return &sink->digest;
+}
+
+void rf_digest_sink_free(rf_digest_sink *sink)
+{
+    if (!sink)
+        return;
+    rf_buf_free(&sink->row);
+    free(sink);
+}

@@ -1,0 +1,41 @@
+/* A build: one new generation on its way from the fold's rows to a sealed directory.
+ *
+ *     rf_build_begin -> rf_build_target -> (the fold runs) -> rf_build_seal -> rf_build_free
+ *
+ * begin takes the next generation number, makes the directory and keeps the definition in it. The fold's
+ * rows arrive per worker (rf_build_target gives the sinks): each worker encodes them, adds them to its digest
+ * and collects finished blocks, which go to the base files about a MiB at a time. seal fsyncs everything, MANIFEST last, and
+ * tells the catalog. free without seal removes the directory.
+ *
+ * Threads: begin, seal and free on one thread; the sinks on any worker, each with its own slot.
+ */
+#ifndef RF_BUILD_H
+#define RF_BUILD_H
+
+#include "rebuild/fold.h"
+#include "store.h"
+
+typedef struct rf_build rf_build;
+
+/* `definition` is borrowed until free. `worker_slots` is that of the pool the fold runs on. */
+rf_status rf_build_begin(rf_store *store, const rf_definition *definition, uint32_t worker_slots,
+                         rf_build **build_out, rf_err *err);
+void rf_build_target(rf_build *build, rf_fold_target *target_out);
+/* `time_last`: the largest event time in the log up to `position`, or RF_TIME_NONE. */
+rf_status rf_build_seal(rf_build *build, uint64_t position, int64_t time_last, rf_err *err);
+/* After seal; valid until free. */
+const rf_manifest *rf_build_manifest(const rf_build *build);
+/* Seconds that the sinks spent in writing, added over the workers. */
+double rf_build_write_seconds(const rf_build *build);
+/* Takes NULL. */
+void rf_build_free(rf_build *build);
+
+/* Sinks that only make the digest of the rows: what `verify --serial` compares. */
+typedef struct rf_digest_sink rf_digest_sink;
+rf_digest_sink *rf_digest_sink_new(const rf_definition *definition); /* NULL without memory */
+void rf_digest_sink_target(rf_digest_sink *sink, rf_fold_target *target_out);
+/* For a fold with one worker slot. */
+const rf_digest *rf_digest_sink_digest(const rf_digest_sink *sink);
+void rf_digest_sink_free(rf_digest_sink *sink);
+
+#endif

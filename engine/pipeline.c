@@ -1,0 +1,442 @@
+/* One rebuild: the only file that sees the whole way of the data.
+ *
+ *     lock -> resolve -> checks -> end position -> begin builds -> fold -> seal -> gates -> flip -> gc
+ *
+ * Before the flip nothing that readers see has changed; a failure anywhere removes what was not sealed and
+ * leaves the live generations as they were. Sealed generations that a gate refused stay, not
+ * live. LOCK is held from start to end, live/SWAP by the flip only.
+ */
+#include "base/clock.h"
+#include "build.h"
+#include "gates.h"
+#include "preflight.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    KEEP_DEFAULT = 3,
+    FLIP_TRIES_MAX = 8, /* times that another flip may come in between */
+};
+#define MEMORY_DEFAULT ((uint64_t)256 << 20)
+
+/* One rebuild under way. */
+struct pipeline {
+    rf_store *store;
+    const rf_rebuild_options *options;
+    rf_resolved resolved;
+    rf_preflight preflight;
+    bool preflight_done;
+    rf_pool *pool;
+    int lock;
+    uint64_t position;
+    int64_t time_last;
+    rf_build **builds;  /* one per definition */
+    uint64_t *events;   /* that each definition's handlers got */
+    uint64_t *live;     /* generation that each was compared with */
+    rf_gate_counts *counts;
+    bool *flipped;
+    bool sealed;
+    rf_timings timings;
+    uint64_t bytes_decoded;
+    double start;
+};
+
+struct report {
+    rf_rebuild_report report;
+    rf_arena arena;
+};
+
+static double lap(double *since)
+{
+    double now = rf_clock_seconds();
+    double seconds = now - *since;
+
+    *since = now;
+    return seconds;
+}
+
+static rf_status check_options(const rf_rebuild_options *options, rf_err *err)
+{
+    if ((options->until != 0 || options->has_until_time) && !options->no_swap)
+        return rf_fail(err, RF_ERR_USAGE,
+                       "a rebuild up to a position or time needs --no-swap: it would go live behind");
+    if (options->until != 0 && options->has_until_time)
+        return rf_fail(err, RF_ERR_USAGE, "either a position or a time to end at, not both");
+    return RF_OK;
+}
+
+/* The end position, fixed here once: later events are not in this rebuild. */
+static rf_status find_end(struct pipeline *pipeline, rf_err *err)
+{
+    const rf_rebuild_options *options = pipeline->options;
+    rf_log_info info;
+
+    rf_status status = rf_log_get_info(pipeline->store->log, &info, err);
+    if (status != RF_OK)
+        return status;
+    pipeline->position = info.position;
+    if (options->has_until_time)
+        return rf_log_position_at_time(pipeline->store->log, options->until_time,
+                                       &pipeline->position, err);
+    if (options->until > info.position)
+        return rf_fail(err, RF_ERR_USAGE, "the log ends at position %llu, before %llu",
+                       (unsigned long long)info.position, (unsigned long long)options->until);
+    if (options->until != 0)
+        pipeline->position = options->until;
+    return RF_OK;
+}
+
+static rf_status check_definitions(struct pipeline *pipeline, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; status == RF_OK && i < pipeline->resolved.count; i++)
+        if (!pipeline->options->dev)
+            status = rf_preflight_version(pipeline->store, pipeline->resolved.definitions[i], err);
+    if (status == RF_OK)
+        status =
+            rf_preflight_run(pipeline->store, &pipeline->resolved, &pipeline->preflight, err);
+    if (status != RF_OK)
+        return status;
+    pipeline->preflight_done = true;
+    pipeline->time_last = pipeline->preflight.time_last;
+    if (pipeline->options->until != 0 || pipeline->options->has_until_time)
+        pipeline->time_last = RF_TIME_NONE; /* the census knows the whole log only */
+    return pipeline->options->allow_missing ? RF_OK
+                                            : rf_preflight_refusal(&pipeline->preflight, err);
+}
+
+/* Whether every live generation has this very definition at this position. */
+static rf_status check_changed(struct pipeline *pipeline, rf_err *err)
+{
+    for (uint32_t i = 0; i < pipeline->resolved.count; i++) {
+        const rf_definition *definition = pipeline->resolved.definitions[i];
+        rf_catalog *catalog = pipeline->store->catalog;
+        rf_catalog_model model;
+        rf_catalog_generation live;
+        bool found = false;
+
+        rf_status status = rf_catalog_get_model(catalog, definition->name, &model, &found, err);
+        if (status == RF_OK && found)
+            status = rf_catalog_get_generation(catalog, definition->name, model.live, &live, &found,
+                                               err);
+        if (status != RF_OK || !found)
+            return status;
+        if (live.position != pipeline->position ||
+            live.content_hash.low != definition->content_hash.low ||
+            live.content_hash.high != definition->content_hash.high)
+            return RF_OK;
+    }
+    return rf_fail(err, RF_ERR_NOTHING, "nothing changed: the live generations are at position %llu",
+                   (unsigned long long)pipeline->position);
+}
+
+static rf_status begin_builds(struct pipeline *pipeline, rf_err *err)
+{
+    uint32_t count = pipeline->resolved.count;
+    rf_status status = RF_OK;
+
+    pipeline->builds = calloc(count, sizeof *pipeline->builds);
+    pipeline->events = calloc(count, sizeof *pipeline->events);
+    pipeline->live = calloc(count, sizeof *pipeline->live);
+    pipeline->counts = calloc(count, sizeof *pipeline->counts);
+    pipeline->flipped = calloc(count, sizeof *pipeline->flipped);
+    if (!pipeline->builds || !pipeline->events || !pipeline->live || !pipeline->counts ||
+        !pipeline->flipped)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
+    for (uint32_t i = 0; status == RF_OK && i < count; i++)
+        status = rf_build_begin(pipeline->store, pipeline->resolved.definitions[i],
+                                rf_pool_worker_slots(pipeline->pool), &pipeline->builds[i], err);
+    return status;
+}
+
+static rf_status fold(struct pipeline *pipeline, rf_err *err)
+{
+    const rf_rebuild_options *options = pipeline->options;
+    uint32_t count = pipeline->resolved.count;
+    rf_fold_stats stats = {0};
+
+    rf_fold_target *targets = calloc(count, sizeof *targets);
+    if (!targets)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
+    for (uint32_t i = 0; i < count; i++)
+        rf_build_target(pipeline->builds[i], &targets[i]);
+    rf_fold_options fold_options = {
+        .until = pipeline->position,
+        .memory_bytes = options->memory_bytes ? options->memory_bytes : MEMORY_DEFAULT,
+        .cancel = options->run.cancel,
+        .progress = options->run.progress,
+        .progress_arg = options->run.progress_arg,
+    };
+    rf_status status = rf_fold_run(pipeline->store->log, pipeline->pool, targets, count,
+                                   &fold_options, &stats, err);
+    for (uint32_t i = 0; i < count; i++) {
+        pipeline->events[i] = targets[i].events;
+        pipeline->timings.write += rf_build_write_seconds(pipeline->builds[i]);
+    }
+    pipeline->bytes_decoded = stats.bytes_decoded;
+    pipeline->timings.load = stats.decode_s;
+    pipeline->timings.fold = stats.fold_s;
+    pipeline->timings.emit = stats.emit_s > pipeline->timings.write
+                                 ? stats.emit_s - pipeline->timings.write
+                                 : 0; /* the sinks write from within emit */
+    free(targets);
+    return status;
+}
+
+static rf_status check_cancel(const struct pipeline *pipeline, rf_err *err)
+{
+    if (pipeline->options->run.cancel && *pipeline->options->run.cancel)
+        return rf_fail(err, RF_ERR_INTERRUPTED,
+                       "interrupted; what was live is live, nothing was swapped");
+    return RF_OK;
+}
+
+static rf_status seal(struct pipeline *pipeline, rf_err *err)
+{
+    double start = rf_clock_seconds();
+    rf_status status = check_cancel(pipeline, err);
+
+    for (uint32_t i = 0; status == RF_OK && i < pipeline->resolved.count; i++)
+        status = rf_build_seal(pipeline->builds[i], pipeline->position, pipeline->time_last, err);
+    pipeline->timings.seal = lap(&start);
+    pipeline->sealed = status == RF_OK;
+    return status;
+}
+
+/* Gates of one definition against what is live now, and whether a rollback holds its content. */
+static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_err *err)
+{
+    const rf_manifest *manifest = rf_build_manifest(pipeline->builds[index]);
+    rf_catalog_model model = {0};
+    bool found = false;
+
+    rf_status status = rf_catalog_get_model(pipeline->store->catalog, manifest->name, &model, &found,
+                                            err);
+    if (status != RF_OK)
+        return status;
+    pipeline->live[index] = found ? model.live : 0;
+    for (uint32_t i = 0; found && i < model.held_count; i++)
+        if (model.held[i].low == manifest->content_hash.low &&
+            model.held[i].high == manifest->content_hash.high)
+            return rf_fail(err, RF_ERR_REFUSED,
+                           "%s: a rollback left this definition, so generation %llu is kept, not live; "
+                           "`refold swap` of %s takes it",
+                           manifest->name, (unsigned long long)manifest->number, manifest->name);
+    return rf_gates_check(pipeline->store, pipeline->pool, manifest, pipeline->live[index],
+                          pipeline->options, &pipeline->counts[index], err);
+}
+
+/* Flips definitions [begin, end) together. Another flip that came in between means gates again. */
+static rf_status flip(struct pipeline *pipeline, uint32_t begin, uint32_t end, rf_err *err)
+{
+    uint32_t count = end - begin;
+    rf_status status = RF_ERR_LOCKED;
+
+    rf_catalog_change *changes = calloc(count, sizeof *changes);
+    uint64_t *from = calloc(count, sizeof *from);
+    if (!changes || !from) {
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
+        goto done;
+    }
+    for (int tries = 0; status == RF_ERR_LOCKED && tries < FLIP_TRIES_MAX; tries++) {
+        for (uint32_t i = 0; i < count; i++) {
+            status = pass_gates(pipeline, begin + i, err);
+            if (status != RF_OK)
+                goto done;
+            const rf_manifest *manifest = rf_build_manifest(pipeline->builds[begin + i]);
+            changes[i] = (rf_catalog_change){.name = manifest->name,
+                                             .to = manifest->number,
+                                             .expected = pipeline->live[begin + i]};
+        }
+        status = check_cancel(pipeline, err);
+        if (status == RF_OK)
+            status = rf_catalog_flip(pipeline->store->catalog, changes, count, -1, from, err);
+    }
+    for (uint32_t i = begin; status == RF_OK && i < end; i++)
+        pipeline->flipped[i] = true;
+done:
+    free(changes);
+    free(from);
+    return status;
+}
+
+static rf_status flip_all(struct pipeline *pipeline, rf_err *err)
+{
+    double start = rf_clock_seconds();
+    uint32_t count = pipeline->resolved.count;
+    rf_status status = RF_OK;
+
+    if (!pipeline->options->independent) {
+        status = flip(pipeline, 0, count, err);
+    } else {
+        for (uint32_t i = 0; i < count; i++) {
+            rf_err failure = {0};
+            rf_status one = flip(pipeline, i, i + 1, &failure);
+            if (one != RF_OK && status == RF_OK) {
+                status = one;
+                if (err)
+                    *err = failure;
+            }
+        }
+    }
+    pipeline->timings.swap = lap(&start);
+    return status;
+}
+
+/* Old generations go; failing to remove some is no failure of the rebuild, the next gc tries again. */
+static void collect_garbage(struct pipeline *pipeline)
+{
+    uint32_t keep = pipeline->options->keep ? pipeline->options->keep : KEEP_DEFAULT;
+    rf_gc_result removed;
+
+    for (uint32_t i = 0; i < pipeline->resolved.count; i++)
+        (void)rf_catalog_gc(pipeline->store->catalog, pipeline->resolved.definitions[i]->name, keep,
+                            -1, &removed, NULL);
+}
+
+static rf_status run(struct pipeline *pipeline, rf_err *err)
+{
+    const rf_rebuild_options *options = pipeline->options;
+    uint32_t workers = options->run.workers_default ? rf_processor_count() : options->run.workers;
+
+    rf_status status = rf_pool_new(workers, &pipeline->pool, err);
+    if (status == RF_OK)
+        status = find_end(pipeline, err);
+    if (status == RF_OK)
+        status = check_definitions(pipeline, err);
+    if (status == RF_OK && options->if_changed)
+        status = check_changed(pipeline, err);
+    if (status == RF_OK)
+        status = begin_builds(pipeline, err);
+    if (status == RF_OK)
+        status = fold(pipeline, err);
+    if (status == RF_OK)
+        status = seal(pipeline, err);
+    if (status == RF_OK && !options->no_swap)
+        status = flip_all(pipeline, err);
+    if (status == RF_OK && !options->no_swap)
+        collect_garbage(pipeline);
+    return status;
+}
+
+static void report_projection(const struct pipeline *pipeline, uint32_t index, rf_arena *arena,
+                              rf_rebuilt *out)
+{
+    const rf_manifest *manifest = rf_build_manifest(pipeline->builds[index]);
+
+    *out = (rf_rebuilt){
+        .name = rf_arena_copy(arena, rf_slice_of(manifest->name)).data,
+        .version = manifest->version,
+        .generation = manifest->number,
+        .rows = manifest->rows,
+        .events = pipeline->events[index],
+        .live = pipeline->flipped[index],
+        .generation_before = pipeline->live[index],
+        .rows_before = pipeline->counts[index].rows_before,
+        .rows_added = pipeline->counts[index].added,
+        .rows_removed = pipeline->counts[index].removed,
+    };
+    for (uint32_t i = 0; i < manifest->file_count; i++)
+        out->bytes += manifest->files[i].size;
+    rf_digest_format(&manifest->digest, out->digest);
+}
+
+/* What was built and found, in memory of its own. A refused check has findings and no projections. */
+static rf_status make_report(const struct pipeline *pipeline, rf_rebuild_report **report_out,
+                             rf_err *err)
+{
+    struct report *report = calloc(1, sizeof *report);
+    uint32_t count = pipeline->sealed ? pipeline->resolved.count : 0;
+    uint32_t findings = pipeline->preflight.list.finding_count;
+
+    if (!report)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the report");
+    rf_arena_init(&report->arena, (size_t)64 << 20);
+    rf_rebuild_report *out = &report->report;
+    *out = (rf_rebuild_report){
+        .position = pipeline->position,
+        .workers = pipeline->options->run.workers_default ? rf_processor_count()
+                                                          : pipeline->options->run.workers,
+        .seconds = rf_clock_seconds() - pipeline->start,
+        .events = pipeline->position,
+        .bytes_decoded = pipeline->bytes_decoded,
+        .timings = pipeline->timings,
+        .projection_count = count,
+        .finding_count = findings,
+    };
+    out->projections = rf_arena_alloc(&report->arena, count * sizeof *out->projections);
+    out->findings = rf_arena_alloc(&report->arena, findings * sizeof *out->findings);
+    if (!out->projections || !out->findings) {
+        rf_rebuild_report_free(out);
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the report");
+    }
+    for (uint32_t i = 0; i < count; i++)
+        report_projection(pipeline, i, &report->arena, &out->projections[i]);
+    for (uint32_t i = 0; i < findings; i++) {
+        const rf_finding *finding = &pipeline->preflight.list.findings[i];
+        out->findings[i].refuses = finding->refuses;
+        out->findings[i].text = rf_arena_copy(&report->arena, rf_slice_of(finding->text)).data;
+    }
+    *report_out = out;
+    return RF_OK;
+}
+
+static void pipeline_end(struct pipeline *pipeline)
+{
+    for (uint32_t i = 0; pipeline->builds && i < pipeline->resolved.count; i++)
+        rf_build_free(pipeline->builds[i]);
+    free(pipeline->builds);
+    free(pipeline->events);
+    free(pipeline->live);
+    free(pipeline->counts);
+    free(pipeline->flipped);
+    if (pipeline->preflight_done)
+        rf_preflight_free(&pipeline->preflight);
+    rf_pool_free(pipeline->pool);
+    rf_resolved_free(&pipeline->resolved);
+    rf_lock_release(pipeline->lock);
+}
+
+rf_status rf_rebuild(rf_store *store, const char *const *projections, uint32_t projection_count,
+                     const rf_rebuild_options *options, rf_rebuild_report **report_out, rf_err *err)
+{
+    const rf_rebuild_options none = {.run = {.workers_default = true}};
+    struct pipeline pipeline = {
+        .store = store,
+        .options = options ? options : &none,
+        .lock = -1,
+        .time_last = RF_TIME_NONE,
+        .start = rf_clock_seconds(),
+    };
+    rf_err failure = {0};
+
+    *report_out = NULL;
+    rf_status status = check_options(pipeline.options, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_store_lock(store, pipeline.options->run.wait_lock_ms, &pipeline.lock, &failure);
+    if (status == RF_OK)
+        status = rf_resolve(store, projections, projection_count, pipeline.options->all,
+                            &pipeline.resolved, &failure);
+    if (status == RF_OK)
+        status = run(&pipeline, &failure);
+    if (status == RF_OK || (status == RF_ERR_REFUSED && pipeline.preflight_done)) {
+        rf_status reported = make_report(&pipeline, report_out, &failure);
+        status = reported == RF_OK ? status : reported;
+    }
+    if (status != RF_OK && err)
+        *err = failure;
+    pipeline_end(&pipeline);
+    return status;
+}
+
+void rf_rebuild_report_free(rf_rebuild_report *report)
+{
+    if (!report)
+        return;
+    struct report *owner = (struct report *)report;
+    rf_arena_free(&owner->arena);
+    free(owner);
+}

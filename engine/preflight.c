@@ -1,0 +1,143 @@
+/* See preflight.h; also rf_check of refold/rebuild.h. */
+#include "preflight.h"
+
+#include <stdlib.h>
+
+#define ARENA_BYTES_MAX ((size_t)256 << 20)
+
+rf_status rf_preflight_run(rf_store *store, const rf_resolved *resolved, rf_preflight *preflight_out,
+                           rf_err *err)
+{
+    rf_preflight preflight = {.time_last = RF_TIME_NONE};
+    const rf_census_type *types = NULL;
+    uint32_t type_count = 0;
+
+    rf_arena_init(&preflight.arena, ARENA_BYTES_MAX);
+    rf_census *census = rf_census_new();
+    rf_status status = RF_OK;
+    if (!census)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for the census");
+    if (status == RF_OK)
+        status = rf_log_census(store->log, census, err);
+    if (status == RF_OK)
+        status = rf_census_list(census, &types, &type_count, err);
+    for (uint32_t i = 0; status == RF_OK && i < type_count; i++)
+        if (types[i].time_max > preflight.time_last)
+            preflight.time_last = types[i].time_max;
+    for (uint32_t i = 0; status == RF_OK && i < resolved->count; i++)
+        status = rf_check_definition(resolved->definitions[i], census, &preflight.arena,
+                                     &preflight.list, err);
+    rf_census_free(census);
+    if (status != RF_OK) {
+        rf_preflight_free(&preflight);
+        return status;
+    }
+    *preflight_out = preflight;
+    return RF_OK;
+}
+
+void rf_preflight_free(rf_preflight *preflight)
+{
+    rf_arena_free(&preflight->arena);
+}
+
+rf_status rf_preflight_refusal(const rf_preflight *preflight, rf_err *err)
+{
+    const rf_finding *first = NULL;
+    uint32_t more = 0;
+
+    for (uint32_t i = 0; i < preflight->list.finding_count; i++) {
+        const rf_finding *finding = &preflight->list.findings[i];
+        if (!finding->refuses)
+            continue;
+        if (first)
+            more++;
+        else
+            first = finding;
+    }
+    if (!first)
+        return RF_OK;
+    if (more > 0)
+        return rf_fail(err, RF_ERR_REFUSED, "%s (and %u more findings; nothing was built)",
+                       first->text, more);
+    return rf_fail(err, RF_ERR_REFUSED, "%s; nothing was built", first->text);
+}
+
+rf_status rf_preflight_version(rf_store *store, const rf_definition *definition, rf_err *err)
+{
+    rf_catalog_model model;
+    rf_catalog_generation live;
+    bool found = false;
+
+    rf_status status =
+        rf_catalog_get_model(store->catalog, definition->name, &model, &found, err);
+    if (status != RF_OK || !found || model.live == 0)
+        return status;
+    status = rf_catalog_get_generation(store->catalog, definition->name, model.live, &live, &found,
+                                       err);
+    if (status != RF_OK || !found)
+        return status;
+    if (definition->version < live.version)
+        return rf_fail(err, RF_ERR_REFUSED,
+                       "%s: version %u is lower than the live version %u; nothing was built (--dev "
+                       "allows it for trying out)",
+                       definition->name, definition->version, live.version);
+    bool same = definition->content_hash.low == live.content_hash.low &&
+                definition->content_hash.high == live.content_hash.high;
+    if (definition->version == live.version && !same)
+        return rf_fail(err, RF_ERR_REFUSED,
+                       "%s: version %u is live with other content; raise the version (--dev allows "
+                       "it for trying out); nothing was built",
+                       definition->name, definition->version);
+    return RF_OK;
+}
+
+struct check_report {
+    rf_check_report report;
+    rf_preflight preflight;
+};
+
+rf_status rf_check(rf_store *store, const char *const *projections, uint32_t projection_count,
+                   rf_check_report **report_out, rf_err *err)
+{
+    rf_resolved resolved = {0};
+    rf_log_info info;
+
+    struct check_report *check = calloc(1, sizeof *check);
+    if (!check)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the report");
+    rf_arena_init(&check->preflight.arena, ARENA_BYTES_MAX);
+    rf_status status =
+        rf_resolve(store, projections, projection_count, projection_count == 0, &resolved, err);
+    if (status == RF_OK)
+        status = rf_log_get_info(store->log, &info, err);
+    if (status == RF_OK)
+        status = rf_preflight_run(store, &resolved, &check->preflight, err);
+    rf_resolved_free(&resolved);
+    if (status != RF_OK) {
+        free(check);
+        return status;
+    }
+    const rf_check_list *list = &check->preflight.list;
+    check->report = (rf_check_report){
+        .position = info.position,
+        .events = info.events,
+        .events_handled = list->events_handled,
+        .fields = list->fields,
+        .field_count = list->field_count,
+        .findings = list->findings,
+        .finding_count = list->finding_count,
+        .refused = list->refused,
+    };
+    *report_out = &check->report;
+    return RF_OK;
+}
+
+void rf_check_report_free(rf_check_report *report)
+{
+    if (!report)
+        return;
+    struct check_report *check = (struct check_report *)report;
+    rf_preflight_free(&check->preflight);
+    free(check);
+}

@@ -1,0 +1,26 @@
+/* Which definitions a command means: paths of plugins, names of live read models, or all of these.
+ *
+ * A name stands for the definition that its live generation keeps; a path deploys the file's.
+ */
+#ifndef RF_RESOLVE_H
+#define RF_RESOLVE_H
+
+#include "projection/definition.h"
+#include "store.h"
+
+typedef struct rf_resolved {
+    rf_definition **definitions; /* owned */
+    uint32_t count;
+} rf_resolved;
+
+/* `all`: every live read model, and no projections are named. RF_ERR_USAGE for a name that is meant twice,
+ * RF_ERR_ABSENT for a name that is not live. */
+rf_status rf_resolve(rf_store *store, const char *const *projections, uint32_t projection_count,
+                     bool all, rf_resolved *resolved_out, rf_err *err);
+void rf_resolved_free(rf_resolved *resolved);
+
+/* The definition that a sealed generation keeps. */
+rf_status rf_resolve_kept(rf_store *store, const char *name, uint64_t number,
+                          rf_definition **definition_out, rf_err *err);
+
+#endif

@@ -1,0 +1,226 @@
+/* Verifying a store: every stored byte that means something is read and compared; see rf_verify in
+ * refold/generation.h.
+ *
+ * The log checks itself (rf_log_verify). A generation is pinned, its blocks' checksums are verified, its rows
+ * decoded, and their digest compared with MANIFEST's. `serial` folds each live generation once more, inline, with the
+ * definition that it keeps, up to its position, and compares the digests: a second way to the same rows.
+ */
+#include "base/pool.h"
+#include "build.h"
+#include "resolve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SERIAL_MEMORY_BYTES ((uint64_t)1 << 30)
+
+struct verification {
+    rf_store *store;
+    const rf_verify_options *options;
+    rf_pool *pool;
+    rf_verify_result result;
+};
+
+static void report_damage(void *arg, const rf_err *damage)
+{
+    struct verification *verification = arg;
+
+    verification->result.damages++;
+    if (verification->options->report)
+        verification->options->report(verification->options->report_arg, damage->message);
+}
+
+/* Digest of one partition of a base; one per partition, so that tasks share nothing. */
+struct table_check {
+    const rf_pinned *pinned;
+    const rf_reader_column *columns;
+    rf_digest *digests;
+};
+
+static rf_status check_partition(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    struct table_check *check = arg;
+    const rf_manifest *manifest = &check->pinned->manifest;
+    rf_base_cursor *cursor = NULL;
+    rf_slice key;
+    rf_slice row;
+    bool found = false;
+
+    (void)worker;
+    rf_value *values = calloc(manifest->column_count, sizeof *values);
+    if (!values)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a row");
+    rf_status status = rf_base_cursor_open(check->pinned->base, (uint32_t)index,
+                                           (rf_slice){"", 0}, &cursor, err);
+    while (status == RF_OK) {
+        status = rf_base_cursor_next(cursor, &key, &row, &found, err);
+        if (status != RF_OK || !found)
+            break;
+        status = rf_row_decode(row, check->columns, manifest->column_count, values, err);
+        if (status == RF_OK && rf_partition_of(key, manifest->partitions) != index)
+            status = rf_fail(err, RF_ERR_DAMAGED, "the row of %.*s stands in the wrong partition",
+                             (int)key.size, key.data);
+        rf_digest_add_row(&check->digests[index], key, row);
+    }
+    rf_base_cursor_close(cursor);
+    free(values);
+    return status;
+}
+
+static rf_status check_table(struct verification *verification, const rf_pinned *pinned, rf_err *err)
+{
+    const rf_manifest *manifest = &pinned->manifest;
+    rf_digest sum = {0};
+    rf_status status = RF_OK;
+
+    rf_reader_column *columns = calloc(manifest->column_count, sizeof *columns);
+    struct table_check check = {.pinned = pinned, .columns = columns};
+    check.digests = calloc(manifest->partitions, sizeof *check.digests);
+    if (!columns || !check.digests)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u partitions", manifest->partitions);
+    for (uint32_t i = 0; status == RF_OK && i < manifest->column_count; i++)
+        columns[i] = (rf_reader_column){manifest->columns[i].name, manifest->columns[i].kind,
+                                        manifest->columns[i].scale};
+    if (status == RF_OK)
+        status = rf_pool_run(verification->pool, manifest->partitions, check_partition, &check, err);
+    for (uint32_t i = 0; status == RF_OK && i < manifest->partitions; i++)
+        rf_digest_add(&sum, &check.digests[i]);
+    if (status == RF_OK && (sum.low != manifest->digest.low || sum.high != manifest->digest.high ||
+                            sum.rows != manifest->rows))
+        status = rf_fail(err, RF_ERR_DAMAGED, "the rows are not those that MANIFEST promises");
+    verification->result.rows += sum.rows;
+    free(check.digests);
+    free(columns);
+    return status;
+}
+
+static rf_status refold(struct verification *verification, const rf_definition *definition,
+                        const rf_manifest *manifest, rf_err *err)
+{
+    rf_fold_target target;
+    rf_pool *inline_pool = NULL;
+    rf_fold_stats stats;
+
+    rf_digest_sink *sink = rf_digest_sink_new(definition);
+    if (!sink)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a serial fold");
+    rf_digest_sink_target(sink, &target);
+    rf_fold_options options = {
+        .until = manifest->position,
+        .memory_bytes = SERIAL_MEMORY_BYTES,
+        .cancel = verification->options->run.cancel,
+    };
+    rf_status status = rf_pool_new(0, &inline_pool, err);
+    if (status == RF_OK)
+        status = rf_fold_run(verification->store->log, inline_pool, &target, 1, &options, &stats, err);
+    const rf_digest *digest = rf_digest_sink_digest(sink);
+    if (status == RF_OK &&
+        (digest->low != manifest->digest.low || digest->high != manifest->digest.high ||
+         digest->rows != manifest->rows))
+        status = rf_fail(err, RF_ERR_DAMAGED,
+                         "a serial fold of the log gives %llu other rows than the %llu stored ones",
+                         (unsigned long long)digest->rows, (unsigned long long)manifest->rows);
+    rf_pool_free(inline_pool);
+    rf_digest_sink_free(sink);
+    return status;
+}
+
+static rf_status check_serial(struct verification *verification, const rf_pinned *pinned, rf_err *err)
+{
+    const rf_manifest *manifest = &pinned->manifest;
+    rf_definition *definition;
+
+    rf_status status = rf_resolve_kept(verification->store, manifest->name, manifest->number,
+                                       &definition, err);
+    if (status != RF_OK)
+        return status;
+    status = refold(verification, definition, manifest, err);
+    rf_definition_free(definition);
+    return status;
+}
+
+static rf_status check_generation(struct verification *verification,
+                                  const rf_catalog_generation *generation, bool live, rf_err *err)
+{
+    rf_pinned pinned;
+
+    rf_status status = rf_catalog_pin(verification->store->catalog, generation->name,
+                                      generation->number, &pinned, err);
+    if (status == RF_ERR_ABSENT)
+        return RF_OK; /* gc took it meanwhile */
+    if (status == RF_OK) {
+        status = check_table(verification, &pinned, err);
+        if (status == RF_OK && live && verification->options->serial)
+            status = check_serial(verification, &pinned, err);
+        rf_catalog_unpin(&pinned);
+    }
+    if (status != RF_OK)
+        (void)rf_err_context(err, "%s generation %llu", generation->name,
+                             (unsigned long long)generation->number);
+    return status;
+}
+
+static rf_status check_generations(struct verification *verification, rf_err *err)
+{
+    rf_catalog *catalog = verification->store->catalog;
+    const char *name = verification->options->name;
+    rf_catalog_generation *generations = NULL;
+    uint32_t count = 0;
+    const volatile int *cancel = verification->options->run.cancel;
+
+    rf_status status = rf_catalog_generations(catalog, name, &generations, &count, err);
+    if (status == RF_OK && name && count == 0)
+        status = rf_fail(err, RF_ERR_ABSENT, "%s: no read model of this name", name);
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        rf_catalog_model model = {0};
+        rf_err damage = {0};
+        bool found = false;
+        status = rf_catalog_get_model(catalog, generations[i].name, &model, &found, err);
+        if (status != RF_OK)
+            break;
+        bool live = found && model.live == generations[i].number;
+        rf_status one = check_generation(verification, &generations[i], live, &damage);
+        verification->result.generations++;
+        if (one != RF_OK)
+            report_damage(verification, &damage);
+        if (cancel && *cancel)
+            status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted; verify changes nothing");
+    }
+    free(generations);
+    return status;
+}
+
+static rf_status check_log(struct verification *verification, rf_err *err)
+{
+    rf_log_info info;
+
+    rf_status status = rf_log_get_info(verification->store->log, &info, err);
+    if (status != RF_OK)
+        return status;
+    verification->result.segments = info.segments;
+    status = rf_log_verify(verification->store->log, report_damage, verification, err);
+    if (status == RF_ERR_DAMAGED && verification->result.damages > 0)
+        return RF_OK; /* reported and counted; the generations are looked at all the same */
+    return status;
+}
+
+rf_status rf_verify(rf_store *store, const rf_verify_options *options, rf_verify_result *result_out,
+                    rf_err *err)
+{
+    const rf_verify_options none = {.run = {.workers_default = true}};
+    struct verification verification = {.store = store, .options = options ? options : &none};
+    const rf_run *wanted = &verification.options->run;
+
+    rf_status status = rf_pool_new(
+        wanted->workers_default ? rf_processor_count() : wanted->workers, &verification.pool, err);
+    if (status == RF_OK && !verification.options->name)
+        status = check_log(&verification, err);
+    if (status == RF_OK)
+        status = check_generations(&verification, err);
+    rf_pool_free(verification.pool);
+    *result_out = verification.result;
+    if (status == RF_OK && verification.result.damages > 0)
+        status = rf_fail(err, RF_ERR_DAMAGED, "%s: %llu damages found", store->path,
+                         (unsigned long long)verification.result.damages);
+    return status;
+}

@@ -1,0 +1,53 @@
+/* arena.h: pieces stay, limits hold, reset forgets. */
+#include "base/arena.h"
+#include "base/bytes.h"
+
+#include <criterion/criterion.h>
+
+Test(arena, pieces_are_aligned_and_stay_where_they_are)
+{
+    rf_arena arena;
+    char *pieces[1000];
+
+    rf_arena_init(&arena, 64 << 20);
+    for (size_t i = 0; i < 1000; i++) {
+        pieces[i] = rf_arena_alloc(&arena, i * 7 % 5000 + 1);
+        cr_assert_not_null(pieces[i]);
+        cr_assert_eq((uintptr_t)pieces[i] % 16, 0);
+        memset(pieces[i], (int)(i & 0xff), i * 7 % 5000 + 1);
+    }
+    for (size_t i = 0; i < 1000; i++)
+        for (size_t at = 0; at < i * 7 % 5000 + 1; at++)
+            cr_assert_eq((unsigned char)pieces[i][at], i & 0xff);
+    rf_arena_free(&arena);
+}
+
+Test(arena, gives_nothing_past_its_limit_and_again_after_a_reset)
+{
+    rf_arena arena;
+
+    rf_arena_init(&arena, 1 << 20);
+    cr_assert_null(rf_arena_alloc(&arena, (1 << 20) + 1));
+    cr_assert_null(rf_arena_alloc(&arena, SIZE_MAX));
+    size_t given = 0;
+    while (rf_arena_alloc(&arena, 1000))
+        given++;
+    cr_assert_geq(given, 500);
+    cr_assert_leq(arena.bytes, arena.bytes_max);
+    rf_arena_reset(&arena);
+    cr_assert_not_null(rf_arena_alloc(&arena, 1000));
+    rf_arena_free(&arena);
+}
+
+Test(arena, a_copy_ends_with_nul_and_empty_text_is_not_null)
+{
+    rf_arena arena;
+
+    rf_arena_init(&arena, 1 << 20);
+    rf_slice copy = rf_arena_copy(&arena, RF_SLICE("order-1"));
+    cr_assert_str_eq(copy.data, "order-1");
+    copy = rf_arena_copy(&arena, (rf_slice){NULL, 0});
+    cr_assert_not_null(copy.data);
+    cr_assert_eq(copy.size, 0);
+    rf_arena_free(&arena);
+}

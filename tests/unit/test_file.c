@@ -1,0 +1,101 @@
+/* file.h: whole files, durable replacement, locks that exclude. */
+#include "base/file.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char dir[64];
+static char path[256];
+
+static void make_dir(void)
+{
+    (void)snprintf(dir, sizeof dir, "/tmp/refold-file-XXXXXX");
+    cr_assert_not_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof path, "%s/file", dir);
+}
+
+static void remove_dir(void)
+{
+    cr_assert_eq(rf_dir_remove(dir, NULL), RF_OK);
+    cr_assert_not(rf_path_exists(dir));
+}
+
+TestSuite(file, .init = make_dir, .fini = remove_dir);
+
+Test(file, replaces_a_file_as_a_whole)
+{
+    rf_buf buf;
+
+    rf_buf_init(&buf, 1000);
+    cr_assert_eq(rf_file_replace(path, RF_SLICE("first"), NULL), RF_OK);
+    cr_assert_eq(rf_file_replace(path, RF_SLICE("second"), NULL), RF_OK);
+    cr_assert_eq(rf_file_read(path, &buf, NULL), RF_OK);
+    cr_assert(rf_slice_equal(rf_buf_slice(&buf), RF_SLICE("second")));
+    rf_buf_free(&buf);
+}
+
+Test(file, creates_only_what_is_not_there)
+{
+    cr_assert_eq(rf_file_create(path, RF_SLICE("first"), NULL), RF_OK);
+    cr_assert_eq(rf_file_create(path, RF_SLICE("second"), NULL), RF_ERR_IO);
+}
+
+Test(file, reads_no_more_than_the_buffer_may_hold)
+{
+    rf_buf buf;
+
+    rf_buf_init(&buf, 3);
+    cr_assert_eq(rf_file_create(path, RF_SLICE("four"), NULL), RF_OK);
+    cr_assert_eq(rf_file_read(path, &buf, NULL), RF_ERR_MEMORY);
+    rf_buf_free(&buf);
+}
+
+Test(file, tells_absent_from_not_regular)
+{
+    rf_buf buf;
+
+    rf_buf_init(&buf, 100);
+    cr_assert_eq(rf_file_read(path, &buf, NULL), RF_ERR_ABSENT);
+    cr_assert_eq(rf_file_read(dir, &buf, NULL), RF_ERR_INPUT);
+}
+
+Test(file, a_lock_excludes_others_and_names_what_is_locked)
+{
+    int first;
+    int second;
+    rf_err err;
+
+    cr_assert_eq(rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, 0, "a rebuild is running", &first, &err),
+                 RF_OK);
+    cr_assert_eq(rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, 0, "a rebuild is running", &second, &err),
+                 RF_ERR_LOCKED);
+    cr_assert_not_null(strstr(err.message, "a rebuild is running"));
+    cr_assert_eq(rf_lock_acquire(path, RF_LOCK_SHARED, 50, "busy", &second, &err), RF_ERR_LOCKED);
+    rf_lock_release(first);
+    cr_assert_eq(rf_lock_acquire(path, RF_LOCK_SHARED, 0, "busy", &first, &err), RF_OK);
+    cr_assert_eq(rf_lock_acquire(path, RF_LOCK_SHARED, 0, "busy", &second, &err), RF_OK);
+    rf_lock_release(first);
+    rf_lock_release(second);
+}
+
+Test(file, removes_a_directory_without_following_links)
+{
+    char inner[160];
+    char link_path[200];
+    char outside[128];
+
+    (void)snprintf(inner, sizeof inner, "%s/inner", dir);
+    (void)snprintf(link_path, sizeof link_path, "%s/link", inner);
+    (void)snprintf(outside, sizeof outside, "%s/outside", dir);
+    cr_assert_eq(rf_dir_make(inner, NULL), RF_OK);
+    cr_assert_eq(rf_dir_make(inner, NULL), RF_OK);
+    cr_assert_eq(rf_dir_make(outside, NULL), RF_OK);
+    (void)snprintf(path, sizeof path, "%s/kept", outside);
+    cr_assert_eq(rf_file_create(path, RF_SLICE("x"), NULL), RF_OK);
+    cr_assert_eq(symlink(outside, link_path), 0);
+    cr_assert_eq(rf_dir_remove(inner, NULL), RF_OK);
+    cr_assert(rf_path_exists(path));
+    cr_assert_not(rf_path_exists(inner));
+}
