@@ -18,6 +18,8 @@ uint64_t rf_checksum(rf_slice bytes);
 /* With a seed, to chain several pieces: the checksum of one is the seed of the next. */
 uint64_t rf_checksum_seeded(rf_slice bytes, uint64_t seed);
 rf_hash128 rf_hash128_of(rf_slice bytes);
+/* Of the pieces one after another, as if they stood together. */
+rf_hash128 rf_hash128_of_parts(const rf_slice *parts, size_t count);
 /* 32 hex digits, high half first, and a NUL. */
 void rf_hash128_format(rf_hash128 hash, char text_out[33]);
 

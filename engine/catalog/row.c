@@ -1,0 +1,331 @@
+/* See row.h. Encoding measures the texts first, reserves once and then writes without a check a column;
+ * decoding trusts nothing, not even that a value is in its smallest form: one row, one encoding. */
+#include "catalog/row.h"
+
+#include <string.h>
+
+enum {
+    NIL = 0xc0,
+    FALSE_BYTE = 0xc2,
+    TRUE_BYTE = 0xc3,
+    FLOAT_64 = 0xcb,
+    UINT_8 = 0xcc,
+    UINT_16 = 0xcd,
+    UINT_32 = 0xce,
+    UINT_64 = 0xcf,
+    INT_8 = 0xd0,
+    INT_16 = 0xd1,
+    INT_32 = 0xd2,
+    INT_64 = 0xd3,
+    STR_8 = 0xd9,
+    STR_16 = 0xda,
+    STR_32 = 0xdb,
+    ARRAY_16 = 0xdc,
+    FIXED_ARRAY = 0x90,
+    FIXED_STR = 0xa0,
+    NEGATIVE_FIXED = 0xe0,
+};
+
+/* Every NaN is this one, so that a row that holds one has one encoding too. */
+#define NAN_BITS 0x7ff8000000000000u
+
+static char *put_byte(char *at, unsigned byte)
+{
+    *(unsigned char *)at = (unsigned char)byte;
+    return at + 1;
+}
+
+static char *put_u16(char *at, unsigned byte, uint16_t value)
+{
+    rf_store_u16_be(at + 1, value);
+    return put_byte(at, byte) + 2;
+}
+
+static char *put_u32(char *at, unsigned byte, uint32_t value)
+{
+    rf_store_u32(at + 1, __builtin_bswap32(value));
+    return put_byte(at, byte) + 4;
+}
+
+static char *put_u64(char *at, unsigned byte, uint64_t value)
+{
+    rf_store_u64_be(at + 1, value);
+    return put_byte(at, byte) + 8;
+}
+
+static char *put_int(char *at, int64_t value)
+{
+    if (value >= 0) {
+        if (value < 0x80)
+            return put_byte(at, (unsigned)value);
+        if (value <= UINT8_MAX)
+            return put_byte(put_byte(at, UINT_8), (unsigned)value);
+        if (value <= UINT16_MAX)
+            return put_u16(at, UINT_16, (uint16_t)value);
+        if (value <= UINT32_MAX)
+            return put_u32(at, UINT_32, (uint32_t)value);
+        return put_u64(at, UINT_64, (uint64_t)value);
+    }
+    if (value >= -32)
+        return put_byte(at, (unsigned)(value & 0xff));
+    if (value >= INT8_MIN)
+        return put_byte(put_byte(at, INT_8), (unsigned)(value & 0xff));
+    if (value >= INT16_MIN)
+        return put_u16(at, INT_16, (uint16_t)value);
+    if (value >= INT32_MIN)
+        return put_u32(at, INT_32, (uint32_t)value);
+    return put_u64(at, INT_64, (uint64_t)value);
+}
+
+static char *put_text(char *at, rf_slice text)
+{
+    if (text.size < 32)
+        at = put_byte(at, FIXED_STR | (unsigned)text.size);
+    else if (text.size <= UINT8_MAX)
+        at = put_byte(put_byte(at, STR_8), (unsigned)text.size);
+    else if (text.size <= UINT16_MAX)
+        at = put_u16(at, STR_16, (uint16_t)text.size);
+    else
+        at = put_u32(at, STR_32, (uint32_t)text.size);
+    if (text.size > 0)
+        memcpy(at, text.data, text.size);
+    return at + text.size;
+}
+
+static rf_slice text_of(const rf_column *column, const void *row)
+{
+    rf_slice text = {NULL, 0};
+
+    if (column->kind == RF_TEXT || column->kind == RF_JSON)
+        memcpy(&text, (const char *)row + column->offset, sizeof text);
+    return text;
+}
+
+static int64_t integer_of(const rf_column *column, const void *row)
+{
+    int64_t value;
+
+    memcpy(&value, (const char *)row + column->offset, sizeof value);
+    return value;
+}
+
+static char *put_column(char *at, const rf_column *column, const void *row)
+{
+    switch (column->kind) {
+    case RF_INT:
+    case RF_DECIMAL:
+        return put_int(at, integer_of(column, row));
+    case RF_TIME:
+    case RF_DATE: {
+        int64_t value = integer_of(column, row);
+        return value == RF_TIME_NONE ? put_byte(at, NIL) : put_int(at, value);
+    }
+    case RF_FLOAT: {
+        double value;
+        uint64_t bits = NAN_BITS;
+        memcpy(&value, (const char *)row + column->offset, sizeof value);
+        if (!__builtin_isnan(value))
+            memcpy(&bits, &value, sizeof bits);
+        return put_u64(at, FLOAT_64, bits);
+    }
+    case RF_BOOL: {
+        unsigned char value = *((const unsigned char *)row + column->offset);
+        return put_byte(at, value ? TRUE_BYTE : FALSE_BYTE);
+    }
+    case RF_TEXT:
+    case RF_JSON: {
+        rf_slice text = text_of(column, row);
+        return text.data ? put_text(at, text) : put_byte(at, NIL);
+    }
+    }
+    rf_assert_failed("a column has a known kind", __FILE__, __LINE__);
+}
+
+void rf_row_encode(const rf_column *columns, uint32_t column_count, const void *row, rf_buf *out)
+{
+    size_t room = 3 + 9 * (size_t)column_count;
+
+    RF_ASSERT(column_count <= UINT16_MAX);
+    for (uint32_t i = 0; i < column_count; i++) {
+        size_t size = text_of(&columns[i], row).size;
+        /* A size that no row can have makes the buffer fail; the sum must not wrap before that. */
+        room += size <= RF_ROW_SIZE_MAX ? size : (size_t)RF_ROW_SIZE_MAX + 1;
+    }
+    if (room > out->size_max - out->size) {
+        /* The measure is the worst case; what a row really needs may still fit. */
+        if (room - 9 * (size_t)column_count > out->size_max - out->size) {
+            out->failed = true;
+            return;
+        }
+        rf_buf exact;
+        rf_buf_init(&exact, room);
+        rf_row_encode(columns, column_count, row, &exact);
+        out->failed |= exact.failed;
+        rf_buf_append(out, exact.data, exact.size);
+        rf_buf_free(&exact);
+        return;
+    }
+    char *start = rf_buf_reserve(out, room);
+    if (!start)
+        return;
+    char *at = column_count < 16 ? put_byte(start, FIXED_ARRAY | column_count)
+                                 : put_u16(start, ARRAY_16, (uint16_t)column_count);
+    for (uint32_t i = 0; i < column_count; i++)
+        at = put_column(at, &columns[i], row);
+    out->size += (size_t)(at - start);
+    RF_ASSERT((size_t)(at - start) <= room);
+}
+
+static uint32_t read_u32_be(rf_bytes_reader *reader)
+{
+    return __builtin_bswap32(rf_read_u32(reader));
+}
+
+/* An integer in its smallest form; false for anything else. */
+static bool read_int(rf_bytes_reader *reader, uint8_t byte, int64_t *value_out)
+{
+    uint64_t value = 0;
+
+    if (byte < 0x80 || byte >= NEGATIVE_FIXED) {
+        *value_out = (int8_t)byte;
+        return true;
+    }
+    switch (byte) {
+    case UINT_8:
+        *value_out = rf_read_byte(reader);
+        return *value_out >= 0x80;
+    case UINT_16:
+        *value_out = __builtin_bswap16(rf_read_u16(reader));
+        return *value_out > UINT8_MAX;
+    case UINT_32:
+        *value_out = read_u32_be(reader);
+        return *value_out > UINT16_MAX;
+    case UINT_64:
+        value = __builtin_bswap64(rf_read_u64(reader));
+        *value_out = (int64_t)value;
+        return value > UINT32_MAX && value <= INT64_MAX;
+    case INT_8:
+        *value_out = (int8_t)rf_read_byte(reader);
+        return *value_out < -32;
+    case INT_16:
+        *value_out = (int16_t)__builtin_bswap16(rf_read_u16(reader));
+        return *value_out < INT8_MIN;
+    case INT_32:
+        *value_out = (int32_t)read_u32_be(reader);
+        return *value_out < INT16_MIN;
+    case INT_64:
+        *value_out = (int64_t)__builtin_bswap64(rf_read_u64(reader));
+        return *value_out < INT32_MIN;
+    default:
+        return false;
+    }
+}
+
+static bool read_text(rf_bytes_reader *reader, uint8_t byte, rf_slice *text_out)
+{
+    size_t size;
+
+    if (byte >= FIXED_STR && byte < NIL) {
+        size = byte & 31u;
+    } else if (byte == STR_8) {
+        size = rf_read_byte(reader);
+        if (size < 32)
+            return false;
+    } else if (byte == STR_16) {
+        size = __builtin_bswap16(rf_read_u16(reader));
+        if (size <= UINT8_MAX)
+            return false;
+    } else if (byte == STR_32) {
+        size = read_u32_be(reader);
+        if (size <= UINT16_MAX)
+            return false;
+    } else {
+        return false;
+    }
+    *text_out = rf_read_slice(reader, size);
+    return true;
+}
+
+static bool read_value(rf_bytes_reader *reader, rf_value *value)
+{
+    uint8_t byte = rf_read_byte(reader);
+
+    switch (value->kind) {
+    case RF_INT:
+    case RF_DECIMAL:
+        return read_int(reader, byte, &value->integer);
+    case RF_TIME:
+    case RF_DATE:
+        value->is_null = byte == NIL;
+        if (value->is_null)
+            return true;
+        return read_int(reader, byte, &value->integer) && value->integer != RF_TIME_NONE;
+    case RF_FLOAT: {
+        uint64_t bits = __builtin_bswap64(rf_read_u64(reader));
+        memcpy(&value->number, &bits, sizeof bits);
+        return byte == FLOAT_64 && (!__builtin_isnan(value->number) || bits == NAN_BITS);
+    }
+    case RF_BOOL:
+        value->boolean = byte == TRUE_BYTE;
+        return byte == TRUE_BYTE || byte == FALSE_BYTE;
+    case RF_TEXT:
+    case RF_JSON:
+        value->is_null = byte == NIL;
+        return value->is_null || read_text(reader, byte, &value->text);
+    }
+    return false;
+}
+
+rf_status rf_row_decode(rf_slice stored, const rf_reader_column *columns, uint32_t column_count,
+                        rf_value *values_out, rf_err *err)
+{
+    rf_bytes_reader reader = rf_bytes_reader_of(stored);
+    uint8_t byte = rf_read_byte(&reader);
+    uint32_t count = byte & 15u;
+
+    if (byte == ARRAY_16)
+        count = __builtin_bswap16(rf_read_u16(&reader));
+    bool is_array = byte == ARRAY_16 ? count > 15 : (byte & 0xf0) == FIXED_ARRAY;
+    if (reader.failed || !is_array || count != column_count)
+        return rf_fail(err, RF_ERR_DAMAGED, "a stored row is not an array of %u columns",
+                       column_count);
+    for (uint32_t i = 0; i < column_count; i++) {
+        rf_value *value = &values_out[i];
+        *value = (rf_value){.kind = columns[i].kind, .scale = columns[i].scale};
+        if (!read_value(&reader, value) || reader.failed)
+            return rf_fail(err, RF_ERR_DAMAGED, "a stored row's column %s does not hold its kind",
+                           columns[i].name);
+    }
+    if (rf_bytes_left(&reader) > 0)
+        return rf_fail(err, RF_ERR_DAMAGED, "a stored row has %zu bytes after its last column",
+                       rf_bytes_left(&reader));
+    return RF_OK;
+}
+
+void rf_digest_add_row(rf_digest *digest, rf_slice key, rf_slice stored)
+{
+    char size[4];
+
+    rf_store_u32(size, (uint32_t)key.size);
+    rf_hash128 hash = rf_hash128_of_parts((rf_slice[]){{size, sizeof size}, key, stored}, 3);
+    rf_digest_add(digest, &(rf_digest){hash.low, hash.high, 1});
+}
+
+void rf_digest_add(rf_digest *digest, const rf_digest *other)
+{
+    uint64_t low = digest->low + other->low;
+
+    digest->high += other->high + (low < digest->low ? 1 : 0);
+    digest->low = low;
+    digest->rows += other->rows;
+}
+
+void rf_digest_format(const rf_digest *digest, char text_out[33])
+{
+    char bytes[24];
+
+    rf_store_u64(bytes, digest->low);
+    rf_store_u64(bytes + 8, digest->high);
+    rf_store_u64(bytes + 16, digest->rows);
+    rf_hash128_format(rf_hash128_of((rf_slice){bytes, sizeof bytes}), text_out);
+}
