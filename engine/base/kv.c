@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,7 +28,9 @@ enum {
     PAGES_PER_WRITE = 16,       /* pages of the tree that one put or delete can copy or split */
     PAGES_SLACK = 1024,         /* the list of free pages and the tables' roots */
     META_PAGES_SIZE = 2 * 4096,
+    PAGE_HEADER_SIZE = 16,
 };
+#define LMDB_MAGIC 0xbeefc0deu
 #define MAP_BYTES ((size_t)1 << 40)
 #define MAP_BYTES_BUILDING ((size_t)1 << 36) /* many base files are built at once */
 
@@ -40,6 +43,7 @@ struct rf_kv {
     uint32_t table_count;
     MDB_dbi tables[RF_KV_TABLES_MAX];
     size_t page_size;
+    const char *map; /* of immutable files that are not empty; NULL for others */
     bool building;
     bool immutable;
     pid_t pid;
@@ -180,6 +184,41 @@ static rf_status check_size(rf_kv *kv, rf_err *err)
     return RF_OK;
 }
 
+/* Where the mapping starts. LMDB tells only with a fixed address, but each page begins with its number; the
+ * first entry's page leads to page 0, which has to look like one. */
+static rf_status find_map(rf_kv *kv, rf_err *err)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    MDB_envinfo info;
+    MDB_val key, value;
+    unsigned char resident;
+
+    int code = mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &txn);
+    if (code != 0)
+        return fail_kv(err, code, kv->path, "cannot begin");
+    code = mdb_cursor_open(txn, kv->tables[0], &cursor);
+    if (code == 0) {
+        code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    if (code != 0)
+        return code == MDB_NOTFOUND ? RF_OK : fail_kv(err, code, kv->path, "cannot read");
+    char *page = (char *)value.mv_data - (uintptr_t)value.mv_data % kv->page_size;
+    uint64_t number = rf_load_u64(page);
+    (void)mdb_env_info(kv->env, &info);
+    if (number <= info.me_last_pgno) {
+        char *map = page - number * kv->page_size;
+        if (mincore(map, kv->page_size, &resident) == 0 && rf_load_u64(map) == 0 &&
+            rf_load_u32(map + PAGE_HEADER_SIZE) == LMDB_MAGIC) {
+            kv->map = map;
+            return RF_OK;
+        }
+    }
+    return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: a page has the wrong number", kv->path);
+}
+
 static rf_status open_env(rf_kv *kv, const rf_kv_options *options, off_t file_size, rf_err *err)
 {
     unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
@@ -206,7 +245,9 @@ static rf_status open_env(rf_kv *kv, const rf_kv_options *options, off_t file_si
     rf_status status = check_size(kv, err);
     if (status == RF_OK && !(flags & MDB_NOLOCK))
         (void)mdb_reader_check(kv->env, NULL);
-    return status == RF_OK ? open_tables(kv, options, err) : status;
+    if (status == RF_OK)
+        status = open_tables(kv, options, err);
+    return status == RF_OK && options->immutable ? find_map(kv, err) : status;
 }
 
 static void kv_free(rf_kv *kv)
@@ -324,7 +365,7 @@ void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out)
     *info_out = (rf_kv_info){
         .last_txn_id = info.me_last_txnid,
         .bytes_used = (info.me_last_pgno + 1) * kv->page_size,
-        .map = info.me_mapaddr,
+        .map = kv->map,
     };
 }
 

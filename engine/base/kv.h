@@ -37,7 +37,7 @@ rf_status rf_kv_sync(rf_kv *kv, rf_err *err);
 typedef struct rf_kv_info {
     uint64_t last_txn_id;
     uint64_t bytes_used; /* pages in use, times page size */
-    const char *map;      /* start of the mapping, for offsets of slices in it */
+    const char *map;      /* of an immutable file: start of the mapping, for offsets of slices in it; NULL if it is empty */
 } rf_kv_info;
 void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out);
 

@@ -143,17 +143,20 @@ static char *put_column(char *at, const rf_column *column, const void *row)
 
 void rf_row_encode(const rf_column *columns, uint32_t column_count, const void *row, rf_buf *out)
 {
+    size_t least = 1 + (size_t)column_count;
     size_t room = 3 + 9 * (size_t)column_count;
 
     RF_ASSERT(column_count <= UINT16_MAX);
     for (uint32_t i = 0; i < column_count; i++) {
         size_t size = text_of(&columns[i], row).size;
         /* A size that no row can have makes the buffer fail; the sum must not wrap before that. */
-        room += size <= RF_ROW_SIZE_MAX ? size : (size_t)RF_ROW_SIZE_MAX + 1;
+        size = size <= RF_ROW_SIZE_MAX ? size : (size_t)RF_ROW_SIZE_MAX + 1;
+        room += size;
+        least += size;
     }
     if (room > out->size_max - out->size) {
         /* The measure is the worst case; what a row really needs may still fit. */
-        if (room - 9 * (size_t)column_count > out->size_max - out->size) {
+        if (least > out->size_max - out->size) {
             out->failed = true;
             return;
         }
