@@ -97,6 +97,38 @@ struct check_report {
     rf_preflight preflight;
 };
 
+/* Adds the refusals of rf_preflight_version to the findings: a rebuild would trip over them too. */
+static rf_status add_version_findings(rf_store *store, const rf_resolved *resolved,
+                                      rf_preflight *preflight, rf_err *err)
+{
+    rf_check_list *list = &preflight->list;
+    size_t room = list->finding_count + resolved->count;
+
+    rf_finding *findings = rf_arena_alloc(&preflight->arena, room * sizeof *findings);
+    if (!findings)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %zu findings", room);
+    if (list->finding_count > 0)
+        memcpy(findings, list->findings, list->finding_count * sizeof *findings);
+    list->findings = findings;
+    for (uint32_t i = 0; i < resolved->count; i++) {
+        rf_err refusal;
+        rf_status status = rf_preflight_version(store, resolved->definitions[i], &refusal);
+        if (status == RF_OK)
+            continue;
+        if (status != RF_ERR_REFUSED) {
+            if (err)
+                *err = refusal;
+            return status;
+        }
+        rf_slice text = rf_arena_copy(&preflight->arena, rf_slice_of(refusal.message));
+        if (!text.data)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for a finding");
+        findings[list->finding_count++] = (rf_finding){.refuses = true, .text = text.data};
+        list->refused = true;
+    }
+    return RF_OK;
+}
+
 rf_status rf_check(rf_store *store, const char *const *projections, uint32_t projection_count,
                    rf_check_report **report_out, rf_err *err)
 {
@@ -113,8 +145,11 @@ rf_status rf_check(rf_store *store, const char *const *projections, uint32_t pro
         status = rf_log_get_info(store->log, &info, err);
     if (status == RF_OK)
         status = rf_preflight_run(store, &resolved, &check->preflight, err);
+    if (status == RF_OK)
+        status = add_version_findings(store, &resolved, &check->preflight, err);
     rf_resolved_free(&resolved);
     if (status != RF_OK) {
+        rf_preflight_free(&check->preflight);
         free(check);
         return status;
     }
