@@ -36,6 +36,18 @@ def projection(name):
     return os.path.join(build, 'projections', name + '.so')
 
 
+def compile_plugin(path, source='counting.c', **macros):
+    """Builds tests/cli/plugins/SOURCE into `path`; macros are given without their prefix: VERSION=2, NAME='x'."""
+    defines = []
+    for name, value in macros.items():
+        text = '"%s"' % value if isinstance(value, str) and not value.startswith('RF_') else str(value)
+        defines.append('-DCOUNTING_%s=%s' % (name, text))
+    subprocess.run(['cc', '-std=c17', '-O1', '-Wall', '-Wextra', '-Werror', '-fPIC', '-shared', '-fvisibility=hidden',
+                    '-I', os.path.join(ROOT, 'engine', 'include'), *defines, '-o', path,
+                    os.path.join(ROOT, 'tests', 'cli', 'plugins', source)], check=True)
+    return path
+
+
 class Result:
     """What one call of the tool gave."""
 
@@ -146,6 +158,10 @@ class Case(unittest.TestCase):
         for word in words:
             self.assertIn(str(word).lower(), result.message.lower(), str(result))
         return result
+
+    def plugin(self, file='counting.so', **macros):
+        """A plugin made for this test (see plugins/counting.c)."""
+        return compile_plugin(self.path(file), **macros)
 
     def import_lines(self, *events, options=()):
         return self.ok('import', self.store, '-', '--quiet', *options, stdin=lines(*events))
