@@ -23,6 +23,8 @@ rf_status rf_log_open(const char *path, uint32_t partitions, bool create, rf_log
 void rf_log_close(rf_log *log);
 uint32_t rf_log_partitions(const rf_log *log);
 rf_kv *rf_log_kv(rf_log *log);
+/* The log's directory, as long as the log is open. */
+const char *rf_log_path(const rf_log *log);
 
 typedef struct rf_log_info {
     uint64_t position; /* last; 0 while empty */
