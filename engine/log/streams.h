@@ -8,7 +8,8 @@
  *
  * rf_streams is the appender's view of one partition: the bounded recent part (a hash table of what was touched
  * or looked up since) over the runs. It is confined to the task that handles the partition. Reads
- * go through the transaction that is passed.
+ * go through the transaction that is passed, a read transaction. What others commit meanwhile is not seen in what is
+ * cached: when another process has appended, free the view and begin a new one.
  */
 #ifndef RF_LOG_STREAMS_H
 #define RF_LOG_STREAMS_H
@@ -25,9 +26,14 @@ typedef struct rf_stream {
     int64_t last_version; /* RF_VERSION_NONE (INT64_MIN) while new and without events */
 } rf_stream;
 
-/* `stream_count` is how many numbers the partition has given so far (kept in the log's directory). */
+/* `stream_count` is how many numbers the partition has given so far (kept in the log's directory).
+ * NULL without memory. */
 rf_streams *rf_streams_new(uint32_t partition, uint32_t table, uint32_t stream_count);
 void rf_streams_free(rf_streams *streams);
+/* Bytes above which the recent part is emptied after a commit; RF_STREAMS_CACHE_BYTES unless set. What one commit
+ * touches is always kept until then. */
+void rf_streams_set_cache_bytes(rf_streams *streams, size_t cache_bytes);
+enum { RF_STREAMS_CACHE_BYTES = 1 << 20 };
 /* The entry of `name`, or one made with the next number. The pointer is valid until flush or forget; the caller
  * sets `last_version` and `touched`. */
 rf_status rf_streams_find_or_add(rf_streams *streams, rf_kv_txn *txn, rf_slice name,
@@ -39,8 +45,9 @@ rf_status rf_streams_flush(rf_streams *streams, rf_buf *out, rf_err *err);
 /* After a commit: the touched become plain cache entries, and the cache is emptied where it is past its bound. */
 void rf_streams_flushed(rf_streams *streams);
 
-/* Picks runs of `partition` that should be merged (a size class that is full), writes their merge under a new
- * id and deletes them, in the write transaction. *merged_out says if there was any. */
+/* Merges the newest runs of `partition` until no size class is full: writes their merge under a new id and
+ * deletes them, in the write transaction. *merged_out says if there was any; what it wrote is added to *bytes_written
+ * (may be NULL). */
 rf_status rf_streams_merge(rf_kv_txn *txn, uint32_t table, uint32_t partition, bool *merged_out,
                            uint64_t *bytes_written, rf_err *err);
 /* Puts a run (what flush gave) as the newest of the partition. */
@@ -56,7 +63,7 @@ typedef struct rf_stream_name {
 rf_status rf_streams_list(rf_kv_txn *txn, uint32_t table, uint32_t partition, uint32_t number_end,
                           rf_arena *arena, rf_stream_name **names_out, uint32_t *count_out,
                           rf_err *err);
-/* One name; *found_out false if the partition has no such stream. */
+/* One name; *found_out false if the partition has no such stream. The slice in *name_out is `name`. */
 rf_status rf_streams_get(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice name,
                          rf_stream_name *name_out, bool *found_out, rf_err *err);
 /* Checks every run of the partition: checksums, order, numbers dense and unique. For verify. */

@@ -1,0 +1,434 @@
+/* See streams.h: the appender's view of a partition. What is stored: streams_table.c.
+ *
+ * The recent part is a hash table with open addressing over entries in an arena, so that entries stay where
+ * they are. Whatever was handed out since the last flush is listed in `used`, so that a flush looks
+ * at these only. Names that are not in the table are looked for in the runs, newest first, where the filters
+ * answer for most names that are new. The parts' places are kept for one snapshot (transaction id)
+ * and found again in the next.
+ */
+#include "log/streams.h"
+
+#include "log/streams_merge.h"
+#include "log/streams_sort.h"
+
+#include <stdlib.h>
+
+enum { SLOTS_MIN = 64 };
+
+/* Entries and names of one partition; past it, RF_ERR_MEMORY. */
+#define ENTRIES_BYTES_MAX ((size_t)16 << 30)
+
+typedef struct entry {
+    rf_stream stream; /* first: find_or_add gives its address */
+    uint32_t round;   /* flushes before it was last handed out */
+    uint16_t name_size;
+    char name[];
+} entry;
+
+typedef struct slot {
+    uint64_t hash;
+    entry *entry; /* NULL: free */
+} slot;
+
+typedef struct view_part {
+    uint64_t run;
+    rf_streams_part part;
+    bool filter_checked;
+} view_part;
+
+/* Parts [first, end) are one run. */
+typedef struct view_run {
+    uint32_t first;
+    uint32_t end;
+} view_run;
+
+struct rf_streams {
+    uint32_t partition;
+    uint32_t table;
+    uint32_t count;
+    uint32_t round;
+    size_t cache_bytes;
+
+    slot *slots;       /* owned; a power of two, at most two thirds taken */
+    size_t slot_count; /* 0 before the first */
+    size_t entry_count;
+    rf_arena arena; /* entries */
+    slot *used;     /* owned; handed out since the last flush */
+    size_t used_count;
+    size_t used_capacity;
+
+    bool has_snapshot;
+    uint64_t snapshot; /* transaction id for which the parts are found */
+    view_part *parts;  /* owned; oldest run first */
+    uint32_t part_count;
+    uint32_t part_capacity;
+    view_run *runs; /* owned; oldest first */
+    uint32_t run_count;
+    uint32_t run_capacity;
+};
+
+rf_streams *rf_streams_new(uint32_t partition, uint32_t table, uint32_t stream_count)
+{
+    rf_streams *streams = calloc(1, sizeof *streams);
+
+    RF_ASSERT(partition <= UINT16_MAX);
+    if (!streams)
+        return NULL;
+    streams->partition = partition;
+    streams->table = table;
+    streams->count = stream_count;
+    streams->round = 1;
+    streams->cache_bytes = RF_STREAMS_CACHE_BYTES;
+    rf_arena_init(&streams->arena, ENTRIES_BYTES_MAX);
+    return streams;
+}
+
+void rf_streams_free(rf_streams *streams)
+{
+    if (!streams)
+        return;
+    rf_arena_free(&streams->arena);
+    free(streams->slots);
+    free(streams->used);
+    free(streams->parts);
+    free(streams->runs);
+    free(streams);
+}
+
+void rf_streams_set_cache_bytes(rf_streams *streams, size_t cache_bytes)
+{
+    streams->cache_bytes = cache_bytes;
+}
+
+uint32_t rf_streams_count(const rf_streams *streams)
+{
+    return streams->count;
+}
+
+static rf_status out_of_memory(const rf_streams *streams, rf_err *err)
+{
+    return rf_fail(err, RF_ERR_MEMORY,
+                   "streams of partition %u: out of memory with %zu names in the recent part",
+                   streams->partition, streams->entry_count);
+}
+
+/* Parts found in a new snapshot; those known from the one before need no second check. */
+typedef struct part_scan {
+    rf_streams *streams;
+    view_part *parts; /* owned */
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t known; /* next part of the snapshot before */
+} part_scan;
+
+static bool part_is_before(const view_part *a, uint64_t run, uint32_t number)
+{
+    return a->run < run || (a->run == run && a->part.part < number);
+}
+
+static rf_status scan_part(void *arg, uint64_t run, rf_slice bytes, rf_err *err)
+{
+    part_scan *scan = arg;
+    rf_streams *streams = scan->streams;
+
+    if (scan->count == scan->capacity) {
+        uint32_t capacity = scan->capacity ? 2 * scan->capacity : 16;
+        view_part *parts = realloc(scan->parts, capacity * sizeof *parts);
+        if (!parts)
+            return out_of_memory(streams, err);
+        scan->parts = parts;
+        scan->capacity = capacity;
+    }
+    bool same_run = scan->count > 0 && scan->parts[scan->count - 1].run == run;
+    uint32_t number = same_run ? scan->parts[scan->count - 1].part.part + 1 : 0;
+    while (scan->known < streams->part_count &&
+           part_is_before(&streams->parts[scan->known], run, number))
+        scan->known++;
+    const view_part *known =
+        scan->known < streams->part_count ? &streams->parts[scan->known] : NULL;
+    bool checked = known && known->run == run && known->part.part == number;
+    view_part found = {.run = run, .filter_checked = checked && known->filter_checked};
+    rf_status status =
+        rf_streams_part_open(bytes, streams->partition, checked, &found.part, err);
+    if (status == RF_OK)
+        scan->parts[scan->count++] = found;
+    return status;
+}
+
+static rf_status group_runs(rf_streams *streams, rf_err *err)
+{
+    streams->run_count = 0;
+    for (uint32_t i = 0; i < streams->part_count; i++) {
+        if (i > 0 && streams->parts[i].run == streams->parts[i - 1].run) {
+            streams->runs[streams->run_count - 1].end++;
+            continue;
+        }
+        if (streams->run_count == streams->run_capacity) {
+            uint32_t capacity = streams->run_capacity ? 2 * streams->run_capacity : 16;
+            view_run *runs = realloc(streams->runs, capacity * sizeof *runs);
+            if (!runs)
+                return out_of_memory(streams, err);
+            streams->runs = runs;
+            streams->run_capacity = capacity;
+        }
+        streams->runs[streams->run_count++] = (view_run){i, i + 1};
+    }
+    return RF_OK;
+}
+
+static rf_status find_parts(rf_streams *streams, rf_kv_txn *txn, rf_err *err)
+{
+    part_scan scan = {.streams = streams};
+
+    streams->has_snapshot = false;
+    rf_status status =
+        rf_streams_each_part(txn, streams->table, streams->partition, scan_part, &scan, err);
+    if (status != RF_OK) {
+        free(scan.parts);
+        return status;
+    }
+    free(streams->parts);
+    streams->parts = scan.parts;
+    streams->part_count = scan.count;
+    streams->part_capacity = scan.capacity;
+    status = group_runs(streams, err);
+    if (status != RF_OK)
+        return status;
+    streams->snapshot = rf_kv_txn_id(txn);
+    streams->has_snapshot = true;
+    return RF_OK;
+}
+
+/* The part of a run that has the name if any has; NULL if it is before all. */
+static view_part *part_for(rf_streams *streams, const view_run *run, rf_slice name)
+{
+    uint32_t low = run->first;
+    uint32_t high = run->end;
+
+    if (high - low == 1)
+        return &streams->parts[low];
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        rf_slice first = rf_streams_part_first(&streams->parts[middle].part, 0);
+        if (rf_slice_compare(first, name) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low == run->first ? NULL : &streams->parts[low - 1];
+}
+
+static rf_status find_stored(rf_streams *streams, rf_kv_txn *txn, rf_slice name, uint64_t hash,
+                             rf_stream *stream, bool *found_out, rf_err *err)
+{
+    *found_out = false;
+    if (!streams->has_snapshot || streams->snapshot != rf_kv_txn_id(txn)) {
+        rf_status status = find_parts(streams, txn, err);
+        if (status != RF_OK)
+            return status;
+    }
+    for (uint32_t i = streams->run_count; i > 0 && !*found_out; i--) {
+        view_part *at = part_for(streams, &streams->runs[i - 1], name);
+        if (!at)
+            continue;
+        if (!at->filter_checked) {
+            rf_status status = rf_streams_part_check_filter(&at->part, err);
+            if (status != RF_OK)
+                return status;
+            at->filter_checked = true;
+        }
+        if (!rf_streams_part_may_have(&at->part, hash))
+            continue;
+        rf_status status = rf_streams_part_find(&at->part, name, &stream->number,
+                                                &stream->last_version, found_out, err);
+        if (status != RF_OK)
+            return status;
+    }
+    return RF_OK;
+}
+
+/* Room for one more slot that is taken. */
+static bool slots_grow(rf_streams *streams)
+{
+    if (streams->slot_count > 0 && streams->entry_count + 1 <= streams->slot_count / 3 * 2)
+        return true;
+    size_t count = streams->slot_count ? 2 * streams->slot_count : SLOTS_MIN;
+    slot *slots = calloc(count, sizeof *slots);
+    if (!slots)
+        return false;
+    for (size_t i = 0; i < streams->slot_count; i++) {
+        if (!streams->slots[i].entry)
+            continue;
+        size_t at = streams->slots[i].hash & (count - 1);
+        while (slots[at].entry)
+            at = (at + 1) & (count - 1);
+        slots[at] = streams->slots[i];
+    }
+    free(streams->slots);
+    streams->slots = slots;
+    streams->slot_count = count;
+    return true;
+}
+
+static bool use(rf_streams *streams, entry *found, uint64_t hash)
+{
+    if (streams->used_count == streams->used_capacity) {
+        size_t capacity = streams->used_capacity ? 2 * streams->used_capacity : SLOTS_MIN;
+        slot *used = realloc(streams->used, capacity * sizeof *used);
+        if (!used)
+            return false;
+        streams->used = used;
+        streams->used_capacity = capacity;
+    }
+    streams->used[streams->used_count++] = (slot){hash, found};
+    found->round = streams->round;
+    return true;
+}
+
+static rf_status add_entry(rf_streams *streams, rf_slice name, uint64_t hash, rf_stream stream,
+                           entry **entry_out, rf_err *err)
+{
+    if (!slots_grow(streams))
+        return out_of_memory(streams, err);
+    entry *made = rf_arena_alloc(&streams->arena, sizeof *made + name.size);
+    if (!made)
+        return out_of_memory(streams, err);
+    made->stream = stream;
+    made->round = 0;
+    made->name_size = (uint16_t)name.size;
+    memcpy(made->name, name.data, name.size);
+
+    size_t at = hash & (streams->slot_count - 1);
+    while (streams->slots[at].entry)
+        at = (at + 1) & (streams->slot_count - 1);
+    streams->slots[at] = (slot){hash, made};
+    streams->entry_count++;
+    *entry_out = made;
+    return RF_OK;
+}
+
+static rf_status find_or_make(rf_streams *streams, rf_kv_txn *txn, rf_slice name, uint64_t hash,
+                              entry **entry_out, rf_err *err)
+{
+    rf_stream stream = {.last_version = RF_VERSION_NONE};
+    bool found = false;
+
+    if (streams->count > 0) {
+        rf_status status = find_stored(streams, txn, name, hash, &stream, &found, err);
+        if (status != RF_OK)
+            return status;
+    }
+    if (found && stream.number >= streams->count)
+        return rf_fail(err, RF_ERR_DAMAGED,
+                       "streams of partition %u: %.*s has number %u, though only %u were given",
+                       streams->partition, (int)name.size, name.data, stream.number,
+                       streams->count);
+    if (!found) {
+        if (streams->count == UINT32_MAX)
+            return rf_fail(err, RF_ERR_INPUT,
+                           "streams of partition %u: no number is left for stream %.*s",
+                           streams->partition, (int)name.size, name.data);
+        stream.number = streams->count;
+        stream.is_new = true;
+    }
+    rf_status status = add_entry(streams, name, hash, stream, entry_out, err);
+    if (status == RF_OK && !found)
+        streams->count++;
+    return status;
+}
+
+rf_status rf_streams_find_or_add(rf_streams *streams, rf_kv_txn *txn, rf_slice name,
+                                 rf_stream **stream_out, rf_err *err)
+{
+    uint64_t hash = rf_streams_hash(name);
+    entry *found = NULL;
+
+    RF_ASSERT(name.size >= 1 && name.size <= RF_STREAM_NAME_SIZE_MAX);
+    if (streams->slot_count > 0) {
+        size_t at = hash & (streams->slot_count - 1);
+        while ((found = streams->slots[at].entry) != NULL) {
+            if (streams->slots[at].hash == hash && found->name_size == name.size &&
+                memcmp(found->name, name.data, name.size) == 0)
+                break;
+            at = (at + 1) & (streams->slot_count - 1);
+        }
+    }
+    if (!found) {
+        rf_status status = find_or_make(streams, txn, name, hash, &found, err);
+        if (status != RF_OK)
+            return status;
+    }
+    if (found->round != streams->round && !use(streams, found, hash))
+        return out_of_memory(streams, err);
+    *stream_out = &found->stream;
+    return RF_OK;
+}
+
+static rf_status write_items(rf_streams *streams, const rf_streams_item *items, size_t count,
+                             rf_buf *out, rf_err *err)
+{
+    rf_streams_writer writer;
+    rf_status status = RF_OK;
+
+    rf_streams_writer_init(&writer, streams->partition);
+    for (size_t i = 0; i < count && status == RF_OK; i++) {
+        const slot *used = &streams->used[items[i].index];
+        if (rf_streams_writer_full(&writer))
+            status = rf_streams_writer_finish(&writer, false, out, err);
+        rf_streams_writer_add(&writer, (rf_slice){items[i].name, items[i].name_size}, used->hash,
+                              used->entry->stream.number, used->entry->stream.last_version);
+    }
+    if (status == RF_OK)
+        status = rf_streams_writer_finish(&writer, true, out, err);
+    rf_streams_writer_free(&writer);
+    return status;
+}
+
+rf_status rf_streams_flush(rf_streams *streams, rf_buf *out, rf_err *err)
+{
+    size_t count = 0;
+
+    if (streams->used_count == 0)
+        return RF_OK;
+    RF_ASSERT(streams->used_count <= UINT32_MAX);
+    rf_streams_item *items = malloc(2 * streams->used_count * sizeof *items);
+    if (!items)
+        return out_of_memory(streams, err);
+    for (size_t i = 0; i < streams->used_count; i++) {
+        const entry *at = streams->used[i].entry;
+        if (at->stream.is_new || at->stream.touched)
+            items[count++] = (rf_streams_item){
+                .name = at->name, .name_size = at->name_size, .index = (uint32_t)i};
+    }
+    rf_status status = RF_OK;
+    if (count > 0) {
+        rf_streams_sort(items, items + streams->used_count, count);
+        status = write_items(streams, items, count, out, err);
+    }
+    free(items);
+    return status;
+}
+
+void rf_streams_flushed(rf_streams *streams)
+{
+    for (size_t i = 0; i < streams->used_count; i++) {
+        streams->used[i].entry->stream.touched = false;
+        streams->used[i].entry->stream.is_new = false;
+    }
+    streams->used_count = 0;
+    streams->round++;
+    streams->has_snapshot = false; /* places found in a write transaction end with it */
+
+    size_t bytes = streams->arena.bytes + streams->slot_count * sizeof *streams->slots +
+                   streams->used_capacity * sizeof *streams->used;
+    if (bytes <= streams->cache_bytes)
+        return;
+    rf_arena_free(&streams->arena);
+    free(streams->slots);
+    free(streams->used);
+    streams->slots = NULL;
+    streams->slot_count = 0;
+    streams->entry_count = 0;
+    streams->used = NULL;
+    streams->used_capacity = 0;
+}

@@ -1,0 +1,176 @@
+/* A part of a run: stream names in order with their numbers and last versions, in checksummed blocks.
+ *
+ * A run is one or more parts, each of about RF_STREAMS_PART_SIZE bytes at most, with rising names. A
+ * part is a header, an index (offset, checksum and first name of each block), a filter and
+ * blocks of front-coded entries; docs/FORMAT.md has every byte. Header and index share a checksum that is verified
+ * by open; the filter's by rf_streams_part_check_filter; a block's by whoever reads the block.
+ *
+ * The filter is a blocked Bloom filter: the hash of a name picks 32 bytes and two bits in each of their
+ * four words, so a lookup touches one cache line; 12 bits a name give about 0.5 % false answers.
+ *
+ * Writer: init, then (add …, finish) again and again, free. Confined to one thread. A part is a
+ * read-only view of stored bytes, valid as long as they are.
+ */
+#ifndef RF_LOG_STREAMS_PART_H
+#define RF_LOG_STREAMS_PART_H
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "event/event.h"
+
+enum {
+    RF_STREAMS_PART_SIZE = 1 << 20,
+    RF_STREAMS_BLOCK_SIZE = 1024, /* a block is closed once it has as much */
+    RF_STREAMS_COPY_STEP = 16,    /* names are copied in steps: buffers have as much behind them */
+    RF_STREAMS_NAME_BUFFER = RF_STREAM_NAME_SIZE_MAX + RF_STREAMS_COPY_STEP,
+};
+
+/* Hash of a name, for filters and hash tables. */
+static inline uint64_t rf_streams_hash(rf_slice name)
+{
+    return rf_checksum(name);
+}
+
+typedef struct rf_streams_writer {
+    rf_buf blocks;
+    rf_buf index;  /* 16 bytes a block; the open block's lacks its checksum */
+    rf_buf names;  /* first names of the blocks */
+    rf_buf hashes; /* u64 each */
+    uint32_t partition;
+    uint32_t part; /* number of the part in its run */
+    uint32_t entries;
+    uint32_t block_count;
+    size_t block_start;
+    uint32_t last_size;
+    char last[RF_STREAMS_NAME_BUFFER]; /* the previous name of the open block */
+} rf_streams_writer;
+
+void rf_streams_writer_init(rf_streams_writer *writer, uint32_t partition);
+void rf_streams_writer_free(rf_streams_writer *writer);
+/* Whether the part has its size: finish before the next add. */
+bool rf_streams_writer_full(const rf_streams_writer *writer);
+/* Names must rise over the whole run. */
+void rf_streams_writer_add(rf_streams_writer *writer, rf_slice name, uint64_t hash, uint32_t number,
+                           int64_t last_version);
+/* Appends the part (of at least one entry) to `out` and begins the next one of the run; after the `last`, the
+ * first of another run. */
+rf_status rf_streams_writer_finish(rf_streams_writer *writer, bool last, rf_buf *out, rf_err *err);
+
+typedef struct rf_streams_part {
+    const char *bytes;
+    const char *index;
+    const char *names;
+    const char *filter;
+    const char *blocks;
+    uint32_t size;
+    uint32_t names_size;
+    uint32_t filter_size;
+    uint32_t blocks_size;
+    uint32_t entries;
+    uint32_t block_count;
+    uint32_t part; /* its number in the run */
+    bool last;     /* no part follows in the run */
+} rf_streams_part;
+
+/* Bytes of the part that `bytes` begins with (a run of several parts as the writer left it); 0 if they are
+ * no part. */
+size_t rf_streams_part_size(rf_slice bytes);
+/* Checks header and index, unless the caller did that before with the same bytes (`checked`). */
+rf_status rf_streams_part_open(rf_slice bytes, uint32_t partition, bool checked,
+                               rf_streams_part *part_out, rf_err *err);
+rf_status rf_streams_part_check_filter(const rf_streams_part *part, rf_err *err);
+/* First name of a block. */
+rf_slice rf_streams_part_first(const rf_streams_part *part, uint32_t block);
+/* A block's entries, its checksum verified. */
+rf_status rf_streams_part_block(const rf_streams_part *part, uint32_t block, rf_slice *entries_out,
+                                rf_err *err);
+/* The last block whose first name is not greater than `name`; false if `name` is before all. */
+bool rf_streams_part_seek(const rf_streams_part *part, rf_slice name, uint32_t *block_out);
+/* *found_out false if the part does not have the name. Does not ask the filter. */
+rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, uint32_t *number_out,
+                               int64_t *last_version_out, bool *found_out, rf_err *err);
+/* The last name, for `name_out`; the size is returned through *size_out. */
+rf_status rf_streams_part_last_name(const rf_streams_part *part, char name_out[RF_STREAMS_NAME_BUFFER],
+                                    uint32_t *size_out, rf_err *err);
+
+/* False: the part does not have a name of this hash. */
+static inline bool rf_streams_part_may_have(const rf_streams_part *part, uint64_t hash)
+{
+    uint64_t bits = hash * 0x9e3779b97f4a7c15u;
+    uint64_t place = ((hash >> 32) * (part->filter_size / 32)) >> 32;
+    const char *words = part->filter + place * 32;
+    uint64_t missing = 0;
+
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned shift = 16 + 12 * i;
+        uint64_t mask = (uint64_t)1 << ((bits >> shift) & 63) | (uint64_t)1 << ((bits >> (shift + 6)) & 63);
+        missing |= mask & ~rf_load_u64(words + i * sizeof mask);
+    }
+    return missing == 0;
+}
+
+/* One decoded entry; `name` is kept from one to the next, because entries share beginnings. */
+typedef struct rf_streams_entry {
+    int64_t last_version;
+    uint32_t number;
+    uint32_t name_size;
+} rf_streams_entry;
+
+/* Reads the entry at *at into *entry. `previous` is the name before it (of entry->name_size bytes; empty
+ * at the start of a block), with RF_STREAMS_COPY_STEP readable bytes behind it; `name` is where the name
+ * goes, with room for RF_STREAMS_NAME_BUFFER bytes: the same place, or one behind the previous name. False where the bytes make no entry. */
+static inline bool rf_streams_entry_read(const char **at, const char *end, const char *previous,
+                                         char *name, rf_streams_entry *entry)
+{
+    rf_bytes_reader reader = {*at, end, false};
+
+    if (end - *at < 4)
+        return false;
+    uint32_t shared = (uint8_t)reader.at[0];
+    uint32_t size = (uint8_t)reader.at[1];
+    reader.at += 2;
+    if (size >= 0x80)
+        size = (size & 0x7f) | (uint32_t)(uint8_t)*reader.at++ << 7;
+    if (shared > entry->name_size || shared + size > RF_STREAM_NAME_SIZE_MAX ||
+        size > rf_bytes_left(&reader))
+        return false;
+    if (previous != name) {
+        for (uint32_t i = 0; i < shared; i += RF_STREAMS_COPY_STEP) {
+            char step[RF_STREAMS_COPY_STEP]; /* what is read too much may be what is written */
+            memcpy(step, previous + i, sizeof step);
+            memcpy(name + i, step, sizeof step);
+        }
+    }
+    if (size <= RF_STREAMS_COPY_STEP && rf_bytes_left(&reader) >= RF_STREAMS_COPY_STEP)
+        memcpy(name + shared, reader.at, RF_STREAMS_COPY_STEP);
+    else
+        memcpy(name + shared, reader.at, size);
+    reader.at += size;
+
+    uint64_t number = 0;
+    for (unsigned shift = 0;; shift += 7) {
+        if (reader.at >= end || shift > 28)
+            return false;
+        uint8_t byte = (uint8_t)*reader.at++;
+        number |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            break;
+    }
+    if (reader.at >= end || number > UINT32_MAX)
+        return false;
+    uint64_t version = (uint8_t)*reader.at;
+    if (version < 0x80)
+        reader.at++;
+    else
+        version = rf_read_varint(&reader);
+    if (reader.failed || version > (uint64_t)INT64_MAX + 1)
+        return false;
+    /* Stored as one more, so that "none" is 0. */
+    entry->last_version = version == 0 ? RF_VERSION_NONE : (int64_t)(version - 1);
+    entry->number = (uint32_t)number;
+    entry->name_size = shared + size;
+    *at = reader.at;
+    return true;
+}
+
+#endif
