@@ -1,4 +1,5 @@
-/* How refold reports failure: a status is returned, the explanation goes into a struct of the caller.
+/* How refold reports failure: a status is returned, the explanation goes into a struct of the
+ * caller.
  *
  * The return value is the truth, `rf_err` the explanation: one line with what failed, where (file,
  * line, position, stream) and what still holds. It is written once, where the fault is found.
@@ -7,6 +8,8 @@
  */
 #ifndef REFOLD_ERROR_H
 #define REFOLD_ERROR_H
+
+#include "refold/types.h"
 
 #include <stdint.h>
 
@@ -32,13 +35,13 @@ typedef enum rf_status {
 
 typedef struct rf_err {
     rf_status status;
-    int cause;         /* errno or the library's code; 0 if none */
-    uint64_t position; /* of the event at fault; 0 if none */
+    int cause;                         /* errno or the library's code; 0 if none */
+    uint64_t position;                 /* of the event at fault; 0 if none */
     char message[RF_ERR_MESSAGE_SIZE]; /* one line, no newline, control characters escaped */
 } rf_err;
 
 /* The exit code that the command line gives for a status: 0 done, 1 failed, 2 usage, 3 no row or
  * nothing to do, 4 refused, 5 locked, 6 damaged, 75 unreachable, 130 interrupted. */
-int rf_status_exit_code(rf_status status);
+RF_API int rf_status_exit_code(rf_status status);
 
 #endif

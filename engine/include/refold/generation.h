@@ -8,7 +8,7 @@ typedef struct rf_generation {
     const char *name;
     uint64_t number;
     bool live;
-    bool held;        /* rolled back from: no rebuild swaps this definition in until swap names it */
+    bool held; /* rolled back from: no rebuild swaps this definition in until swap names it */
     uint32_t version; /* of the definition */
     uint64_t position;
     uint64_t rows;
@@ -21,9 +21,10 @@ typedef struct rf_generation {
 
 typedef struct rf_generations rf_generations;
 /* All of `name`, or of all read models (NULL), by name and number. Free it. */
-rf_status rf_generations_list(rf_store *store, const char *name, rf_generations **list_out, rf_err *err);
-const rf_generation *rf_generations_items(const rf_generations *list, uint32_t *count_out);
-void rf_generations_free(rf_generations *list);
+RF_API rf_status rf_generations_list(rf_store *store, const char *name, rf_generations **list_out,
+                                     rf_err *err);
+RF_API const rf_generation *rf_generations_items(const rf_generations *list, uint32_t *count_out);
+RF_API void rf_generations_free(rf_generations *list);
 
 /* What became of one read model. */
 typedef struct rf_flip {
@@ -34,22 +35,25 @@ typedef struct rf_flip {
     uint64_t behind;   /* events in the log after it */
 } rf_flip;
 
-/* Makes another generation live: `number`, or 0 for the newest sealed one younger than the live one. Several names flip in one transaction.
- * `flips_out` has room for one per name. */
-rf_status rf_swap(rf_store *store, const char *const *names, uint32_t name_count, uint64_t number,
-                  int64_t wait_lock_ms, rf_flip *flips_out, rf_err *err);
-/* Back to the generation that was live before (again: further back), at once. The generation left is held if its definition differs. */
-rf_status rf_rollback(rf_store *store, const char *const *names, uint32_t name_count, uint64_t number,
-                      int64_t wait_lock_ms, rf_flip *flips_out, rf_err *err);
+/* Makes another generation live: `number`, or 0 for the newest sealed one younger than the live
+ * one. Several names flip in one transaction. `flips_out` has room for one per name. */
+RF_API rf_status rf_swap(rf_store *store, const char *const *names, uint32_t name_count,
+                         uint64_t number, int64_t wait_lock_ms, rf_flip *flips_out, rf_err *err);
+/* Back to the generation that was live before (again: further back), at once. The generation left
+ * is held if its definition differs. */
+RF_API rf_status rf_rollback(rf_store *store, const char *const *names, uint32_t name_count,
+                             uint64_t number, int64_t wait_lock_ms, rf_flip *flips_out,
+                             rf_err *err);
 
 typedef struct rf_gc_result {
     uint32_t removed;
     uint32_t in_use; /* skipped: a reader holds them */
     uint64_t bytes;  /* freed */
 } rf_gc_result;
-/* Removes old generations of `name` (NULL: all), keeping `keep` (0: 3) with the live one counted, and leftovers. */
-rf_status rf_gc(rf_store *store, const char *name, uint32_t keep, int64_t wait_lock_ms,
-                rf_gc_result *result_out, rf_err *err);
+/* Removes old generations of `name` (NULL: all), keeping `keep` (0: 3) with the live one counted,
+ * and leftovers. */
+RF_API rf_status rf_gc(rf_store *store, const char *name, uint32_t keep, int64_t wait_lock_ms,
+                       rf_gc_result *result_out, rf_err *err);
 
 /* One live read model beside the log. */
 typedef struct rf_model_status {
@@ -57,22 +61,22 @@ typedef struct rf_model_status {
     uint32_t version;
     uint64_t generation;
     uint64_t position;
-    uint64_t lag;          /* events in the log after it */
-    double staleness_s;    /* time of the log's last event less that of the model's, in seconds; < 0: unknown */
+    uint64_t lag;       /* events in the log after it */
+    double staleness_s; /* time of the log's last event less the model's, seconds; < 0: unknown */
     uint64_t rows;
-    bool held;             /* a newer definition was rolled back from */
+    bool held; /* a newer definition was rolled back from */
 } rf_model_status;
 typedef struct rf_status_report {
     uint64_t position; /* the log's last */
     rf_model_status *models;
     uint32_t model_count;
 } rf_status_report;
-rf_status rf_store_status(rf_store *store, rf_status_report **report_out, rf_err *err);
-void rf_status_report_free(rf_status_report *report);
+RF_API rf_status rf_store_status(rf_store *store, rf_status_report **report_out, rf_err *err);
+RF_API void rf_status_report_free(rf_status_report *report);
 
 typedef struct rf_verify_options {
     const char *name; /* NULL: log and all read models */
-    bool serial;      /* also re-fold each live generation inline with its own definition and compare digests */
+    bool serial;      /* also re-fold each live generation with its own definition, inline */
     /* Called for each damage found, one line. */
     void (*report)(void *arg, const char *line);
     void *report_arg;
@@ -85,6 +89,7 @@ typedef struct rf_verify_result {
     uint64_t damages;
 } rf_verify_result;
 /* Reads everything. RF_ERR_DAMAGED if anything is; the result counts what was looked at. */
-rf_status rf_verify(rf_store *store, const rf_verify_options *options, rf_verify_result *result_out, rf_err *err);
+RF_API rf_status rf_verify(rf_store *store, const rf_verify_options *options,
+                           rf_verify_result *result_out, rf_err *err);
 
 #endif

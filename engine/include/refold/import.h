@@ -8,16 +8,22 @@
 
 #include "refold/store.h"
 
-typedef enum rf_time_unit { RF_TIME_UNIT_MS, RF_TIME_UNIT_S, RF_TIME_UNIT_US, RF_TIME_UNIT_NS } rf_time_unit;
+typedef enum rf_time_unit {
+    RF_TIME_UNIT_MS,
+    RF_TIME_UNIT_S,
+    RF_TIME_UNIT_US,
+    RF_TIME_UNIT_NS
+} rf_time_unit;
 
 typedef struct rf_import_options {
     const char *source;      /* NULL: "main" */
     const char *const *maps; /* "position=id", "schema=data.class_version" */
     uint32_t map_count;
     bool gaps_allow;
-    bool atomic;             /* all files or nothing */
-    rf_time_unit time_unit;  /* of times that are integers */
-    const char *time_zone;   /* for times without offset: "+02:00", "Z" or an IANA name; NULL: refuse them */
+    bool atomic;            /* all files or nothing */
+    rf_time_unit time_unit; /* of times that are integers */
+    /* For times without offset: "+02:00", "Z" or an IANA name; NULL: refuse them. */
+    const char *time_zone;
     rf_run run;
 } rf_import_options;
 
@@ -33,16 +39,17 @@ typedef struct rf_import_summary {
     uint64_t added;
     uint64_t duplicates;
     uint64_t late;
-    uint64_t streams; /* new ones */
+    uint64_t streams;  /* new ones */
     uint64_t position; /* the log's last */
     double seconds;
     rf_import_member members[RF_IMPORT_MEMBERS_MAX];
     uint32_t member_count;
 } rf_import_summary;
 
-/* Imports the files in order; "-" is standard input; .zst and .gz are decompressed (recognised by their first bytes). *summary_out is
- * filled also on failure, with what was committed. */
-rf_status rf_import_files(rf_store *store, const char *const *paths, uint32_t path_count,
-                          const rf_import_options *options, rf_import_summary *summary_out, rf_err *err);
+/* Imports the files in order; "-" is standard input; .zst and .gz are decompressed (recognised by
+ * their first bytes). *summary_out is filled also on failure, with what was committed. */
+RF_API rf_status rf_import_files(rf_store *store, const char *const *paths, uint32_t path_count,
+                                 const rf_import_options *options, rf_import_summary *summary_out,
+                                 rf_err *err);
 
 #endif

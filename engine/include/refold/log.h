@@ -14,7 +14,7 @@ typedef struct rf_info {
     uint32_t partitions;
     uint32_t source_count;
 } rf_info;
-rf_status rf_store_info(rf_store *store, rf_info *info_out, rf_err *err);
+RF_API rf_status rf_store_info(rf_store *store, rf_info *info_out, rf_err *err);
 
 typedef struct rf_source_info {
     const char *name;
@@ -41,19 +41,19 @@ typedef struct rf_type_info {
 
 /* A report owns all that it points at. */
 typedef struct rf_types rf_types;
-rf_status rf_store_types(rf_store *store, rf_types **types_out, rf_err *err);
-void rf_types_free(rf_types *types);
-const rf_type_info *rf_types_list(const rf_types *types, uint32_t *count_out);
-const rf_source_info *rf_types_sources(const rf_types *types, uint32_t *count_out);
+RF_API rf_status rf_store_types(rf_store *store, rf_types **types_out, rf_err *err);
+RF_API void rf_types_free(rf_types *types);
+RF_API const rf_type_info *rf_types_list(const rf_types *types, uint32_t *count_out);
+RF_API const rf_source_info *rf_types_sources(const rf_types *types, uint32_t *count_out);
 
 /* Which events. All members may be zero (all events). */
 typedef struct rf_event_query {
-    rf_slice stream;     /* data NULL: any */
-    rf_slice type;       /* data NULL: any */
-    uint64_t from, until; /* positions, inclusive; 0: no limit */
+    rf_slice stream;               /* data NULL: any */
+    rf_slice type;                 /* data NULL: any */
+    uint64_t from, until;          /* positions, inclusive; 0: no limit */
     int64_t time_from, time_until; /* with `has_time_…`; an event without time never matches */
     bool has_time_from, has_time_until;
-    uint64_t limit;      /* 0: no limit */
+    uint64_t limit; /* 0: no limit */
 } rf_event_query;
 
 typedef struct rf_stored_event {
@@ -64,16 +64,17 @@ typedef struct rf_stored_event {
     rf_slice type;
     int64_t version;
     int64_t schema;
-    int64_t time;       /* RF_TIME_NONE: none */
-    rf_slice data;      /* byte for byte as it came */
-    rf_slice metadata;  /* data NULL: none */
+    int64_t time;      /* RF_TIME_NONE: none */
+    rf_slice data;     /* byte for byte as it came */
+    rf_slice metadata; /* data NULL: none */
 } rf_stored_event;
 
 /* Events in position order. Confined to one thread; holds no transaction between calls. */
 typedef struct rf_events rf_events;
-rf_status rf_events_open(rf_store *store, const rf_event_query *query, rf_events **events_out, rf_err *err);
-void rf_events_close(rf_events *events);
+RF_API rf_status rf_events_open(rf_store *store, const rf_event_query *query,
+                                rf_events **events_out, rf_err *err);
+RF_API void rf_events_close(rf_events *events);
 /* Valid until the next call; RF_ERR_NO_ROW at the end. */
-rf_status rf_events_next(rf_events *events, rf_stored_event *event_out, rf_err *err);
+RF_API rf_status rf_events_next(rf_events *events, rf_stored_event *event_out, rf_err *err);
 
 #endif

@@ -1,8 +1,9 @@
 /* Reading read models: one row, or many in key order.
  *
- * A reader is pinned to one complete generation at one position from open (or refresh) on: whatever is swapped,
- * rolled back or collected beside it, it sees no mixture. It holds a shared lock on the generation's
- * MANIFEST, so gc leaves it alone. rf_reader_refresh moves it to the generation that is live by then.
+ * A reader is pinned to one complete generation at one position from open (or refresh) on: whatever
+ * is swapped, rolled back or collected beside it, it sees no mixture. It holds a shared lock on the
+ * generation's MANIFEST, so gc leaves it alone. rf_reader_refresh moves it to the generation that
+ * is live by then.
  *
  * Threads: a reader and its cursors are confined to one thread; open one per thread, they share the
  * mapped files.
@@ -17,8 +18,9 @@
 typedef struct rf_reader rf_reader;
 typedef struct rf_cursor rf_cursor;
 
-/* One column of a row. Which member of the union holds follows from the kind: `integer` for int, decimal
- * (a count of 10^-scale), time (microseconds) and date (days), `number`, `boolean`, `text` (text and json). */
+/* One column of a row. Which member of the union holds follows from the kind: `integer` for int,
+ * decimal (a count of 10^-scale), time (microseconds) and date (days), `number`, `boolean`, `text`
+ * (text and json). */
 typedef struct rf_value {
     rf_kind kind;
     bool is_null;
@@ -48,25 +50,26 @@ typedef struct rf_reader_info {
     uint32_t version;  /* of the definition */
     uint64_t position; /* all events up to it are in, none after it */
     uint64_t rows;
-    char digest[33];   /* 32 hex digits */
+    char digest[33]; /* 32 hex digits */
     const rf_reader_column *columns;
     uint32_t column_count;
 } rf_reader_info;
 
-/* `generation` 0: the live one. RF_ERR_ABSENT if there is none. Damage in the manifest is found here. */
-rf_status rf_reader_open(rf_store *store, const char *name, uint64_t generation,
-                         rf_reader **reader_out, rf_err *err);
+/* `generation` 0: the live one. RF_ERR_ABSENT if there is none. Damage in the manifest is found
+ * here. */
+RF_API rf_status rf_reader_open(rf_store *store, const char *name, uint64_t generation,
+                                rf_reader **reader_out, rf_err *err);
 /* Takes NULL. Cursors are closed before. */
-void rf_reader_close(rf_reader *reader);
-/* Moves to the live generation if it changed (*changed_out may be NULL); cursors must be closed. On failure the
- * reader stays where it was. */
-rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err);
+RF_API void rf_reader_close(rf_reader *reader);
+/* Moves to the live generation if it changed (*changed_out may be NULL); cursors must be closed. On
+ * failure the reader stays where it was. */
+RF_API rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err);
 /* Valid until close or refresh. */
-const rf_reader_info *rf_reader_get_info(const rf_reader *reader);
+RF_API const rf_reader_info *rf_reader_get_info(const rf_reader *reader);
 
-/* The row of `key` (its encoded form: for a text key the text). RF_ERR_NO_ROW if there is none. *row_out
- * is valid until the next call on this reader. */
-rf_status rf_reader_get(rf_reader *reader, rf_slice key, rf_row *row_out, rf_err *err);
+/* The row of `key` (its encoded form: for a text key the text). RF_ERR_NO_ROW if there is none.
+ * *row_out is valid until the next call on this reader. */
+RF_API rf_status rf_reader_get(rf_reader *reader, rf_slice key, rf_row *row_out, rf_err *err);
 
 typedef struct rf_range {
     rf_slice prefix; /* size 0: any */
@@ -75,9 +78,10 @@ typedef struct rf_range {
 } rf_range;
 
 /* `range` may be NULL for all; what it points at is copied. Keys come in byte order. */
-rf_status rf_cursor_open(rf_reader *reader, const rf_range *range, rf_cursor **cursor_out, rf_err *err);
-void rf_cursor_close(rf_cursor *cursor);
+RF_API rf_status rf_cursor_open(rf_reader *reader, const rf_range *range, rf_cursor **cursor_out,
+                                rf_err *err);
+RF_API void rf_cursor_close(rf_cursor *cursor);
 /* The next row, valid until the next call on the cursor; RF_ERR_NO_ROW at the end. */
-rf_status rf_cursor_next(rf_cursor *cursor, rf_row *row_out, rf_err *err);
+RF_API rf_status rf_cursor_next(rf_cursor *cursor, rf_row *row_out, rf_err *err);
 
 #endif

@@ -5,20 +5,22 @@
 #include "refold/store.h"
 
 typedef struct rf_rebuild_options {
-    bool all;             /* every live read model; then no projections are named */
-    bool no_swap;         /* build and seal, do not make live */
-    bool allow_missing;   /* checks that find a type or field that never occurred only note it */
-    bool dev;             /* accept a lower version, or the same one with other content */
-    bool independent;     /* several projections swap one by one instead of together or not at all */
-    bool full;            /* accepted; every rebuild is full */
-    bool if_changed;      /* RF_ERR_NOTHING if log and definitions are as the live generations have them */
-    uint64_t until;       /* fold up to this position; needs no_swap; 0: the end of the log */
-    int64_t until_time;   /* with has_until_time: the longest prefix without a later event */
+    bool all;           /* every live read model; then no projections are named */
+    bool no_swap;       /* build and seal, do not make live */
+    bool allow_missing; /* checks that find a type or field that never occurred only note it */
+    bool dev;           /* accept a lower version, or the same one with other content */
+    bool independent;   /* several projections swap one by one instead of together or not at all */
+    bool full;          /* accepted; every rebuild is full */
+    bool if_changed; /* RF_ERR_NOTHING if log and definitions are as the live generations have them
+                      */
+    uint64_t until;  /* fold up to this position; needs no_swap; 0: the end of the log */
+    int64_t until_time; /* with has_until_time: the longest prefix without a later event */
     bool has_until_time;
-    uint32_t keep;        /* generations kept after the swap, the live one counted; 0: 3 */
-    uint64_t min_rows;    /* gate; with has_min_rows, else 1 where there were rows */
+    uint32_t keep;     /* generations kept after the swap, the live one counted; 0: 3 */
+    uint64_t min_rows; /* gate; with has_min_rows, else 1 where there were rows */
     bool has_min_rows;
-    double max_removed;   /* gate: share of the live rows that may be gone, 0 to 1; with has_max_removed, else 0.5 */
+    double max_removed; /* gate: share of the live rows that may be gone, 0 to 1; with
+                           has_max_removed, else 0.5 */
     bool has_max_removed;
     uint64_t memory_bytes; /* budget of states and buffers; 0: 256 MiB */
     rf_run run;
@@ -29,8 +31,8 @@ typedef struct rf_rebuilt {
     uint32_t version;
     uint64_t generation;
     uint64_t rows;
-    uint64_t events;    /* that its handlers got */
-    uint64_t bytes;     /* of its base files */
+    uint64_t events; /* that its handlers got */
+    uint64_t bytes;  /* of its base files */
     char digest[33];
     bool live;
     uint64_t generation_before; /* 0: none was live */
@@ -44,7 +46,8 @@ typedef struct rf_finding {
 } rf_finding;
 
 typedef struct rf_timings {
-    double load, fold, emit, write, seal, swap; /* seconds; fold, emit, write added over the workers */
+    double load, fold, emit, write, seal,
+        swap; /* seconds; fold, emit, write added over the workers */
 } rf_timings;
 
 /* A report owns all that it points at. */
@@ -61,11 +64,13 @@ typedef struct rf_rebuild_report {
     uint32_t finding_count;
 } rf_rebuild_report;
 
-/* Each projection is a path to a plugin (it has a '/' or ends in .so or .lua) or the name of a live one. *report_out is
- * set on success and where a check or gate refused (findings; what was built and not swapped), else NULL; free it. */
-rf_status rf_rebuild(rf_store *store, const char *const *projections, uint32_t projection_count,
-                     const rf_rebuild_options *options, rf_rebuild_report **report_out, rf_err *err);
-void rf_rebuild_report_free(rf_rebuild_report *report);
+/* Each projection is a path to a plugin (it has a '/' or ends in .so or .lua) or the name of a live
+ * one. *report_out is set on success and where a check or gate refused (findings; what was built
+ * and not swapped), else NULL; free it. */
+RF_API rf_status rf_rebuild(rf_store *store, const char *const *projections,
+                            uint32_t projection_count, const rf_rebuild_options *options,
+                            rf_rebuild_report **report_out, rf_err *err);
+RF_API void rf_rebuild_report_free(rf_rebuild_report *report);
 
 /* One field that a projection reads, and how often the log has it. */
 typedef struct rf_check_field {
@@ -85,12 +90,13 @@ typedef struct rf_check_report {
     uint32_t field_count;
     rf_finding *findings;
     uint32_t finding_count;
-    bool refused;            /* a rebuild would refuse */
+    bool refused; /* a rebuild would refuse */
 } rf_check_report;
 
-/* What a rebuild would read and trip over; changes nothing. RF_OK also when a rebuild would refuse. */
-rf_status rf_check(rf_store *store, const char *const *projections, uint32_t projection_count,
-                   rf_check_report **report_out, rf_err *err);
-void rf_check_report_free(rf_check_report *report);
+/* What a rebuild would read and trip over; changes nothing. RF_OK also when a rebuild would refuse.
+ */
+RF_API rf_status rf_check(rf_store *store, const char *const *projections,
+                          uint32_t projection_count, rf_check_report **report_out, rf_err *err);
+RF_API void rf_check_report_free(rf_check_report *report);
 
 #endif

@@ -15,5 +15,6 @@
 #include "refold/rebuild.h"
 #include "refold/generation.h"
 #include "refold/read.h"
+#include "refold/text.h"
 
 #endif

@@ -16,16 +16,17 @@ typedef struct rf_store_options {
     uint32_t partitions; /* for a new store: a power of two, 1 to 1024; 0: 64 */
 } rf_store_options;
 
-/* `options` may be NULL: open what is there. RF_ERR_ABSENT if there is no store, RF_ERR_FORMAT if it is of a newer
- * format, RF_ERR_DAMAGED if its log or catalog went back behind its witness. */
-rf_status rf_store_open(const char *path, const rf_store_options *options, rf_store **store_out,
-                        rf_err *err);
+/* `options` may be NULL: open what is there. RF_ERR_ABSENT if there is no store, RF_ERR_FORMAT if
+ * it is of a newer format, RF_ERR_DAMAGED if its log or catalog went back behind its witness. */
+RF_API rf_status rf_store_open(const char *path, const rf_store_options *options,
+                               rf_store **store_out, rf_err *err);
 /* Takes NULL. Readers are closed before. */
-void rf_store_close(rf_store *store);
-const char *rf_store_path(const rf_store *store);
-uint32_t rf_store_partitions(const rf_store *store);
+RF_API void rf_store_close(rf_store *store);
+RF_API const char *rf_store_path(const rf_store *store);
+RF_API uint32_t rf_store_partitions(const rf_store *store);
 
-/* Progress of a long call, about once a second, on the calling thread or a worker, never under a lock. */
+/* Progress of a long call, about once a second, on the calling thread or a worker, never under a
+ * lock. */
 typedef struct rf_progress {
     const char *what; /* "import", "rebuild", … */
     uint64_t done;    /* events */
@@ -36,10 +37,11 @@ typedef void (*rf_progress_fn)(void *arg, const rf_progress *progress);
 
 /* What every long call takes. All members may be zero. */
 typedef struct rf_run {
-    uint32_t workers;      /* 0: inline, in order, unless `workers_default` */
-    bool workers_default;  /* one per processor */
-    int64_t wait_lock_ms;  /* 0: fail at once with RF_ERR_LOCKED; -1: wait for ever */
-    const volatile int *cancel; /* non-zero: end soon with RF_ERR_INTERRUPTED, nothing half-applied */
+    uint32_t workers;     /* 0: inline, in order, unless `workers_default` */
+    bool workers_default; /* one per processor */
+    int64_t wait_lock_ms; /* 0: fail at once with RF_ERR_LOCKED; -1: wait for ever */
+    const volatile int
+        *cancel; /* non-zero: end soon with RF_ERR_INTERRUPTED, nothing half-applied */
     rf_progress_fn progress;
     void *progress_arg;
 } rf_run;

@@ -9,6 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Marks what librefold offers: the build hides every other symbol. */
+#if defined(__GNUC__)
+#define RF_API __attribute__((visibility("default")))
+#else
+#define RF_API
+#endif
+
 /* Borrowed bytes; `data` is NULL for "no value", non-NULL with size 0 for empty text. Whoever
  * returns or keeps one says until when it is valid. Not terminated by NUL. */
 typedef struct rf_slice {
