@@ -596,3 +596,19 @@ extern "C" rf_status rf_json_parse(rf_json_parser *parser, rf_slice text,
     *count_out = state.count;
     return RF_OK;
 }
+
+extern "C" const rf_json_node *rf_json_detach(const rf_json_node *nodes, uint32_t index,
+                                              uint32_t *count_out)
+{
+    /* The memory is the parser's, which handed it out as const. */
+    rf_json_node *root = const_cast<rf_json_node *>(nodes + index);
+    uint32_t count = root->next - index;
+    uint8_t depth = root->depth;
+
+    for (uint32_t i = 0; i < count; i++) {
+        root[i].next -= index;
+        root[i].depth = static_cast<uint8_t>(root[i].depth - depth);
+    }
+    *count_out = count;
+    return root;
+}

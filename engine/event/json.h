@@ -2,7 +2,7 @@
  *
  * rf_json_parse checks a whole value (UTF-8, escapes, numbers by the grammar, depth, nothing after
  * it) and lists its nodes in document order (pre-order). Numbers stay text, so nothing is rounded. Strings come unescaped. The
- * parser never recurses into input deeper than RF_JSON_DEPTH_MAX.
+ * parser never recurses; nesting deeper than RF_JSON_DEPTH_MAX is refused. Errors count bytes from 1.
  *
  * Input must be followed by RF_JSON_PADDING readable bytes. Nodes and the text they point at (into
  * the input, or into the parser's own memory for unescaped strings) are valid until the next
@@ -46,6 +46,10 @@ void rf_json_parser_reset(rf_json_parser *parser);
  * the error says what and at which byte of `text`. */
 rf_status rf_json_parse(rf_json_parser *parser, rf_slice text, const rf_json_node **nodes_out,
                         uint32_t *count_out, rf_err *err);
+/* Makes nodes[index], of an array that rf_json_parse gave, the first of an array of its own: from now on
+ * `next` and `depth` of it and of what is below it count from it, and the array that it came from
+ * cannot be walked past it. Its key stays. *count_out: how many nodes it has. */
+const rf_json_node *rf_json_detach(const rf_json_node *nodes, uint32_t index, uint32_t *count_out);
 
 static inline rf_slice rf_json_text(const rf_json_node *node)
 {

@@ -1,0 +1,370 @@
+/* See lines.h.
+ *
+ * raw bytes -> (decompression) -> one of two buffers. What stands behind the last newline of a
+ * buffer is the carry: it begins the other buffer at the next call.
+ */
+#include "source/lines.h"
+
+#include "base/codec.h"
+#include "event/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+enum {
+    INPUT_SIZE = 256 << 10, /* compressed bytes read at a time */
+    POLL_MS = 200,          /* how soon a waiting read sees *cancel, or gives what it has */
+    BUFFER_SIZE_MAX = RF_LINES_LINE_MAX + 1,
+};
+
+typedef enum lines_format { LINES_UNKNOWN, LINES_PLAIN, LINES_ZSTD, LINES_GZIP } lines_format;
+
+typedef struct lines_buffer {
+    char *data; /* owned; `capacity` bytes and the padding */
+    size_t size;
+    size_t capacity;
+} lines_buffer;
+
+struct rf_lines {
+    char *name;
+    int fd; /* -1 until open; 0 is not ours */
+    bool is_file;
+    const volatile int *cancel;
+
+    lines_format format;
+    char *input_bytes; /* INPUT_SIZE */
+    rf_slice input;    /* read and not yet consumed */
+    bool input_ended;
+    bool part_open; /* inside a frame or member: the input must not end here */
+    bool more_out;  /* the decompressor may have more without more input */
+    rf_zstd_stream *zstd;
+    z_stream gzip;
+    bool gzip_ready;
+
+    lines_buffer buffers[2];
+    unsigned turn;  /* the buffer of the last block */
+    rf_slice carry; /* in that buffer */
+    bool begun;
+    bool ended;
+};
+
+rf_status rf_lines_open(const char *path, const volatile int *cancel, rf_lines **lines_out,
+                        rf_err *err)
+{
+    bool standard = strcmp(path, "-") == 0;
+    struct stat info;
+    rf_status status;
+    rf_lines *lines = calloc(1, sizeof *lines);
+
+    if (!lines)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", path);
+    lines->fd = -1;
+    lines->cancel = cancel;
+    lines->carry = lines->input = RF_SLICE("");
+    lines->name = strdup(standard ? "standard input" : path);
+    lines->input_bytes = malloc(INPUT_SIZE);
+    if (!lines->name || !lines->input_bytes) {
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", path);
+        goto fail;
+    }
+    lines->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (lines->fd < 0 && errno == EINTR && cancel && *cancel) {
+        status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted while opening %s", path);
+        goto fail;
+    }
+    if (lines->fd < 0 || fstat(lines->fd, &info) != 0) {
+        status = rf_fail_errno(err, "%s cannot be opened", lines->name);
+        goto fail;
+    }
+    if (S_ISDIR(info.st_mode)) {
+        status = rf_fail(err, RF_ERR_INPUT, "%s is a directory, not a file of events", lines->name);
+        goto fail;
+    }
+    lines->is_file = S_ISREG(info.st_mode);
+    if (lines->is_file)
+        (void)posix_fadvise(lines->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    *lines_out = lines;
+    return RF_OK;
+
+fail:
+    rf_lines_close(lines);
+    return status;
+}
+
+void rf_lines_close(rf_lines *lines)
+{
+    if (!lines)
+        return;
+    if (lines->fd > STDIN_FILENO)
+        (void)close(lines->fd);
+    if (lines->gzip_ready)
+        (void)inflateEnd(&lines->gzip);
+    rf_zstd_stream_free(lines->zstd);
+    free(lines->buffers[0].data);
+    free(lines->buffers[1].data);
+    free(lines->input_bytes);
+    free(lines->name);
+    free(lines);
+}
+
+rf_slice rf_lines_name(const rf_lines *lines)
+{
+    return rf_slice_of(lines->name);
+}
+
+bool rf_lines_is_file(const rf_lines *lines)
+{
+    return lines->is_file;
+}
+
+/* Up to `size` bytes as they stand in the file. *idle_out: nothing has come for a while. */
+static rf_status read_raw(rf_lines *lines, char *out, size_t size, size_t *got_out, bool *idle_out,
+                          rf_err *err)
+{
+    RF_ASSERT(size > 0);
+    *got_out = 0;
+    for (;;) {
+        if (lines->cancel && *lines->cancel)
+            return rf_fail(err, RF_ERR_INTERRUPTED, "interrupted while reading %s", lines->name);
+        if (!lines->is_file) {
+            struct pollfd wait = {.fd = lines->fd, .events = POLLIN};
+            int ready = poll(&wait, 1, POLL_MS);
+            if (ready < 0 && errno == EINTR)
+                continue;
+            if (ready == 0) {
+                *idle_out = true;
+                return RF_OK;
+            }
+        }
+        ssize_t got = read(lines->fd, out, size);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (got < 0)
+            return rf_fail_errno(err, "%s cannot be read", lines->name);
+        lines->input_ended = got == 0;
+        *got_out = (size_t)got;
+        return RF_OK;
+    }
+}
+
+/* More compressed (or first) bytes behind those that are left. */
+static rf_status input_fill(rf_lines *lines, bool *idle_out, rf_err *err)
+{
+    size_t got;
+
+    if (lines->input.size > 0 && lines->input.data != lines->input_bytes)
+        memmove(lines->input_bytes, lines->input.data, lines->input.size);
+    RF_ASSERT(lines->input.size < INPUT_SIZE);
+    rf_status status = read_raw(lines, lines->input_bytes + lines->input.size,
+                                INPUT_SIZE - lines->input.size, &got, idle_out, err);
+    if (status == RF_OK)
+        lines->input = (rf_slice){lines->input_bytes, lines->input.size + got};
+    return status;
+}
+
+/* Looks at the first four bytes. */
+static rf_status format_choose(rf_lines *lines, bool *idle_out, rf_err *err)
+{
+    while (lines->input.size < 4 && !lines->input_ended) {
+        rf_status status = input_fill(lines, idle_out, err);
+        if (status != RF_OK || *idle_out)
+            return status;
+    }
+    uint32_t magic = lines->input.size >= 4 ? rf_load_u32(lines->input.data) : 0;
+    if (magic == 0xfd2fb528u || (magic & 0xfffffff0u) == 0x184d2a50u) {
+        lines->zstd = rf_zstd_stream_new();
+        if (!lines->zstd)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for decompressing %s", lines->name);
+        lines->format = LINES_ZSTD;
+    } else if ((magic & 0xffffu) == 0x8b1fu) {
+        if (inflateInit2(&lines->gzip, 15 + 16) != Z_OK)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for decompressing %s", lines->name);
+        lines->gzip_ready = true;
+        lines->part_open = true;
+        lines->format = LINES_GZIP;
+    } else {
+        lines->format = LINES_PLAIN;
+    }
+    return RF_OK;
+}
+
+static rf_status zstd_step(rf_lines *lines, char *out, size_t size, size_t *got_out, rf_err *err)
+{
+    rf_status status = rf_zstd_stream_read(lines->zstd, &lines->input, out, size, got_out,
+                                           &lines->part_open, err);
+
+    lines->more_out = lines->part_open && *got_out == size;
+    return status == RF_OK ? RF_OK : rf_err_context(err, "%s", lines->name);
+}
+
+static rf_status gzip_step(rf_lines *lines, char *out, size_t size, size_t *got_out, rf_err *err)
+{
+    z_stream *gzip = &lines->gzip;
+
+    *got_out = 0;
+    if (!lines->part_open && lines->input.size > 0) {
+        /* Behind a member stands another one, or padding of zeros as tapes have it. */
+        if (lines->input.data[0] == 0) {
+            lines->input.data++;
+            lines->input.size--;
+            return RF_OK;
+        }
+        (void)inflateReset(gzip);
+        lines->part_open = true;
+    }
+    RF_ASSERT(size <= UINT32_MAX && lines->input.size <= UINT32_MAX);
+    /* zlib reads through a pointer that is not const. */
+    memcpy(&gzip->next_in, &lines->input.data, sizeof lines->input.data);
+    gzip->avail_in = (uInt)lines->input.size;
+    gzip->next_out = (Bytef *)out;
+    gzip->avail_out = (uInt)size;
+    int code = inflate(gzip, Z_NO_FLUSH);
+    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
+        return rf_fail(err, code == Z_MEM_ERROR ? RF_ERR_MEMORY : RF_ERR_INPUT,
+                       "%s: not valid gzip data: %s", lines->name,
+                       gzip->msg ? gzip->msg : zError(code));
+    lines->input.data += lines->input.size - gzip->avail_in;
+    lines->input.size = gzip->avail_in;
+    *got_out = size - gzip->avail_out;
+    if (code == Z_STREAM_END)
+        lines->part_open = false;
+    lines->more_out = lines->part_open && gzip->avail_out == 0;
+    return RF_OK;
+}
+
+static rf_status plain_step(rf_lines *lines, char *out, size_t size, size_t *got_out)
+{
+    *got_out = lines->input.size < size ? lines->input.size : size;
+    memcpy(out, lines->input.data, *got_out);
+    lines->input.data += *got_out;
+    lines->input.size -= *got_out;
+    return RF_OK;
+}
+
+/* Up to `size` bytes of text; none at the end, or with *idle_out. */
+static rf_status read_text(rf_lines *lines, char *out, size_t size, size_t *got_out, bool *idle_out,
+                           rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    *got_out = 0;
+    if (lines->format == LINES_UNKNOWN)
+        status = format_choose(lines, idle_out, err);
+    while (status == RF_OK && !*idle_out && *got_out == 0) {
+        if (lines->input.size > 0 || lines->more_out) {
+            if (lines->format == LINES_PLAIN)
+                status = plain_step(lines, out, size, got_out);
+            else if (lines->format == LINES_ZSTD)
+                status = zstd_step(lines, out, size, got_out, err);
+            else
+                status = gzip_step(lines, out, size, got_out, err);
+        } else if (lines->input_ended) {
+            if (lines->part_open)
+                status = rf_fail(err, RF_ERR_INPUT,
+                                 "%s ends in the middle of its compressed data: it is truncated",
+                                 lines->name);
+            break;
+        } else if (lines->format == LINES_PLAIN) {
+            status = read_raw(lines, out, size, got_out, idle_out, err);
+        } else {
+            status = input_fill(lines, idle_out, err);
+        }
+    }
+    return status;
+}
+
+/* Room for more than `size` bytes. */
+static rf_status buffer_grow(rf_lines *lines, lines_buffer *buffer, rf_err *err)
+{
+    size_t wanted = buffer->capacity == 0 ? RF_LINES_BLOCK_SIZE : BUFFER_SIZE_MAX;
+    char *data = realloc(buffer->data, wanted + RF_JSON_PADDING);
+
+    if (!data)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a block of %s", lines->name);
+    buffer->data = data;
+    buffer->capacity = wanted;
+    return RF_OK;
+}
+
+static void skip_byte_order_mark(lines_buffer *buffer)
+{
+    if (buffer->size >= 3 && memcmp(buffer->data, "\xef\xbb\xbf", 3) == 0) {
+        buffer->size -= 3;
+        memmove(buffer->data, buffer->data + 3, buffer->size);
+    }
+}
+
+/* Fills the buffer up to a block; further only while it holds no newline. */
+static rf_status buffer_fill(rf_lines *lines, lines_buffer *buffer, uint64_t line, rf_err *err)
+{
+    bool has_newline = false; /* the carry has none */
+
+    for (;;) {
+        bool idle = false;
+        size_t got;
+        if (buffer->size == buffer->capacity || (has_newline && buffer->size >= RF_LINES_BLOCK_SIZE)) {
+            if (has_newline)
+                return RF_OK;
+            if (buffer->size > RF_LINES_LINE_MAX)
+                return rf_fail(err, RF_ERR_INPUT,
+                               "%s:%llu: a line of more than 16 MiB; an event has at most 16 MiB",
+                               lines->name, (unsigned long long)line);
+            rf_status status = buffer_grow(lines, buffer, err);
+            if (status != RF_OK)
+                return status;
+        }
+        char *at = buffer->data + buffer->size;
+        rf_status status =
+            read_text(lines, at, buffer->capacity - buffer->size, &got, &idle, err);
+        if (status != RF_OK)
+            return status;
+        buffer->size += got;
+        has_newline = has_newline || memchr(at, '\n', got) != NULL;
+        if (got == 0 && !idle) {
+            lines->ended = true;
+            return RF_OK;
+        }
+        if (idle && has_newline)
+            return RF_OK;
+    }
+}
+
+rf_status rf_lines_next(rf_lines *lines, uint64_t line, rf_slice *block_out, rf_err *err)
+{
+    lines_buffer *buffer = &lines->buffers[lines->turn ^ 1];
+    size_t carried = lines->carry.size;
+
+    if (lines->ended) {
+        *block_out = RF_SLICE("");
+        return RF_OK;
+    }
+    while (buffer->capacity <= carried) {
+        rf_status status = buffer_grow(lines, buffer, err);
+        if (status != RF_OK)
+            return status;
+    }
+    memcpy(buffer->data, lines->carry.data, carried);
+    buffer->size = carried;
+    rf_status status = buffer_fill(lines, buffer, line, err);
+    if (status != RF_OK)
+        return status;
+    if (!lines->begun)
+        skip_byte_order_mark(buffer);
+    lines->begun = true;
+    lines->turn ^= 1;
+    memset(buffer->data + buffer->size, 0, RF_JSON_PADDING);
+    size_t whole = buffer->size;
+    if (!lines->ended) {
+        const char *newline = memrchr(buffer->data, '\n', buffer->size);
+        RF_ASSERT(newline != NULL);
+        whole = (size_t)(newline + 1 - buffer->data);
+    }
+    lines->carry = (rf_slice){buffer->data + whole, buffer->size - whole};
+    *block_out = (rf_slice){buffer->data, whole};
+    return RF_OK;
+}
