@@ -1,11 +1,13 @@
 """Measures import and rebuild of the order log and prints a report; called by run.sh.
 
-Each figure is of a whole process as a user starts it: wall clock from start to exit, processor time and peak memory
-from the kernel's account of that child (which counts pages of mapped files too). refold's rebuild is durable when it
-returns: base files and MANIFEST fsynced, the catalog committed. Before each run the machine gets a sync, so that no
-run pays for the writes of the one before. The floor is what the same machine needs to write and fsync as many bytes
-as the generation has.
+Each figure is of a whole process as a user starts it: wall clock from start to exit, processor
+time and peak memory from the kernel's account of that child (which counts pages of mapped files
+too). refold's rebuild is durable when it returns: base files and MANIFEST fsynced, the catalog
+committed. Before each run the machine gets a sync, so that no run pays for the writes of the one
+before. The floor is what the same machine needs to write and fsync as many bytes as the
+generation has.
 """
+
 import json
 import os
 import platform
@@ -27,7 +29,9 @@ KNOWN = {10_000_000: (1_494_755, 128_432_691_953, 12_718_244, 10_000_000)}
 
 
 def measured(argv):
-    """Seconds, processor seconds, peak bytes and output of one process; ends the bench if it fails."""
+    """Seconds, processor seconds, peak bytes and output of one process; ends the bench if it
+    fails.
+    """
     os.sync()
     start = time.monotonic()
     child = subprocess.Popen(argv, stdout=subprocess.PIPE)
@@ -56,7 +60,7 @@ def write_floor(size):
         start = time.monotonic()
         with open(path, 'wb', buffering=0) as file:
             for at in range(0, size, len(chunk)):
-                file.write(chunk[:size - at])
+                file.write(chunk[: size - at])
             os.fsync(file.fileno())
         seconds = time.monotonic() - start
         best = seconds if best is None else min(best, seconds)
@@ -72,23 +76,41 @@ def machine():
                 model = line.split(':', 1)[1].strip()
                 break
     memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    kind = subprocess.run(['stat', '-f', '-c', '%T', cache], stdout=subprocess.PIPE, text=True).stdout.strip()
+    kind = subprocess.run(
+        ['stat', '-f', '-c', '%T', cache], stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
     return '%s, %d cores, %.0f GB, %s, %s, load %.1f' % (
-        model, len(os.sched_getaffinity(0)), memory / 1e9, platform.release(), kind, os.getloadavg()[0])
+        model,
+        len(os.sched_getaffinity(0)),
+        memory / 1e9,
+        platform.release(),
+        kind,
+        os.getloadavg()[0],
+    )
 
 
 def commit():
     git = ['git', '-C', root]
     try:
-        name = subprocess.run(git + ['describe', '--always', '--dirty'], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True, check=True).stdout.strip()
+        name = subprocess.run(
+            git + ['describe', '--always', '--dirty'],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            check=True,
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         name = 'not a git checkout'
     return name
 
 
 def spread(values):
-    return '%.3f s (%.3f to %.3f, %d runs)' % (statistics.median(values), min(values), max(values), len(values))
+    return '%.3f s (%.3f to %.3f, %d runs)' % (
+        statistics.median(values),
+        min(values),
+        max(values),
+        len(values),
+    )
 
 
 def rate(seconds, size):
@@ -106,7 +128,12 @@ def scan_sums():
     with subprocess.Popen([refold, 'scan', store, 'order_summary'], stdout=subprocess.PIPE) as scan:
         for line in scan.stdout:
             row = json.loads(line)
-            rows, total, items, count = rows + 1, total + row['total'], items + row['items'], count + row['events']
+            rows, total, items, count = (
+                rows + 1,
+                total + row['total'],
+                items + row['items'],
+                count + row['events'],
+            )
     if scan.returncode:
         sys.exit('scan failed with exit %d' % scan.returncode)
     return rows, total, items, count
@@ -116,13 +143,20 @@ def measure_refold(size):
     shutil.rmtree(store, ignore_errors=True)
     seconds, cpu, peak, _ = measured([refold, 'import', store, log, '--quiet', '--json'])
     log_bytes = disk_bytes(os.path.join(store, 'log'))
-    print('import     %.2f s, %s; processor %.2f s, peak memory %.0f MB' % (seconds, rate(seconds, size), cpu, peak / 1e6))
-    print('log        %.0f MB on disk of %.0f MB JSON (%.1f bytes an event)' % (
-        log_bytes / 1e6, size / 1e6, log_bytes / events))
+    print(
+        'import     %.2f s, %s; processor %.2f s, peak memory %.0f MB'
+        % (seconds, rate(seconds, size), cpu, peak / 1e6)
+    )
+    print(
+        'log        %.0f MB on disk of %.0f MB JSON (%.1f bytes an event)'
+        % (log_bytes / 1e6, size / 1e6, log_bytes / events)
+    )
     times, cpus, peaks, reports = [], [], [], []
     plugin = os.path.join(build, 'projections', 'order_summary.so')
     for _ in range(runs):
-        one = measured([refold, 'rebuild', store, plugin, '--workers', workers, '--json', '--quiet'])
+        one = measured(
+            [refold, 'rebuild', store, plugin, '--workers', workers, '--json', '--quiet']
+        )
         for values, value in zip((times, cpus, peaks, reports), one):
             values.append(value)
     report = json.loads(reports[-1])
@@ -132,26 +166,47 @@ def measure_refold(size):
     median = statistics.median(times)
     generation = '%06d' % report['projections'][0]['generation']
     base_bytes = disk_bytes(os.path.join(store, 'generations', 'order_summary', generation))
-    print('rebuild    %s, %s; processor %.2f s, peak memory %.0f MB' % (
-        spread(times), rate(median, size), statistics.median(cpus), max(peaks) / 1e6))
-    print('           %s workers; the tool itself says %.3f s; decoded %.0f MB; base files %.0f MB' % (
-        workers, report['seconds'], report.get('bytes_decoded', 0) / 1e6, base_bytes / 1e6))
+    print(
+        'rebuild    %s, %s; processor %.2f s, peak memory %.0f MB'
+        % (spread(times), rate(median, size), statistics.median(cpus), max(peaks) / 1e6)
+    )
+    print(
+        '           %s workers; the tool itself says %.3f s; decoded %.0f MB; base files %.0f MB'
+        % (workers, report['seconds'], report.get('bytes_decoded', 0) / 1e6, base_bytes / 1e6)
+    )
     floor = write_floor(base_bytes)
-    print('floor      %.3f s to write and fsync %.0f MB: rebuild is %.1f x the floor' % (
-        floor, base_bytes / 1e6, median / floor))
+    print(
+        'floor      %.3f s to write and fsync %.0f MB: rebuild is %.1f x the floor'
+        % (floor, base_bytes / 1e6, median / floor)
+    )
     return median
 
 
 def measure_peer():
-    if not shutil.which('node') or not os.path.isdir(os.path.join(peer, 'node_modules/@duckdb/node-api')):
-        print('DuckDB     not measured: node or the npm package @duckdb/node-api is not here, so no ratio')
+    if not shutil.which('node') or not os.path.isdir(
+        os.path.join(peer, 'node_modules/@duckdb/node-api')
+    ):
+        print(
+            'DuckDB     not measured: node or the npm package @duckdb/node-api is not here, so no ratio'
+        )
         return None
     folder = os.path.join(peer, 'work')
     os.makedirs(folder, exist_ok=True)
-    _, _, peak, out = measured(['node', os.path.join(peer, 'duckdb_orders.mjs'), log, folder, workers, str(runs)])
+    _, _, peak, out = measured(
+        ['node', os.path.join(peer, 'duckdb_orders.mjs'), log, folder, workers, str(runs)]
+    )
     found = json.loads(out)
-    print('DuckDB     %s, import %.1f s, %.0f MB; clustering %.1f s, Parquet %.1f s (not counted); peak memory %.0f MB' % (
-        found['version'], found['import'], found['file_bytes'] / 1e6, found['cluster'], found['parquet'], peak / 1e6))
+    print(
+        'DuckDB     %s, import %.1f s, %.0f MB; clustering %.1f s, Parquet %.1f s (not counted); peak memory %.0f MB'
+        % (
+            found['version'],
+            found['import'],
+            found['file_bytes'] / 1e6,
+            found['cluster'],
+            found['parquet'],
+            peak / 1e6,
+        )
+    )
     for way, seconds in found['ways'].items():
         print('           from %-22s %s' % (way, spread(seconds)))
     shutil.rmtree(folder)
@@ -168,13 +223,20 @@ def main():
     expected = KNOWN.get(events) or (found and tuple(found[name] for name in SUMS))
     sums = scan_sums()
     check('refold', sums, expected)
-    print('sums       %s%s' % (', '.join('%s %d' % pair for pair in zip(SUMS, sums)),
-                               '' if expected else ' (nothing known to compare them with)'))
+    print(
+        'sums       %s%s'
+        % (
+            ', '.join('%s %d' % pair for pair in zip(SUMS, sums)),
+            '' if expected else ' (nothing known to compare them with)',
+        )
+    )
     if found:
         check('DuckDB', [found[name] for name in SUMS], expected)
         best = min(found['ways'], key=lambda way: statistics.median(found['ways'][way]))
         ratio = statistics.median(found['ways'][best]) / median
-        print('ratio      rebuild is %.2f x as fast as DuckDB at its best (from %s)' % (ratio, best))
+        print(
+            'ratio      rebuild is %.2f x as fast as DuckDB at its best (from %s)' % (ratio, best)
+        )
 
 
 main()

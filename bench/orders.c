@@ -1,9 +1,10 @@
 /* The synthetic order log, as JSON Lines on standard output: `orders EVENTS`.
  *
- * 20,000 orders are open at a time, so streams interleave; about 6.7 events an order. Deterministic: the same
- * count gives the same bytes, and a longer log begins with the shorter one. bench/README.md has the sums that
- * a read model of it must give, so neither the sequence of random numbers nor the text may change. The numbers of
- * an event are drawn last member first, as it was first written; that order is part of the bytes.
+ * 20,000 orders are open at a time, so streams interleave; about 6.7 events an order.
+ * Deterministic: the same count gives the same bytes, and a longer log begins with the shorter one.
+ * bench/README.md has the sums that a read model of it must give, so neither the sequence of random
+ * numbers nor the text may change. The numbers of an event are drawn last member first, as it was
+ * first written; that order is part of the bytes.
  */
 #include <inttypes.h>
 #include <stdint.h>
@@ -49,8 +50,8 @@ static void print_head(uint64_t position, order *o, uint64_t time_ms)
     uint64_t h2 = h * 0xBF58476D1CE4E5B9u;
     h2 ^= h2 >> 31;
 
-    printf("{\"position\":%" PRIu64 ",\"stream\":\"order-%08x-%04x-4%03x-%04x-%012" PRIx64 "\"", position,
-           (unsigned)(h >> 32), (unsigned)(h >> 16) & 0xffff, (unsigned)(h & 0xfff),
+    printf("{\"position\":%" PRIu64 ",\"stream\":\"order-%08x-%04x-4%03x-%04x-%012" PRIx64 "\"",
+           position, (unsigned)(h >> 32), (unsigned)(h >> 16) & 0xffff, (unsigned)(h & 0xfff),
            0x8000 | (unsigned)(h2 >> 50), h2 & 0xffffffffffffu);
     printf(",\"version\":%u,\"time\":%" PRIu64 ",", ++o->version, time_ms);
 }
@@ -61,7 +62,8 @@ static void print_placed(void)
     const char *currency = draw(4) ? "EUR" : "USD";
     uint64_t customer = draw(200000);
 
-    printf("\"type\":\"OrderPlaced\",\"data\":{\"customer\":\"c-%06" PRIu64 "\",\"currency\":\"%s\","
+    printf("\"type\":\"OrderPlaced\",\"data\":{\"customer\":\"c-%06" PRIu64
+           "\",\"currency\":\"%s\","
            "\"channel\":\"%s\"}}\n",
            customer, currency, channel);
 }
@@ -90,7 +92,8 @@ static void print_item_removed(void)
     uint64_t price = 99 + draw(20000);
     uint64_t sku = draw_sku();
 
-    printf("\"type\":\"ItemRemoved\",\"data\":{\"sku\":\"SKU-%05" PRIu64 "\",\"qty\":1,\"price\":%" PRIu64 "}}\n",
+    printf("\"type\":\"ItemRemoved\",\"data\":{\"sku\":\"SKU-%05" PRIu64
+           "\",\"qty\":1,\"price\":%" PRIu64 "}}\n",
            sku, price);
 }
 
@@ -100,7 +103,8 @@ static void print_paid(void)
     uint64_t amount = draw(100000);
     const char *method = methods[draw(4)];
 
-    printf("\"type\":\"OrderPaid\",\"data\":{\"method\":\"%s\",\"amount\":%" PRIu64 "}}\n", method, amount);
+    printf("\"type\":\"OrderPaid\",\"data\":{\"method\":\"%s\",\"amount\":%" PRIu64 "}}\n", method,
+           amount);
 }
 
 static void print_cancelled(void)
@@ -116,8 +120,9 @@ static void print_shipped(void)
     uint64_t tracking = draw(0);
     const char *carrier = carriers[draw(5)];
 
-    printf("\"type\":\"OrderShipped\",\"data\":{\"carrier\":\"%s\",\"tracking\":\"%016" PRIx64 "\"}}\n", carrier,
-           tracking);
+    printf("\"type\":\"OrderShipped\",\"data\":{\"carrier\":\"%s\",\"tracking\":\"%016" PRIx64
+           "\"}}\n",
+           carrier, tracking);
 }
 
 /* What happens next to an order: `chance` is 0 to 99. */

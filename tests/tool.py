@@ -1,13 +1,16 @@
 """How tests run the tool: a build, its shared data, throw-away stores, and what each call gave.
 
-A test script is called with the build directory and, where there is one, the directory of shared data. It ends with
+A test script is called with the build directory and, where there is one, the directory of shared
+data. It ends with
 
     tool.main(__name__)
 
-which runs every unittest.TestCase of the file: exit 0 when all passed (or some were skipped, which is said), 77 when
-nothing could run here, else 1. Nothing but Python's standard library is used, so that the tests see refold only from
-outside: its command line, its exit codes and its bytes.
+which runs every unittest.TestCase of the file: exit 0 when all passed (or some were skipped,
+which is said), 77 when nothing could run here, else 1. Nothing but Python's standard library is
+used, so that the tests see refold only from outside: its command line, its exit codes and its
+bytes.
 """
+
 import gzip
 import json
 import os
@@ -37,14 +40,35 @@ def projection(name):
 
 
 def compile_plugin(path, source='counting.c', **macros):
-    """Builds tests/cli/plugins/SOURCE into `path`; macros are given without their prefix: VERSION=2, NAME='x'."""
+    """Builds tests/cli/plugins/SOURCE into `path`; macros are given without their prefix:
+    VERSION=2, NAME='x'.
+    """
     defines = []
     for name, value in macros.items():
-        text = '"%s"' % value if isinstance(value, str) and not value.startswith('RF_') else str(value)
+        text = (
+            '"%s"' % value if isinstance(value, str) and not value.startswith('RF_') else str(value)
+        )
         defines.append('-DCOUNTING_%s=%s' % (name, text))
-    subprocess.run(['cc', '-std=c17', '-O1', '-Wall', '-Wextra', '-Werror', '-fPIC', '-shared', '-fvisibility=hidden',
-                    '-I', os.path.join(ROOT, 'engine', 'include'), *defines, '-o', path,
-                    os.path.join(ROOT, 'tests', 'cli', 'plugins', source)], check=True)
+    subprocess.run(
+        [
+            'cc',
+            '-std=c17',
+            '-O1',
+            '-Wall',
+            '-Wextra',
+            '-Werror',
+            '-fPIC',
+            '-shared',
+            '-fvisibility=hidden',
+            '-I',
+            os.path.join(ROOT, 'engine', 'include'),
+            *defines,
+            '-o',
+            path,
+            os.path.join(ROOT, 'tests', 'cli', 'plugins', source),
+        ],
+        check=True,
+    )
     return path
 
 
@@ -56,7 +80,11 @@ class Result:
 
     def __str__(self):
         return '%s\nexit %s\nstdout: %r\nstderr: %r' % (
-            ' '.join(map(str, self.argv)), self.code, self.out[-2000:], self.err[-2000:])
+            ' '.join(map(str, self.argv)),
+            self.code,
+            self.out[-2000:],
+            self.err[-2000:],
+        )
 
     @property
     def json(self):
@@ -72,12 +100,21 @@ class Result:
 
 
 def call(*argv, stdin=b'', env=None, cwd=None, seconds=SECONDS_MAX):
-    """Runs `refold ARGV…` and waits. Never raises for what the tool did: that is the test's to judge."""
+    """Runs `refold ARGV…` and waits. Never raises for what the tool did: that is the test's to
+    judge.
+    """
     full = [refold] + [str(a) for a in argv]
     environment = dict(os.environ, LC_ALL='C.UTF-8', **(env or {}))
     feed = {'input': stdin} if isinstance(stdin, bytes) else {'stdin': stdin}
-    done = subprocess.run(full, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=cwd,
-                          timeout=seconds, **feed)
+    done = subprocess.run(
+        full,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=cwd,
+        timeout=seconds,
+        **feed
+    )
     return Result(full, done.returncode, done.stdout, done.stderr)
 
 
@@ -115,8 +152,11 @@ def make_orders(generator, events, path):
 
 def event(stream, type, data=None, **members):
     """One event as a line of JSON, without its newline."""
-    return json.dumps({'stream': stream, 'type': type, 'data': {} if data is None else data, **members},
-                      ensure_ascii=False, separators=(',', ':'))
+    return json.dumps(
+        {'stream': stream, 'type': type, 'data': {} if data is None else data, **members},
+        ensure_ascii=False,
+        separators=(',', ':'),
+    )
 
 
 def lines(*events):
@@ -126,6 +166,7 @@ def lines(*events):
 
 class Case(unittest.TestCase):
     """A test with a folder of its own, `self.folder`, and a path in it for a store, `self.store`."""
+
     maxDiff = 4000
 
     def setUp(self):
@@ -151,7 +192,9 @@ class Case(unittest.TestCase):
         return result
 
     def refuses(self, code, words, *argv, **how):
-        """Demands the exit code, an empty or whole stdout, and exactly one line on stderr that has all `words`."""
+        """Demands the exit code, an empty or whole stdout, and exactly one line on stderr that
+        has all `words`.
+        """
         result = self.gives(code, *argv, **how)
         self.assertEqual(result.message.count('\n'), 1, 'one line: %s' % result)
         self.assertTrue(result.message.endswith('\n'), str(result))
@@ -183,17 +226,35 @@ class Case(unittest.TestCase):
 
 class Shop(Case):
     """A test whose store has a small log of orders and, live, generation 1 of order_summary."""
+
     EVENTS = (
         event('order-1', 'OrderPlaced', {'customer': 'c-1'}, time='2024-07-10T12:00:00Z'),
         event('order-2', 'OrderPlaced', {'customer': 'c-2'}, time='2024-07-10T12:00:01Z'),
-        event('order-1', 'ItemAdded', {'sku': 'a', 'qty': 2, 'price': 150}, time='2024-07-10T12:00:02Z'),
-        event('order-1', 'ItemAdded', {'sku': 'b', 'qty': 1, 'price': 99}, time='2024-07-10T12:00:03.25Z'),
-        event('order-1', 'ItemRemoved', {'sku': 'a', 'qty': 1, 'price': 150}, time='2024-07-10T12:00:04Z'),
+        event(
+            'order-1',
+            'ItemAdded',
+            {'sku': 'a', 'qty': 2, 'price': 150},
+            time='2024-07-10T12:00:02Z',
+        ),
+        event(
+            'order-1',
+            'ItemAdded',
+            {'sku': 'b', 'qty': 1, 'price': 99},
+            time='2024-07-10T12:00:03.25Z',
+        ),
+        event(
+            'order-1',
+            'ItemRemoved',
+            {'sku': 'a', 'qty': 1, 'price': 150},
+            time='2024-07-10T12:00:04Z',
+        ),
         event('order-3', 'OrderPlaced', {'customer': 'c-3'}, time='2024-07-10T12:00:05Z'),
         event('order-2', 'OrderCancelled', {'reason': 'changed mind'}, time='2024-07-10T12:00:06Z'),
     )
-    ROW = (b'{"key":"order-1","customer":"c-1","status":"ItemRemoved","items":2,"total":249,'
-           b'"placed_at":"2024-07-10T12:00:00.000000Z","last_at":"2024-07-10T12:00:04.000000Z","events":4}\n')
+    ROW = (
+        b'{"key":"order-1","customer":"c-1","status":"ItemRemoved","items":2,"total":249,'
+        b'"placed_at":"2024-07-10T12:00:00.000000Z","last_at":"2024-07-10T12:00:04.000000Z","events":4}\n'
+    )
 
     def setUp(self):
         super().setUp()

@@ -1,4 +1,5 @@
 """check: says what a rebuild would read and trip over, and changes nothing."""
+
 import os
 import sys
 

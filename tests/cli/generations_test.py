@@ -1,4 +1,7 @@
-"""generations, swap, rollback, gc: which generation is live, what is kept, and what the flips print."""
+"""generations, swap, rollback, gc: which generation is live, what is kept, and what the flips
+print.
+"""
+
 import os
 import sys
 
@@ -29,8 +32,10 @@ class Generations(tool.Shop):
     def test_lists_what_is_there(self):
         self.grow(2)
         found = self.list()
-        self.assertEqual([(g['number'], g['rows'], g['live'], g['position']) for g in found],
-                         [(1, 3, False, 7), (2, 4, False, 8), (3, 5, True, 9)])
+        self.assertEqual(
+            [(g['number'], g['rows'], g['live'], g['position']) for g in found],
+            [(1, 3, False, 7), (2, 4, False, 8), (3, 5, True, 9)],
+        )
         text = self.ok('generations', self.store).out.decode()
         self.assertIn('order_summary', text)
 
@@ -84,8 +89,10 @@ class Generations(tool.Shop):
             self.add(200 + i)
             self.rebuild('order_summary')
         self.assertEqual(self.numbers(), [4, 5, 6])
-        self.assertEqual(sorted(os.listdir(os.path.join(self.store, 'generations', 'order_summary'))),
-                         ['000004', '000005', '000006'])
+        self.assertEqual(
+            sorted(os.listdir(os.path.join(self.store, 'generations', 'order_summary'))),
+            ['000004', '000005', '000006'],
+        )
 
     def test_keep_1_leaves_the_live_one(self):
         self.add(9)

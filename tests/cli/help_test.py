@@ -1,4 +1,5 @@
 """--help of every command, usage errors, and a standard output that cannot take what is written."""
+
 import os
 import subprocess
 import sys
@@ -6,15 +7,57 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 import tool
 
-COMMANDS = ('import', 'info', 'types', 'status', 'events', 'check', 'rebuild', 'swap', 'rollback', 'generations', 'gc', 'get',
-            'scan', 'verify')
-OPTIONS = {'import': ('--map', '--source', '--gaps', '--atomic', '--time-unit', '--time-zone', '--partitions', '--json', '--quiet'),
-           'events': ('--stream', '--type', '--position', '--from', '--until'),
-           'rebuild': ('--workers', '--memory', '--until', '--no-swap', '--full', '--keep', '--all', '--allow-missing', '--dev',
-                       '--min-rows', '--max-removed', '--independent', '--json'),
-           'swap': ('--generation',), 'rollback': ('--generation',), 'gc': ('--keep',),
-           'scan': ('--prefix', '--from', '--to', '--limit', '--generation', '--format'), 'get': ('--generation',),
-           'verify': ('--serial', '--json')}
+COMMANDS = (
+    'import',
+    'info',
+    'types',
+    'status',
+    'events',
+    'check',
+    'rebuild',
+    'swap',
+    'rollback',
+    'generations',
+    'gc',
+    'get',
+    'scan',
+    'verify',
+)
+OPTIONS = {
+    'import': (
+        '--map',
+        '--source',
+        '--gaps',
+        '--atomic',
+        '--time-unit',
+        '--time-zone',
+        '--partitions',
+        '--json',
+        '--quiet',
+    ),
+    'events': ('--stream', '--type', '--position', '--from', '--until'),
+    'rebuild': (
+        '--workers',
+        '--memory',
+        '--until',
+        '--no-swap',
+        '--full',
+        '--keep',
+        '--all',
+        '--allow-missing',
+        '--dev',
+        '--min-rows',
+        '--max-removed',
+        '--independent',
+        '--json',
+    ),
+    'swap': ('--generation',),
+    'rollback': ('--generation',),
+    'gc': ('--keep',),
+    'scan': ('--prefix', '--from', '--to', '--limit', '--generation', '--format'),
+    'get': ('--generation',),
+    'verify': ('--serial', '--json'),
+}
 
 
 class Help(tool.Shop):
@@ -47,18 +90,30 @@ class Help(tool.Shop):
         self.refuses(tool.USAGE, ['rebuild'], 'rebild', self.store)
 
     def test_a_full_standard_output_is_a_failure(self):
-        for command in (('info', self.store), ('types', self.store), ('status', self.store), ('events', self.store),
-                        ('generations', self.store), ('get', self.store, 'order_summary', 'order-1'),
-                        ('scan', self.store, 'order_summary'), ('scan', self.store, 'order_summary', '--format', 'csv'),
-                        ('--help',), ('scan', '--help'), ('rebuild', self.store, self.orders, '--json', '--quiet')):
+        for command in (
+            ('info', self.store),
+            ('types', self.store),
+            ('status', self.store),
+            ('events', self.store),
+            ('generations', self.store),
+            ('get', self.store, 'order_summary', 'order-1'),
+            ('scan', self.store, 'order_summary'),
+            ('scan', self.store, 'order_summary', '--format', 'csv'),
+            ('--help',),
+            ('scan', '--help'),
+            ('rebuild', self.store, self.orders, '--json', '--quiet'),
+        ):
             with self.subTest(command=command), open('/dev/full', 'wb') as full:
                 done = subprocess.run([tool.refold, *command], stdout=full, stderr=subprocess.PIPE)
                 self.assertEqual(done.returncode, tool.FAILED, done)
                 self.assertEqual(done.stderr.count(b'\n'), 1, done)
 
     def test_a_closed_pipe_ends_quietly(self):
-        scan = subprocess.Popen([tool.refold, 'scan', self.store, 'order_summary'], stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE)
+        scan = subprocess.Popen(
+            [tool.refold, 'scan', self.store, 'order_summary'],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         scan.stdout.close()
         message = scan.stderr.read()
         scan.stderr.close()

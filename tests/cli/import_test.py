@@ -1,4 +1,5 @@
 """import: what it accepts, how it counts, and what the options change."""
+
 import gzip
 import json
 import os
@@ -9,7 +10,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 import tool
 from tool import event, lines
 
-A, B, C = (event('s-%d' % i, 'Noted', {'n': i}, time='2024-07-10T12:00:0%dZ' % i) for i in (1, 2, 3))
+A, B, C = (
+    event('s-%d' % i, 'Noted', {'n': i}, time='2024-07-10T12:00:0%dZ' % i) for i in (1, 2, 3)
+)
 
 
 def zstd(content):
@@ -28,8 +31,16 @@ class Import(tool.Case):
 
     def test_takes_a_file(self):
         counts = self.summary(self.path('a.jsonl', lines(A, B)))
-        self.assertEqual((counts['added'], counts['duplicates'], counts['late'], counts['streams'], counts['position']),
-                         (2, 0, 0, 2, 2))
+        self.assertEqual(
+            (
+                counts['added'],
+                counts['duplicates'],
+                counts['late'],
+                counts['streams'],
+                counts['position'],
+            ),
+            (2, 0, 0, 2, 2),
+        )
 
     def test_takes_several_files_in_their_order(self):
         self.summary(self.path('b.jsonl', lines(B)), self.path('a.jsonl', lines(A, C)))
@@ -39,8 +50,11 @@ class Import(tool.Case):
         self.assertEqual(self.summary('-', stdin=lines(A, B, C))['added'], 3)
 
     def test_takes_zstd_and_gzip_by_their_first_bytes(self):
-        self.summary(self.path('a.jsonl.zst', zstd(lines(A))), self.path('b.gz', gzip.compress(lines(B))),
-                     self.path('c.jsonl', zstd(lines(C))))
+        self.summary(
+            self.path('a.jsonl.zst', zstd(lines(A))),
+            self.path('b.gz', gzip.compress(lines(B))),
+            self.path('c.jsonl', zstd(lines(C))),
+        )
         self.assertEqual(self.numbers(), [1, 2, 3])
 
     def test_takes_zstd_from_standard_input(self):
@@ -48,7 +62,12 @@ class Import(tool.Case):
 
     def test_takes_several_frames_in_one_file(self):
         self.summary(self.path('a.zst', zstd(lines(A)) + zstd(lines(B))))
-        self.summary(self.path('c.gz', gzip.compress(lines(C)) + gzip.compress(lines(event('s-4', 'Noted', {'n': 4})))))
+        self.summary(
+            self.path(
+                'c.gz',
+                gzip.compress(lines(C)) + gzip.compress(lines(event('s-4', 'Noted', {'n': 4}))),
+            )
+        )
         self.assertEqual(self.numbers(), [1, 2, 3, 4])
 
     def test_takes_crlf_blank_lines_and_no_last_newline(self):
@@ -86,23 +105,42 @@ class Import(tool.Case):
         self.assertEqual([e['version'] for e in self.events()], [1, 2])
 
     def test_a_stream_without_versions_begins_at_1_and_with_versions_where_they_begin(self):
-        self.summary('-', stdin=lines(event('a-1', 'T'), event('b-1', 'T', version=0), event('b-1', 'T'),
-                                      event('c-1', 'T', version=1), event('c-1', 'T')))
-        self.assertEqual([(e['stream'], e['version']) for e in self.events()],
-                         [('a-1', 1), ('b-1', 0), ('b-1', 1), ('c-1', 1), ('c-1', 2)])
+        self.summary(
+            '-',
+            stdin=lines(
+                event('a-1', 'T'),
+                event('b-1', 'T', version=0),
+                event('b-1', 'T'),
+                event('c-1', 'T', version=1),
+                event('c-1', 'T'),
+            ),
+        )
+        self.assertEqual(
+            [(e['stream'], e['version']) for e in self.events()],
+            [('a-1', 1), ('b-1', 0), ('b-1', 1), ('c-1', 1), ('c-1', 2)],
+        )
 
     def test_gaps_allow_records_holes(self):
-        events = lines(event('a-1', 'T', {'n': 5}, version=5), event('a-1', 'T', {'n': 9}, version=9))
+        events = lines(
+            event('a-1', 'T', {'n': 5}, version=5), event('a-1', 'T', {'n': 9}, version=9)
+        )
         self.refuses(tool.FAILED, [':1', 'a-1'], 'import', self.store, '-', '--quiet', stdin=events)
         self.summary('-', '--gaps', 'allow', stdin=events)
         self.assertEqual([e['version'] for e in self.events()], [5, 9])
 
     def test_a_late_event_is_appended_and_counted(self):
-        self.summary('-', stdin=lines(event('a-1', 'T', {'n': 1}, position=1, version=1),
-                                      event('b-1', 'T', {'n': 3}, position=3, version=1)))
+        self.summary(
+            '-',
+            stdin=lines(
+                event('a-1', 'T', {'n': 1}, position=1, version=1),
+                event('b-1', 'T', {'n': 3}, position=3, version=1),
+            ),
+        )
         counts = self.summary('-', stdin=lines(event('c-1', 'T', {'n': 2}, position=2, version=1)))
         self.assertEqual((counts['added'], counts['late'], counts['position']), (1, 1, 3))
-        self.assertEqual([(e['position'], e['source_position']) for e in self.events()], [(1, 1), (2, 3), (3, 2)])
+        self.assertEqual(
+            [(e['position'], e['source_position']) for e in self.events()], [(1, 1), (2, 3), (3, 2)]
+        )
 
     def test_sources_have_positions_of_their_own(self):
         self.summary('-', '--source', 'shop', stdin=lines(event('a-1', 'T', position=100)))
@@ -110,11 +148,20 @@ class Import(tool.Case):
         self.assertEqual((counts['added'], counts['late']), (1, 0))
 
     def test_map_renames_members_and_copies_payload_paths(self):
-        line = json.dumps({'id': 7, 'aggregate': 'a-1', 'kind': 'T', 'body': {'class_version': 2, 'x': 1}})
-        self.summary('-', '--map', 'position=id,stream=aggregate,type=kind,data=body,schema=data.class_version',
-                     stdin=lines(line, json.dumps({'aggregate': 'a-1', 'kind': 'T', 'body': {'x': 2}})))
+        line = json.dumps(
+            {'id': 7, 'aggregate': 'a-1', 'kind': 'T', 'body': {'class_version': 2, 'x': 1}}
+        )
+        self.summary(
+            '-',
+            '--map',
+            'position=id,stream=aggregate,type=kind,data=body,schema=data.class_version',
+            stdin=lines(line, json.dumps({'aggregate': 'a-1', 'kind': 'T', 'body': {'x': 2}})),
+        )
         first, second = self.events()
-        self.assertEqual((first['stream'], first['type'], first['schema'], first['source_position']), ('a-1', 'T', 2, 7))
+        self.assertEqual(
+            (first['stream'], first['type'], first['schema'], first['source_position']),
+            ('a-1', 'T', 2, 7),
+        )
         self.assertEqual(first['data'], {'class_version': 2, 'x': 1})
         self.assertEqual((second.get('schema', 1), second['data']), (1, {'x': 2}))
 
@@ -125,23 +172,42 @@ class Import(tool.Case):
         self.assertIn('trace', result.out.decode() + result.message)
 
     def test_time_units(self):
-        for unit, value in (('s', 1720612800), ('ms', 1720612800123), ('us', 1720612800123456), ('ns', 1720612800123456789)):
+        for unit, value in (
+            ('s', 1720612800),
+            ('ms', 1720612800123),
+            ('us', 1720612800123456),
+            ('ns', 1720612800123456789),
+        ):
             self.store = os.path.join(self.folder, unit + '.refold')
             self.summary('-', '--time-unit', unit, stdin=lines(event('a-1', 'T', time=value)))
             fraction = {'s': '', 'ms': '.123000'}.get(unit, '.123456')
             self.assertEqual(self.events()[0]['time'], '2024-07-10T12:00:00%sZ' % fraction, unit)
 
     def test_times_without_offset_need_a_time_zone(self):
-        events = lines(event('a-1', 'T', time='2024-07-10T12:00:00'), event('a-1', 'T', time='2024-01-10T12:00:00'))
+        events = lines(
+            event('a-1', 'T', time='2024-07-10T12:00:00'),
+            event('a-1', 'T', time='2024-01-10T12:00:00'),
+        )
         self.refuses(tool.FAILED, [':1'], 'import', self.store, '-', '--quiet', stdin=events)
-        for zone, summer, winter in (('+02:00', '10', '10'), ('Z', '12', '12'), ('Europe/Prague', '10', '11')):
+        for zone, summer, winter in (
+            ('+02:00', '10', '10'),
+            ('Z', '12', '12'),
+            ('Europe/Prague', '10', '11'),
+        ):
             self.store = os.path.join(self.folder, zone.replace('/', '-') + '.refold')
             self.summary('-', '--time-zone', zone, stdin=events)
-            self.assertEqual([e['time'] for e in self.events()],
-                             ['2024-07-10T%s:00:00Z' % summer, '2024-01-10T%s:00:00Z' % winter])
+            self.assertEqual(
+                [e['time'] for e in self.events()],
+                ['2024-07-10T%s:00:00Z' % summer, '2024-01-10T%s:00:00Z' % winter],
+            )
 
     def test_a_time_with_offset_ignores_the_time_zone(self):
-        self.summary('-', '--time-zone', '+02:00', stdin=lines(event('a-1', 'T', time='2024-07-10T12:00:00-01:00')))
+        self.summary(
+            '-',
+            '--time-zone',
+            '+02:00',
+            stdin=lines(event('a-1', 'T', time='2024-07-10T12:00:00-01:00')),
+        )
         self.assertEqual(self.events()[0]['time'], '2024-07-10T13:00:00Z')
 
     def test_a_missing_time_stays_missing(self):
@@ -150,7 +216,9 @@ class Import(tool.Case):
 
     def test_atomic_adds_all_files_or_none(self):
         good, bad = self.path('good.jsonl', lines(A, B)), self.path('bad.jsonl', lines(C) + b'{\n')
-        self.refuses(tool.FAILED, ['bad.jsonl:2'], 'import', self.store, good, bad, '--atomic', '--quiet')
+        self.refuses(
+            tool.FAILED, ['bad.jsonl:2'], 'import', self.store, good, bad, '--atomic', '--quiet'
+        )
         if os.path.exists(self.store):
             self.assertEqual(self.info()['events'], 0)
         self.assertEqual(self.summary(good, '--atomic')['added'], 2)
@@ -158,8 +226,15 @@ class Import(tool.Case):
     def test_after_a_refused_line_the_store_has_a_prefix_and_goes_on(self):
         events = [event('s-%d' % (i % 7), 'T', {'n': i}, version=i // 7) for i in range(50)]
         self.summary('-', stdin=lines(*events[:10]))
-        self.refuses(tool.FAILED, [':31'], 'import', self.store, '-', '--quiet',
-                     stdin=lines(*events[:30]) + b'broken\n' + lines(*events[30:]))
+        self.refuses(
+            tool.FAILED,
+            [':31'],
+            'import',
+            self.store,
+            '-',
+            '--quiet',
+            stdin=lines(*events[:30]) + b'broken\n' + lines(*events[30:]),
+        )
         numbers = self.numbers()
         self.assertEqual(numbers, list(range(len(numbers))))
         self.assertLessEqual(len(numbers), 30)
@@ -169,13 +244,22 @@ class Import(tool.Case):
 
     def test_the_longest_names_and_deep_nesting_fit(self):
         deep = '{"x":' * 62 + '1' + '}' * 62
-        self.summary('-', stdin=lines(event('s' * 480, 't' * 255), '{"stream":"a","type":"T","data":%s}' % deep))
+        self.summary(
+            '-',
+            stdin=lines(event('s' * 480, 't' * 255), '{"stream":"a","type":"T","data":%s}' % deep),
+        )
         self.assertEqual([len(e['stream']) for e in self.events()], [480, 1])
 
     def test_an_event_of_15_mib_fits_and_comes_back(self):
         big = 'x' * (15 << 20)
-        self.summary('-', stdin=lines(event('a-1', 'T', {'n': 1}), event('b-1', 'T', {'text': big}),
-                                      event('a-1', 'T', {'n': 2})))
+        self.summary(
+            '-',
+            stdin=lines(
+                event('a-1', 'T', {'n': 1}),
+                event('b-1', 'T', {'text': big}),
+                event('a-1', 'T', {'n': 2}),
+            ),
+        )
         self.assertEqual(self.events()[1]['data'], {'text': big})
 
     def test_partitions_are_chosen_when_the_store_is_made(self):
@@ -187,7 +271,16 @@ class Import(tool.Case):
         self.summary('-', stdin=lines(A))
         self.assertEqual(self.info()['partitions'], 64)
         for count in ('0', '3', '2048', '-1', 'x'):
-            self.refuses(tool.USAGE, [], 'import', os.path.join(self.folder, 'no'), '-', '--partitions', count, stdin=lines(A))
+            self.refuses(
+                tool.USAGE,
+                [],
+                'import',
+                os.path.join(self.folder, 'no'),
+                '-',
+                '--partitions',
+                count,
+                stdin=lines(A),
+            )
         self.assertFalse(os.path.exists(os.path.join(self.folder, 'no')))
 
     def test_an_empty_directory_becomes_a_store(self):

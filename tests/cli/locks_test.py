@@ -1,4 +1,7 @@
-"""Locks: who waits for whom. A second writer gets exit 5 at once and touches nothing; readers are never held up."""
+"""Locks: who waits for whom. A second writer gets exit 5 at once and touches nothing; readers are
+never held up.
+"""
+
 import fcntl
 import os
 import subprocess
@@ -19,7 +22,9 @@ class Locks(tool.Shop):
         return file
 
     def test_two_imports_at_once(self):
-        first = subprocess.Popen([tool.refold, 'import', self.store, '-', '--quiet'], stdin=subprocess.PIPE)
+        first = subprocess.Popen(
+            [tool.refold, 'import', self.store, '-', '--quiet'], stdin=subprocess.PIPE
+        )
         first.stdin.write(lines(event('x-1', 'T')))
         first.stdin.flush()
         deadline = time.monotonic() + 20
@@ -40,8 +45,11 @@ class Locks(tool.Shop):
 
     def test_writers_of_generations_meet_at_the_lock(self):
         held = self.hold('LOCK')
-        for command in (('rebuild', self.store, self.orders, '--quiet'), ('rebuild', self.store, '--all', '--quiet'),
-                        ('gc', self.store, '--keep', '1')):
+        for command in (
+            ('rebuild', self.store, self.orders, '--quiet'),
+            ('rebuild', self.store, '--all', '--quiet'),
+            ('gc', self.store, '--keep', '1'),
+        ):
             with self.subTest(command=command):
                 self.refuses(tool.LOCKED, ['lock'], *command)
         self.assertEqual(self.rows('order_summary').count(b'\n'), 3)
@@ -57,9 +65,16 @@ class Locks(tool.Shop):
     def test_readers_are_never_held_up(self):
         for path in (('LOCK',), ('live', 'SWAP'), ('log', 'IMPORT')):
             self.hold(*path)
-        for command in (('info', self.store), ('types', self.store), ('status', self.store), ('events', self.store),
-                        ('generations', self.store), ('get', self.store, 'order_summary', 'order-1'),
-                        ('scan', self.store, 'order_summary'), ('verify', self.store)):
+        for command in (
+            ('info', self.store),
+            ('types', self.store),
+            ('status', self.store),
+            ('events', self.store),
+            ('generations', self.store),
+            ('get', self.store, 'order_summary', 'order-1'),
+            ('scan', self.store, 'order_summary'),
+            ('verify', self.store),
+        ):
             with self.subTest(command=command):
                 self.ok(*command)
 
@@ -73,7 +88,9 @@ class Locks(tool.Shop):
     def test_wait_lock_gives_up(self):
         self.hold('LOCK')
         start = time.monotonic()
-        self.refuses(tool.LOCKED, ['lock'], 'rebuild', self.store, self.orders, '--quiet', '--wait-lock', '1')
+        self.refuses(
+            tool.LOCKED, ['lock'], 'rebuild', self.store, self.orders, '--quiet', '--wait-lock', '1'
+        )
         self.assertGreater(time.monotonic() - start, 0.9)
 
     def test_gc_skips_a_generation_that_a_reader_holds(self):
@@ -81,13 +98,20 @@ class Locks(tool.Shop):
             self.rebuild(self.orders, options=('--keep', '50'))
         self.hold('generations', 'order_summary', '000002', 'MANIFEST', mode=fcntl.LOCK_SH)
         self.ok('gc', self.store, '--keep', '1')
-        self.assertEqual(sorted(os.listdir(os.path.join(self.store, 'generations', 'order_summary'))), ['000002', '000004'])
+        self.assertEqual(
+            sorted(os.listdir(os.path.join(self.store, 'generations', 'order_summary'))),
+            ['000002', '000004'],
+        )
         self.assertEqual(self.rows('order_summary', '--generation', '2').count(b'\n'), 3)
 
     def test_a_reader_that_scans_keeps_its_generation_to_the_end(self):
-        self.import_lines(*(event('order-x%d' % i, 'OrderPlaced', {'customer': 'c'}) for i in range(30000)))
+        self.import_lines(
+            *(event('order-x%d' % i, 'OrderPlaced', {'customer': 'c'}) for i in range(30000))
+        )
         self.rebuild(self.orders)
-        scan = subprocess.Popen([tool.refold, 'scan', self.store, 'order_summary'], stdout=subprocess.PIPE)
+        scan = subprocess.Popen(
+            [tool.refold, 'scan', self.store, 'order_summary'], stdout=subprocess.PIPE
+        )
         first = scan.stdout.readline()
         for _ in range(3):
             self.rebuild(self.orders, options=('--keep', '1'))

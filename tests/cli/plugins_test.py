@@ -1,4 +1,7 @@
-"""Plugins that cannot be loaded, or whose handlers fail: refused in one line, and the live read model stays."""
+"""Plugins that cannot be loaded, or whose handlers fail: refused in one line, and the live read
+model stays.
+"""
+
 import os
 import subprocess
 import sys
@@ -12,12 +15,16 @@ class Plugins(tool.Shop):
     def refused(self, code, words, plugin, *options):
         before = self.rows('order_summary'), self.ok('generations', self.store).out
         self.refuses(code, words, 'rebuild', self.store, plugin, '--quiet', *options)
-        self.assertEqual((self.rows('order_summary'), self.ok('generations', self.store).out), before)
+        self.assertEqual(
+            (self.rows('order_summary'), self.ok('generations', self.store).out), before
+        )
         self.verifies()
 
     def test_a_good_plugin_folds(self):
         entry = self.rebuild(self.plugin())[0]
-        self.assertEqual((entry['name'], entry['version'], entry['rows'], entry['events']), ('counting', 1, 1, 2))
+        self.assertEqual(
+            (entry['name'], entry['version'], entry['rows'], entry['events']), ('counting', 1, 1, 2)
+        )
         self.assertEqual(self.rows('counting'), b'{"key":"order-1","count":2,"sum":3}\n')
 
     def test_another_abi(self):
@@ -35,29 +42,50 @@ class Plugins(tool.Shop):
         self.refused(tool.FAILED, ['text.so'], self.path('text.so', 'not a shared object\n'))
         self.refused(tool.FAILED, ['none.so'], self.path('none.so', b''))
         self.refused(tool.FAILED, ['cut.so'], self.path('cut.so', tool.read(self.orders)[:1000]))
-        self.refused(tool.FAILED, ['missing.so'], self.path('missing.so') )
+        self.refused(tool.FAILED, ['missing.so'], self.path('missing.so'))
         self.refused(tool.FAILED, [self.folder], self.folder + '/')
 
     def test_bad_names_versions_and_keys(self):
-        for macros, word in (({'NAME': 'Counting'}, 'Counting'), ({'NAME': ''}, 'name'), ({'NAME': '../x'}, '../x'),
-                             ({'NAME': 'n' * 64}, 'name'), ({'VERSION': 0}, 'version'), ({'KEY': 'customer'}, 'key')):
+        for macros, word in (
+            ({'NAME': 'Counting'}, 'Counting'),
+            ({'NAME': ''}, 'name'),
+            ({'NAME': '../x'}, '../x'),
+            ({'NAME': 'n' * 64}, 'name'),
+            ({'VERSION': 0}, 'version'),
+            ({'KEY': 'customer'}, 'key'),
+        ):
             with self.subTest(macros=macros):
                 self.refused(tool.FAILED, [word], self.plugin(**macros))
 
     def test_a_handler_that_fails_names_the_event(self):
         plugin = self.plugin(FAIL_AT=3)
-        self.refused(tool.FAILED, ['the sum is too high for this test', 'position 4', 'order-1', 'ItemAdded'], plugin)
+        self.refused(
+            tool.FAILED,
+            ['the sum is too high for this test', 'position 4', 'order-1', 'ItemAdded'],
+            plugin,
+        )
 
     def test_the_lowest_failing_event_of_a_run_is_the_same_for_any_workers(self):
-        self.import_lines(*(event('order-%d' % i, 'ItemAdded', {'qty': 9, 'price': 1}) for i in range(10, 90)))
+        self.import_lines(
+            *(event('order-%d' % i, 'ItemAdded', {'qty': 9, 'price': 1}) for i in range(10, 90))
+        )
         plugin, messages = self.plugin(FAIL_AT=9), set()
         for workers in (0, 1, 2, 8):
-            result = self.refuses(tool.FAILED, ['too high'], 'rebuild', self.store, plugin, '--quiet', '--workers', workers)
+            result = self.refuses(
+                tool.FAILED,
+                ['too high'],
+                'rebuild',
+                self.store,
+                plugin,
+                '--quiet',
+                '--workers',
+                workers,
+            )
             messages.add(result.message)
         self.assertEqual(len(messages), 1, messages)
 
     def test_a_sum_beyond_64_bits_names_the_event(self):
-        self.import_lines(event('order-1', 'ItemAdded', {'qty': 2 ** 62, 'price': 4}))
+        self.import_lines(event('order-1', 'ItemAdded', {'qty': 2**62, 'price': 4}))
         self.refused(tool.FAILED, ['position 8', 'order-1', 'ItemAdded'], self.orders)
 
     def test_a_field_of_the_wrong_kind_names_the_event(self):

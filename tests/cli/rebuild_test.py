@@ -1,4 +1,7 @@
-"""rebuild: what it reports, its checks and gates, versions of definitions, several projections at once."""
+"""rebuild: what it reports, its checks and gates, versions of definitions, several projections at
+once.
+"""
+
 import json
 import os
 import shutil
@@ -15,30 +18,56 @@ class Rebuild(tool.Shop):
         return self.model(name)['generation']
 
     def model(self, name):
-        return [model for model in self.ok('status', self.store, '--json').json['models'] if model['name'] == name][0]
+        return [
+            model
+            for model in self.ok('status', self.store, '--json').json['models']
+            if model['name'] == name
+        ][0]
 
     def test_reports_as_documented(self):
-        report = self.ok('rebuild', self.store, self.orders, '--json', '--quiet', '--workers', '2').json
+        report = self.ok(
+            'rebuild', self.store, self.orders, '--json', '--quiet', '--workers', '2'
+        ).json
         self.assertEqual((report['position'], report['workers']), (7, 2))
         self.assertGreaterEqual(report['seconds'], 0)
         self.assertGreater(report['bytes_decoded'], 0)
         entry = report['projections'][0]
-        self.assertEqual({name: entry[name] for name in ('name', 'version', 'generation', 'rows', 'events', 'live')},
-                         {'name': 'order_summary', 'version': self.first['version'], 'generation': 2, 'rows': 3,
-                          'events': 7, 'live': True})
+        self.assertEqual(
+            {
+                name: entry[name]
+                for name in ('name', 'version', 'generation', 'rows', 'events', 'live')
+            },
+            {
+                'name': 'order_summary',
+                'version': self.first['version'],
+                'generation': 2,
+                'rows': 3,
+                'events': 7,
+                'live': True,
+            },
+        )
         self.assertEqual(entry['digest'], self.first['digest'])
         self.assertEqual(len(entry['digest']), 32)
 
     def test_decodes_only_the_columns_that_are_named(self):
-        self.import_lines(*(event('big-%d' % i, 'Blob', {'text': os.urandom(500).hex(), 'qty': i}) for i in range(300)))
-        few = self.ok('rebuild', self.store, self.plugin(), '--json', '--quiet').json['bytes_decoded']
+        self.import_lines(
+            *(
+                event('big-%d' % i, 'Blob', {'text': os.urandom(500).hex(), 'qty': i})
+                for i in range(300)
+            )
+        )
+        few = self.ok('rebuild', self.store, self.plugin(), '--json', '--quiet').json[
+            'bytes_decoded'
+        ]
         self.assertLess(few, 30000)
 
     def test_rebuilds_by_name_and_all(self):
         self.rebuild(self.plugin())
         self.assertEqual([e['generation'] for e in self.rebuild('order_summary')], [2])
-        self.assertEqual(sorted((e['name'], e['generation']) for e in self.rebuild('--all')),
-                         [('counting', 2), ('order_summary', 3)])
+        self.assertEqual(
+            sorted((e['name'], e['generation']) for e in self.rebuild('--all')),
+            [('counting', 2), ('order_summary', 3)],
+        )
 
     def test_a_rebuild_by_name_runs_the_kept_definition(self):
         plugin = self.plugin()
@@ -58,13 +87,25 @@ class Rebuild(tool.Shop):
     def test_until_a_position(self):
         entry = self.rebuild(self.orders, options=('--no-swap', '--until', '3'))[0]
         self.assertEqual((entry['rows'], entry['events'], entry['live']), (2, 3, False))
-        row = self.ok('get', self.store, 'order_summary', 'order-1', '--generation', entry['generation']).json
+        row = self.ok(
+            'get', self.store, 'order_summary', 'order-1', '--generation', entry['generation']
+        ).json
         self.assertEqual((row['items'], row['events']), (2, 2))
 
     def test_until_a_time_is_the_longest_prefix_without_a_later_event(self):
-        self.import_lines(event('order-9', 'OrderPlaced', {'customer': 'c-9'}, time='2024-07-10T12:00:00Z'))
-        report = self.ok('rebuild', self.store, self.orders, '--json', '--quiet', '--no-swap', '--until',
-                         '2024-07-10T12:00:03.25Z').json
+        self.import_lines(
+            event('order-9', 'OrderPlaced', {'customer': 'c-9'}, time='2024-07-10T12:00:00Z')
+        )
+        report = self.ok(
+            'rebuild',
+            self.store,
+            self.orders,
+            '--json',
+            '--quiet',
+            '--no-swap',
+            '--until',
+            '2024-07-10T12:00:03.25Z',
+        ).json
         self.assertEqual((report['position'], report['projections'][0]['events']), (4, 4))
 
     def test_full_is_accepted(self):
@@ -76,16 +117,25 @@ class Rebuild(tool.Shop):
         self.assertEqual(self.rebuild(self.orders, options=('--if-changed',))[0]['rows'], 4)
 
     def test_a_small_memory_budget_gives_the_same_rows(self):
-        self.import_lines(*(event('order-%d' % i, 'OrderPlaced', {'customer': 'customer %d' % i}) for i in range(100, 20000)))
+        self.import_lines(
+            *(
+                event('order-%d' % i, 'OrderPlaced', {'customer': 'customer %d' % i})
+                for i in range(100, 20000)
+            )
+        )
         digest = self.rebuild(self.orders)[0]['digest']
-        self.assertEqual(self.rebuild(self.orders, options=('--memory', '16M'))[0]['digest'], digest)
+        self.assertEqual(
+            self.rebuild(self.orders, options=('--memory', '16M'))[0]['digest'], digest
+        )
 
 
 class Checks(tool.Shop):
     def test_types_that_never_occurred_are_refused_and_can_be_allowed(self):
         accounts = tool.projection('account_activity')
         self.refuses(tool.REFUSED, ['account_activity'], 'rebuild', self.store, accounts, '--quiet')
-        self.refuses(tool.REFUSED, ['row'], 'rebuild', self.store, accounts, '--quiet', '--allow-missing')
+        self.refuses(
+            tool.REFUSED, ['row'], 'rebuild', self.store, accounts, '--quiet', '--allow-missing'
+        )
         entry = self.rebuild(accounts, options=('--allow-missing', '--min-rows', '0'))[0]
         self.assertEqual((entry['rows'], entry['live']), (0, True))
 
@@ -135,13 +185,23 @@ class Gates(tool.Case):
     def setUp(self):
         super().setUp()
         blob = '%040x'
-        self.import_lines(*(event('file%d' % i, 'FileAdded', {'mode': '100644', 'blob': blob % i, 'added': 1, 'deleted': 0})
-                            for i in range(10)))
+        self.import_lines(
+            *(
+                event(
+                    'file%d' % i,
+                    'FileAdded',
+                    {'mode': '100644', 'blob': blob % i, 'added': 1, 'deleted': 0},
+                )
+                for i in range(10)
+            )
+        )
         self.tree = tool.projection('file_tree')
         self.assertEqual(self.rebuild(self.tree)[0]['rows'], 10)
 
     def delete(self, *numbers):
-        self.import_lines(*(event('file%d' % i, 'FileDeleted', {'old': '%040x' % i}) for i in numbers))
+        self.import_lines(
+            *(event('file%d' % i, 'FileDeleted', {'old': '%040x' % i}) for i in numbers)
+        )
 
     def test_over_half_of_the_rows_removed_is_refused(self):
         self.delete(0, 1, 2, 3, 4, 5)
@@ -163,49 +223,114 @@ class Gates(tool.Case):
 
     def test_a_limit_of_the_user_holds(self):
         self.delete(0, 1)
-        self.refuses(tool.REFUSED, ['file_tree'], 'rebuild', self.store, self.tree, '--quiet', '--max-removed', '10%')
-        self.refuses(tool.REFUSED, ['file_tree'], 'rebuild', self.store, self.tree, '--quiet', '--min-rows', '9')
-        self.assertTrue(self.rebuild(self.tree, options=('--min-rows', '8', '--max-removed', '20%'))[0]['live'])
+        self.refuses(
+            tool.REFUSED,
+            ['file_tree'],
+            'rebuild',
+            self.store,
+            self.tree,
+            '--quiet',
+            '--max-removed',
+            '10%',
+        )
+        self.refuses(
+            tool.REFUSED,
+            ['file_tree'],
+            'rebuild',
+            self.store,
+            self.tree,
+            '--quiet',
+            '--min-rows',
+            '9',
+        )
+        self.assertTrue(
+            self.rebuild(self.tree, options=('--min-rows', '8', '--max-removed', '20%'))[0]['live']
+        )
 
     def test_no_rows_at_all_is_refused(self):
         self.delete(*range(10))
-        self.refuses(tool.REFUSED, ['file_tree'], 'rebuild', self.store, self.tree, '--quiet', '--max-removed', '100%')
-        self.assertTrue(self.rebuild(self.tree, options=('--max-removed', '100%', '--min-rows', '0'))[0]['live'])
+        self.refuses(
+            tool.REFUSED,
+            ['file_tree'],
+            'rebuild',
+            self.store,
+            self.tree,
+            '--quiet',
+            '--max-removed',
+            '100%',
+        )
+        self.assertTrue(
+            self.rebuild(self.tree, options=('--max-removed', '100%', '--min-rows', '0'))[0]['live']
+        )
         self.assertEqual(self.rows('file_tree'), b'')
 
 
 class Several(tool.Shop):
     def numbers(self):
-        return {model['name']: model['generation'] for model in self.ok('status', self.store, '--json').json['models']}
+        return {
+            model['name']: model['generation']
+            for model in self.ok('status', self.store, '--json').json['models']
+        }
 
     def test_several_projections_swap_together(self):
         entries = self.rebuild(self.orders, self.plugin(), tool.projection('case_summary'))
-        self.assertEqual([(e['name'], e['rows'], e['live']) for e in entries],
-                         [('order_summary', 3, True), ('counting', 1, True), ('case_summary', 3, True)])
+        self.assertEqual(
+            [(e['name'], e['rows'], e['live']) for e in entries],
+            [('order_summary', 3, True), ('counting', 1, True), ('case_summary', 3, True)],
+        )
 
     def test_one_that_is_refused_holds_back_all(self):
         self.rebuild(self.plugin())
         before = self.numbers()
-        self.refuses(tool.REFUSED, ['counting'], 'rebuild', self.store, self.orders,
-                     self.plugin('other.so', CONTENT='second'), '--quiet')
+        self.refuses(
+            tool.REFUSED,
+            ['counting'],
+            'rebuild',
+            self.store,
+            self.orders,
+            self.plugin('other.so', CONTENT='second'),
+            '--quiet',
+        )
         self.assertEqual(self.numbers(), before)
 
     def test_one_whose_handler_fails_holds_back_all(self):
         before = self.numbers()
-        self.refuses(tool.FAILED, ['position 4'], 'rebuild', self.store, self.orders, self.plugin(FAIL_AT=3), '--quiet')
+        self.refuses(
+            tool.FAILED,
+            ['position 4'],
+            'rebuild',
+            self.store,
+            self.orders,
+            self.plugin(FAIL_AT=3),
+            '--quiet',
+        )
         self.assertEqual(self.numbers(), before)
 
     def test_one_whose_gate_refuses_holds_back_all_unless_independent(self):
-        self.import_lines(*(event('f%d' % i, 'FileAdded', {'mode': '1', 'blob': '%040x' % i, 'added': 1, 'deleted': 0})
-                            for i in range(10)))
+        self.import_lines(
+            *(
+                event(
+                    'f%d' % i,
+                    'FileAdded',
+                    {'mode': '1', 'blob': '%040x' % i, 'added': 1, 'deleted': 0},
+                )
+                for i in range(10)
+            )
+        )
         tree = tool.projection('file_tree')
         self.rebuild(tree, self.orders)
-        self.import_lines(*(event('f%d' % i, 'FileDeleted', {'old': '%040x' % i}) for i in range(9)),
-                          event('order-9', 'OrderPlaced', {'customer': 'c-9'}))
+        self.import_lines(
+            *(event('f%d' % i, 'FileDeleted', {'old': '%040x' % i}) for i in range(9)),
+            event('order-9', 'OrderPlaced', {'customer': 'c-9'})
+        )
         self.gives(tool.REFUSED, 'rebuild', self.store, tree, self.orders, '--quiet')
         self.assertEqual(self.rows('order_summary').count(b'\n'), 3)
-        self.gives(tool.REFUSED, 'rebuild', self.store, tree, self.orders, '--quiet', '--independent')
-        self.assertEqual((self.rows('order_summary').count(b'\n'), self.rows('file_tree').count(b'\n')), (4, 10))
+        self.gives(
+            tool.REFUSED, 'rebuild', self.store, tree, self.orders, '--quiet', '--independent'
+        )
+        self.assertEqual(
+            (self.rows('order_summary').count(b'\n'), self.rows('file_tree').count(b'\n')), (4, 10)
+        )
 
     def test_the_same_projection_twice_is_refused(self):
         result = tool.call('rebuild', self.store, self.orders, self.orders, '--quiet')

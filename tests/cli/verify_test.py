@@ -1,4 +1,7 @@
-"""verify: exit 0 for a whole store, exit 6 for flipped bytes wherever they are read; and --serial."""
+"""verify: exit 0 for a whole store, exit 6 for flipped bytes wherever they are read; and
+--serial.
+"""
+
 import os
 import sys
 
@@ -10,8 +13,12 @@ from tool import event
 class Verify(tool.Shop):
     def setUp(self):
         super().setUp()
-        self.import_lines(*(event('order-%d' % i, 'OrderPlaced', {'customer': 'customer number %d' % i})
-                            for i in range(100, 3000)))
+        self.import_lines(
+            *(
+                event('order-%d' % i, 'OrderPlaced', {'customer': 'customer number %d' % i})
+                for i in range(100, 3000)
+            )
+        )
         self.rebuild(self.orders)
 
     def generation(self, *path):
@@ -42,7 +49,9 @@ class Verify(tool.Shop):
         at = content.rindex(b'customer number 1234')
         self.flip(path, at + 3)
         self.damaged('order_summary')
-        self.refuses(tool.DAMAGED, ['order_summary'], 'get', self.store, 'order_summary', 'order-1234')
+        self.refuses(
+            tool.DAMAGED, ['order_summary'], 'get', self.store, 'order_summary', 'order-1234'
+        )
         result = self.gives(tool.DAMAGED, 'scan', self.store, 'order_summary')
         self.assertNotIn(b'number 1234"', result.out)
         self.gives(tool.DAMAGED, 'verify', self.store, 'order_summary')
@@ -51,7 +60,10 @@ class Verify(tool.Shop):
         path = self.generation('base-00.mdb')
         self.flip(path, tool.read(path).rindex(b'customer number 1234'))
         self.rebuild(self.orders)
-        self.assertEqual(self.ok('get', self.store, 'order_summary', 'order-1234').json['customer'], 'customer number 1234')
+        self.assertEqual(
+            self.ok('get', self.store, 'order_summary', 'order-1234').json['customer'],
+            'customer number 1234',
+        )
 
     def test_flipped_bytes_of_a_segment_stop_a_rebuild(self):
         path = os.path.join(self.store, 'log', 'data.mdb')

@@ -1,8 +1,11 @@
-"""The same events give the same rows and the same digest: for any workers, any partitions, any way of importing.
+"""The same events give the same rows and the same digest: for any workers, any partitions, any
+way of importing.
 
-Ways: one file, a hundred files in one import, a hundred imports, event by event, and shuffled interleavings that keep
-the order of each stream. A digest that took in a position, a segment's border or a worker's number fails here.
+Ways: one file, a hundred files in one import, a hundred imports, event by event, and shuffled
+interleavings that keep the order of each stream. A digest that took in a position, a segment's
+border or a worker's number fails here.
 """
+
 import os
 import sys
 
@@ -34,7 +37,15 @@ class AnyWay(tool.Case):
         outcomes = set()
         for partitions in PARTITIONS:
             self.new_store('p%d' % partitions)
-            self.ok('import', self.store, '-', '--quiet', '--partitions', partitions, stdin=b''.join(lines))
+            self.ok(
+                'import',
+                self.store,
+                '-',
+                '--quiet',
+                '--partitions',
+                partitions,
+                stdin=b''.join(lines),
+            )
             self.assertEqual(self.info()['partitions'], partitions)
             for workers in WORKERS:
                 outcomes.add(self.outcome('file_tree', workers))
@@ -43,8 +54,10 @@ class AnyWay(tool.Case):
 
     def test_one_file_or_a_hundred_change_nothing(self):
         lines, events, expected = self.redis()
-        pieces = [lines[i * len(lines) // 100:(i + 1) * len(lines) // 100] for i in range(100)]
-        files = [self.path('piece%02d.jsonl' % i, b''.join(piece)) for i, piece in enumerate(pieces)]
+        pieces = [lines[i * len(lines) // 100 : (i + 1) * len(lines) // 100] for i in range(100)]
+        files = [
+            self.path('piece%02d.jsonl' % i, b''.join(piece)) for i, piece in enumerate(pieces)
+        ]
         digests = set()
         for way in ('one import', 'a hundred imports', 'shuffled'):
             self.new_store(way.replace(' ', '-'))
@@ -55,7 +68,9 @@ class AnyWay(tool.Case):
                     self.ok('import', self.store, file, '--quiet')
             else:
                 order = made_logs.shuffle(range(len(events)), lambda i: events[i]['stream'], seed=7)
-                self.ok('import', self.store, '-', '--quiet', stdin=b''.join(lines[i] for i in order))
+                self.ok(
+                    'import', self.store, '-', '--quiet', stdin=b''.join(lines[i] for i in order)
+                )
             digest, rows = self.outcome('file_tree')
             digests.add(digest)
             self.assertEqual(rows, expected, way)
@@ -73,7 +88,9 @@ class AnyWay(tool.Case):
                     self.ok('import', self.store, '-', '--quiet', stdin=line)
             elif way == 'shuffled':
                 order = made_logs.shuffle(range(len(log)), lambda i: log[i]['stream'], seed=3)
-                self.ok('import', self.store, '-', '--quiet', stdin=b''.join(lines[i] for i in order))
+                self.ok(
+                    'import', self.store, '-', '--quiet', stdin=b''.join(lines[i] for i in order)
+                )
             else:
                 self.ok('import', self.store, '-', '--quiet', stdin=b''.join(lines))
             digest, rows = self.outcome('case_summary')

@@ -1,20 +1,53 @@
-"""Made logs: random, from a seed, of events for all four projections, with what real logs seldom have.
+"""Made logs: random, from a seed, of events for all four projections, with what real logs seldom
+have.
 
-Names with quotes, backslashes, blanks, Cyrillic, CJK and surrogate pairs; times with offsets, in milliseconds, with
-nanoseconds or none; types that no projection handles; decimals as strings and as numbers; rows that are deleted and
-come back. The order of a log may be shuffled in ways that keep the order of each stream.
+Names with quotes, backslashes, blanks, Cyrillic, CJK and surrogate pairs; times with offsets, in
+milliseconds, with nanoseconds or none; types that no projection handles; decimals as strings and
+as numbers; rows that are deleted and come back. The order of a log may be shuffled in ways that
+keep the order of each stream.
 """
+
 import json
 import random
 
-NAMES = ('a', 'README', 'src/a b.c', "it's", 'q"q', 'back\\slash', 'dot.dot', 'Юлия', '注文', '😀', 'tab\tkey',
-         'brace{}', '[x]', 'ctl\x01', 'del\x7f', 'é', 'e\u0301', 'long' * 40)
-TEXTS = ('', 'c-1', 'Anna "the" Müller', 'back\\slash', 'новый', 'line\nbreak', '\u2028', '😀', 'nul-free \x01')
+NAMES = (
+    'a',
+    'README',
+    'src/a b.c',
+    "it's",
+    'q"q',
+    'back\\slash',
+    'dot.dot',
+    'Юлия',
+    '注文',
+    '😀',
+    'tab\tkey',
+    'brace{}',
+    '[x]',
+    'ctl\x01',
+    'del\x7f',
+    'é',
+    'e\u0301',
+    'long' * 40,
+)
+TEXTS = (
+    '',
+    'c-1',
+    'Anna "the" Müller',
+    'back\\slash',
+    'новый',
+    'line\nbreak',
+    '\u2028',
+    '😀',
+    'nul-free \x01',
+)
 EMPTY_BLOB = 'e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'
 
 
 class Maker:
-    """Makes the events of one stream after another state of its own; `r` is the only source of chance."""
+    """Makes the events of one stream after another state of its own; `r` is the only source of
+    chance.
+    """
 
     def __init__(self, seed):
         self.r = random.Random(seed)
@@ -30,9 +63,16 @@ class Maker:
         if kind == 1:
             return {'time': self.clock}
         minute, second = divmod(second % 86400, 60)
-        text = '2023-11-%02dT%02d:%02d:%02d' % (self.r.randrange(1, 31), minute // 60, minute % 60, second)
+        text = '2023-11-%02dT%02d:%02d:%02d' % (
+            self.r.randrange(1, 31),
+            minute // 60,
+            minute % 60,
+            second,
+        )
         fraction = self.r.choice(('', '.%03d' % ms, '.%03d456789' % ms, '.5'))
-        return {'time': text + fraction + self.r.choice(('Z', '+00:00', '+02:00', '-11:30', '+05:45'))}
+        return {
+            'time': text + fraction + self.r.choice(('Z', '+00:00', '+02:00', '-11:30', '+05:45'))
+        }
 
     def file(self, stream):
         blob = '%040x' % self.r.getrandbits(160) if self.r.randrange(9) else EMPTY_BLOB
@@ -41,7 +81,9 @@ class Maker:
         if old is None:
             type = 'FileAdded'
         else:
-            type = self.r.choice(('FileModified',) * 4 + ('FileModeChanged', 'FileTypeChanged', 'FileDeleted'))
+            type = self.r.choice(
+                ('FileModified',) * 4 + ('FileModeChanged', 'FileTypeChanged', 'FileDeleted')
+            )
             data['old'] = old
         if type == 'FileDeleted':
             self.files[stream] = None
@@ -56,30 +98,51 @@ class Maker:
         return type, data
 
     def account(self):
-        type = self.r.choice(('CashDeposited', 'TransferReceived', 'InterestCredited', 'CashWithdrawn', 'CardWithdrawn',
-                              'TransferSent'))
+        type = self.r.choice(
+            (
+                'CashDeposited',
+                'TransferReceived',
+                'InterestCredited',
+                'CashWithdrawn',
+                'CardWithdrawn',
+                'TransferSent',
+            )
+        )
         values = []
-        for low in (0, -10 ** 9):
+        for low in (0, -(10**9)):
             cents = self.r.randrange(low, 10 ** self.r.randrange(1, 12))
             text = '%s%d.%02d' % ('-' if cents < 0 else '', abs(cents) // 100, abs(cents) % 100)
             values.append(text + self.r.choice(('', '', '0', '000')))
         return type, {'amount': values[0], 'balance': values[1], 'k_symbol': self.r.choice(TEXTS)}
 
     def order(self):
-        type = self.r.choice(('OrderPlaced', 'ItemAdded', 'ItemAdded', 'ItemRemoved', 'OrderPaid', 'OrderCancelled',
-                              'OrderShipped', 'OrderNoted'))
+        type = self.r.choice(
+            (
+                'OrderPlaced',
+                'ItemAdded',
+                'ItemAdded',
+                'ItemRemoved',
+                'OrderPaid',
+                'OrderCancelled',
+                'OrderShipped',
+                'OrderNoted',
+            )
+        )
         if type == 'OrderPlaced':
             return type, {'customer': self.r.choice(TEXTS), 'currency': 'EUR'}
         if type in ('ItemAdded', 'ItemRemoved'):
-            return type, {'sku': self.r.choice(TEXTS), 'qty': self.r.randrange(-3, 1 << self.r.randrange(1, 31)),
-                          'price': self.r.randrange(1 << self.r.randrange(1, 24))}
+            return type, {
+                'sku': self.r.choice(TEXTS),
+                'qty': self.r.randrange(-3, 1 << self.r.randrange(1, 31)),
+                'price': self.r.randrange(1 << self.r.randrange(1, 24)),
+            }
         return type, {'note': self.r.choice(TEXTS), 'more': [1, {'deep': [None, True, 1.5e300]}]}
 
     def event(self, stream):
         family = len(stream.encode('utf-8')) % 3
         type, data = (self.file(stream), self.account(), self.order())[family]
         made = {'stream': stream, 'type': type, 'data': data, **self.time()}
-        version = self.versions.get(stream, 1) 
+        version = self.versions.get(stream, 1)
         self.versions[stream] = version + 1
         if self.r.randrange(3):
             made['version'] = version

@@ -1,9 +1,11 @@
-"""Real logs: what refold makes of them equals what others say, and the naive serial fold, for any number of workers.
+"""Real logs: what refold makes of them equals what others say, and the naive serial fold, for any
+number of workers.
 
-The others are git's own listing (file_tree), sums by SQL over the bank's table (account_activity) and a process-mining
-library (case_summary). The harness was tried on planted faults: one count of a row raised by one, one row left out, and
-one event left out of the import each fail it.
+The others are git's own listing (file_tree), sums by SQL over the bank's table (account_activity)
+and a process-mining library (case_summary). The harness was tried on planted faults: one count of
+a row raised by one, one row left out, and one event left out of the import each fail it.
 """
+
 import json
 import os
 import sys
@@ -22,7 +24,9 @@ def tsv(path):
 
 
 def local_ms(event):
-    """Wall clock of an event's time as if it were UTC, in milliseconds: what the process-mining oracle holds."""
+    """Wall clock of an event's time as if it were UTC, in milliseconds: what the process-mining
+    oracle holds.
+    """
     time = event['time']
     wall = time[:-1] if time.endswith('Z') else time[:-6]
     return serial_fold.time_us(wall + 'Z') // 1000
@@ -30,7 +34,9 @@ def local_ms(event):
 
 class Oracle(tool.Case):
     def fold(self, log, name):
-        """Imports, rebuilds with each number of workers, compares with the model; gives events and printed rows."""
+        """Imports, rebuilds with each number of workers, compares with the model; gives events
+        and printed rows.
+        """
         raw = tool.read(log)
         events = serial_fold.parse(raw)
         expected = serial_fold.print_rows(serial_fold.fold_events(name, events))
@@ -67,8 +73,10 @@ class Oracle(tool.Case):
         self.assertEqual(len(rows), len(listing))
         for row, file in zip(rows, sorted(listing, key=lambda file: file['path'].encode('utf-8'))):
             lines = 'binary' if row['binary'] else str(row['lines'])
-            self.assertEqual((row['key'], row['mode'], row['blob'], lines),
-                             (file['path'], file['mode'], file['blob'], file['lines']))
+            self.assertEqual(
+                (row['key'], row['mode'], row['blob'], lines),
+                (file['path'], file['mode'], file['blob'], file['lines']),
+            )
 
     def cases(self, name):
         events, rows = self.fold(self.shared_log(name), 'case_summary')
@@ -76,15 +84,27 @@ class Oracle(tool.Case):
         for event in events:
             first.setdefault(event['stream'], event)
             last[event['stream']] = event
-        oracle = {case['stream']: case for case in serial_fold.parse(
-            tool.read(tool.shared_file(name + '.cases.oracle.jsonl.zst')))}
+        oracle = {
+            case['stream']: case
+            for case in serial_fold.parse(
+                tool.read(tool.shared_file(name + '.cases.oracle.jsonl.zst'))
+            )
+        }
         self.assertEqual(len(rows), len(oracle))
         for row in rows:
             key, case = row['key'], oracle[row['key']]
-            self.assertEqual((row['events'], row['first'], row['last']), (case['events'], case['first'], case['last']))
-            for event, column, wall in ((first[key], 'started_at', 'start_local_ms'), (last[key], 'ended_at', 'end_local_ms')):
+            self.assertEqual(
+                (row['events'], row['first'], row['last']),
+                (case['events'], case['first'], case['last']),
+            )
+            for event, column, wall in (
+                (first[key], 'started_at', 'start_local_ms'),
+                (last[key], 'ended_at', 'end_local_ms'),
+            ):
                 self.assertEqual(local_ms(event), case[wall], key)
-                self.assertEqual(serial_fold.time_us(row[column]), serial_fold.time_us(event['time']), key)
+                self.assertEqual(
+                    serial_fold.time_us(row[column]), serial_fold.time_us(event['time']), key
+                )
 
     def test_file_tree_of_redis_is_what_git_lists(self):
         self.git(tool.fixture('git-redis.events'), tool.fixture('git-redis.oracle'))
@@ -94,15 +114,27 @@ class Oracle(tool.Case):
 
     def test_account_activity_has_the_sums_of_the_bank(self):
         rows = self.fold(self.shared_log('berka'), 'account_activity')[1]
-        oracle = {account['stream']: account for account in tsv(tool.shared_file('berka.oracle.tsv.zst'))}
+        oracle = {
+            account['stream']: account for account in tsv(tool.shared_file('berka.oracle.tsv.zst'))
+        }
         self.assertEqual(len(rows), len(oracle))
         for row in rows:
             account = oracle[row['key']]
-            got = [row['transactions']] + [serial_fold.hundredths(row[name])
-                                           for name in ('credited', 'debited', 'lowest', 'highest')]
+            got = [row['transactions']] + [
+                serial_fold.hundredths(row[name])
+                for name in ('credited', 'debited', 'lowest', 'highest')
+            ]
             got += [row[name][2:10].replace('-', '') for name in ('first_at', 'last_at')]
-            want = [int(account[name]) for name in ('transactions', 'credited_hellers', 'debited_hellers',
-                                                    'min_balance', 'max_balance')]
+            want = [
+                int(account[name])
+                for name in (
+                    'transactions',
+                    'credited_hellers',
+                    'debited_hellers',
+                    'min_balance',
+                    'max_balance',
+                )
+            ]
             want += [account['first_day'], account['last_day']]
             self.assertEqual(got, want, row['key'])
 

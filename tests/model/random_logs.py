@@ -1,7 +1,9 @@
-"""Random logs: rows and digests equal the naive serial fold's, whatever the seed, workers and partitions.
+"""Random logs: rows and digests equal the naive serial fold's, whatever the seed, workers and
+partitions.
 
 REFOLD_SOAK=1 runs many more seeds.
 """
+
 import os
 import sys
 
@@ -21,12 +23,24 @@ class RandomLogs(tool.Case):
                 self.one_seed(seed)
 
     def one_seed(self, seed):
-        log = made_logs.make(seed, events=(5, 200, 3000)[seed % 3], streams=(3, 40, 400)[seed // 3 % 3])
+        log = made_logs.make(
+            seed, events=(5, 200, 3000)[seed % 3], streams=(3, 40, 400)[seed // 3 % 3]
+        )
         partitions, workers = (1, 16, 64, 256)[seed % 4], (0, 1, 2, 3, 8)[seed % 5]
-        self.ok('import', self.store, '-', '--quiet', '--partitions', partitions, stdin=made_logs.to_lines(log, seed))
+        self.ok(
+            'import',
+            self.store,
+            '-',
+            '--quiet',
+            '--partitions',
+            partitions,
+            stdin=made_logs.to_lines(log, seed),
+        )
         names = sorted(serial_fold.PROJECTIONS)
-        self.rebuild(*[tool.projection(name) for name in names],
-                     options=('--workers', workers, '--allow-missing', '--min-rows', 0))
+        self.rebuild(
+            *[tool.projection(name) for name in names],
+            options=('--workers', workers, '--allow-missing', '--min-rows', 0)
+        )
         for name in names:
             expected = serial_fold.print_rows(serial_fold.fold_events(name, log))
             for got, want in zip(self.rows(name).split(b'\n'), expected.split(b'\n')):

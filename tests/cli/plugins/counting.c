@@ -1,8 +1,9 @@
 /* A small read model for the tests: how often each stream had a type, and the sum of one field.
  *
- * Built by the tests with macros that make it good or bad: COUNTING_NAME, COUNTING_VERSION, COUNTING_TYPE, COUNTING_FIELD, COUNTING_OPTIONAL,
- * COUNTING_ABI, COUNTING_MAGIC, COUNTING_KEY, COUNTING_FAIL_AT (the sum at which the handler fails), COUNTING_CONTENT (makes another
- * file of the same definition).
+ * Built by the tests with macros that make it good or bad: COUNTING_NAME, COUNTING_VERSION,
+ * COUNTING_TYPE, COUNTING_FIELD, COUNTING_OPTIONAL, COUNTING_ABI, COUNTING_MAGIC, COUNTING_KEY,
+ * COUNTING_FAIL_AT (the sum at which the handler fails), COUNTING_SPIN (turns of idling at each
+ * event), COUNTING_CONTENT (makes another file of the same definition).
  */
 #include "refold/projection.h"
 
@@ -36,6 +37,9 @@
 #ifndef COUNTING_FAIL_AT
 #define COUNTING_FAIL_AT INT64_MAX
 #endif
+#ifndef COUNTING_SPIN
+#define COUNTING_SPIN 0
+#endif
 #ifndef COUNTING_CONTENT
 #define COUNTING_CONTENT "first"
 #endif
@@ -57,6 +61,8 @@ static rf_fold_result fold_item(rf_fold *fold, void *row_in, const void *event_i
     row *r = row_in;
     const item *e = event_in;
 
+    for (volatile int64_t turn = 0; turn < COUNTING_SPIN; turn = turn + 1)
+        continue;
     r->count++;
     if (!rf_add(&r->sum, e->value))
         return rf_fold_fail(fold, "sum beyond 64 bits");
@@ -71,7 +77,8 @@ static const rf_column columns[] = {
 };
 
 static const rf_field fields[] = {
-    {RF_PAYLOAD, COUNTING_KIND, 0, COUNTING_OPTIONAL, offsetof(item, value), RF_NO_PRESENT, COUNTING_FIELD},
+    {RF_PAYLOAD, COUNTING_KIND, 0, COUNTING_OPTIONAL, offsetof(item, value), RF_NO_PRESENT,
+     COUNTING_FIELD},
 };
 
 static const rf_handler handlers[] = {

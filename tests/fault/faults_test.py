@@ -1,0 +1,238 @@
+"""Every call that changes a file fails once: the store opens after it, old or new state whole,
+and a failure has a message.
+
+shim.c counts the calls of a command and lets one of them fail (no space, input/output error once
+or from then on, a short write) or kills the process there. Afterwards, without faults: the store
+verifies; its log is a prefix and holds what exit 0 acknowledged; the live rows are those of the
+position that it names; the same command then succeeds. A failed command is not silent, and one
+that exits 0 has done its work. By default a sample of the points that fits into a minute or so;
+REFOLD_SOAK=1 takes all. Validated by hand: a rebuild whose exit code is forced to 0, and a
+message that is thrown away, are both reported.
+"""
+
+import errno
+import os
+import random
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import story
+import tool
+
+WRITES = 'pwrite,write,writev,pwritev'
+SYNCS = 'fsync,fdatasync,msync'
+SIZES = 'ftruncate,ftruncate64,posix_fallocate,posix_fallocate64,fallocate,fallocate64'
+NAMES = 'mkdir,mkdirat,rename,renameat,unlink,unlinkat,rmdir'
+OTHERS = 'open,mmap,copy_file_range,sendfile'
+ALL = ','.join((WRITES, SYNCS, SIZES, NAMES, OTHERS))
+FAULTS = (
+    (WRITES, 'once', errno.ENOSPC),
+    (WRITES, 'stick', errno.EIO),
+    (WRITES, 'short', 0),
+    (SYNCS, 'once', errno.EIO),
+    (SYNCS, 'stick', errno.EIO),
+    (SIZES, 'once', errno.ENOSPC),
+    (NAMES, 'once', errno.ENOSPC),
+    (NAMES, 'stick', errno.EROFS),
+    ('open', 'once', errno.EMFILE),
+    ('open', 'stick', errno.EACCES),
+    ('mmap', 'once', errno.ENOMEM),
+    ('copy_file_range,sendfile', 'once', errno.EIO),
+    (ALL, 'kill', 0),
+)
+POINTS = 1 << 30 if os.environ.get('REFOLD_SOAK') else 9  # of each command and fault
+
+
+class Faults(tool.Case):
+    FIRST, SECOND = 150, 300
+
+    def setUp(self):
+        super().setUp()
+        self.random = random.Random(int(os.environ.get('REFOLD_SEED', '4')))
+        self.shim = self.path('shim.so')
+        subprocess.run(
+            [
+                'cc',
+                '-std=gnu17',
+                '-D_GNU_SOURCE',
+                '-O1',
+                '-shared',
+                '-fPIC',
+                '-o',
+                self.shim,
+                os.path.join(tool.HERE, 'fault', 'shim.c'),
+                '-ldl',
+            ],
+            check=True,
+        )
+        # Named so by the loader of the sanitizers, which wants to come first.
+        self.preload = {'LD_PRELOAD': self.shim, 'ASAN_OPTIONS': 'verify_asan_link_order=0'}
+        self.log = story.make_log(self.SECOND)
+        self.base = os.path.join(self.folder, 'base')
+        self.place = story.Story(self, self.base, self.log)
+        self.plugin = tool.projection(story.NAME)
+        self.ok(
+            'import', self.base, '-', '--quiet', '--partitions', '4', stdin=self.place.chunk(0, 100)
+        )
+        self.ok('rebuild', self.base, self.plugin, '--quiet')
+        self.ok('import', self.base, '-', '--quiet', stdin=self.place.chunk(100, self.FIRST))
+        self.ok('rebuild', self.base, self.plugin, '--quiet')
+
+    def copy(self):
+        shutil.rmtree(self.store, ignore_errors=True)
+        shutil.copytree(self.base, self.store)
+
+    def run_with(self, argv, stdin, **settings):
+        environment = dict(self.preload, **{name: str(value) for name, value in settings.items()})
+        return tool.call(*argv, stdin=stdin, env=environment, seconds=60)
+
+    def points(self, argv, stdin, calls):
+        """Numbers of the calls to try: all, or the first and last and some between."""
+        self.copy()
+        count_file = self.path('count')
+        result = self.run_with(argv, stdin, FAULT_CALLS=calls, FAULT_COUNT=count_file)
+        self.assertEqual(result.code, 0, str(result))
+        count = int(tool.read(count_file))
+        if count <= POINTS:
+            return count, range(1, count + 1)
+        inner = self.random.sample(range(2, count), POINTS - 2)
+        return count, sorted({1, count, *inner})
+
+    def enumerate(self, command, done, stdin=b'', options=()):
+        """Tries one command; `done(events, generation)` says whether a state is what exit 0
+        promises.
+        """
+        argv, tried = (command, self.store, *options), 0
+        for calls, mode, code in FAULTS:
+            count, points = self.points(argv, stdin, calls)
+            for at in points:
+                context = '%s: %s %s errno %d at call %d of %d' % (
+                    command,
+                    calls,
+                    mode,
+                    code,
+                    at,
+                    count,
+                )
+                with self.subTest(context):
+                    self.one_point(
+                        argv,
+                        stdin,
+                        done,
+                        context,
+                        FAULT_CALLS=calls,
+                        FAULT_MODE=mode,
+                        FAULT_ERRNO=code,
+                        FAULT_AT=at,
+                    )
+                tried += 1
+        print('%s: %d points' % (command, tried))
+
+    def one_point(self, argv, stdin, done, context, **settings):
+        self.copy()
+        place = story.Story(self, self.store, self.log)
+        place.folded = self.place.folded
+        result = self.run_with(argv, stdin, **settings)
+        context = '%s\n%s' % (context, result)
+        if settings['FAULT_MODE'] == 'kill':
+            self.assertIn(result.code, (0, -9), context)
+        else:
+            self.assertIn(result.code, (0, tool.FAILED, tool.DAMAGED), context)
+            if result.code:
+                self.assertEqual(result.message.count('\n'), 1, 'a failure is one line: ' + context)
+        events, generation = place.check(self.FIRST, 1, context)
+        if result.code == 0:
+            self.assertTrue(done(events, generation), 'exit 0, and it is not done: ' + context)
+        again = tool.call(*argv, stdin=stdin)
+        self.assertIn(
+            again.code,
+            (0,) if argv[0] != 'rollback' else (0, 1),
+            'does not work again: %s\n%s' % (context, again),
+        )
+        events, generation = place.check(self.FIRST, 1, context + '\nand again')
+        if argv[0] != 'rollback':
+            self.assertTrue(done(events, generation), context)
+
+    def test_import(self):
+        self.enumerate(
+            'import',
+            lambda events, _: events == self.SECOND,
+            options=('-', '--quiet'),
+            stdin=self.place.chunk(0, self.SECOND),
+        )
+
+    def test_rebuild(self):
+        self.enumerate(
+            'rebuild',
+            lambda _, generation: generation >= 3,
+            options=(self.plugin, '--quiet', '--workers', '2'),
+        )
+
+    def test_rebuild_that_removes_old_generations(self):
+        self.enumerate(
+            'rebuild',
+            lambda _, generation: generation >= 3,
+            options=(self.plugin, '--quiet', '--keep', '1', '--workers', '0'),
+        )
+
+    def test_rollback(self):
+        self.enumerate('rollback', lambda _, generation: generation == 1, options=(story.NAME,))
+
+    def test_gc(self):
+        self.enumerate('gc', lambda _, generation: generation == 2, options=('--keep', '1'))
+
+    def test_a_new_store(self):
+        """A store that never came to be: the same import makes it, or says why not."""
+        stdin, argv = self.place.chunk(0, self.FIRST), (
+            'import',
+            self.store,
+            '-',
+            '--quiet',
+            '--partitions',
+            '4',
+        )
+        self.base = os.path.join(self.folder, 'nothing')
+        for calls, mode, code in FAULTS:
+            shutil.rmtree(self.store, ignore_errors=True)
+            count_file = self.path('count')
+            self.assertEqual(
+                self.run_with(argv, stdin, FAULT_CALLS=calls, FAULT_COUNT=count_file).code, 0
+            )
+            count = int(tool.read(count_file))
+            for at in sorted(self.random.sample(range(1, count + 1), min(count, POINTS))):
+                context = 'new store: %s %s errno %d at call %d of %d' % (
+                    calls,
+                    mode,
+                    code,
+                    at,
+                    count,
+                )
+                with self.subTest(context):
+                    shutil.rmtree(self.store, ignore_errors=True)
+                    result = self.run_with(
+                        argv,
+                        stdin,
+                        FAULT_CALLS=calls,
+                        FAULT_MODE=mode,
+                        FAULT_ERRNO=code,
+                        FAULT_AT=at,
+                    )
+                    context += '\n%s' % result
+                    self.assertIn(
+                        result.code,
+                        (0, -9) if mode == 'kill' else (0, tool.FAILED, tool.DAMAGED),
+                        context,
+                    )
+                    if result.code > 0:
+                        self.assertEqual(result.message.count('\n'), 1, context)
+                    again = tool.call(*argv, stdin=stdin)
+                    self.assertEqual(
+                        again.code, 0, 'cannot be made any more: %s\n%s' % (context, again)
+                    )
+                    place = story.Story(self, self.store, self.log)
+                    self.assertEqual(place.check(self.FIRST, 0, context)[0], self.FIRST)
+
+
+tool.main(__name__)
