@@ -256,3 +256,25 @@ rf_status rf_head_write(const char *log_path, const rf_head *head, rf_err *err)
     int size = head_format_sealed(head, text);
     return rf_file_replace(path, (rf_slice){text, (size_t)size}, err);
 }
+
+rf_status rf_head_raise(const char *log_path, uint64_t position, uint64_t txn_id, rf_err *err)
+{
+    char lock[RF_PATH_SIZE];
+    rf_head head = {0};
+    bool found;
+    int fd;
+
+    rf_status status = rf_path_format(lock, "%s/HEAD.lock", err, log_path);
+    if (status)
+        return status;
+    status = rf_lock_acquire(lock, RF_LOCK_EXCLUSIVE, -1, "another commit writes HEAD", &fd, err);
+    if (status)
+        return status;
+    status = rf_head_read(log_path, &head, &found, err);
+    if (!status && (!found || head.position < position)) {
+        head = (rf_head){position, txn_id};
+        status = rf_head_write(log_path, &head, err);
+    }
+    rf_lock_release(fd);
+    return status;
+}

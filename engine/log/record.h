@@ -68,5 +68,8 @@ typedef struct rf_head {
 rf_status rf_head_read(const char *log_path, rf_head *head_out, bool *found_out, rf_err *err);
 /* Durable. */
 rf_status rf_head_write(const char *log_path, const rf_head *head, rf_err *err);
+/* Writes HEAD unless it names this position or a later one already; processes that append take turns (HEAD.lock), so it
+ * never goes back. */
+rf_status rf_head_raise(const char *log_path, uint64_t position, uint64_t txn_id, rf_err *err);
 
 #endif

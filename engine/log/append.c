@@ -1,0 +1,331 @@
+/* See append.h and append_state.h: the call's way through the phases, and what is serial in it. */
+#include "log/append_state.h"
+
+#include "base/checksum.h"
+
+#include <stdlib.h>
+
+enum { GROUP_CHUNK = 4096 };
+#define IDENTITY_BYTES_MAX ((size_t)256 << 20)
+
+static rf_status source_name_check(const char *name, rf_err *err)
+{
+    size_t size = strlen(name);
+    rf_slice text = {name, size};
+
+    if (size == 0 || size >= sizeof((rf_log_source){0}.name) || !rf_utf8_valid(text))
+        return rf_fail(err, RF_ERR_INPUT, "source \"%.80s\": a name has 1 to 63 bytes of UTF-8", name);
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)name[i] < 0x20)
+            return rf_fail(err, RF_ERR_INPUT, "source \"%.80s\": a name has no control characters",
+                           name);
+    return RF_OK;
+}
+
+rf_status rf_appender_begin(rf_log *log, rf_pool *pool, const rf_append_options *options,
+                            rf_appender **appender_out, rf_err *err)
+{
+    const char *source = options && options->source ? options->source : "main";
+    uint32_t slots = rf_pool_worker_slots(pool);
+    rf_log_info info;
+
+    rf_status status = source_name_check(source, err);
+    if (status)
+        return status;
+    rf_appender *appender = calloc(1, sizeof *appender);
+    if (!appender)
+        return rf_fail(err, RF_ERR_MEMORY, "log: no memory to append");
+    appender->log = log;
+    appender->pool = pool;
+    appender->partitions = rf_log_partitions(log);
+    appender->gaps_allow = options && options->gaps_allow;
+    appender->identity_bytes_max = IDENTITY_BYTES_MAX / appender->partitions;
+    memcpy(appender->source_name, source, strlen(source) + 1);
+    appender->parts = calloc(appender->partitions, sizeof *appender->parts);
+    appender->active = calloc(appender->partitions, sizeof *appender->active);
+    appender->merges = calloc(appender->partitions, sizeof *appender->merges);
+    appender->reads = calloc(slots, sizeof(rf_kv_txn *));
+    if (!appender->parts || !appender->active || !appender->merges || !appender->reads) {
+        status = rf_fail(err, RF_ERR_MEMORY, "log: no memory to append");
+        goto fail;
+    }
+    /* A crash between a commit and its HEAD left events that nobody acknowledged. They are
+     * acknowledged from here on, as duplicates, so HEAD must cover them first. */
+    status = rf_log_get_info(log, &info, err);
+    if (!status)
+        status = rf_head_raise(rf_log_path(log), info.position, 0, err);
+    if (status)
+        goto fail;
+    appender->position = info.position;
+    appender->counts.position = info.position;
+    *appender_out = appender;
+    return RF_OK;
+fail:
+    rf_appender_free(appender);
+    return status;
+}
+
+void rf_appender_free(rf_appender *appender)
+{
+    if (!appender)
+        return;
+    rf_kv_abort(appender->txn);
+    for (uint32_t i = 0; appender->reads && i < rf_pool_worker_slots(appender->pool); i++)
+        rf_kv_abort(appender->reads[i]);
+    for (uint32_t i = 0; appender->parts && i < appender->partitions; i++)
+        rf_append_part_free(&appender->parts[i]);
+    free(appender->parts);
+    free(appender->active);
+    free(appender->merges);
+    free(appender->reads);
+    free(appender->partition_of);
+    free(appender->order);
+    free(appender->decisions);
+    free(appender);
+}
+
+rf_status rf_append_read_begin(rf_appender *appender, uint32_t worker, rf_kv_txn **txn_out,
+                               rf_err *err)
+{
+    rf_kv_txn **txn = &appender->reads[worker];
+    rf_status status = *txn ? rf_kv_renew(*txn, err)
+                            : rf_kv_begin(rf_log_kv(appender->log), false, txn, err);
+
+    if (!status)
+        *txn_out = *txn;
+    return status;
+}
+
+void rf_append_read_end(rf_appender *appender, uint32_t worker)
+{
+    if (appender->reads[worker])
+        rf_kv_reset(appender->reads[worker]);
+}
+
+/* Learns position, directory and sources anew, and drops the views of what was there before. */
+static rf_status state_load(rf_appender *appender, rf_err *err)
+{
+    rf_log_source *sources = NULL;
+    uint32_t source_count = 0;
+    uint32_t partitions;
+    bool found;
+
+    rf_status status = rf_meta_read(appender->txn, &partitions, &appender->position, &found, err);
+    for (uint32_t i = 0; i < appender->partitions && !status; i++) {
+        rf_append_part_forget(&appender->parts[i]);
+        status = rf_directory_read(appender->txn, i, &appender->parts[i].record, err);
+    }
+    if (!status)
+        status = rf_sources_read(appender->txn, &sources, &source_count, err);
+    if (status)
+        return status;
+    appender->source = (rf_log_source){.number = source_count};
+    memcpy(appender->source.name, appender->source_name, sizeof appender->source.name);
+    appender->source_is_new = true;
+    for (uint32_t i = 0; i < source_count; i++) {
+        if (strcmp(sources[i].name, appender->source_name) == 0) {
+            appender->source = sources[i];
+            appender->source_is_new = false;
+        }
+    }
+    free(sources);
+    if (appender->source_is_new && source_count == RF_LOG_SOURCES_MAX)
+        return rf_fail(err, RF_ERR_INPUT, "source %s: the log has %d sources already, its most",
+                       appender->source_name, RF_LOG_SOURCES_MAX);
+    appender->counts.position = appender->position;
+    return RF_OK;
+}
+
+rf_status rf_append_txn_begin(rf_appender *appender, rf_err *err)
+{
+    RF_ASSERT(!appender->txn);
+    rf_status status = rf_kv_begin(rf_log_kv(appender->log), true, &appender->txn, err);
+    if (status)
+        return status;
+    uint64_t before = rf_kv_txn_id(appender->txn) - 1; /* the last commit */
+    if (!appender->is_known || before != appender->known_txn) {
+        status = state_load(appender, err);
+        if (status) {
+            rf_kv_abort(appender->txn);
+            appender->txn = NULL;
+            return status;
+        }
+        appender->is_known = true;
+        appender->known_txn = before;
+    }
+    return RF_OK;
+}
+
+static rf_status block_room(rf_appender *appender, size_t count, rf_err *err)
+{
+    if (count <= appender->event_room)
+        return RF_OK;
+    free(appender->partition_of);
+    free(appender->order);
+    free(appender->decisions);
+    appender->event_room = 0;
+    appender->partition_of = malloc(count * sizeof *appender->partition_of);
+    appender->order = malloc(count * sizeof *appender->order);
+    appender->decisions = malloc(count * sizeof *appender->decisions);
+    if (!appender->partition_of || !appender->order || !appender->decisions)
+        return rf_fail(err, RF_ERR_MEMORY, "log: no memory for a block of %zu events", count);
+    appender->event_room = count;
+    return RF_OK;
+}
+
+static rf_status group_task(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    rf_appender *appender = arg;
+    size_t end = (index + 1) * GROUP_CHUNK;
+
+    (void)worker;
+    (void)err;
+    if (end > appender->event_count)
+        end = appender->event_count;
+    for (size_t i = index * GROUP_CHUNK; i < end; i++)
+        appender->partition_of[i] =
+            (uint16_t)rf_partition_of(appender->events[i].stream, appender->partitions);
+    return RF_OK;
+}
+
+/* Sorts the block's events by partition, keeping their order within each. */
+static rf_status block_group(rf_appender *appender, rf_err *err)
+{
+    size_t count = appender->event_count;
+    uint32_t at = 0;
+
+    rf_status status = rf_pool_run(appender->pool, (count + GROUP_CHUNK - 1) / GROUP_CHUNK,
+                                   group_task, appender, err);
+    if (status)
+        return status;
+    for (uint32_t i = 0; i < appender->partitions; i++) {
+        rf_append_part *part = &appender->parts[i];
+        part->block_end = 0;
+        part->block_new = 0;
+        part->block_duplicates = 0;
+        part->block_streams = 0;
+        part->failure = RF_OK;
+    }
+    for (size_t i = 0; i < count; i++)
+        appender->parts[appender->partition_of[i]].block_end++;
+    appender->active_count = 0;
+    for (uint32_t i = 0; i < appender->partitions; i++) {
+        rf_append_part *part = &appender->parts[i];
+        part->block_begin = at;
+        at += part->block_end;
+        if (part->block_end > 0)
+            appender->active[appender->active_count++] = i;
+        part->block_end = part->block_begin;
+    }
+    for (size_t i = 0; i < count; i++)
+        appender->order[appender->parts[appender->partition_of[i]].block_end++] = (uint32_t)i;
+    return RF_OK;
+}
+
+/* The failure of the lowest event, whichever worker met it first. */
+static rf_status block_failure(const rf_appender *appender, rf_err *err)
+{
+    const rf_append_part *lowest = NULL;
+
+    for (uint32_t i = 0; i < appender->active_count; i++) {
+        const rf_append_part *part = &appender->parts[appender->active[i]];
+        if (part->failure && (!lowest || part->failure_index < lowest->failure_index))
+            lowest = part;
+    }
+    if (!lowest)
+        return RF_OK;
+    if (err)
+        *err = lowest->failure_err;
+    return lowest->failure;
+}
+
+/* Positions in the order of the events, and the source's mark. */
+static void block_place(rf_appender *appender)
+{
+    rf_log_source *source = &appender->source;
+
+    for (size_t i = 0; i < appender->event_count; i++) {
+        rf_append_decision *decision = &appender->decisions[i];
+        const rf_event *event = &appender->events[i];
+        if (!decision->is_new)
+            continue;
+        decision->position = ++appender->position;
+        source->events++;
+        if (event->source_position > 0 && event->source_position < source->mark)
+            appender->batch.late++;
+        if (event->source_position > source->mark)
+            source->mark = event->source_position;
+        appender->pending_bytes += event->data.size + event->metadata.size + event->stream.size;
+    }
+    for (uint32_t i = 0; i < appender->active_count; i++) {
+        const rf_append_part *part = &appender->parts[appender->active[i]];
+        appender->batch.added += part->block_new;
+        appender->batch.duplicates += part->block_duplicates;
+        appender->batch.streams += part->block_streams;
+    }
+}
+
+/* Finished segments wait in memory for the commit. */
+static rf_status pending_check(rf_appender *appender, rf_err *err)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < appender->partitions; i++)
+        for (uint32_t k = 0; k < appender->parts[i].segment_count; k++)
+            bytes += appender->parts[i].segments[k].bytes.size;
+    appender->pending_compressed = bytes;
+    if (bytes > RF_APPEND_COMPRESSED_MAX)
+        return rf_fail(err, RF_ERR_MEMORY,
+                       "log: one commit of more than %llu bytes, compressed; import in parts",
+                       (unsigned long long)RF_APPEND_COMPRESSED_MAX);
+    return RF_OK;
+}
+
+static rf_status block_run(rf_appender *appender, rf_err *err)
+{
+    rf_status status = block_room(appender, appender->event_count, err);
+    if (!status)
+        status = block_group(appender, err);
+    if (!status)
+        status = rf_pool_run(appender->pool, appender->active_count, rf_append_decide_task, appender,
+                             err);
+    if (!status)
+        status = block_failure(appender, err);
+    if (status)
+        return status;
+    block_place(appender);
+    status = rf_pool_run(appender->pool, appender->active_count, rf_append_build_task, appender, err);
+    if (!status)
+        status = block_failure(appender, err);
+    return status ? status : pending_check(appender, err);
+}
+
+rf_status rf_appender_add(rf_appender *appender, const rf_event *events, size_t count, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    RF_ASSERT(!appender->is_failed);
+    RF_ASSERT(count < UINT32_MAX);
+    if (count == 0)
+        return RF_OK;
+    if (!appender->txn)
+        status = rf_append_txn_begin(appender, err);
+    appender->events = events;
+    appender->event_count = count;
+    if (!status)
+        status = block_run(appender, err);
+    appender->events = NULL;
+    appender->event_count = 0;
+    appender->is_failed = status != RF_OK;
+    return status;
+}
+
+uint64_t rf_appender_pending_bytes(const rf_appender *appender)
+{
+    return appender->pending_bytes;
+}
+
+void rf_appender_get_counts(const rf_appender *appender, rf_append_counts *counts_out)
+{
+    *counts_out = appender->counts;
+}

@@ -1,0 +1,144 @@
+/* Building segments of the events that were decided to be new. See append.h and append_state.h. */
+#include "log/append_state.h"
+
+#include <stdlib.h>
+
+enum { SEGMENT_BYTES_MAX = 64 << 20 };
+
+static rf_status segments_room(rf_append_part *part, rf_err *err)
+{
+    if (part->segment_count < part->segment_room)
+        return RF_OK;
+    uint32_t room = part->segment_room ? 2 * part->segment_room : 4;
+    rf_append_segment *grown = realloc(part->segments, room * sizeof *grown);
+    if (!grown)
+        return rf_fail(err, RF_ERR_MEMORY, "log: no memory for %u segments", room);
+    part->segments = grown;
+    part->segment_room = room;
+    return RF_OK;
+}
+
+rf_status rf_append_finish_builder(rf_append_part *part, rf_err *err)
+{
+    if (part->builder_events == 0)
+        return RF_OK;
+    rf_status status = segments_room(part, err);
+    if (status)
+        return status;
+    rf_append_segment *segment = &part->segments[part->segment_count];
+    *segment = (rf_append_segment){
+        .first_position = part->builder_first,
+        .raw_bytes = part->builder_raw,
+        .events = part->builder_events,
+    };
+    rf_buf_init(&segment->bytes, SEGMENT_BYTES_MAX);
+    status = rf_segment_builder_finish(part->builder, &segment->bytes, err);
+    if (!status)
+        status = rf_buf_check(&segment->bytes, "a segment", err);
+    if (status) {
+        rf_buf_free(&segment->bytes);
+        return status;
+    }
+    char *shrunk = realloc(segment->bytes.data, segment->bytes.size);
+    if (shrunk) {
+        segment->bytes.data = shrunk;
+        segment->bytes.capacity = segment->bytes.size;
+    }
+    part->segment_count++;
+    part->builder_events = 0;
+    part->builder_raw = 0;
+    rf_recent_built_done(&part->recent);
+    if (part->identity)
+        status = rf_identity_add_pending(part->identity, rf_buf_slice(&segment->bytes), err);
+    return status;
+}
+
+static rf_status build_event(rf_appender *appender, rf_append_part *part, uint32_t index, rf_err *err)
+{
+    const rf_event *event = &appender->events[index];
+    const rf_append_decision *decision = &appender->decisions[index];
+    rf_placement placement = {
+        .position = decision->position,
+        .stream_number = decision->stream_number,
+        .source = appender->source.number,
+        .version = decision->version,
+        .fingerprint = decision->fingerprint,
+    };
+    rf_status status = RF_OK;
+
+    if (part->builder_events > 0 && !rf_segment_builder_fits(part->builder, event)) {
+        status = rf_append_finish_builder(part, err);
+        if (status)
+            return status;
+    }
+    status = rf_segment_builder_add(part->builder, event, &placement, err);
+    if (status)
+        return status;
+    if (part->builder_events == 0)
+        part->builder_first = placement.position;
+    uint64_t raw = event->data.size + event->metadata.size;
+    part->builder_events++;
+    part->builder_raw += raw;
+    part->batch_events++;
+    part->batch_raw += raw;
+    part->batch_last = placement.position;
+    return rf_census_count_event(part->census, event, placement.position, err);
+}
+
+rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    rf_appender *appender = arg;
+    uint32_t partition = appender->active[index];
+    rf_append_part *part = &appender->parts[partition];
+    uint32_t recent = 0;
+
+    (void)worker;
+    (void)err;
+    if (part->block_new == 0)
+        return RF_OK;
+    if (!part->builder)
+        part->builder = rf_segment_builder_new(partition);
+    if (!part->census)
+        part->census = rf_census_new();
+    part->failure_index = appender->order[part->block_begin];
+    if (!part->builder || !part->census) {
+        part->failure = rf_fail(&part->failure_err, RF_ERR_MEMORY, "log: no memory for a segment");
+        return RF_OK;
+    }
+    RF_ASSERT(part->recent.count >= part->block_new);
+    recent = part->recent.count - part->block_new; /* entry of the next event to build */
+    for (uint32_t i = part->block_begin; i < part->block_end && !part->failure; i++) {
+        uint32_t event = appender->order[i];
+        if (!appender->decisions[event].is_new)
+            continue;
+        uint32_t before = part->segment_count;
+        part->failure = build_event(appender, part, event, &part->failure_err);
+        part->failure_index = event;
+        if (part->segment_count > before)
+            recent = 0; /* finishing the builder forgot what stood before */
+        if (!part->failure)
+            part->recent.events[recent++].block_index = RF_RECENT_BUILT;
+    }
+    part->recent.source_position_max = 0;
+    return RF_OK;
+}
+
+void rf_append_part_forget(rf_append_part *part)
+{
+    rf_streams_free(part->streams);
+    part->streams = NULL;
+    rf_identity_free(part->identity);
+    part->identity = NULL;
+}
+
+void rf_append_part_free(rf_append_part *part)
+{
+    rf_append_part_forget(part);
+    rf_segment_builder_free(part->builder);
+    rf_census_free(part->census);
+    rf_recent_free(&part->recent);
+    for (uint32_t i = 0; i < part->segment_count; i++)
+        rf_buf_free(&part->segments[i].bytes);
+    free(part->segments);
+    rf_buf_free(&part->run);
+}

@@ -1,0 +1,256 @@
+/* Deciding about each event: new, a duplicate or refused. See append.h and append_state.h. */
+#include "log/append_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { WHERE_SIZE = 320, NAME_SHOWN_MAX = 128 };
+
+/* The event of a block that is being decided, and what it takes. */
+typedef struct decide {
+    rf_appender *appender;
+    rf_append_part *part;
+    uint32_t partition;
+    rf_kv_txn *txn;
+    const rf_event *event;
+    uint32_t index; /* in the block */
+    rf_stream *stream;
+    uint32_t fingerprint;
+} decide;
+
+static void event_where(const rf_event *event, char where_out[WHERE_SIZE])
+{
+    if (event->file.size > 0)
+        (void)snprintf(where_out, WHERE_SIZE, "%.*s:%" PRIu64, (int)(event->file.size < 200 ? event->file.size : 200),
+                       event->file.data, event->line);
+    else
+        (void)snprintf(where_out, WHERE_SIZE, "event %" PRIu64, event->line);
+}
+
+/* The names of streams may have 480 bytes; messages show their beginning. */
+static int shown(rf_slice name)
+{
+    return (int)(name.size < NAME_SHOWN_MAX ? name.size : NAME_SHOWN_MAX);
+}
+
+static rf_status refuse_duplicate(const decide *at, const rf_identity_key *key, const char *stored,
+                                  uint64_t position, rf_err *err)
+{
+    char where[WHERE_SIZE];
+    const rf_slice stream = at->event->stream;
+
+    event_where(at->event, where);
+    if (key->by_source)
+        rf_fail(err, RF_ERR_INPUT,
+                "%s: stream %.*s, source position %" PRIu64 " is stored with other content (%s)", where,
+                shown(stream), stream.data, key->source_position, stored);
+    else
+        rf_fail(err, RF_ERR_INPUT,
+                "%s: stream %.*s, version %" PRId64 " is stored with other content (%s)", where,
+                shown(stream), stream.data, key->version, stored);
+    if (err)
+        err->position = position;
+    return RF_ERR_INPUT;
+}
+
+static bool events_same(const rf_event *a, const rf_event *b)
+{
+    return a->schema == b->schema && a->time == b->time && rf_slice_equal(a->type, b->type) &&
+           rf_slice_equal(a->data, b->data) &&
+           (a->metadata.data != NULL) == (b->metadata.data != NULL) &&
+           rf_slice_equal(a->metadata, b->metadata);
+}
+
+/* Known from now on: pending segments too, where the search begins only now. */
+static rf_status identity_make(const decide *at, rf_err *err)
+{
+    rf_append_part *part = at->part;
+    rf_status status = RF_OK;
+
+    if (part->identity)
+        return RF_OK;
+    part->identity =
+        rf_identity_new(at->partition, RF_LOG_SEGMENTS, at->appender->identity_bytes_max);
+    if (!part->identity)
+        return rf_fail(err, RF_ERR_MEMORY, "log: no memory to look for duplicates");
+    for (uint32_t i = 0; i < part->segment_count && !status; i++)
+        status = rf_identity_add_pending(part->identity, rf_buf_slice(&part->segments[i].bytes), err);
+    return status;
+}
+
+/* Looks for the event among what is stored: *found_out, and then it is the same, or an error. */
+static rf_status find_stored(const decide *at, const rf_identity_key *key, bool recent_only,
+                             bool *found_out, rf_err *err)
+{
+    const rf_recent_event *recent;
+    rf_identity_hit hit;
+    char stored[WHERE_SIZE];
+    bool same = false;
+
+    *found_out = false;
+    rf_status status = rf_recent_find(&at->part->recent, key, &recent, err);
+    if (status)
+        return status;
+    if (recent && recent->block_index != RF_RECENT_BUILT) {
+        const rf_event *first = &at->appender->events[recent->block_index];
+        *found_out = true;
+        if (recent->fingerprint == at->fingerprint && events_same(first, at->event))
+            return RF_OK;
+        event_where(first, stored);
+        return refuse_duplicate(at, key, stored, 0, err);
+    }
+    if (recent) /* it is in the open builder: once that is finished it can be read */
+        status = rf_append_finish_builder(at->part, err);
+    else if (recent_only)
+        return RF_OK;
+    if (!status)
+        status = identity_make(at, err);
+    if (!status)
+        status = rf_identity_find(at->part->identity, at->txn, key, &hit, found_out, err);
+    if (status || !*found_out)
+        return status;
+    if (hit.fingerprint == at->fingerprint)
+        status = rf_identity_same(at->part->identity, at->txn, hit.position, at->event, &same, err);
+    if (status || same)
+        return status;
+    (void)snprintf(stored, sizeof stored, "position %" PRIu64, hit.position);
+    return refuse_duplicate(at, key, stored, hit.position, err);
+}
+
+static rf_status refuse_version(const decide *at, const char *why, rf_err *err)
+{
+    char where[WHERE_SIZE];
+    const rf_slice stream = at->event->stream;
+
+    event_where(at->event, where);
+    return rf_fail(err, RF_ERR_INPUT, "%s: stream %.*s: %s", where, shown(stream), stream.data, why);
+}
+
+/* An event that says its version. */
+static rf_status decide_versioned(const decide *at, rf_append_decision *decision, rf_err *err)
+{
+    const int64_t version = at->event->version;
+    const int64_t last = at->stream->last_version;
+    rf_identity_key key = {.stream = at->stream->number, .version = version};
+    char why[160];
+    bool found = false;
+
+    decision->version = version;
+    if (version < 0 || version == INT64_MAX) {
+        (void)snprintf(why, sizeof why, "version %" PRId64 " is out of range", version);
+        return refuse_version(at, why, err);
+    }
+    if (last == RF_VERSION_NONE) {
+        decision->is_new = version <= 1 || at->appender->gaps_allow;
+        if (decision->is_new)
+            return RF_OK;
+        (void)snprintf(why, sizeof why, "it begins at version %" PRId64 ", not 0 or 1 (a gap)", version);
+        return refuse_version(at, why, err);
+    }
+    if (version > last) {
+        decision->is_new = version == last + 1 || at->appender->gaps_allow;
+        if (decision->is_new)
+            return RF_OK;
+        (void)snprintf(why, sizeof why, "version %" PRId64 " after %" PRId64 " (a gap)", version, last);
+        return refuse_version(at, why, err);
+    }
+    rf_status status = find_stored(at, &key, false, &found, err);
+    if (status || found)
+        return status;
+    (void)snprintf(why, sizeof why, "version %" PRId64 " is not stored, but %" PRId64 " is already",
+                   version, last);
+    return refuse_version(at, why, err);
+}
+
+/* An event without version is known by its source position; without that it is always new. */
+static rf_status decide_unversioned(const decide *at, rf_append_decision *decision, rf_err *err)
+{
+    const int64_t last = at->stream->last_version;
+    const uint64_t source_position = at->event->source_position;
+    bool found = false;
+
+    if (source_position > 0 && last != RF_VERSION_NONE) {
+        rf_identity_key key = {.stream = at->stream->number,
+                               .by_source = true,
+                               .source = at->appender->source.number,
+                               .source_position = source_position};
+        /* Above the mark, only this block can hold it. */
+        bool recent_only = source_position > at->appender->source.mark;
+        if (!recent_only || source_position <= at->part->recent.source_position_max) {
+            rf_status status = find_stored(at, &key, recent_only, &found, err);
+            if (status || found)
+                return status;
+        }
+    }
+    if (last == INT64_MAX - 1)
+        return refuse_version(at, "it has no more versions", err);
+    decision->version = last == RF_VERSION_NONE ? 1 : last + 1;
+    decision->is_new = true;
+    return RF_OK;
+}
+
+static rf_status decide_event(decide *at, rf_err *err)
+{
+    rf_appender *appender = at->appender;
+    rf_append_decision *decision = &appender->decisions[at->index];
+    const rf_event *event = at->event;
+
+    RF_ASSERT(event->stream.size > 0 && event->stream.size <= RF_STREAM_NAME_SIZE_MAX);
+    RF_ASSERT(event->type.size > 0 && event->type.size <= RF_TYPE_SIZE_MAX);
+    *decision = (rf_append_decision){0};
+    rf_status status =
+        rf_streams_find_or_add(at->part->streams, at->txn, event->stream, &at->stream, err);
+    if (status)
+        return status;
+    at->fingerprint = rf_event_fingerprint(event);
+    decision->stream_number = at->stream->number;
+    decision->fingerprint = at->fingerprint;
+    status = event->version == RF_VERSION_NONE ? decide_unversioned(at, decision, err)
+                                               : decide_versioned(at, decision, err);
+    if (status)
+        return status;
+    if (!decision->is_new) {
+        at->part->block_duplicates++;
+        return RF_OK;
+    }
+    if (at->stream->last_version == RF_VERSION_NONE)
+        at->part->block_streams++;
+    at->stream->last_version = decision->version;
+    at->stream->touched = true;
+    at->part->block_new++;
+    rf_recent_event recent = {
+        .key = {.stream = decision->stream_number,
+                .version = decision->version,
+                .source = appender->source.number,
+                .source_position = event->source_position},
+        .fingerprint = at->fingerprint,
+        .block_index = at->index,
+    };
+    return rf_recent_add(&at->part->recent, &recent, err);
+}
+
+rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    rf_appender *appender = arg;
+    decide at = {.appender = appender, .partition = appender->active[index]};
+    rf_append_part *part = &appender->parts[at.partition];
+
+    (void)err;
+    at.part = part;
+    part->failure = rf_append_read_begin(appender, worker, &at.txn, &part->failure_err);
+    part->failure_index = appender->order[part->block_begin];
+    if (!part->failure && !part->streams) {
+        part->streams =
+            rf_streams_new(at.partition, RF_LOG_STREAMS, part->record.counts.streams);
+        if (!part->streams)
+            part->failure = rf_fail(&part->failure_err, RF_ERR_MEMORY, "log: no memory for streams");
+    }
+    for (uint32_t i = part->block_begin; i < part->block_end && !part->failure; i++) {
+        at.index = appender->order[i];
+        at.event = &appender->events[at.index];
+        part->failure = decide_event(&at, &part->failure_err);
+        part->failure_index = at.index;
+    }
+    rf_append_read_end(appender, worker);
+    return RF_OK;
+}

@@ -1,0 +1,116 @@
+/* What the files of the appender share: its state, whole and per partition. See append.h.
+ *
+ * A block of events goes through: grouped by partition (append.c) -> decided, partition by partition (append_decide.c) -> positions,
+ * in order (append.c) -> built into segments, partition by partition (append_build.c). The commit
+ * is in append_commit.c.
+ */
+#ifndef RF_LOG_APPEND_STATE_H
+#define RF_LOG_APPEND_STATE_H
+
+#include "log/append.h"
+#include "log/append_recent.h"
+#include "log/record.h"
+
+/* A finished segment that is not committed yet. */
+typedef struct rf_append_segment {
+    rf_buf bytes; /* owned */
+    uint64_t first_position;
+    uint64_t raw_bytes;
+    uint32_t events;
+} rf_append_segment;
+
+/* Confined to the task that handles the partition while the pool runs, else to the caller's thread. */
+typedef struct rf_append_part {
+    rf_directory_record record; /* as committed */
+    /* made when first needed; NULL before */
+    rf_streams *streams;
+    rf_identity *identity;
+    rf_segment_builder *builder;
+    rf_census *census;
+    rf_recent recent;
+    /* of the batch: since the last commit */
+    uint32_t builder_events;
+    uint64_t builder_first;
+    uint64_t builder_raw;
+    rf_append_segment *segments; /* owned, as is its array */
+    uint32_t segment_count;
+    uint32_t segment_room;
+    uint64_t batch_events;
+    uint64_t batch_raw;
+    uint64_t batch_last; /* position */
+    rf_buf run;          /* of stream names; made at commit */
+    /* of the block at hand */
+    uint32_t block_begin, block_end; /* in the order array */
+    uint32_t block_new, block_duplicates, block_streams;
+    rf_status failure;       /* of the first event that failed; RF_OK: none */
+    uint32_t failure_index;  /* of the event in the block */
+    rf_err failure_err;
+} rf_append_part;
+
+typedef struct rf_append_decision {
+    uint64_t position;
+    int64_t version;
+    uint32_t stream_number;
+    uint32_t fingerprint;
+    bool is_new;
+} rf_append_decision;
+
+struct rf_appender {
+    /* fixed after begin */
+    rf_log *log;
+    rf_pool *pool;
+    uint32_t partitions;
+    bool gaps_allow;
+    char source_name[64];
+    size_t identity_bytes_max; /* of one partition */
+    /* confined to the caller's thread */
+    rf_kv_txn *txn;      /* the write transaction; NULL between commit and the next add */
+    bool is_known;       /* records and views are of the commit known_txn */
+    bool is_failed;
+    uint64_t known_txn;
+    uint64_t position;   /* last given, committed or not */
+    rf_log_source source;
+    bool source_is_new;  /* not in the log yet */
+    rf_append_counts counts; /* of what is committed */
+    rf_append_counts batch;
+    uint64_t pending_bytes;
+    uint64_t pending_compressed;
+    /* handed to the pool's tasks, element by element */
+    rf_append_part *parts;
+    rf_kv_txn **reads;   /* read transactions by worker; NULL before the first use */
+    const rf_event *events; /* the block; borrowed during add */
+    size_t event_count;
+    size_t event_room;
+    uint16_t *partition_of;        /* of each event */
+    uint32_t *order;               /* indexes of events, by partition, then as they came */
+    rf_append_decision *decisions; /* of each event */
+    uint32_t *active;              /* partitions that the running step handles */
+    uint32_t active_count;
+    void **merges;                 /* rf_merge of each active partition while merging */
+};
+
+/* Bytes of finished segments that one commit may hold: only an atomic import comes near it. */
+#define RF_APPEND_COMPRESSED_MAX ((uint64_t)8 << 30)
+
+/* The worker's read transaction, with a fresh view. It is reset by rf_append_read_end. */
+rf_status rf_append_read_begin(rf_appender *appender, uint32_t worker, rf_kv_txn **txn_out,
+                               rf_err *err);
+void rf_append_read_end(rf_appender *appender, uint32_t worker);
+
+/* Tasks of the pool; `arg` is the appender, `index` counts in `active`. Faults of an event are kept in its
+ * part, so that the lowest event is reported, whatever the workers. */
+rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err *err);
+rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err *err);
+
+/* Finishes the open builder, if it has events, into the part's list of segments. */
+rf_status rf_append_finish_builder(rf_append_part *part, rf_err *err);
+/* Forgets the views of the log, which went on without this appender. */
+void rf_append_part_forget(rf_append_part *part);
+void rf_append_part_free(rf_append_part *part);
+
+/* Merges the tails of at least `tail_min` segments. Called between commits. */
+rf_status rf_append_merge(rf_appender *appender, uint32_t tail_min, rf_err *err);
+/* Begins the write transaction, and learns the state of the log where another process changed it. */
+rf_status rf_append_txn_begin(rf_appender *appender, rf_err *err);
+
+#endif
