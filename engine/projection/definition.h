@@ -53,6 +53,8 @@ rf_status rf_definition_of(const rf_projection *projection, rf_slice identity,
 void rf_definition_free(rf_definition *definition);
 /* Writes the loaded bytes (not the file at `path`, which may have changed) to a new file, fsynced. */
 rf_status rf_definition_save(const rf_definition *definition, const char *path, rf_err *err);
+/* "int", "decimal", … */
+const char *rf_kind_name(rf_kind kind);
 /* Whether `name` matches [a-z][a-z0-9_]{0,62}. */
 bool rf_name_valid(rf_slice name);
 /* Parses "customer.address.city", "metadata.user_id", '"org:group"' into parts in malloc'ed memory (*memory_out). */

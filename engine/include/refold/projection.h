@@ -13,7 +13,8 @@
  * needs it. Text that a handler makes comes from rf_fold_alloc. Literals are fine too.
  *
  * A row begins with all columns unset: text NULL, times and dates RF_TIME_NONE, numbers 0, bools false.
- * The struct may have more members than columns (scratch for the fold); they begin as zero bytes.
+ * The struct may have more members than columns (scratch for the fold); they begin as zero bytes. Only columns
+ * may hold text from elsewhere: the engine moves the text that columns refer to, and knows of no other member.
  */
 #ifndef REFOLD_PROJECTION_H
 #define REFOLD_PROJECTION_H
@@ -118,6 +119,13 @@ typedef struct rf_projection {
     {RF_PAYLOAD, (field_kind), 0, 1, offsetof(type, member), RF_NO_PRESENT, #member}
 #define RF_FIELD_OF_EVENT(type, member, field_source, field_kind) \
     {(field_source), (field_kind), 0, 0, offsetof(type, member), RF_NO_PRESENT, NULL}
+/* `fields` is an array, `event_struct` the struct that they lie in. BARE: a handler that reads no field. */
+#define RF_HANDLER(event_type, function, event_struct, fields) \
+    {(event_type), (function), (fields), RF_COUNT_OF(fields), sizeof(event_struct)}
+#define RF_HANDLER_BARE(event_type, function) {(event_type), (function), NULL, 0, 0}
+/* The first members of a projection. */
+#define RF_PROJECTION_HEAD \
+    .magic = RF_PROJECTION_MAGIC, .abi = RF_PROJECTION_ABI, .struct_size = sizeof(rf_projection)
 
 static inline char *rf_fold_alloc(rf_fold *fold, size_t size)
 {
@@ -142,10 +150,16 @@ static inline bool rf_multiply(int64_t a, int64_t b, int64_t *product_out)
 {
     return !__builtin_mul_overflow(a, b, product_out);
 }
+/* Whether two texts are equal; an unset one equals an unset one only. */
+static inline bool rf_slice_same(rf_slice a, rf_slice b)
+{
+    if (!a.data || !b.data)
+        return !a.data && !b.data;
+    return a.size == b.size && __builtin_memcmp(a.data, b.data, a.size) == 0;
+}
 static inline bool rf_slice_is(rf_slice text, const char *literal)
 {
-    size_t size = __builtin_strlen(literal);
-    return text.size == size && __builtin_memcmp(text.data, literal, size) == 0;
+    return rf_slice_same(text, (rf_slice){literal, __builtin_strlen(literal)});
 }
 
 #endif

@@ -1,0 +1,421 @@
+/* See definition.h; plugin.c loads the shared object that the tables come from.
+ *
+ * The tables are bytes from outside: every pointer is checked for NULL, every offset against the struct
+ * that it lies in, before anything is built from them. What cannot be checked is whether the sizes that a
+ * plugin claims are those of its structs; the macros of projection.h take them by sizeof.
+ */
+#include "projection/definition.h"
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "log/census.h"
+#include "projection/plugin.h"
+
+#include <stdlib.h>
+
+enum {
+    TEXT_SIZE_MAX = 4096,      /* of any string in the tables */
+    STRUCT_SIZE_MAX = 1 << 20, /* of a row or event struct */
+    HANDLERS_MAX = 10000,
+    SCALE_MAX = 18,
+    ARENA_BYTES_MAX = 64 << 20,
+};
+
+/* A definition with what it owns. */
+struct owner {
+    rf_definition definition; /* first: the two are cast into each other */
+    rf_arena arena;
+    rf_plugin *plugin;
+};
+
+/* What a file of definition tables is checked with: where to put things, and whom to blame. */
+struct build {
+    rf_arena *arena;
+    const char *name;
+};
+
+static const struct {
+    const char *name;
+    size_t size;
+} kinds[] = {
+    [RF_INT] = {"int", sizeof(int64_t)},   [RF_DECIMAL] = {"decimal", sizeof(int64_t)},
+    [RF_FLOAT] = {"float", sizeof(double)}, [RF_BOOL] = {"bool", sizeof(bool)},
+    [RF_TEXT] = {"text", sizeof(rf_slice)}, [RF_TIME] = {"time", sizeof(int64_t)},
+    [RF_DATE] = {"date", sizeof(int64_t)},  [RF_JSON] = {"json", sizeof(rf_slice)},
+};
+
+static bool kind_valid(rf_kind kind)
+{
+    return (int)kind >= RF_INT && (int)kind <= RF_JSON;
+}
+
+const char *rf_kind_name(rf_kind kind)
+{
+    RF_ASSERT(kind_valid(kind));
+    return kinds[kind].name;
+}
+
+/* The alignment of every kind's C type is its size, up to that of a word. */
+static size_t kind_alignment(rf_kind kind)
+{
+    return kinds[kind].size < sizeof(int64_t) ? kinds[kind].size : sizeof(int64_t);
+}
+
+bool rf_name_valid(rf_slice name)
+{
+    if (name.size < 1 || name.size > RF_NAME_SIZE_MAX || name.data[0] < 'a' || name.data[0] > 'z')
+        return false;
+    for (size_t i = 1; i < name.size; i++) {
+        char byte = name.data[i];
+        if (!(byte >= 'a' && byte <= 'z') && !(byte >= '0' && byte <= '9') && byte != '_')
+            return false;
+    }
+    return true;
+}
+
+/* A string of the tables; data NULL if it is NULL or too long. */
+static rf_slice table_text(const char *text)
+{
+    size_t size = text ? strnlen(text, TEXT_SIZE_MAX + 1) : 0;
+    return text && size <= TEXT_SIZE_MAX ? (rf_slice){text, size} : (rf_slice){NULL, 0};
+}
+
+/* Whether a value of `kind` at `offset` lies inside a struct of `size` bytes, and aligned. */
+static bool place_valid(rf_kind kind, uint32_t offset, uint32_t size)
+{
+    return offset % kind_alignment(kind) == 0 && offset <= size && kinds[kind].size <= size - offset;
+}
+
+static rf_status check_kind(rf_kind kind, uint8_t scale, const char *name, const char *what,
+                            rf_slice whose, rf_err *err)
+{
+    if (!kind_valid(kind))
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: %s %.*s has the unknown kind %d", name, what,
+                       (int)whose.size, whose.data, (int)kind);
+    if (scale > (kind == RF_DECIMAL ? SCALE_MAX : 0))
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: %s %.*s has the scale %u; decimals have 0 to 18", name,
+                       what, (int)whose.size, whose.data, scale);
+    return RF_OK;
+}
+
+static rf_status check_column(const rf_projection *tables, uint32_t index, rf_err *err)
+{
+    const rf_column *column = &tables->columns[index];
+    rf_slice name = table_text(column->name);
+    const rf_slice reserved[] = {RF_SLICE("key"), RF_SLICE("exists"), RF_SLICE("delete")};
+
+    if (!name.data || !rf_name_valid(name))
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: column %u has the name `%.*s`; names are a-z, 0-9, _",
+                       tables->name, index + 1, (int)name.size, name.data ? name.data : "");
+    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
+        if (rf_slice_equal(name, reserved[i]))
+            return rf_fail(err, RF_ERR_PLUGIN, "%s: a column cannot be called %s", tables->name,
+                           column->name);
+    rf_status status =
+        check_kind(column->kind, column->scale, tables->name, "column", name, err);
+    if (status != RF_OK)
+        return status;
+    if (!place_valid(column->kind, column->offset, tables->row_size))
+        return rf_fail(err, RF_ERR_PLUGIN,
+                       "%s: column %s (%s at offset %u) does not fit into the row of %u bytes",
+                       tables->name, column->name, kinds[column->kind].name, column->offset,
+                       tables->row_size);
+    for (uint32_t i = 0; i < index; i++) {
+        const rf_column *other = &tables->columns[i];
+        if (strcmp(other->name, column->name) == 0)
+            return rf_fail(err, RF_ERR_PLUGIN, "%s: two columns are called %s", tables->name,
+                           column->name);
+        if (other->offset < column->offset + kinds[column->kind].size &&
+            column->offset < other->offset + kinds[other->kind].size)
+            return rf_fail(err, RF_ERR_PLUGIN, "%s: columns %s and %s overlap in the row",
+                           tables->name, other->name, column->name);
+    }
+    return RF_OK;
+}
+
+/* The one kind that a member of the event itself can have; 0 for a payload field: any. */
+static rf_kind source_kind(rf_field_source source)
+{
+    switch (source) {
+    case RF_EVENT_STREAM:
+    case RF_EVENT_CATEGORY:
+    case RF_EVENT_TYPE:
+        return RF_TEXT;
+    case RF_EVENT_VERSION:
+    case RF_EVENT_SCHEMA:
+    case RF_EVENT_POSITION:
+        return RF_INT;
+    case RF_EVENT_TIME:
+        return RF_TIME;
+    case RF_PAYLOAD:
+        return (rf_kind)0;
+    }
+    return (rf_kind)-1;
+}
+
+/* A path, parsed into the definition's arena, and as the census writes it. */
+static rf_status take_path(struct build *build, const char *text, rf_definition_field *out,
+                           rf_err *err)
+{
+    rf_path path;
+    void *memory;
+    rf_buf canonical;
+
+    rf_status status = rf_path_parse(text, &path, &memory, err);
+    if (status != RF_OK)
+        return rf_err_context(err, "%s", build->name);
+    rf_slice *parts = rf_arena_alloc(build->arena, path.part_count * sizeof *parts);
+    bool taken = parts != NULL;
+    for (uint8_t i = 0; taken && i < path.part_count; i++) {
+        parts[i] = rf_arena_copy(build->arena, path.parts[i]);
+        taken = parts[i].data != NULL;
+    }
+    free(memory);
+    rf_buf_init(&canonical, 4 * TEXT_SIZE_MAX);
+    if (taken) {
+        path.parts = parts;
+        rf_path_append(&canonical, &path);
+        out->path_text = rf_arena_copy(build->arena, rf_buf_slice(&canonical));
+        out->path = path;
+    }
+    taken = taken && !canonical.failed && out->path_text.data;
+    rf_buf_free(&canonical);
+    return taken ? RF_OK : rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", build->name);
+}
+
+static rf_status take_field(struct build *build, const rf_handler *handler, const rf_field *field,
+                            rf_definition_field *out, rf_err *err)
+{
+    rf_slice path = table_text(field->path);
+    rf_slice shown = path.data ? path : RF_SLICE("of the event");
+    rf_kind expected = source_kind(field->source);
+
+    rf_status status = check_kind(field->kind, field->scale, build->name, "field", shown, err);
+    if (status != RF_OK)
+        return status;
+    if (expected != (rf_kind)0 && expected != field->kind)
+        return rf_fail(err, RF_ERR_PLUGIN,
+                       "%s: a field of %s takes member %d of the event as %s, which it is not",
+                       build->name, handler->type, (int)field->source, kinds[field->kind].name);
+    if (field->source == RF_PAYLOAD && !path.data)
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: a field of %s has no path", build->name,
+                       handler->type);
+    if (!place_valid(field->kind, field->offset, handler->event_size) ||
+        (field->present_offset != RF_NO_PRESENT && field->present_offset >= handler->event_size))
+        return rf_fail(err, RF_ERR_PLUGIN,
+                       "%s: field %.*s of %s (%s at offset %u) does not fit into the event of %u bytes",
+                       build->name, (int)shown.size, shown.data, handler->type,
+                       kinds[field->kind].name, field->offset, handler->event_size);
+    out->field = *field;
+    out->field.optional = field->optional != 0;
+    return field->source == RF_PAYLOAD ? take_path(build, field->path, out, err) : RF_OK;
+}
+
+static rf_status check_handler(const rf_projection *tables, uint32_t index, rf_err *err)
+{
+    const rf_handler *handler = &tables->handlers[index];
+    rf_slice type = table_text(handler->type);
+
+    if (!type.data || type.size < 1 || type.size > RF_TYPE_SIZE_MAX || !rf_utf8_valid(type))
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: handler %u has no type of 1 to %d bytes", tables->name,
+                       index + 1, RF_TYPE_SIZE_MAX);
+    if (!handler->fold)
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: the handler of %s has no function", tables->name,
+                       handler->type);
+    if (handler->field_count > RF_COLUMNS_MAX || (handler->field_count > 0 && !handler->fields) ||
+        handler->event_size > STRUCT_SIZE_MAX || handler->event_size % sizeof(int64_t) > 0)
+        return rf_fail(err, RF_ERR_PLUGIN,
+                       "%s: the handler of %s has %u fields in an event of %u bytes; at most %d fields, "
+                       "a size divisible by 8 up to %d",
+                       tables->name, handler->type, handler->field_count, handler->event_size,
+                       RF_COLUMNS_MAX, STRUCT_SIZE_MAX);
+    return RF_OK;
+}
+
+static rf_status take_handlers(struct build *build, const rf_projection *tables,
+                               rf_definition *definition, rf_err *err)
+{
+    rf_definition_handler *handlers =
+        rf_arena_alloc(build->arena, tables->handler_count * sizeof *handlers);
+    if (!handlers)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", build->name);
+    for (uint32_t i = 0; i < tables->handler_count; i++) {
+        const rf_handler *handler = &tables->handlers[i];
+        rf_status status = check_handler(tables, i, err);
+        if (status != RF_OK)
+            return status;
+        rf_definition_field *fields =
+            rf_arena_alloc(build->arena, handler->field_count * sizeof *fields);
+        if (!fields)
+            return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", build->name);
+        memset(fields, 0, handler->field_count * sizeof *fields);
+        for (uint32_t k = 0; status == RF_OK && k < handler->field_count; k++)
+            status = take_field(build, handler, &handler->fields[k], &fields[k], err);
+        if (status != RF_OK)
+            return status;
+        handlers[i] = (rf_definition_handler){
+            .type = rf_slice_of(handler->type),
+            .every_type = strcmp(handler->type, "*") == 0,
+            .fold = handler->fold,
+            .event_size = handler->event_size,
+            .field_count = handler->field_count,
+            .fields = fields,
+        };
+    }
+    definition->handlers = handlers;
+    definition->handler_count = tables->handler_count;
+    return RF_OK;
+}
+
+static rf_status check_head(const rf_projection *tables, rf_err *err)
+{
+    rf_slice name = table_text(tables->name);
+    rf_slice key = table_text(tables->key);
+
+    if (!name.data || !rf_name_valid(name))
+        return rf_fail(err, RF_ERR_PLUGIN,
+                       "the projection's name `%.*s` is not [a-z][a-z0-9_]* of at most %d bytes",
+                       (int)name.size, name.data ? name.data : "", RF_NAME_SIZE_MAX);
+    if (tables->version < 1)
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: versions begin at 1", tables->name);
+    if (!key.data || !rf_slice_equal(key, RF_SLICE("stream")))
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: the key is `%.*s`; plugins have the key `stream`",
+                       tables->name, (int)key.size, key.data ? key.data : "");
+    if (tables->row_size < 1 || tables->row_size > STRUCT_SIZE_MAX)
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: a row struct of %u bytes; 1 to %d are possible",
+                       tables->name, tables->row_size, STRUCT_SIZE_MAX);
+    if (tables->column_count < 1 || tables->column_count > RF_COLUMNS_MAX || !tables->columns)
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: %u columns; 1 to %d are possible", tables->name,
+                       tables->column_count, RF_COLUMNS_MAX);
+    if (tables->handler_count < 1 || tables->handler_count > HANDLERS_MAX || !tables->handlers)
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: %u handlers; 1 to %d are possible", tables->name,
+                       tables->handler_count, HANDLERS_MAX);
+    return RF_OK;
+}
+
+/* The row that a stream begins with. */
+static rf_status make_template(struct build *build, rf_definition *definition, rf_err *err)
+{
+    const int64_t none = RF_TIME_NONE;
+
+    char *row = rf_arena_alloc(build->arena, definition->row_size);
+    if (!row)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", build->name);
+    memset(row, 0, definition->row_size);
+    for (uint32_t i = 0; i < definition->column_count; i++) {
+        const rf_column *column = &definition->columns[i];
+        if (column->kind == RF_TIME || column->kind == RF_DATE)
+            memcpy(row + column->offset, &none, sizeof none);
+    }
+    definition->row_template = row;
+    return RF_OK;
+}
+
+static rf_status take_tables(struct owner *owner, const rf_projection *tables, rf_err *err)
+{
+    rf_definition *definition = &owner->definition;
+
+    rf_status status = check_head(tables, err);
+    for (uint32_t i = 0; status == RF_OK && i < tables->column_count; i++)
+        status = check_column(tables, i, err);
+    if (status != RF_OK)
+        return status;
+    struct build build = {.arena = &owner->arena, .name = tables->name};
+    memcpy(definition->name, tables->name, strlen(tables->name) + 1);
+    definition->version = tables->version;
+    definition->row_size = tables->row_size;
+    definition->columns = tables->columns;
+    definition->column_count = tables->column_count;
+    status = take_handlers(&build, tables, definition, err);
+    return status == RF_OK ? make_template(&build, definition, err) : status;
+}
+
+/* Of the bytes and the ABI that they are run with. */
+static rf_hash128 hash_content(rf_slice content)
+{
+    struct {
+        rf_hash128 bytes;
+        uint64_t abi;
+    } both = {rf_hash128_of(content), RF_PROJECTION_ABI};
+
+    return rf_hash128_of((rf_slice){(const char *)&both, sizeof both});
+}
+
+static rf_status define(const rf_projection *tables, rf_slice content, const char *path,
+                        struct owner **owner_out, rf_err *err)
+{
+    struct owner *owner = calloc(1, sizeof *owner);
+
+    if (!owner)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a definition");
+    rf_arena_init(&owner->arena, ARENA_BYTES_MAX);
+    rf_definition *definition = &owner->definition;
+    definition->content_hash = hash_content(content);
+    definition->path = strdup(path);
+    char *copy = malloc(content.size ? content.size : 1);
+    definition->content = (rf_slice){copy, content.size};
+    rf_status status = RF_OK;
+    if (!copy || !definition->path)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a definition");
+    else
+        memcpy(copy, content.data, content.size);
+    if (status == RF_OK)
+        status = take_tables(owner, tables, err);
+    if (status != RF_OK) {
+        rf_definition_free(definition);
+        return status;
+    }
+    *owner_out = owner;
+    return RF_OK;
+}
+
+rf_status rf_definition_of(const rf_projection *projection, rf_slice identity,
+                           rf_definition **definition_out, rf_err *err)
+{
+    struct owner *owner;
+
+    RF_ASSERT(projection && projection->magic == RF_PROJECTION_MAGIC);
+    RF_ASSERT(identity.data);
+    rf_status status = define(projection, identity, "(in memory)", &owner, err);
+    if (status == RF_OK)
+        *definition_out = &owner->definition;
+    return status;
+}
+
+rf_status rf_definition_load(const char *path, rf_definition **definition_out, rf_err *err)
+{
+    rf_plugin *plugin;
+    struct owner *owner;
+
+    RF_ASSERT(path && definition_out);
+    rf_status status = rf_plugin_load(path, &plugin, err);
+    if (status != RF_OK)
+        return status;
+    status = define(rf_plugin_tables(plugin), rf_plugin_bytes(plugin), path, &owner, err);
+    if (status != RF_OK) {
+        rf_plugin_free(plugin);
+        return rf_err_context(err, "%s", path);
+    }
+    rf_plugin_forget_bytes(plugin);
+    owner->plugin = plugin;
+    owner->definition.plugin = plugin;
+    *definition_out = &owner->definition;
+    return RF_OK;
+}
+
+rf_status rf_definition_save(const rf_definition *definition, const char *path, rf_err *err)
+{
+    return rf_file_create(path, definition->content, err);
+}
+
+void rf_definition_free(rf_definition *definition)
+{
+    if (!definition)
+        return;
+    struct owner *owner = (struct owner *)definition;
+    rf_plugin_free(owner->plugin);
+    rf_arena_free(&owner->arena);
+    free((void *)(uintptr_t)definition->content.data);
+    free(definition->path);
+    free(owner);
+}
