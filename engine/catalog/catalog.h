@@ -3,7 +3,7 @@
  * The LMDB environment live/ (table `catalog`: name NUL kind … -> checksummed record) and its witness CURRENT: epoch,
  * live generation and manifest checksum of every model. Every flip raises the epoch, also a rollback; a catalog
  * whose epoch is below the witness's went back and is refused, one above it (a crash between the two)
- * renews the witness at the next change. live/SWAP is held, briefly, by each flip and by gc's removals.
+ * renews the witness at the next change (see witness.c). live/SWAP is held, briefly, by each flip and by gc's removals.
  *
  * Numbers of generations are never reused: the next is one above the highest ever given, which the catalog keeps,
  * and above any directory that is there.
@@ -86,11 +86,14 @@ rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, in
 /* Opens a generation for reading: takes the shared lock on its MANIFEST, looks at the catalog a second time, maps its files. `number` 0: the live
  * one. Shared by threads once open. */
 typedef struct rf_pinned {
-    rf_manifest manifest;
+    rf_manifest manifest; /* its columns belong to the pin: never freed by who pinned */
     rf_base *base;
     int lock_fd;
+    struct rf_pin *pin; /* what all pins of one generation in this process share */
 } rf_pinned;
 rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number, rf_pinned *pinned_out, rf_err *err);
 void rf_catalog_unpin(rf_pinned *pinned);
+/* Changes with every change of the catalog; costs next to nothing, so that a reader may ask often. */
+uint64_t rf_catalog_stamp(rf_catalog *catalog);
 
 #endif

@@ -1,0 +1,264 @@
+/* See catalog.h. Here: opening, looking things up, new and sealed generations. catalog_flip.c makes
+ * generations live, catalog_pin.c opens them for reading, catalog_gc.c removes them; record.c has the bytes. */
+#include "catalog/catalog.h"
+
+#include "catalog/record.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+static rf_status make_dirs(const char *store_path, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+
+    rf_status status = rf_path_format(path, "%s/live", err, store_path);
+    if (status == RF_OK)
+        status = rf_dir_make(path, err);
+    if (status == RF_OK)
+        status = rf_path_format(path, "%s/generations", err, store_path);
+    if (status == RF_OK)
+        status = rf_dir_make(path, err);
+    return status == RF_OK ? rf_dir_sync(store_path, err) : status;
+}
+
+rf_status rf_catalog_open(const char *store_path, bool create, rf_catalog **catalog_out, rf_err *err)
+{
+    rf_kv_options options = {.tables = {"catalog"}, .create = create};
+    char path[RF_PATH_SIZE];
+
+    rf_status status = create ? make_dirs(store_path, err) : RF_OK;
+    if (status == RF_OK)
+        status = rf_path_format(path, "%s/live", err, store_path);
+    if (status != RF_OK)
+        return status;
+    rf_catalog *catalog = calloc(1, sizeof *catalog);
+    if (!catalog || !(catalog->path = strdup(store_path)) ||
+        pthread_mutex_init(&catalog->pins_mutex, NULL) != 0) {
+        if (catalog)
+            free(catalog->path);
+        free(catalog);
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", store_path);
+    }
+    status = rf_kv_open(path, &options, &catalog->kv, err);
+    if (status == RF_OK)
+        status = rf_witness_check(catalog, err);
+    if (status != RF_OK) {
+        rf_catalog_close(catalog);
+        return status;
+    }
+    *catalog_out = catalog;
+    return RF_OK;
+}
+
+void rf_catalog_close(rf_catalog *catalog)
+{
+    if (!catalog)
+        return;
+    RF_ASSERT(catalog->pins == NULL); /* readers are closed before their store */
+    rf_kv_close(catalog->kv);
+    (void)pthread_mutex_destroy(&catalog->pins_mutex);
+    free(catalog->path);
+    free(catalog);
+}
+
+rf_status rf_catalog_get_model(rf_catalog *catalog, const char *name, rf_catalog_model *model_out,
+                               bool *found_out, rf_err *err)
+{
+    rf_kv_txn *txn;
+
+    rf_status status = rf_kv_begin(catalog->kv, false, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_get_model(txn, name, model_out, found_out, err);
+    rf_kv_abort(txn);
+    return status;
+}
+
+rf_status rf_catalog_get_generation(rf_catalog *catalog, const char *name, uint64_t number,
+                                    rf_catalog_generation *out, bool *found_out, rf_err *err)
+{
+    rf_kv_txn *txn;
+
+    rf_status status = rf_kv_begin(catalog->kv, false, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_get_generation(txn, name, number, out, found_out, err);
+    rf_kv_abort(txn);
+    return status;
+}
+
+rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_t *count_out, rf_err *err)
+{
+    rf_kv_txn *txn;
+
+    rf_status status = rf_kv_begin(catalog->kv, false, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_models(txn, out, count_out, err);
+    rf_kv_abort(txn);
+    return status;
+}
+
+rf_status rf_catalog_generations(rf_catalog *catalog, const char *name, rf_catalog_generation **out,
+                                 uint32_t *count_out, rf_err *err)
+{
+    rf_kv_txn *txn;
+
+    rf_status status = rf_kv_begin(catalog->kv, false, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_generations(txn, name, out, count_out, err);
+    rf_kv_abort(txn);
+    return status;
+}
+
+rf_status rf_catalog_path(rf_catalog *catalog, const char *name, uint64_t number,
+                          char dir_out[RF_PATH_SIZE], rf_err *err)
+{
+    if (!rf_record_name_valid(name))
+        return rf_fail(err, RF_ERR_ABSENT, "%s is no name of a read model", name);
+    return rf_path_format(dir_out, "%s/generations/%s/%06" PRIu64, err, catalog->path, name, number);
+}
+
+static rf_status note_number(void *arg, const char *name, rf_err *err)
+{
+    uint64_t *highest = arg;
+    char *end;
+
+    (void)err;
+    unsigned long long number = strtoull(name, &end, 10);
+    if (*name >= '0' && *name <= '9' && *end == '\0' && number < UINT64_MAX / 2 && number > *highest)
+        *highest = number;
+    return RF_OK;
+}
+
+/* Takes the next number: above the highest ever given and above any directory that is there. */
+static rf_status take_number(rf_catalog *catalog, const char *name, const char *dir,
+                             uint64_t *number_out, rf_err *err)
+{
+    rf_catalog_model model;
+    uint64_t highest = 0;
+    rf_kv_txn *txn;
+    bool found;
+
+    rf_status status = rf_dir_list(dir, note_number, &highest, err);
+    if (status == RF_OK)
+        status = rf_kv_begin(catalog->kv, true, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_get_model(txn, name, &model, &found, err);
+    if (status == RF_OK) {
+        uint64_t number = model.next_number > highest ? model.next_number : highest + 1;
+        model.next_number = number + 1;
+        status = rf_record_put_model(txn, &model, err);
+        if (status == RF_OK)
+            *number_out = number;
+    }
+    if (status != RF_OK) {
+        rf_kv_abort(txn);
+        return status;
+    }
+    return rf_kv_commit(txn, err);
+}
+
+rf_status rf_catalog_new_generation(rf_catalog *catalog, const char *name, uint64_t *number_out,
+                                    char dir_out[RF_PATH_SIZE], rf_err *err)
+{
+    char parent[RF_PATH_SIZE], dir[RF_PATH_SIZE], definition[RF_PATH_SIZE];
+    uint64_t number = 0;
+
+    if (!rf_record_name_valid(name))
+        return rf_fail(err, RF_ERR_INPUT, "%s is no name of a read model", name);
+    rf_status status = rf_path_format(parent, "%s/generations", err, catalog->path);
+    if (status == RF_OK)
+        status = rf_path_format(dir, "%s/%s", err, parent, name);
+    if (status == RF_OK)
+        status = rf_dir_make(dir, err);
+    if (status == RF_OK)
+        status = rf_dir_sync(parent, err);
+    if (status == RF_OK)
+        status = take_number(catalog, name, dir, &number, err);
+    memcpy(parent, dir, sizeof parent);
+    if (status == RF_OK)
+        status = rf_catalog_path(catalog, name, number, dir, err);
+    if (status == RF_OK)
+        status = rf_dir_make(dir, err);
+    if (status == RF_OK)
+        status = rf_path_format(definition, "%s/definition", err, dir);
+    if (status == RF_OK)
+        status = rf_dir_make(definition, err);
+    if (status == RF_OK)
+        status = rf_dir_sync(parent, err);
+    if (status != RF_OK)
+        return status;
+    memcpy(dir_out, dir, sizeof dir);
+    *number_out = number;
+    return RF_OK;
+}
+
+rf_status rf_catalog_add_generation(rf_catalog *catalog, const rf_manifest *manifest, rf_err *err)
+{
+    rf_catalog_generation generation = {
+        .number = manifest->number,
+        .version = manifest->version,
+        .content_hash = manifest->content_hash,
+        .position = manifest->position,
+        .rows = manifest->rows,
+        .manifest_checksum = rf_manifest_checksum(manifest),
+    };
+    rf_catalog_model model;
+    rf_kv_txn *txn;
+    bool found;
+
+    RF_ASSERT(manifest->number > 0);
+    memcpy(generation.name, manifest->name, sizeof generation.name);
+    rf_status status = rf_kv_begin(catalog->kv, true, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_get_model(txn, manifest->name, &model, &found, err);
+    if (status == RF_OK && (!found || manifest->number >= model.next_number))
+        status = rf_fail(err, RF_ERR_USAGE, "generation %" PRIu64 " of %s was never begun",
+                         manifest->number, manifest->name);
+    if (status == RF_OK)
+        status = rf_record_put_generation(txn, &generation, err);
+    if (status != RF_OK) {
+        rf_kv_abort(txn);
+        return status;
+    }
+    return rf_kv_commit(txn, err);
+}
+
+rf_status rf_catalog_check_manifest(rf_catalog *catalog, const rf_catalog_generation *generation,
+                                    rf_manifest *manifest_out, rf_err *err)
+{
+    char dir[RF_PATH_SIZE], path[RF_PATH_SIZE];
+    rf_manifest manifest;
+    struct stat info;
+
+    rf_status status = rf_catalog_path(catalog, generation->name, generation->number, dir, err);
+    if (status == RF_OK)
+        status = rf_manifest_read(dir, &manifest, err);
+    if (status == RF_ERR_ABSENT)
+        return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: its MANIFEST is missing", dir);
+    if (status != RF_OK)
+        return status;
+    if (rf_manifest_checksum(&manifest) != generation->manifest_checksum)
+        status = rf_fail(err, RF_ERR_DAMAGED, "%s/MANIFEST: damaged: it is not the one that was sealed",
+                         dir);
+    for (uint32_t i = 0; status == RF_OK && i < manifest.file_count; i++) {
+        const rf_base_file *file = &manifest.files[i];
+        status = rf_path_format(path, "%s/%s", err, dir, file->name);
+        if (status == RF_OK && (stat(path, &info) != 0 || (uint64_t)info.st_size != file->size))
+            status = rf_fail(err, RF_ERR_DAMAGED,
+                             "%s: damaged: missing, or not the %" PRIu64 " bytes that were sealed", path,
+                             file->size);
+    }
+    if (status != RF_OK) {
+        rf_manifest_free(&manifest);
+        return status;
+    }
+    *manifest_out = manifest;
+    return RF_OK;
+}

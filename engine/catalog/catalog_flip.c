@@ -1,0 +1,188 @@
+/* Making generations live; see catalog.h.
+ *
+ * History is what rollback goes back along: each generation stands in it once, where it was live last. A
+ * rollback cuts it at its target, so the next one goes further back. A content that a rollback left for
+ * another one is held until a flip goes to it.
+ */
+#include "catalog/record.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define COUNT_OF(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
+
+static bool same_hash(rf_hash128 a, rf_hash128 b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
+static void history_remove(rf_catalog_model *model, uint64_t number)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < model->history_count; i++)
+        if (model->history[i] != number)
+            model->history[kept++] = model->history[i];
+    model->history_count = kept;
+}
+
+static void history_push(rf_catalog_model *model, uint64_t number)
+{
+    history_remove(model, number);
+    if (model->history_count == COUNT_OF(model->history)) {
+        model->history_count--;
+        memmove(model->history, model->history + 1,
+                model->history_count * sizeof model->history[0]);
+    }
+    model->history[model->history_count++] = number;
+}
+
+static void held_remove(rf_catalog_model *model, rf_hash128 content)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < model->held_count; i++)
+        if (!same_hash(model->held[i], content))
+            model->held[kept++] = model->held[i];
+    model->held_count = kept;
+}
+
+static void held_add(rf_catalog_model *model, rf_hash128 content)
+{
+    held_remove(model, content);
+    if (model->held_count == COUNT_OF(model->held)) {
+        model->held_count--;
+        memmove(model->held, model->held + 1, model->held_count * sizeof model->held[0]);
+    }
+    model->held[model->held_count++] = content;
+}
+
+/* Cuts the history at `to`; false if it is not in it. */
+static bool history_cut(rf_catalog_model *model, uint64_t to)
+{
+    for (uint32_t i = model->history_count; i-- > 0;)
+        if (model->history[i] == to) {
+            model->history_count = i;
+            return true;
+        }
+    return false;
+}
+
+static rf_status apply_change(rf_kv_txn *txn, const rf_catalog_change *change, uint64_t epoch,
+                              uint64_t *from_out, rf_err *err)
+{
+    rf_catalog_generation to, left;
+    rf_catalog_model model;
+    bool found, has_left = false;
+
+    rf_status status = rf_record_get_model(txn, change->name, &model, &found, err);
+    if (status == RF_OK)
+        status = rf_record_get_generation(txn, change->name, change->to, &to, &found, err);
+    if (status == RF_OK && !found)
+        return rf_fail(err, RF_ERR_ABSENT, "%s has no sealed generation %" PRIu64, change->name,
+                       change->to);
+    if (status == RF_OK && change->expected != RF_CATALOG_ANY && change->expected != model.live)
+        return rf_fail(err, RF_ERR_LOCKED,
+                       "%s: another flip came between: generation %" PRIu64 " is live, not %" PRIu64
+                       "; nothing was changed",
+                       change->name, model.live, change->expected);
+    if (status == RF_OK && model.live != 0)
+        status = rf_record_get_generation(txn, change->name, model.live, &left, &has_left, err);
+    if (status != RF_OK)
+        return status;
+
+    if (change->lifts_hold || change->is_rollback)
+        held_remove(&model, to.content_hash);
+    *from_out = model.live;
+    if (change->to != model.live) {
+        if (change->is_rollback && !history_cut(&model, change->to))
+            return rf_fail(err, RF_ERR_ABSENT,
+                           "%s: generation %" PRIu64 " was not live before; `swap --generation` takes any",
+                           change->name, change->to);
+        if (change->is_rollback && has_left && !same_hash(left.content_hash, to.content_hash))
+            held_add(&model, left.content_hash);
+        if (!change->is_rollback && model.live != 0)
+            history_push(&model, model.live);
+        history_remove(&model, change->to);
+        model.live = change->to;
+    }
+    model.epoch = epoch;
+    return rf_record_put_model(txn, &model, err);
+}
+
+static rf_status check_targets(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
+                               rf_err *err)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        rf_catalog_generation generation;
+        rf_manifest manifest;
+        bool found;
+        rf_status status = rf_catalog_get_generation(catalog, changes[i].name, changes[i].to,
+                                                     &generation, &found, err);
+        if (status == RF_OK && !found)
+            status = rf_fail(err, RF_ERR_ABSENT, "%s has no sealed generation %" PRIu64,
+                             changes[i].name, changes[i].to);
+        if (status == RF_OK)
+            status = rf_catalog_check_manifest(catalog, &generation, &manifest, err);
+        if (status != RF_OK)
+            return status;
+        rf_manifest_free(&manifest);
+    }
+    return RF_OK;
+}
+
+/* All changes and the new epoch in one transaction; *text gets the witness that belongs to it. */
+static rf_status commit_changes(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
+                                uint64_t *from, rf_buf *text, rf_err *err)
+{
+    rf_kv_txn *txn;
+    uint64_t epoch = 0;
+
+    rf_status status = rf_kv_begin(catalog->kv, true, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_get_epoch(txn, &epoch, err);
+    for (uint32_t i = 0; status == RF_OK && i < count; i++)
+        status = apply_change(txn, &changes[i], epoch + 1, &from[i], err);
+    if (status == RF_OK)
+        status = rf_record_put_epoch(txn, epoch + 1, err);
+    if (status == RF_OK)
+        status = rf_witness_text(txn, text, err);
+    if (status != RF_OK) {
+        rf_kv_abort(txn);
+        return status;
+    }
+    return rf_kv_commit(txn, err);
+}
+
+rf_status rf_catalog_flip(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
+                          int64_t wait_lock_ms, uint64_t *from_out, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+    rf_buf text;
+    int lock = -1;
+
+    RF_ASSERT(count > 0);
+    uint64_t *from = calloc(count, sizeof *from);
+    if (!from)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u changes", count);
+    rf_buf_init(&text, 1 << 20);
+    rf_status status = rf_path_format(path, "%s/live/SWAP", err, catalog->path);
+    if (status == RF_OK)
+        status = rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, wait_lock_ms, "another swap is under way",
+                                 &lock, err);
+    if (status == RF_OK)
+        status = check_targets(catalog, changes, count, err);
+    if (status == RF_OK)
+        status = commit_changes(catalog, changes, count, from, &text, err);
+    if (status == RF_OK) {
+        memcpy(from_out, from, count * sizeof *from);
+        status = rf_witness_write(catalog, rf_buf_slice(&text), err);
+        if (status != RF_OK)
+            (void)rf_err_context(err, "the swap is done and holds, but not its witness");
+    }
+    rf_lock_release(lock);
+    rf_buf_free(&text);
+    free(from);
+    return status;
+}

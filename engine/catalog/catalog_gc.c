@@ -1,0 +1,247 @@
+/* Removing generations; see catalog.h.
+ *
+ * Kept are the live one, the one that a rollback would go to, and then the newest. A generation
+ * that goes is locked by its MANIFEST first, without waiting: readers hold it shared, so one that is read is skipped. Its record
+ * goes before its directory, so a crash in between leaves a leftover and never a record of nothing.
+ */
+#include "catalog/record.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum { BATCH = 64 }; /* generations removed under one lock of live/SWAP */
+
+typedef struct gc_victim {
+    uint64_t number;
+    int lock_fd;
+    char dir[RF_PATH_SIZE];
+} gc_victim;
+
+typedef struct counting {
+    const char *dir;
+    uint64_t bytes;
+} counting;
+
+static rf_status count_entry(void *arg, const char *name, rf_err *err)
+{
+    counting *count = arg;
+    char path[RF_PATH_SIZE];
+
+    rf_status status = rf_path_format(path, "%s/%s", err, count->dir, name);
+    if (status != RF_OK)
+        return status;
+    if (!rf_path_is_dir(path)) {
+        count->bytes += rf_file_allocated(path);
+        return RF_OK;
+    }
+    counting inner = {path, 0};
+    status = rf_dir_list(path, count_entry, &inner, err);
+    count->bytes += inner.bytes;
+    return status;
+}
+
+/* Bytes that a directory's files take; what cannot be looked at counts nothing. */
+static uint64_t bytes_under(const char *dir)
+{
+    counting count = {dir, 0};
+
+    (void)rf_dir_list(dir, count_entry, &count, NULL);
+    return count.bytes;
+}
+
+/* Takes the lock of a generation that is to go; *busy_out if a reader holds it. */
+static rf_status victim_lock(gc_victim *victim, bool *busy_out, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+
+    victim->lock_fd = -1;
+    *busy_out = false;
+    rf_status status = rf_path_format(path, "%s/MANIFEST", err, victim->dir);
+    if (status != RF_OK || !rf_path_exists(path))
+        return status; /* without one nobody can read it */
+    status = rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, 0, "a reader", &victim->lock_fd, err);
+    *busy_out = status == RF_ERR_LOCKED;
+    return *busy_out ? RF_OK : status;
+}
+
+static bool is_kept(const rf_catalog_model *model, const rf_catalog_generation *generations,
+                    uint32_t count, uint32_t index, uint32_t keep)
+{
+    uint64_t number = generations[index].number;
+    uint64_t back = model->history_count > 0 && keep > 1 ? model->history[model->history_count - 1] : 0;
+    uint32_t newer = 0; /* others before it in the order of who is kept */
+
+    if (number == model->live || number == back)
+        return true;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t other = generations[i].number;
+        if (other == model->live || other == back || other > number)
+            newer++;
+    }
+    return newer < keep;
+}
+
+/* Under live/SWAP: locks up to BATCH generations that may go and takes their records away. */
+static rf_status forget(rf_catalog *catalog, const char *name, uint32_t keep, gc_victim *victims,
+                        uint32_t *count_out, uint32_t *busy_out, rf_err *err)
+{
+    rf_catalog_generation *generations = NULL;
+    uint32_t count = 0;
+    rf_catalog_model model;
+    rf_kv_txn *txn;
+    bool found;
+
+    *busy_out = 0;
+    rf_status status = rf_kv_begin(catalog->kv, true, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_get_model(txn, name, &model, &found, err);
+    if (status == RF_OK)
+        status = rf_record_generations(txn, name, &generations, &count, err);
+    rf_catalog_model after = model;
+    for (uint32_t i = 0; status == RF_OK && i < count && *count_out < BATCH; i++) {
+        gc_victim *next = &victims[*count_out];
+        bool busy = false;
+        if (is_kept(&model, generations, count, i, keep))
+            continue;
+        next->number = generations[i].number;
+        status = rf_catalog_path(catalog, name, next->number, next->dir, err);
+        if (status == RF_OK)
+            status = victim_lock(next, &busy, err);
+        *busy_out += busy ? 1 : 0;
+        if (status != RF_OK || busy)
+            continue;
+        (*count_out)++;
+        status = rf_record_delete_generation(txn, name, next->number, err);
+        uint32_t kept = 0;
+        for (uint32_t h = 0; h < after.history_count; h++)
+            if (after.history[h] != next->number)
+                after.history[kept++] = after.history[h];
+        after.history_count = kept;
+    }
+    if (status == RF_OK && *count_out > 0)
+        status = rf_record_put_model(txn, &after, err);
+    free(generations);
+    if (status != RF_OK || *count_out == 0) {
+        rf_kv_abort(txn);
+        return status;
+    }
+    return rf_kv_commit(txn, err);
+}
+
+static rf_status remove_batch(rf_catalog *catalog, const char *name, uint32_t keep,
+                              int64_t wait_lock_ms, rf_gc_result *result, bool *more_out, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+    uint32_t count = 0;
+    uint32_t busy = 0;
+    int lock = -1;
+
+    gc_victim *victims = calloc(BATCH, sizeof *victims);
+    if (!victims)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for gc");
+    rf_status status = rf_path_format(path, "%s/live/SWAP", err, catalog->path);
+    if (status == RF_OK)
+        status = rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, wait_lock_ms, "a swap is under way", &lock,
+                                 err);
+    if (status == RF_OK)
+        status = forget(catalog, name, keep, victims, &count, &busy, err);
+    rf_lock_release(lock);
+    bool forgotten = status == RF_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        if (forgotten) {
+            uint64_t bytes = bytes_under(victims[i].dir);
+            rf_status removed = rf_dir_remove(victims[i].dir, status == RF_OK ? err : NULL);
+            if (removed == RF_OK) {
+                result->removed++;
+                result->bytes += bytes;
+            } else if (status == RF_OK) {
+                status = removed;
+            }
+        }
+        rf_lock_release(victims[i].lock_fd);
+    }
+    free(victims);
+    *more_out = status == RF_OK && count == BATCH;
+    if (!*more_out)
+        result->in_use += busy;
+    return status;
+}
+
+typedef struct sweep {
+    rf_catalog *catalog;
+    const rf_catalog_model *model;
+    rf_gc_result *result;
+} sweep;
+
+/* A directory of a number that was given and that the catalog does not know is a leftover. */
+static rf_status sweep_entry(void *arg, const char *name, rf_err *err)
+{
+    const sweep *at = arg;
+    rf_catalog_generation generation;
+    gc_victim leftover;
+    char *end;
+    bool found, busy;
+
+    unsigned long long number = strtoull(name, &end, 10);
+    if (*name < '0' || *name > '9' || *end != '\0' || number >= at->model->next_number)
+        return RF_OK;
+    rf_status status = rf_catalog_get_generation(at->catalog, at->model->name, number, &generation,
+                                                 &found, err);
+    if (status != RF_OK || found)
+        return status;
+    status = rf_path_format(leftover.dir, "%s/generations/%s/%s", err, at->catalog->path,
+                            at->model->name, name);
+    if (status == RF_OK)
+        status = victim_lock(&leftover, &busy, err);
+    if (status != RF_OK || busy)
+        return status;
+    uint64_t bytes = bytes_under(leftover.dir);
+    status = rf_dir_remove(leftover.dir, err);
+    if (status == RF_OK)
+        at->result->bytes += bytes;
+    rf_lock_release(leftover.lock_fd);
+    return status;
+}
+
+static rf_status gc_model(rf_catalog *catalog, const rf_catalog_model *model, uint32_t keep,
+                          int64_t wait_lock_ms, rf_gc_result *result, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+    sweep at = {catalog, model, result};
+    bool more = true;
+    rf_status status = RF_OK;
+
+    while (status == RF_OK && more)
+        status = remove_batch(catalog, model->name, keep, wait_lock_ms, result, &more, err);
+    if (status == RF_OK)
+        status = rf_path_format(path, "%s/generations/%s", err, catalog->path, model->name);
+    if (status != RF_OK || !rf_path_is_dir(path))
+        return status;
+    return rf_dir_list(path, sweep_entry, &at, err);
+}
+
+rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, int64_t wait_lock_ms,
+                        rf_gc_result *result_out, rf_err *err)
+{
+    rf_catalog_model *models = NULL;
+    uint32_t count = 0;
+    rf_gc_result result = {0};
+    bool any = false;
+
+    RF_ASSERT(keep > 0);
+    rf_status status = rf_catalog_models(catalog, &models, &count, err);
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        if (name && strcmp(name, models[i].name) != 0)
+            continue;
+        any = true;
+        status = gc_model(catalog, &models[i], keep, wait_lock_ms, &result, err);
+    }
+    free(models);
+    if (status == RF_OK && name && !any)
+        status = rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", name);
+    if (status == RF_OK)
+        *result_out = result;
+    return status;
+}

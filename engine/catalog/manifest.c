@@ -1,0 +1,401 @@
+/* See manifest.h.
+ *
+ * The JSON object is always written in one form, and reading demands this very form: after it is parsed it is
+ * written again, and the two texts have to be equal. So the parser may be small, and what was read
+ * is all that the file says.
+ */
+#include "catalog/manifest.h"
+
+#include "base/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MANIFEST_WORD "refold-manifest "
+enum {
+    FORMAT_VERSION = 1,
+    TEXT_SIZE_MAX = 1 << 20,
+    COLUMNS_MAX = 1000,
+    PARTITIONS_MAX = 1024,
+    SCALE_MAX = 18,
+    CHECKSUM_DIGITS = 16,
+    FILE_ENTRIES_MAX = RF_BASE_FILES_MAX,
+};
+
+static void append_json_text(rf_buf *out, const char *text)
+{
+    rf_buf_append_byte(out, '"');
+    for (; *text; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if (byte == '"' || byte == '\\')
+            rf_buf_append_byte(out, '\\');
+        if (byte < 0x20)
+            rf_buf_append_format(out, "\\u%04x", byte);
+        else
+            rf_buf_append_byte(out, byte);
+    }
+    rf_buf_append_byte(out, '"');
+}
+
+static void append_hash(rf_buf *out, uint64_t low, uint64_t high)
+{
+    char text[33];
+
+    rf_hash128_format((rf_hash128){low, high}, text);
+    rf_buf_append_format(out, "\"%s\"", text);
+}
+
+static void append_body(rf_buf *out, const rf_manifest *manifest)
+{
+    char digest[33];
+
+    rf_digest_format(&manifest->digest, digest);
+    rf_buf_append_format(out, "{\"name\":\"%s\",\"generation\":%llu,\"version\":%u,\"content_hash\":",
+                         manifest->name, (unsigned long long)manifest->number, manifest->version);
+    append_hash(out, manifest->content_hash.low, manifest->content_hash.high);
+    rf_buf_append_format(out, ",\"definition\":");
+    append_json_text(out, manifest->definition_file);
+    rf_buf_append_format(out, ",\"key\":");
+    append_json_text(out, manifest->key);
+    rf_buf_append_format(out, ",\"partitions\":%u,\"position\":%llu,\"rows\":%llu,\"digest\":\"%s\"",
+                         manifest->partitions, (unsigned long long)manifest->position,
+                         (unsigned long long)manifest->rows, digest);
+    rf_buf_append_format(out, ",\"digest_sum\":");
+    append_hash(out, manifest->digest.low, manifest->digest.high);
+    if (manifest->time_last == RF_TIME_NONE)
+        rf_buf_append_format(out, ",\"time_last\":null");
+    else
+        rf_buf_append_format(out, ",\"time_last\":%lld", (long long)manifest->time_last);
+    rf_buf_append_format(out, ",\"sealed_at\":%lld,\"files\":[", (long long)manifest->sealed_at);
+    for (uint32_t i = 0; i < manifest->file_count; i++) {
+        const rf_base_file *file = &manifest->files[i];
+        rf_buf_append_format(out,
+                             "%s{\"name\":\"%s\",\"first_partition\":%u,\"last_partition\":%u,"
+                             "\"size\":%llu}",
+                             i > 0 ? "," : "", file->name, file->first_partition,
+                             file->last_partition, (unsigned long long)file->size);
+    }
+    rf_buf_append_format(out, "],\"columns\":[");
+    for (uint32_t i = 0; i < manifest->column_count; i++) {
+        const rf_manifest_column *column = &manifest->columns[i];
+        rf_buf_append_format(out, "%s{\"name\":\"%s\",\"kind\":%d,\"scale\":%u}", i > 0 ? "," : "",
+                             column->name, (int)column->kind, column->scale);
+    }
+    rf_buf_append_format(out, "]}\n");
+}
+
+/* Both run over text of the one form; `failed` is sticky, so that a reader asks once at the end. */
+static void expect(rf_bytes_reader *in, const char *literal)
+{
+    rf_slice wanted = rf_slice_of(literal);
+    rf_slice got = rf_read_slice(in, wanted.size);
+
+    if (!rf_slice_equal(got, wanted))
+        in->failed = true;
+}
+
+static bool next_is(const rf_bytes_reader *in, char byte)
+{
+    return !in->failed && rf_bytes_left(in) > 0 && *in->at == byte;
+}
+
+static uint64_t parse_u64(rf_bytes_reader *in)
+{
+    uint64_t value = 0;
+    bool any = false;
+
+    while (!in->failed && rf_bytes_left(in) > 0 && *in->at >= '0' && *in->at <= '9') {
+        any = true;
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*in->at++ - '0'), &value))
+            in->failed = true;
+    }
+    in->failed |= !any;
+    return in->failed ? 0 : value;
+}
+
+static uint32_t parse_u32(rf_bytes_reader *in, uint32_t max)
+{
+    uint64_t value = parse_u64(in);
+
+    in->failed |= value > max;
+    return in->failed ? 0 : (uint32_t)value;
+}
+
+static int64_t parse_i64(rf_bytes_reader *in)
+{
+    bool negative = next_is(in, '-');
+
+    if (negative)
+        in->at++;
+    uint64_t value = parse_u64(in);
+    in->failed |= value > (uint64_t)INT64_MAX;
+    return negative ? -(int64_t)value : (int64_t)value;
+}
+
+static uint64_t parse_hex(rf_bytes_reader *in)
+{
+    rf_slice digits = rf_read_slice(in, CHECKSUM_DIGITS);
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < digits.size; i++) {
+        char c = digits.data[i];
+        bool letter = c >= 'a' && c <= 'f';
+        if (!letter && !(c >= '0' && c <= '9'))
+            in->failed = true;
+        value = value << 4 | (uint64_t)((letter ? c - 'a' + 10 : c - '0') & 15);
+    }
+    return value;
+}
+
+static void parse_hash(rf_bytes_reader *in, uint64_t *low_out, uint64_t *high_out)
+{
+    expect(in, "\"");
+    *high_out = parse_hex(in);
+    *low_out = parse_hex(in);
+    expect(in, "\"");
+}
+
+/* A JSON string without NUL into `size` bytes with a NUL. */
+static void parse_text(rf_bytes_reader *in, char *text_out, size_t size)
+{
+    size_t used = 0;
+
+    expect(in, "\"");
+    while (!in->failed && !next_is(in, '"')) {
+        uint8_t byte = rf_read_byte(in);
+        if (byte == '\\' && next_is(in, 'u')) {
+            expect(in, "u00");
+            rf_slice digits = rf_read_slice(in, 2);
+            unsigned code = 0;
+            for (size_t i = 0; i < digits.size; i++) {
+                char c = digits.data[i];
+                code = code << 4 | (unsigned)((c >= 'a' ? c - 'a' + 10 : c - '0') & 15);
+            }
+            byte = (uint8_t)code;
+        } else if (byte == '\\') {
+            byte = rf_read_byte(in);
+        }
+        in->failed |= byte == 0 || used + 1 >= size;
+        if (!in->failed)
+            text_out[used++] = (char)byte;
+    }
+    text_out[used] = '\0';
+    expect(in, "\"");
+}
+
+static void parse_files(rf_bytes_reader *in, rf_manifest *manifest)
+{
+    while (!in->failed && !next_is(in, ']') && manifest->file_count < FILE_ENTRIES_MAX) {
+        rf_base_file *file = &manifest->files[manifest->file_count++];
+        expect(in, manifest->file_count > 1 ? ",{\"name\":" : "{\"name\":");
+        parse_text(in, file->name, sizeof file->name);
+        expect(in, ",\"first_partition\":");
+        file->first_partition = parse_u32(in, PARTITIONS_MAX);
+        expect(in, ",\"last_partition\":");
+        file->last_partition = parse_u32(in, PARTITIONS_MAX);
+        expect(in, ",\"size\":");
+        file->size = parse_u64(in);
+        expect(in, "}");
+    }
+    expect(in, "]");
+}
+
+static void parse_columns(rf_bytes_reader *in, rf_manifest *manifest)
+{
+    while (!in->failed && !next_is(in, ']') && manifest->column_count < COLUMNS_MAX) {
+        rf_manifest_column *column = &manifest->columns[manifest->column_count++];
+        expect(in, manifest->column_count > 1 ? ",{\"name\":" : "{\"name\":");
+        parse_text(in, column->name, sizeof column->name);
+        expect(in, ",\"kind\":");
+        column->kind = (rf_kind)parse_u32(in, RF_JSON);
+        in->failed |= column->kind < RF_INT;
+        expect(in, ",\"scale\":");
+        column->scale = (uint8_t)parse_u32(in, SCALE_MAX);
+        expect(in, "}");
+    }
+    expect(in, "]");
+}
+
+static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
+{
+    char digest[33];
+
+    expect(in, "{\"name\":");
+    parse_text(in, manifest->name, sizeof manifest->name);
+    expect(in, ",\"generation\":");
+    manifest->number = parse_u64(in);
+    expect(in, ",\"version\":");
+    manifest->version = parse_u32(in, UINT32_MAX);
+    expect(in, ",\"content_hash\":");
+    parse_hash(in, &manifest->content_hash.low, &manifest->content_hash.high);
+    expect(in, ",\"definition\":");
+    parse_text(in, manifest->definition_file, sizeof manifest->definition_file);
+    expect(in, ",\"key\":");
+    parse_text(in, manifest->key, sizeof manifest->key);
+    expect(in, ",\"partitions\":");
+    manifest->partitions = parse_u32(in, PARTITIONS_MAX);
+    expect(in, ",\"position\":");
+    manifest->position = parse_u64(in);
+    expect(in, ",\"rows\":");
+    manifest->rows = parse_u64(in);
+    manifest->digest.rows = manifest->rows;
+    expect(in, ",\"digest\":");
+    parse_text(in, digest, sizeof digest); /* compared when the text is written again */
+    expect(in, ",\"digest_sum\":");
+    parse_hash(in, &manifest->digest.low, &manifest->digest.high);
+    expect(in, ",\"time_last\":");
+    manifest->time_last = RF_TIME_NONE;
+    if (next_is(in, 'n'))
+        expect(in, "null");
+    else
+        manifest->time_last = parse_i64(in);
+    expect(in, ",\"sealed_at\":");
+    manifest->sealed_at = parse_i64(in);
+    expect(in, ",\"files\":[");
+    parse_files(in, manifest);
+    expect(in, ",\"columns\":[");
+    parse_columns(in, manifest);
+    expect(in, "}\n");
+}
+
+static bool name_is_plain(const char *name)
+{
+    if (*name < 'a' || *name > 'z')
+        return false;
+    for (; *name; name++)
+        if (!(*name >= 'a' && *name <= 'z') && !(*name >= '0' && *name <= '9') && *name != '_')
+            return false;
+    return true;
+}
+
+/* What would lead a reader outside of the directory, or break the sums that it makes. */
+static bool holds(const rf_manifest *manifest)
+{
+    uint32_t next = 0;
+
+    if (!name_is_plain(manifest->name) || manifest->number == 0 || manifest->partitions == 0 ||
+        (manifest->partitions & (manifest->partitions - 1)) != 0 || manifest->file_count == 0)
+        return false;
+    const char *definition = manifest->definition_file;
+    if (*definition == '\0' || strchr(definition, '/') || strcmp(definition, ".") == 0 ||
+        strcmp(definition, "..") == 0)
+        return false;
+    for (uint32_t i = 0; i < manifest->file_count; i++) {
+        const rf_base_file *file = &manifest->files[i];
+        char name[sizeof file->name];
+        (void)snprintf(name, sizeof name, "base-%02u.mdb", i);
+        if (strcmp(name, file->name) != 0 || file->first_partition != next ||
+            file->last_partition < next)
+            return false;
+        next = file->last_partition + 1;
+    }
+    if (next != manifest->partitions)
+        return false;
+    for (uint32_t i = 0; i < manifest->column_count; i++)
+        if (!name_is_plain(manifest->columns[i].name))
+            return false;
+    return true;
+}
+
+static rf_status manifest_path(char path_out[RF_PATH_SIZE], const char *dir, rf_err *err)
+{
+    return rf_path_format(path_out, "%s/MANIFEST", err, dir);
+}
+
+rf_status rf_manifest_write(const char *dir, const rf_manifest *manifest, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+    rf_buf body, text;
+
+    RF_ASSERT(manifest->digest.rows == manifest->rows);
+    RF_ASSERT(manifest->column_count <= COLUMNS_MAX);
+    if (!holds(manifest) || !rf_utf8_valid(rf_slice_of(manifest->definition_file)))
+        return rf_fail(err, RF_ERR_INPUT,
+                       "%s: generation %llu of %s cannot be described (definition file %s)", dir,
+                       (unsigned long long)manifest->number, manifest->name,
+                       manifest->definition_file);
+    rf_buf_init(&body, TEXT_SIZE_MAX);
+    rf_buf_init(&text, TEXT_SIZE_MAX);
+    append_body(&body, manifest);
+    rf_buf_append_format(&text, MANIFEST_WORD "%d %016llx\n", FORMAT_VERSION,
+                         (unsigned long long)rf_checksum(rf_buf_slice(&body)));
+    rf_buf_append_slice(&text, rf_buf_slice(&body));
+    text.failed |= body.failed;
+    rf_status status = rf_buf_check(&text, "MANIFEST", err);
+    if (status == RF_OK)
+        status = manifest_path(path, dir, err);
+    if (status == RF_OK)
+        status = rf_file_create(path, rf_buf_slice(&text), err);
+    rf_buf_free(&body);
+    rf_buf_free(&text);
+    return status;
+}
+
+uint64_t rf_manifest_checksum(const rf_manifest *manifest)
+{
+    rf_buf body;
+
+    rf_buf_init(&body, TEXT_SIZE_MAX);
+    append_body(&body, manifest);
+    uint64_t checksum = body.failed ? 0 : rf_checksum(rf_buf_slice(&body));
+    rf_buf_free(&body);
+    return checksum;
+}
+
+static rf_status parse(const char *path, rf_slice text, rf_manifest *manifest, rf_err *err)
+{
+    rf_bytes_reader in = rf_bytes_reader_of(text);
+
+    expect(&in, MANIFEST_WORD);
+    uint64_t version = parse_u64(&in);
+    if (!in.failed && version != FORMAT_VERSION)
+        return rf_fail(err, RF_ERR_FORMAT, "%s: format %llu, but this refold reads format %d", path,
+                       (unsigned long long)version, FORMAT_VERSION);
+    expect(&in, " ");
+    uint64_t checksum = parse_hex(&in);
+    expect(&in, "\n");
+    if (in.failed)
+        return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: this is no manifest", path);
+    if (rf_checksum((rf_slice){in.at, rf_bytes_left(&in)}) != checksum)
+        return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: its checksum does not hold", path);
+    manifest->columns = calloc(COLUMNS_MAX, sizeof *manifest->columns);
+    if (!manifest->columns)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", path);
+    parse_body(&in, manifest);
+    if (in.failed || rf_bytes_left(&in) > 0 || !holds(manifest) ||
+        rf_manifest_checksum(manifest) != checksum)
+        return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: its text is not what refold writes", path);
+    return RF_OK;
+}
+
+rf_status rf_manifest_read(const char *dir, rf_manifest *manifest_out, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+    rf_manifest manifest = {0};
+    rf_buf text;
+
+    rf_status status = manifest_path(path, dir, err);
+    if (status != RF_OK)
+        return status;
+    if (!rf_path_exists(path))
+        return rf_fail(err, RF_ERR_ABSENT, "%s: no such file", path);
+    rf_buf_init(&text, TEXT_SIZE_MAX);
+    status = rf_file_read(path, &text, err);
+    if (status == RF_OK)
+        status = parse(path, rf_buf_slice(&text), &manifest, err);
+    rf_buf_free(&text);
+    if (status != RF_OK) {
+        rf_manifest_free(&manifest);
+        return status;
+    }
+    *manifest_out = manifest;
+    return RF_OK;
+}
+
+void rf_manifest_free(rf_manifest *manifest)
+{
+    free(manifest->columns);
+    manifest->columns = NULL;
+    manifest->column_count = 0;
+}

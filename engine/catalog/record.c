@@ -1,0 +1,339 @@
+/* See record.h. */
+#include "catalog/record.h"
+
+#include <stdlib.h>
+
+enum {
+    KEY_SIZE_MAX = 64 + 2 + 8,
+    VALUE_SIZE_MAX = 4096,
+    LIST_MAX = 1 << 20,
+};
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+typedef struct record_key {
+    size_t size;
+    char bytes[KEY_SIZE_MAX];
+} record_key;
+
+static record_key key_of(const char *name, char kind)
+{
+    size_t size = strlen(name);
+    record_key key;
+
+    RF_ASSERT(size < 64);
+    memcpy(key.bytes, name, size);
+    key.bytes[size] = '\0';
+    key.bytes[size + 1] = kind;
+    key.size = size + 2;
+    return key;
+}
+
+static record_key generation_key(const char *name, uint64_t number)
+{
+    record_key key = key_of(name, 'g');
+
+    rf_store_u64_be(key.bytes + key.size, number);
+    key.size += 8;
+    return key;
+}
+
+bool rf_record_name_valid(const char *name)
+{
+    size_t size = strlen(name);
+
+    if (size == 0 || size > 63 || *name < 'a' || *name > 'z')
+        return false;
+    for (; *name; name++)
+        if (!(*name >= 'a' && *name <= 'z') && !(*name >= '0' && *name <= '9') && *name != '_')
+            return false;
+    return true;
+}
+
+static uint64_t record_checksum(rf_slice key, rf_slice payload)
+{
+    return rf_checksum_seeded(payload, rf_checksum(key));
+}
+
+static rf_status fail_record(rf_slice key, rf_err *err)
+{
+    return rf_fail(err, RF_ERR_DAMAGED, "live/: damaged: a catalog record of \"%.*s\" does not hold",
+                   (int)strnlen(key.data, key.size), key.data);
+}
+
+static rf_status open_value(rf_slice key, rf_slice value, rf_bytes_reader *payload_out, rf_err *err)
+{
+    if (value.size < 8)
+        return fail_record(key, err);
+    rf_slice payload = {value.data, value.size - 8};
+    if (rf_load_u64(payload.data + payload.size) != record_checksum(key, payload))
+        return fail_record(key, err);
+    *payload_out = rf_bytes_reader_of(payload);
+    return RF_OK;
+}
+
+static rf_status get_record(rf_kv_txn *txn, const record_key *key, rf_bytes_reader *payload_out,
+                            bool *found_out, rf_err *err)
+{
+    rf_slice at = {key->bytes, key->size};
+    rf_slice value;
+
+    rf_status status = rf_kv_get(txn, RF_CATALOG_TABLE, at, &value, found_out, err);
+    return status == RF_OK && *found_out ? open_value(at, value, payload_out, err) : status;
+}
+
+static rf_status put_record(rf_kv_txn *txn, const record_key *key, rf_buf *payload, rf_err *err)
+{
+    rf_slice at = {key->bytes, key->size};
+
+    rf_buf_append_u64(payload, record_checksum(at, rf_buf_slice(payload)));
+    rf_status status = rf_buf_check(payload, "a catalog record", err);
+    if (status == RF_OK)
+        status = rf_kv_put(txn, RF_CATALOG_TABLE, at, rf_buf_slice(payload), err);
+    rf_buf_free(payload);
+    return status;
+}
+
+rf_status rf_record_get_epoch(rf_kv_txn *txn, uint64_t *epoch_out, rf_err *err)
+{
+    record_key key = key_of("", 'e');
+    rf_bytes_reader in;
+    bool found;
+
+    rf_status status = get_record(txn, &key, &in, &found, err);
+    if (status != RF_OK)
+        return status;
+    uint64_t epoch = found ? rf_read_u64(&in) : 0;
+    if (found && in.failed)
+        return fail_record((rf_slice){key.bytes, key.size}, err);
+    *epoch_out = epoch;
+    return RF_OK;
+}
+
+rf_status rf_record_put_epoch(rf_kv_txn *txn, uint64_t epoch, rf_err *err)
+{
+    record_key key = key_of("", 'e');
+    rf_buf payload;
+
+    rf_buf_init(&payload, VALUE_SIZE_MAX);
+    rf_buf_append_u64(&payload, epoch);
+    return put_record(txn, &key, &payload, err);
+}
+
+static bool read_model(rf_bytes_reader *in, rf_catalog_model *model)
+{
+    model->live = rf_read_u64(in);
+    model->next_number = rf_read_u64(in);
+    model->epoch = rf_read_u64(in);
+    model->history_count = rf_read_u32(in);
+    if (model->history_count > COUNT_OF(model->history))
+        return false;
+    for (uint32_t i = 0; i < model->history_count; i++)
+        model->history[i] = rf_read_u64(in);
+    model->held_count = rf_read_u32(in);
+    if (model->held_count > COUNT_OF(model->held))
+        return false;
+    for (uint32_t i = 0; i < model->held_count; i++) {
+        model->held[i].low = rf_read_u64(in);
+        model->held[i].high = rf_read_u64(in);
+    }
+    return !in->failed && rf_bytes_left(in) == 0 && model->next_number > model->live;
+}
+
+rf_status rf_record_get_model(rf_kv_txn *txn, const char *name, rf_catalog_model *model_out,
+                              bool *found_out, rf_err *err)
+{
+    rf_catalog_model model = {.next_number = 1};
+    rf_bytes_reader in;
+    bool found = false;
+
+    if (rf_record_name_valid(name)) {
+        record_key key = key_of(name, 'm');
+        rf_status status = get_record(txn, &key, &in, &found, err);
+        if (status != RF_OK)
+            return status;
+        memcpy(model.name, name, strlen(name) + 1);
+        if (found && !read_model(&in, &model))
+            return fail_record((rf_slice){key.bytes, key.size}, err);
+    }
+    *model_out = model;
+    *found_out = found;
+    return RF_OK;
+}
+
+rf_status rf_record_put_model(rf_kv_txn *txn, const rf_catalog_model *model, rf_err *err)
+{
+    record_key key = key_of(model->name, 'm');
+    rf_buf payload;
+
+    RF_ASSERT(model->next_number > model->live);
+    rf_buf_init(&payload, VALUE_SIZE_MAX);
+    rf_buf_append_u64(&payload, model->live);
+    rf_buf_append_u64(&payload, model->next_number);
+    rf_buf_append_u64(&payload, model->epoch);
+    rf_buf_append_u32(&payload, model->history_count);
+    for (uint32_t i = 0; i < model->history_count; i++)
+        rf_buf_append_u64(&payload, model->history[i]);
+    rf_buf_append_u32(&payload, model->held_count);
+    for (uint32_t i = 0; i < model->held_count; i++) {
+        rf_buf_append_u64(&payload, model->held[i].low);
+        rf_buf_append_u64(&payload, model->held[i].high);
+    }
+    return put_record(txn, &key, &payload, err);
+}
+
+static bool read_generation(rf_bytes_reader *in, rf_catalog_generation *generation)
+{
+    generation->version = rf_read_u32(in);
+    generation->content_hash.low = rf_read_u64(in);
+    generation->content_hash.high = rf_read_u64(in);
+    generation->position = rf_read_u64(in);
+    generation->rows = rf_read_u64(in);
+    generation->manifest_checksum = rf_read_u64(in);
+    return !in->failed && rf_bytes_left(in) == 0;
+}
+
+rf_status rf_record_get_generation(rf_kv_txn *txn, const char *name, uint64_t number,
+                                   rf_catalog_generation *out, bool *found_out, rf_err *err)
+{
+    rf_catalog_generation generation = {.number = number};
+    rf_bytes_reader in;
+    bool found = false;
+
+    if (rf_record_name_valid(name)) {
+        record_key key = generation_key(name, number);
+        rf_status status = get_record(txn, &key, &in, &found, err);
+        if (status != RF_OK)
+            return status;
+        memcpy(generation.name, name, strlen(name) + 1);
+        if (found && !read_generation(&in, &generation))
+            return fail_record((rf_slice){key.bytes, key.size}, err);
+    }
+    if (found)
+        *out = generation;
+    *found_out = found;
+    return RF_OK;
+}
+
+rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *generation, rf_err *err)
+{
+    record_key key = generation_key(generation->name, generation->number);
+    rf_buf payload;
+
+    rf_buf_init(&payload, VALUE_SIZE_MAX);
+    rf_buf_append_u32(&payload, generation->version);
+    rf_buf_append_u64(&payload, generation->content_hash.low);
+    rf_buf_append_u64(&payload, generation->content_hash.high);
+    rf_buf_append_u64(&payload, generation->position);
+    rf_buf_append_u64(&payload, generation->rows);
+    rf_buf_append_u64(&payload, generation->manifest_checksum);
+    return put_record(txn, &key, &payload, err);
+}
+
+rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t number, rf_err *err)
+{
+    record_key key = generation_key(name, number);
+
+    return rf_kv_delete(txn, RF_CATALOG_TABLE, (rf_slice){key.bytes, key.size}, err);
+}
+
+/* Grows a list by one zeroed item of `size` bytes; NULL without memory. */
+static void *list_add(void **list, uint32_t *count, size_t size)
+{
+    if ((*count & (*count - 1)) == 0) {
+        size_t room = *count ? 2 * (size_t)*count : 1;
+        void *grown = *count < LIST_MAX ? realloc(*list, room * size) : NULL;
+        if (!grown)
+            return NULL;
+        *list = grown;
+    }
+    char *item = (char *)*list + (size_t)(*count)++ * size;
+    memset(item, 0, size);
+    return item;
+}
+
+/* One record into its list; other kinds are passed over. */
+static rf_status list_record(rf_slice key, rf_slice value, char kind, void **list, uint32_t *count,
+                             rf_err *err)
+{
+    size_t name_size = strnlen(key.data, key.size);
+    rf_bytes_reader in;
+
+    if (name_size == 0 || name_size > 63 || key.size < name_size + 2 ||
+        key.data[name_size + 1] != kind)
+        return RF_OK;
+    rf_status status = open_value(key, value, &in, err);
+    if (status != RF_OK)
+        return status;
+    size_t size = kind == 'm' ? sizeof(rf_catalog_model) : sizeof(rf_catalog_generation);
+    void *item = list_add(list, count, size);
+    if (!item)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u records of the catalog", *count);
+    if (kind == 'm') {
+        rf_catalog_model *model = item;
+        memcpy(model->name, key.data, name_size);
+        return read_model(&in, model) ? RF_OK : fail_record(key, err);
+    }
+    rf_catalog_generation *generation = item;
+    memcpy(generation->name, key.data, name_size);
+    if (key.size != name_size + 2 + 8)
+        return fail_record(key, err);
+    generation->number = rf_load_u64_be(key.data + name_size + 2);
+    return read_generation(&in, generation) ? RF_OK : fail_record(key, err);
+}
+
+static rf_status list_records(rf_kv_txn *txn, const char *name, char kind, void **out,
+                              uint32_t *count_out, rf_err *err)
+{
+    rf_kv_cursor *cursor;
+    rf_slice key, value;
+    record_key start = key_of(name ? name : "", name ? kind : '\0');
+    void *list = NULL;
+    uint32_t count = 0;
+    bool found;
+
+    rf_status status = rf_kv_cursor_open(txn, RF_CATALOG_TABLE, &cursor, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_kv_cursor_seek(cursor, RF_KV_AT_LEAST, (rf_slice){start.bytes, start.size}, &key,
+                               &value, &found, err);
+    while (status == RF_OK && found) {
+        if (name && !rf_slice_starts_with(key, (rf_slice){start.bytes, start.size}))
+            break;
+        status = list_record(key, value, kind, &list, &count, err);
+        if (status == RF_OK)
+            status = rf_kv_cursor_seek(cursor, RF_KV_NEXT, key, &key, &value, &found, err);
+    }
+    rf_kv_cursor_close(cursor);
+    if (status != RF_OK) {
+        free(list);
+        return status;
+    }
+    *out = list;
+    *count_out = count;
+    return RF_OK;
+}
+
+rf_status rf_record_models(rf_kv_txn *txn, rf_catalog_model **out, uint32_t *count_out, rf_err *err)
+{
+    void *list = NULL;
+    rf_status status = list_records(txn, NULL, 'm', &list, count_out, err);
+
+    if (status == RF_OK)
+        *out = list;
+    return status;
+}
+
+rf_status rf_record_generations(rf_kv_txn *txn, const char *name, rf_catalog_generation **out,
+                                uint32_t *count_out, rf_err *err)
+{
+    void *list = NULL;
+    rf_status status = RF_OK;
+
+    if (name && !rf_record_name_valid(name))
+        *count_out = 0;
+    else
+        status = list_records(txn, name, 'g', &list, count_out, err);
+    if (status == RF_OK)
+        *out = list;
+    return status;
+}

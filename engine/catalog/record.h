@@ -1,0 +1,57 @@
+/* Records of the catalog's table, for the files catalog*.c only: the handle, and how keys and values look.
+ *
+ *     NUL 'e'                     epoch
+ *     NAME NUL 'm'                a model: what is live, numbers, history, holds
+ *     NAME NUL 'g' number u64 BE  a sealed generation
+ *
+ * Each value ends with a checksum of itself, seeded with that of its key: a record under another key is damage too.
+ */
+#ifndef RF_CATALOG_RECORD_H
+#define RF_CATALOG_RECORD_H
+
+#include "catalog/catalog.h"
+
+#include <pthread.h>
+
+enum { RF_CATALOG_TABLE = 0 };
+
+typedef struct rf_pin rf_pin;
+
+struct rf_catalog {
+    /* fixed after open */
+    char *path; /* of the store */
+    rf_kv *kv;
+
+    /* guarded by pins_mutex */
+    pthread_mutex_t pins_mutex;
+    rf_pin *pins;
+};
+
+/* Whether it is a name of a read model at all: [a-z][a-z0-9_]{0,62}. */
+bool rf_record_name_valid(const char *name);
+
+rf_status rf_record_get_epoch(rf_kv_txn *txn, uint64_t *epoch_out, rf_err *err);
+rf_status rf_record_put_epoch(rf_kv_txn *txn, uint64_t epoch, rf_err *err);
+/* A model that is not there reads as one without generations, *found_out false. */
+rf_status rf_record_get_model(rf_kv_txn *txn, const char *name, rf_catalog_model *model_out,
+                              bool *found_out, rf_err *err);
+rf_status rf_record_put_model(rf_kv_txn *txn, const rf_catalog_model *model, rf_err *err);
+rf_status rf_record_get_generation(rf_kv_txn *txn, const char *name, uint64_t number,
+                                   rf_catalog_generation *out, bool *found_out, rf_err *err);
+rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *generation, rf_err *err);
+rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t number, rf_err *err);
+/* All models by name; all generations of `name` (NULL: of all) by name and number. malloc'ed. */
+rf_status rf_record_models(rf_kv_txn *txn, rf_catalog_model **out, uint32_t *count_out, rf_err *err);
+rf_status rf_record_generations(rf_kv_txn *txn, const char *name, rf_catalog_generation **out,
+                                uint32_t *count_out, rf_err *err);
+
+/* CURRENT (see witness.c): compared at open; written after each flip from the state that `txn` will commit. */
+rf_status rf_witness_check(rf_catalog *catalog, rf_err *err);
+rf_status rf_witness_text(rf_kv_txn *txn, rf_buf *text_out, rf_err *err);
+rf_status rf_witness_write(rf_catalog *catalog, rf_slice text, rf_err *err);
+
+/* The manifest of a generation that the catalog knows, verified against it: checksum, and its files' sizes. */
+rf_status rf_catalog_check_manifest(rf_catalog *catalog, const rf_catalog_generation *generation,
+                                    rf_manifest *manifest_out, rf_err *err);
+
+#endif

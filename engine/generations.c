@@ -1,0 +1,366 @@
+/* Generations as the library shows them: listing, swap, rollback, gc and status; see refold/generation.h.
+ *
+ * Which generation a swap or rollback goes to is decided here, against the catalog as it is read; the flip itself
+ * is refused if another came in between.
+ */
+#include "catalog/catalog.h"
+#include "refold/generation.h"
+#include "store.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { KEEP_DEFAULT = 3 };
+
+struct rf_generations {
+    rf_generation *items; /* owned, as is all that they point at */
+    uint32_t count;
+};
+
+static bool same_hash(rf_hash128 a, rf_hash128 b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
+static bool is_held(const rf_catalog_model *model, rf_hash128 content)
+{
+    for (uint32_t i = 0; i < model->held_count; i++)
+        if (same_hash(model->held[i], content))
+            return true;
+    return false;
+}
+
+void rf_generations_free(rf_generations *list)
+{
+    if (!list)
+        return;
+    for (uint32_t i = 0; i < list->count; i++) {
+        free((void *)(uintptr_t)list->items[i].name);
+        free((void *)(uintptr_t)list->items[i].definition_file);
+    }
+    free(list->items);
+    free(list);
+}
+
+/* A damaged manifest hides its own facts, not the generation: it has to stay visible to be collected. */
+static rf_status describe(rf_store *store, const rf_catalog_generation *known,
+                          const rf_catalog_model *model, rf_generation *item, rf_err *err)
+{
+    char dir[RF_PATH_SIZE];
+    rf_manifest manifest;
+    const char *definition_file = "";
+
+    rf_status status = rf_catalog_path(store->catalog, known->name, known->number, dir, err);
+    if (status != RF_OK)
+        return status;
+    bool whole = rf_manifest_read(dir, &manifest, NULL) == RF_OK;
+    *item = (rf_generation){
+        .number = known->number,
+        .live = known->number == model->live,
+        .held = is_held(model, known->content_hash),
+        .version = known->version,
+        .position = known->position,
+        .rows = known->rows,
+    };
+    rf_hash128_format(known->content_hash, item->content_hash);
+    if (whole) {
+        item->sealed_at = manifest.sealed_at;
+        rf_digest_format(&manifest.digest, item->digest);
+        for (uint32_t i = 0; i < manifest.file_count; i++)
+            item->bytes += manifest.files[i].size;
+        definition_file = manifest.definition_file;
+    }
+    item->name = strdup(known->name);
+    item->definition_file = strdup(definition_file);
+    if (whole)
+        rf_manifest_free(&manifest);
+    if (!item->name || !item->definition_file)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a list of generations");
+    return RF_OK;
+}
+
+rf_status rf_generations_list(rf_store *store, const char *name, rf_generations **list_out, rf_err *err)
+{
+    rf_catalog_generation *known = NULL;
+    rf_catalog_model model = {0};
+    uint32_t count = 0;
+    bool found = true;
+
+    rf_status status = RF_OK;
+    if (name)
+        status = rf_catalog_get_model(store->catalog, name, &model, &found, err);
+    if (status == RF_OK && !found)
+        status = rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", name);
+    if (status == RF_OK)
+        status = rf_catalog_generations(store->catalog, name, &known, &count, err);
+    if (status != RF_OK)
+        return status;
+    rf_generations *list = calloc(1, sizeof *list);
+    if (list)
+        list->items = calloc(count + 1, sizeof *list->items);
+    if (!list || !list->items)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a list of generations");
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        if (strcmp(known[i].name, model.name) != 0)
+            status = rf_catalog_get_model(store->catalog, known[i].name, &model, &found, err);
+        if (status == RF_OK) {
+            list->count = i + 1;
+            status = describe(store, &known[i], &model, &list->items[i], err);
+        }
+    }
+    free(known);
+    if (status != RF_OK) {
+        rf_generations_free(list);
+        return status;
+    }
+    *list_out = list;
+    return RF_OK;
+}
+
+const rf_generation *rf_generations_items(const rf_generations *list, uint32_t *count_out)
+{
+    *count_out = list->count;
+    return list->items;
+}
+
+/* The newest sealed generation that is younger than the live one. */
+static rf_status newest_of(rf_store *store, const rf_catalog_model *model, uint64_t *number_out,
+                           rf_err *err)
+{
+    rf_catalog_generation *known = NULL;
+    uint32_t count = 0;
+    uint64_t newest = 0;
+
+    rf_status status = rf_catalog_generations(store->catalog, model->name, &known, &count, err);
+    if (status != RF_OK)
+        return status;
+    for (uint32_t i = 0; i < count; i++)
+        if (known[i].number > newest)
+            newest = known[i].number;
+    free(known);
+    if (newest <= model->live)
+        return rf_fail(err, RF_ERR_ABSENT,
+                       "%s: no sealed generation is younger than the live one (%" PRIu64
+                       "): nothing to swap to",
+                       model->name, model->live);
+    *number_out = newest;
+    return RF_OK;
+}
+
+static rf_status back_of(const rf_catalog_model *model, uint64_t *number_out, rf_err *err)
+{
+    if (model->history_count == 0)
+        return rf_fail(err, RF_ERR_ABSENT,
+                       "%s: no generation that was live before is left: nothing to roll back to",
+                       model->name);
+    *number_out = model->history[model->history_count - 1];
+    return RF_OK;
+}
+
+static rf_status choose(rf_store *store, const char *name, uint64_t number, bool is_rollback,
+                        rf_catalog_change *change, rf_err *err)
+{
+    rf_catalog_model model;
+    bool found;
+
+    rf_status status = rf_catalog_get_model(store->catalog, name, &model, &found, err);
+    if (status != RF_OK)
+        return status;
+    if (!found)
+        return rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", name);
+    if (is_rollback && model.live == 0)
+        return rf_fail(err, RF_ERR_ABSENT, "%s: no generation of it is live", name);
+    if (number == 0)
+        status = is_rollback ? back_of(&model, &number, err) : newest_of(store, &model, &number, err);
+    *change = (rf_catalog_change){
+        .name = name,
+        .to = number,
+        .expected = model.live,
+        .is_rollback = is_rollback,
+        .lifts_hold = !is_rollback,
+    };
+    return status;
+}
+
+static rf_status flip(rf_store *store, const char *const *names, uint32_t count, uint64_t number,
+                      bool is_rollback, int64_t wait_lock_ms, rf_flip *flips_out, rf_err *err)
+{
+    rf_status status = RF_OK;
+    rf_log_info info = {0};
+
+    if (count == 0)
+        return rf_fail(err, RF_ERR_USAGE, "no read model is named");
+    if (number != 0 && count > 1)
+        return rf_fail(err, RF_ERR_USAGE, "a generation's number goes with one read model, not %u",
+                       count);
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(names[i], names[j]) == 0)
+                return rf_fail(err, RF_ERR_USAGE, "%s is named twice", names[i]);
+    rf_catalog_change *changes = calloc(count, sizeof *changes);
+    uint64_t *from = calloc(count, sizeof *from);
+    rf_flip *flips = calloc(count, sizeof *flips);
+    if (!changes || !from || !flips)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", count);
+    if (status == RF_OK)
+        status = rf_log_get_info(store->log, &info, err);
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        rf_catalog_generation to = {0};
+        bool found = false;
+        status = choose(store, names[i], number, is_rollback, &changes[i], err);
+        if (status == RF_OK)
+            status = rf_catalog_get_generation(store->catalog, names[i], changes[i].to, &to, &found,
+                                               err);
+        if (status == RF_OK && !found)
+            status = rf_fail(err, RF_ERR_ABSENT, "%s has no sealed generation %" PRIu64, names[i],
+                             changes[i].to);
+        flips[i] = (rf_flip){
+            .name = names[i],
+            .to = changes[i].to,
+            .position = to.position,
+            .behind = info.position > to.position ? info.position - to.position : 0,
+        };
+    }
+    if (status == RF_OK)
+        status = rf_catalog_flip(store->catalog, changes, count, wait_lock_ms, from, err);
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        flips[i].from = from[i];
+        flips_out[i] = flips[i];
+    }
+    free(changes);
+    free(from);
+    free(flips);
+    return status;
+}
+
+rf_status rf_swap(rf_store *store, const char *const *names, uint32_t name_count, uint64_t number,
+                  int64_t wait_lock_ms, rf_flip *flips_out, rf_err *err)
+{
+    return flip(store, names, name_count, number, false, wait_lock_ms, flips_out, err);
+}
+
+rf_status rf_rollback(rf_store *store, const char *const *names, uint32_t name_count, uint64_t number,
+                      int64_t wait_lock_ms, rf_flip *flips_out, rf_err *err)
+{
+    return flip(store, names, name_count, number, true, wait_lock_ms, flips_out, err);
+}
+
+rf_status rf_gc(rf_store *store, const char *name, uint32_t keep, int64_t wait_lock_ms,
+                rf_gc_result *result_out, rf_err *err)
+{
+    int lock = -1;
+
+    rf_status status = rf_store_lock(store, wait_lock_ms, &lock, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_catalog_gc(store->catalog, name, keep ? keep : KEEP_DEFAULT, wait_lock_ms, result_out,
+                           err);
+    rf_lock_release(lock);
+    return status;
+}
+
+/* The largest time of any event in the log; RF_TIME_NONE if none has one. */
+static rf_status last_time(rf_store *store, int64_t *time_out, rf_err *err)
+{
+    const rf_census_type *types;
+    uint32_t count;
+    rf_census *census = rf_census_new();
+
+    if (!census)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the census");
+    rf_status status = rf_log_census(store->log, census, err);
+    if (status == RF_OK)
+        status = rf_census_list(census, &types, &count, err);
+    if (status == RF_OK) {
+        *time_out = RF_TIME_NONE;
+        for (uint32_t i = 0; i < count; i++)
+            if (types[i].time_max > *time_out)
+                *time_out = types[i].time_max;
+    }
+    rf_census_free(census);
+    return status;
+}
+
+static rf_status model_status(rf_store *store, const rf_catalog_model *model, uint64_t position,
+                              int64_t log_time, rf_model_status *out, rf_err *err)
+{
+    rf_catalog_generation live;
+    char dir[RF_PATH_SIZE];
+    rf_manifest manifest;
+    bool found;
+
+    rf_status status = rf_catalog_get_generation(store->catalog, model->name, model->live, &live,
+                                                 &found, err);
+    if (status == RF_OK && !found)
+        status = rf_fail(err, RF_ERR_DAMAGED, "%s: its live generation %" PRIu64 " is not known",
+                         model->name, model->live);
+    if (status == RF_OK)
+        status = rf_catalog_path(store->catalog, model->name, model->live, dir, err);
+    if (status != RF_OK)
+        return status;
+    *out = (rf_model_status){
+        .version = live.version,
+        .generation = live.number,
+        .position = live.position,
+        .lag = position > live.position ? position - live.position : 0,
+        .staleness_s = -1,
+        .rows = live.rows,
+        .held = model->held_count > 0,
+    };
+    if (rf_manifest_read(dir, &manifest, NULL) == RF_OK) {
+        /* A late event may be younger in the model than the log's last: never less than nothing. */
+        if (manifest.time_last != RF_TIME_NONE && log_time != RF_TIME_NONE)
+            out->staleness_s = log_time > manifest.time_last
+                                   ? ((double)log_time - (double)manifest.time_last) / 1e6
+                                   : 0;
+        rf_manifest_free(&manifest);
+    }
+    out->name = strdup(model->name);
+    return out->name ? RF_OK : rf_fail(err, RF_ERR_MEMORY, "out of memory for a status");
+}
+
+rf_status rf_store_status(rf_store *store, rf_status_report **report_out, rf_err *err)
+{
+    rf_catalog_model *models = NULL;
+    uint32_t count = 0;
+    rf_log_info info;
+    int64_t log_time = RF_TIME_NONE;
+
+    rf_status status = rf_log_get_info(store->log, &info, err);
+    if (status == RF_OK)
+        status = last_time(store, &log_time, err);
+    if (status == RF_OK)
+        status = rf_catalog_models(store->catalog, &models, &count, err);
+    if (status != RF_OK)
+        return status;
+    rf_status_report *report = calloc(1, sizeof *report);
+    if (report)
+        report->models = calloc(count + 1, sizeof *report->models);
+    if (!report || !report->models)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a status");
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        if (models[i].live == 0)
+            continue;
+        status = model_status(store, &models[i], info.position, log_time,
+                              &report->models[report->model_count], err);
+        report->model_count += status == RF_OK ? 1 : 0;
+    }
+    free(models);
+    if (status != RF_OK) {
+        rf_status_report_free(report);
+        return status;
+    }
+    report->position = info.position;
+    *report_out = report;
+    return RF_OK;
+}
+
+void rf_status_report_free(rf_status_report *report)
+{
+    if (!report)
+        return;
+    for (uint32_t i = 0; report->models && i < report->model_count; i++)
+        free((void *)(uintptr_t)report->models[i].name);
+    free(report->models);
+    free(report);
+}

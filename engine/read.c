@@ -1,0 +1,243 @@
+/* Reading read models; see refold/read.h.
+ *
+ * A reader is a pin of one generation and one thread's view of its files. Rows are decoded into values that
+ * belong to the reader (or cursor) and whose text stands in the mapped file: nothing is copied.
+ */
+#include "catalog/catalog.h"
+#include "refold/read.h"
+#include "store.h"
+
+#include <stdlib.h>
+
+struct rf_reader {
+    rf_store *store;
+    char name[64];
+    uint64_t stamp; /* of the catalog when it was last looked at */
+    rf_pinned pinned;
+    rf_base_reader *base;
+    rf_reader_column *columns;
+    rf_value *values;
+    rf_reader_info info;
+    uint32_t cursor_count;
+};
+
+struct rf_cursor {
+    rf_reader *reader;
+    rf_base_cursor *base;
+    rf_value *values;
+    bool has_to;
+    bool is_done;
+    rf_slice prefix; /* these two stand in `bytes` */
+    rf_slice to;
+    char bytes[];
+};
+
+/* What belongs to one generation: made anew by refresh, beside the old, which is dropped on success only. */
+static void drop_generation(rf_reader *reader)
+{
+    rf_base_reader_close(reader->base);
+    rf_catalog_unpin(&reader->pinned);
+    free(reader->columns);
+    free(reader->values);
+}
+
+static rf_status take_generation(rf_reader *reader, uint64_t number, rf_err *err)
+{
+    rf_status status = rf_catalog_pin(reader->store->catalog, reader->name, number, &reader->pinned,
+                                      err);
+    if (status != RF_OK)
+        return status;
+    const rf_manifest *manifest = &reader->pinned.manifest;
+    reader->columns = calloc(manifest->column_count + 1, sizeof *reader->columns);
+    reader->values = calloc(manifest->column_count + 1, sizeof *reader->values);
+    if (!reader->columns || !reader->values)
+        status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a reader", reader->name);
+    if (status == RF_OK)
+        status = rf_base_reader_open(reader->pinned.base, &reader->base, err);
+    if (status != RF_OK) {
+        drop_generation(reader);
+        return status;
+    }
+    for (uint32_t i = 0; i < manifest->column_count; i++)
+        reader->columns[i] = (rf_reader_column){manifest->columns[i].name, manifest->columns[i].kind,
+                                                manifest->columns[i].scale};
+    reader->info = (rf_reader_info){
+        .name = reader->name,
+        .generation = manifest->number,
+        .version = manifest->version,
+        .position = manifest->position,
+        .rows = manifest->rows,
+        .columns = reader->columns,
+        .column_count = manifest->column_count,
+    };
+    rf_digest_format(&manifest->digest, reader->info.digest);
+    return RF_OK;
+}
+
+rf_status rf_reader_open(rf_store *store, const char *name, uint64_t generation,
+                         rf_reader **reader_out, rf_err *err)
+{
+    size_t size = strlen(name);
+
+    if (size >= sizeof(((rf_reader *)NULL)->name))
+        return rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", name);
+    rf_reader *reader = calloc(1, sizeof *reader);
+    if (!reader)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a reader", name);
+    reader->store = store;
+    memcpy(reader->name, name, size + 1);
+    reader->stamp = rf_catalog_stamp(store->catalog);
+    rf_status status = take_generation(reader, generation, err);
+    if (status != RF_OK) {
+        free(reader);
+        return status;
+    }
+    *reader_out = reader;
+    return RF_OK;
+}
+
+void rf_reader_close(rf_reader *reader)
+{
+    if (!reader)
+        return;
+    RF_ASSERT(reader->cursor_count == 0);
+    drop_generation(reader);
+    free(reader);
+}
+
+rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err)
+{
+    rf_catalog *catalog = reader->store->catalog;
+    rf_catalog_model model;
+    bool found;
+
+    RF_ASSERT(reader->cursor_count == 0);
+    uint64_t stamp = rf_catalog_stamp(catalog);
+    bool changed = false;
+    if (stamp != reader->stamp) {
+        rf_status status = rf_catalog_get_model(catalog, reader->name, &model, &found, err);
+        if (status != RF_OK)
+            return status;
+        changed = model.live != 0 && model.live != reader->info.generation;
+    }
+    if (changed) {
+        rf_reader before = *reader;
+        rf_status status = take_generation(reader, 0, err);
+        if (status != RF_OK) {
+            *reader = before;
+            return status;
+        }
+        drop_generation(&before);
+    }
+    reader->stamp = stamp;
+    if (changed_out)
+        *changed_out = changed;
+    return RF_OK;
+}
+
+const rf_reader_info *rf_reader_get_info(const rf_reader *reader)
+{
+    return &reader->info;
+}
+
+/* Names the row in whatever is wrong with it. */
+static rf_status decode(const rf_reader *reader, rf_slice key, rf_slice stored, rf_value *values,
+                        rf_row *row_out, rf_err *err)
+{
+    rf_status status = rf_row_decode(stored, reader->columns, reader->info.column_count, values, err);
+
+    if (status != RF_OK) {
+        (void)rf_err_context(err, "%s generation %llu, row %.*s", reader->name,
+                             (unsigned long long)reader->info.generation, (int)key.size, key.data);
+        return status;
+    }
+    *row_out = (rf_row){key, values};
+    return RF_OK;
+}
+
+rf_status rf_reader_get(rf_reader *reader, rf_slice key, rf_row *row_out, rf_err *err)
+{
+    rf_slice stored = {NULL, 0};
+    bool found = false;
+
+    rf_status status = rf_base_reader_get(reader->base, key, &stored, &found, err);
+    if (status != RF_OK)
+        return status;
+    if (!found)
+        return rf_fail(err, RF_ERR_NO_ROW, "%s has no row %.*s", reader->name, (int)key.size,
+                       key.data);
+    return decode(reader, key, stored, reader->values, row_out, err);
+}
+
+rf_status rf_cursor_open(rf_reader *reader, const rf_range *range, rf_cursor **cursor_out, rf_err *err)
+{
+    rf_range all = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
+    rf_slice from = {"", 0};
+
+    if (!range)
+        range = &all;
+    if (range->prefix.size > 0)
+        from = range->prefix;
+    if (range->from.data && rf_slice_compare(range->from, from) > 0)
+        from = range->from;
+    size_t to_size = range->to.data ? range->to.size : 0;
+    rf_cursor *cursor = calloc(1, sizeof *cursor + range->prefix.size + to_size);
+    rf_value *values = calloc(reader->info.column_count + 1, sizeof *values);
+    if (!cursor || !values) {
+        free(cursor);
+        free(values);
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a cursor", reader->name);
+    }
+    cursor->reader = reader;
+    cursor->values = values;
+    cursor->has_to = range->to.data != NULL;
+    cursor->prefix = (rf_slice){cursor->bytes, range->prefix.size};
+    cursor->to = (rf_slice){cursor->bytes + range->prefix.size, to_size};
+    if (range->prefix.size > 0)
+        memcpy(cursor->bytes, range->prefix.data, range->prefix.size);
+    if (to_size > 0)
+        memcpy(cursor->bytes + range->prefix.size, range->to.data, to_size);
+    rf_status status = RF_OK;
+    /* No key is that long: behind it there is still what sorts after its first bytes. */
+    if (from.size > RF_KEY_SIZE_MAX)
+        from.size = RF_KEY_SIZE_MAX;
+    status = rf_base_cursor_open(reader->pinned.base, RF_BASE_ALL, from, &cursor->base, err);
+    if (status != RF_OK) {
+        free(cursor);
+        free(values);
+        return status;
+    }
+    reader->cursor_count++;
+    *cursor_out = cursor;
+    return RF_OK;
+}
+
+void rf_cursor_close(rf_cursor *cursor)
+{
+    if (!cursor)
+        return;
+    RF_ASSERT(cursor->reader->cursor_count > 0);
+    cursor->reader->cursor_count--;
+    rf_base_cursor_close(cursor->base);
+    free(cursor->values);
+    free(cursor);
+}
+
+rf_status rf_cursor_next(rf_cursor *cursor, rf_row *row_out, rf_err *err)
+{
+    rf_slice key, stored;
+    bool found = false;
+
+    if (!cursor->is_done) {
+        rf_status status = rf_base_cursor_next(cursor->base, &key, &stored, &found, err);
+        if (status != RF_OK)
+            return status;
+        if (found && ((cursor->has_to && rf_slice_compare(key, cursor->to) >= 0) ||
+                      !rf_slice_starts_with(key, cursor->prefix)))
+            found = false;
+        cursor->is_done = !found;
+    }
+    if (!found)
+        return rf_fail(err, RF_ERR_NO_ROW, "%s has no more rows", cursor->reader->name);
+    return decode(cursor->reader, key, stored, cursor->values, row_out, err);
+}
