@@ -157,6 +157,13 @@ rf_value_fault rf_parse_int(rf_slice text, int64_t *value_out)
     at += negative;
     if (at == text.size || (text.data[at] == '0' && text.size - at > 1))
         return RF_VALUE_WRONG_KIND;
+    /* 18 digits cannot go beyond 64 bits. */
+    for (size_t safe = text.size < at + 18 ? text.size : at + 18; at < safe; at++) {
+        unsigned digit = (unsigned)text.data[at] - '0';
+        if (digit > 9)
+            return RF_VALUE_WRONG_KIND;
+        magnitude = magnitude * 10 + digit;
+    }
     for (; at < text.size; at++) {
         if (!is_digit(text.data[at]))
             return RF_VALUE_WRONG_KIND;
