@@ -1,0 +1,12 @@
+/* What the checks of a rebuild found: shared by check and rebuild. */
+#ifndef RF_CLI_FINDINGS_H
+#define RF_CLI_FINDINGS_H
+
+#include "cli/json.h"
+
+void cli_findings_print(const rf_finding *findings, uint32_t count);
+void cli_findings_json(cli_json *json, const rf_finding *findings, uint32_t count);
+/* The first that refuses; NULL if none does. */
+const char *cli_findings_refusal(const rf_finding *findings, uint32_t count);
+
+#endif

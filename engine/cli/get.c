@@ -1,0 +1,58 @@
+/* get: one row. */
+#include "cli/command.h"
+#include "cli/fail.h"
+#include "cli/output.h"
+
+#include <string.h>
+
+typedef struct get_options {
+    cli_count generation;
+    bool json;
+} get_options;
+
+static const cli_option table[] = {
+    {"generation", "N", "of this one instead of the live one", CLI_COUNT,
+     offsetof(get_options, generation), 1, 0},
+    {"json", NULL, "accepted: a row is one JSON object anyway", CLI_FLAG,
+     offsetof(get_options, json), 0, 0},
+};
+
+static rf_status run(const cli_call *call, rf_err *err)
+{
+    const get_options *given = call->options;
+    const char *key = call->operands[2];
+    rf_store *store = NULL;
+    rf_reader *reader = NULL;
+    rf_row row;
+    rf_text *text = rf_text_new();
+    rf_status status = text ? rf_store_open(call->operands[0], NULL, &store, err)
+                            : cli_fail(err, RF_ERR_MEMORY, "out of memory");
+    if (status == RF_OK)
+        status = rf_reader_open(store, call->operands[1], given->generation.value, &reader, err);
+    if (status == RF_OK)
+        status = rf_reader_get(reader, (rf_slice){key, strlen(key)}, &row, err);
+    if (status == RF_OK) {
+        rf_text_append_row_json(text, rf_reader_get_info(reader), &row);
+        rf_text_append(text, RF_SLICE("\n"));
+        status = rf_text_check(text, err);
+    }
+    if (status == RF_OK)
+        cli_print_bytes(rf_text_bytes(text));
+    rf_text_free(text);
+    rf_reader_close(reader);
+    rf_store_close(store);
+    return status;
+}
+
+const cli_command cli_get = {
+    .name = "get",
+    .operands = "STORE NAME KEY",
+    .summary = "Prints the row of KEY as JSON; exit 3 if there is none.",
+    .details = "A KEY that begins with a dash goes after --.\n",
+    .options = table,
+    .option_count = CLI_COUNT_OF(table),
+    .options_size = sizeof(get_options),
+    .operands_min = 3,
+    .operands_max = 3,
+    .run = run,
+};

@@ -1,0 +1,103 @@
+/* scan: many rows in key order, as JSON Lines or CSV. */
+#include "cli/command.h"
+#include "cli/fail.h"
+#include "cli/interrupt.h"
+#include "cli/output.h"
+
+#include <string.h>
+
+typedef struct scan_options {
+    const char *prefix, *from, *to, *format;
+    cli_count limit, generation;
+    bool json;
+} scan_options;
+
+static const cli_option table[] = {
+    {"prefix", "TEXT", "only keys that begin with TEXT", CLI_TEXT, offsetof(scan_options, prefix),
+     0, 0},
+    {"from", "KEY", "from this key on, inclusive", CLI_TEXT, offsetof(scan_options, from), 0, 0},
+    {"to", "KEY", "up to this key, exclusive", CLI_TEXT, offsetof(scan_options, to), 0, 0},
+    {"limit", "N", "at most so many rows", CLI_COUNT, offsetof(scan_options, limit), 0, 0},
+    {"generation", "N", "of this one instead of the live one", CLI_COUNT,
+     offsetof(scan_options, generation), 1, 0},
+    {"format", "jsonl|csv", "JSON Lines, or CSV with a header (jsonl)", CLI_CHOICE,
+     offsetof(scan_options, format), 0, 0},
+    {"json", NULL, "accepted: rows are JSON Lines anyway", CLI_FLAG, offsetof(scan_options, json),
+     0, 0},
+};
+
+static rf_slice slice_of(const char *text)
+{
+    return text ? (rf_slice){text, strlen(text)} : (rf_slice){NULL, 0};
+}
+
+static rf_status print_rows(const scan_options *given, const rf_reader_info *info,
+                            rf_cursor *cursor, rf_text *text, rf_err *err)
+{
+    bool csv = given->format && strcmp(given->format, "csv") == 0;
+    uint64_t limit = given->limit.given ? given->limit.value : UINT64_MAX;
+    rf_status status = RF_OK;
+    if (csv)
+        rf_text_append_header_csv(text, info);
+    for (uint64_t count = 0; count < limit && !cli_output_failed(); count++) {
+        rf_row row;
+        status = rf_cursor_next(cursor, &row, err);
+        if (status != RF_OK)
+            break;
+        if (csv) {
+            rf_text_append_row_csv(text, info, &row);
+        } else {
+            rf_text_append_row_json(text, info, &row);
+            rf_text_append(text, RF_SLICE("\n"));
+        }
+        status = rf_text_check(text, err);
+        if (status == RF_OK && *cli_interrupt_flag())
+            status = cli_fail(err, RF_ERR_INTERRUPTED, "interrupted");
+        if (status != RF_OK)
+            return status;
+        cli_print_bytes(rf_text_bytes(text));
+        rf_text_clear(text);
+    }
+    cli_print_bytes(rf_text_bytes(text)); /* the header, where no row came */
+    return status == RF_ERR_NO_ROW ? RF_OK : status;
+}
+
+static rf_status run(const cli_call *call, rf_err *err)
+{
+    const scan_options *given = call->options;
+    if (given->json && given->format && strcmp(given->format, "csv") == 0)
+        return cli_fail(err, RF_ERR_USAGE, "--json and --format csv exclude each other");
+    rf_range range = {slice_of(given->prefix), slice_of(given->from), slice_of(given->to)};
+    rf_store *store = NULL;
+    rf_reader *reader = NULL;
+    rf_cursor *cursor = NULL;
+    rf_text *text = rf_text_new();
+    rf_status status = text ? rf_store_open(call->operands[0], NULL, &store, err)
+                            : cli_fail(err, RF_ERR_MEMORY, "out of memory");
+    if (status == RF_OK)
+        status = rf_reader_open(store, call->operands[1], given->generation.value, &reader, err);
+    if (status == RF_OK)
+        status = rf_cursor_open(reader, &range, &cursor, err);
+    if (status == RF_OK)
+        status = print_rows(given, rf_reader_get_info(reader), cursor, text, err);
+    rf_cursor_close(cursor);
+    rf_reader_close(reader);
+    rf_store_close(store);
+    rf_text_free(text);
+    return status;
+}
+
+const cli_command cli_scan = {
+    .name = "scan",
+    .operands = "STORE NAME",
+    .summary = "Prints the rows of NAME in key order, of one generation from first to last.",
+    .details = "CSV is that of RFC 4180: lines end with CR LF; a null is an empty field, an empty\n"
+               "text is \"\".\n",
+    .options = table,
+    .option_count = CLI_COUNT_OF(table),
+    .options_size = sizeof(scan_options),
+    .operands_min = 2,
+    .operands_max = 2,
+    .orderly = true,
+    .run = run,
+};
