@@ -542,7 +542,7 @@ static char *put_date(char *out, int64_t days)
 static size_t format_time(int64_t us, bool short_form, char text_out[RF_VALUE_TEXT_SIZE])
 {
     int64_t days = us / DAY_US - (us % DAY_US < 0);
-    uint64_t rest = (uint64_t)(us - days * DAY_US);
+    uint64_t rest = (uint64_t)(us % DAY_US + (us % DAY_US < 0 ? DAY_US : 0));
     uint64_t seconds = rest / (uint64_t)SECOND_US;
     uint64_t fraction = rest % (uint64_t)SECOND_US;
     char *out = put_date(text_out, days);
