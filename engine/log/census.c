@@ -176,7 +176,8 @@ rf_status rf_census_add(rf_census *census, const rf_census *other, rf_err *err)
     return RF_OK;
 }
 
-/* A field on its way into a list, with its depth: the shallow ones are listed first where not all are. */
+/* A field on its way into a list, with its depth: the shallow ones are listed first where not all
+ * are. */
 typedef struct listed_field {
     rf_census_field field;
     unsigned depth;
@@ -327,8 +328,8 @@ void rf_path_append(rf_buf *out, const rf_path *path)
     for (unsigned i = 0; i < path->part_count; i++) {
         rf_slice part = path->parts[i];
         /* A member of data that is called metadata is quoted: without quotes it means the other. */
-        bool quoted = needs_quotes(part) || (i == 0 && !path->metadata &&
-                                             rf_slice_equal(part, RF_SLICE("metadata")));
+        bool quoted = needs_quotes(part) ||
+                      (i == 0 && !path->metadata && rf_slice_equal(part, RF_SLICE("metadata")));
         if (i > 0)
             rf_buf_append_byte(out, '.');
         if (!quoted) {

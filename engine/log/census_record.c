@@ -1,4 +1,5 @@
-/* See census.h: the census as the table has it, one record a (type, schema); docs/FORMAT.md has every byte.
+/* See census.h: the census as the table has it, one record a (type, schema); docs/FORMAT.md has
+ * every byte.
  *
  * A record is the totals and the two trees in pre-order, children by name, and a checksum over key
  * and value. So equal censuses are stored as equal bytes.
@@ -65,7 +66,8 @@ static void encode_node(rf_census_forest *forest, uint32_t at, rf_buf *out)
         encode_node(forest, children[i], out);
 }
 
-static void encode_record(rf_census *census, const rf_census_entry *entry, rf_slice key, rf_buf *out)
+static void encode_record(rf_census *census, const rf_census_entry *entry, rf_slice key,
+                          rf_buf *out)
 {
     rf_buf_append_byte(out, FORMAT);
     rf_buf_append_byte(out, entry->tree.capped ? FLAG_CAPPED : 0);
@@ -86,7 +88,8 @@ static rf_status record_damaged(rf_slice type, int64_t schema, rf_err *err)
                    (int)type.size, type.data, (long long)schema);
 }
 
-/* Reads a node's counts and children into `at`. Sets reader->failed where the bytes make no node. */
+/* Reads a node's counts and children into `at`. Sets reader->failed where the bytes make no node.
+ */
 static rf_status decode_node(rf_census *census, rf_census_entry *entry, uint32_t at,
                              rf_bytes_reader *reader, rf_err *err)
 {
@@ -105,8 +108,7 @@ static rf_status decode_node(rf_census *census, rf_census_entry *entry, uint32_t
         rf_slice name = rf_read_slice(reader, size);
         if (reader->failed)
             break;
-        rf_status status =
-            rf_census_tree_child(forest, &entry->tree, at, name, &child, err);
+        rf_status status = rf_census_tree_child(forest, &entry->tree, at, name, &child, err);
         if (status != RF_OK)
             return status;
         if (!child) {

@@ -273,8 +273,8 @@ static rf_status add_below(rf_census_forest *forest, rf_census_tree *tree, uint3
         rf_census_tree_cap(forest, tree, node);
     for (uint32_t at = from->first_child; at; at = other_forest->nodes[at].next) {
         uint32_t to = 0;
-        rf_status status = rf_census_tree_child(forest, tree, node, other_forest->nodes[at].name,
-                                                &to, err);
+        rf_status status =
+            rf_census_tree_child(forest, tree, node, other_forest->nodes[at].name, &to, err);
         if (status == RF_OK && to)
             status = add_below(forest, tree, to, other_forest, at, err);
         if (status != RF_OK)

@@ -1,13 +1,15 @@
 /* Trees of field paths with counts: the census' inner part.
  *
- * A tree belongs to one (type, schema) and has two roots, data and metadata; a node is a member name under its
- * parent. Counting an event walks its JSON nodes and the tree side by side; each node remembers which sibling came
- * after it last time, so events of one shape cost one comparison a member and no search.
+ * A tree belongs to one (type, schema) and has two roots, data and metadata; a node is a member
+ * name under its parent. Counting an event walks its JSON nodes and the tree side by side; each
+ * node remembers which sibling came after it last time, so events of one shape cost one comparison
+ * a member and no search.
  *
  * Caps only ever grow and do not depend on the order of events: a node whose objects had more than
- * RF_SEGMENT_MEMBERS_MAX member names in all is `capped` and has no children from then on; members deeper than
- * the tree's `depth_max` are left out, which begins as RF_SEGMENT_DEPTH_MAX and is lowered, level by level, when the
- * tree has more than RF_CENSUS_NODES_MAX nodes. So what a tree lists was counted in every event.
+ * RF_SEGMENT_MEMBERS_MAX member names in all is `capped` and has no children from then on; members
+ * deeper than the tree's `depth_max` are left out, which begins as RF_SEGMENT_DEPTH_MAX and is
+ * lowered, level by level, when the tree has more than RF_CENSUS_NODES_MAX nodes. So what a tree
+ * lists was counted in every event.
  *
  * All trees of a forest share its memory. Confined to one thread.
  */
@@ -21,8 +23,8 @@ enum { RF_CENSUS_NODES_MAX = 1024, RF_CENSUS_ROOTS = 2 };
 
 typedef struct rf_census_node {
     uint64_t counts[RF_CENSUS_KIND_COUNT];
-    uint64_t seen; /* the walk that counted here last */
-    rf_slice name; /* in the forest's arena */
+    uint64_t seen;        /* the walk that counted here last */
+    rf_slice name;        /* in the forest's arena */
     uint32_t first_child; /* 0: none; children in order of arrival */
     uint32_t last_child;
     uint32_t next;        /* sibling */

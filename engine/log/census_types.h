@@ -21,8 +21,8 @@ struct rf_census {
     rf_census_entry *entries; /* owned; in order of arrival */
     uint32_t count;
     uint32_t capacity;
-    uint32_t last;  /* index that was found last */
-    uint32_t *slots; /* owned; index + 1, 0 is free; open addressing */
+    uint32_t last;       /* index that was found last */
+    uint32_t *slots;     /* owned; index + 1, 0 is free; open addressing */
     uint32_t slot_count; /* a power of two, at most half taken */
     rf_arena list;       /* what rf_census_list gave */
 };

@@ -1,10 +1,10 @@
 /* See streams.h: the appender's view of a partition. What is stored: streams_table.c.
  *
- * The recent part is a hash table with open addressing over entries in an arena, so that entries stay where
- * they are. Whatever was handed out since the last flush is listed in `used`, so that a flush looks
- * at these only. Names that are not in the table are looked for in the runs, newest first, where the filters
- * answer for most names that are new. The parts' places are kept for one snapshot (transaction id)
- * and found again in the next.
+ * The recent part is a hash table with open addressing over entries in an arena, so that entries
+ * stay where they are. Whatever was handed out since the last flush is listed in `used`, so that a
+ * flush looks at these only. Names that are not in the table are looked for in the runs, newest
+ * first, where the filters answer for most names that are new. The parts' places are kept for one
+ * snapshot (transaction id) and found again in the next.
  */
 #include "log/streams.h"
 
@@ -148,8 +148,7 @@ static rf_status scan_part(void *arg, uint64_t run, rf_slice bytes, rf_err *err)
         scan->known < streams->part_count ? &streams->parts[scan->known] : NULL;
     bool checked = known && known->run == run && known->part.part == number;
     view_part found = {.run = run, .filter_checked = checked && known->filter_checked};
-    rf_status status =
-        rf_streams_part_open(bytes, streams->partition, checked, &found.part, err);
+    rf_status status = rf_streams_part_open(bytes, streams->partition, checked, &found.part, err);
     if (status == RF_OK)
         scan->parts[scan->count++] = found;
     return status;

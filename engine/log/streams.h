@@ -1,15 +1,18 @@
-/* Streams: per partition, the names of its streams with their numbers and last versions, as sorted runs.
+/* Streams: per partition, the names of its streams with their numbers and last versions, as sorted
+ * runs.
  *
  * A stream gets the next number of its partition when its first event arrives; numbers are dense. A
- * commit writes one run per partition with the names it touched: front-coded blocks in name order of
- * (name, number, last version), a block index and a filter, checksummed. An entry in a newer
- * run hides the same name in older ones. Runs of a size class are merged like segments, so a partition has
- * few. The table `streams` of the log maps (partition u16 BE, run id u64 BE) to a run.
+ * commit writes one run per partition with the names it touched: front-coded blocks in name order
+ * of (name, number, last version), a block index and a filter, checksummed. An entry in a newer run
+ * hides the same name in older ones. Runs of a size class are merged like segments, so a partition
+ * has few. A run is stored in parts of about 1 MiB: the table `streams` of the log maps (partition
+ * u16 BE, run id u64 BE, part u32 BE) to a part (streams_part.h); the greatest id is the newest run.
  *
- * rf_streams is the appender's view of one partition: the bounded recent part (a hash table of what was touched
- * or looked up since) over the runs. It is confined to the task that handles the partition. Reads
- * go through the transaction that is passed, a read transaction. What others commit meanwhile is not seen in what is
- * cached: when another process has appended, free the view and begin a new one.
+ * rf_streams is the appender's view of one partition: the bounded recent part (a hash table of what
+ * was touched or looked up since) over the runs. It is confined to the task that handles the
+ * partition. Reads go through the transaction that is passed, a read transaction. What others
+ * commit meanwhile is not seen in what is cached: when another process has appended, free the view
+ * and begin a new one.
  */
 #ifndef RF_LOG_STREAMS_H
 #define RF_LOG_STREAMS_H
@@ -30,28 +33,31 @@ typedef struct rf_stream {
  * NULL without memory. */
 rf_streams *rf_streams_new(uint32_t partition, uint32_t table, uint32_t stream_count);
 void rf_streams_free(rf_streams *streams);
-/* Bytes above which the recent part is emptied after a commit; RF_STREAMS_CACHE_BYTES unless set. What one commit
- * touches is always kept until then. */
+/* Bytes above which the recent part is emptied after a commit; RF_STREAMS_CACHE_BYTES unless set.
+ * What one commit touches is always kept until then. */
 void rf_streams_set_cache_bytes(rf_streams *streams, size_t cache_bytes);
 enum { RF_STREAMS_CACHE_BYTES = 1 << 20 };
-/* The entry of `name`, or one made with the next number. The pointer is valid until flush or forget; the caller
- * sets `last_version` and `touched`. */
+/* The entry of `name`, or one made with the next number. The pointer is valid until flush or
+ * forget; the caller sets `last_version` and `touched`. */
 rf_status rf_streams_find_or_add(rf_streams *streams, rf_kv_txn *txn, rf_slice name,
                                  rf_stream **stream_out, rf_err *err);
 uint32_t rf_streams_count(const rf_streams *streams);
-/* Appends a run of all touched entries, in name order, to `out` (nothing if none). The entries count as written when
- * the caller's commit succeeds (rf_streams_flushed); otherwise the caller frees the view. */
+/* Appends a run of all touched entries, in name order, to `out` (nothing if none). The entries
+ * count as written when the caller's commit succeeds (rf_streams_flushed); otherwise the caller
+ * frees the view. */
 rf_status rf_streams_flush(rf_streams *streams, rf_buf *out, rf_err *err);
-/* After a commit: the touched become plain cache entries, and the cache is emptied where it is past its bound. */
+/* After a commit: the touched become plain cache entries, and the cache is emptied where it is past
+ * its bound. */
 void rf_streams_flushed(rf_streams *streams);
 
-/* Merges the newest runs of `partition` until no size class is full: writes their merge under a new id and
- * deletes them, in the write transaction. *merged_out says if there was any; what it wrote is added to *bytes_written
- * (may be NULL). */
+/* Merges the newest runs of `partition` until no size class is full: writes their merge under a new
+ * id and deletes them, in the write transaction. *merged_out says if there was any; what it wrote
+ * is added to *bytes_written (may be NULL). */
 rf_status rf_streams_merge(rf_kv_txn *txn, uint32_t table, uint32_t partition, bool *merged_out,
                            uint64_t *bytes_written, rf_err *err);
 /* Puts a run (what flush gave) as the newest of the partition. */
-rf_status rf_streams_put_run(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice run, rf_err *err);
+rf_status rf_streams_put_run(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice run,
+                             rf_err *err);
 
 typedef struct rf_stream_name {
     rf_slice name; /* in the arena */
@@ -63,7 +69,8 @@ typedef struct rf_stream_name {
 rf_status rf_streams_list(rf_kv_txn *txn, uint32_t table, uint32_t partition, uint32_t number_end,
                           rf_arena *arena, rf_stream_name **names_out, uint32_t *count_out,
                           rf_err *err);
-/* One name; *found_out false if the partition has no such stream. The slice in *name_out is `name`. */
+/* One name; *found_out false if the partition has no such stream. The slice in *name_out is `name`.
+ */
 rf_status rf_streams_get(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice name,
                          rf_stream_name *name_out, bool *found_out, rf_err *err);
 /* Checks every run of the partition: checksums, order, numbers dense and unique. For verify. */

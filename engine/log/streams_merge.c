@@ -166,8 +166,8 @@ static rf_status reader_next_block(const rf_streams_merge_state *merge, rf_strea
             reader->key = UINT64_MAX;
             return RF_OK;
         }
-        rf_status status = load_part(merge, reader->run, reader->part.part + 1, false,
-                                     &reader->part, err);
+        rf_status status =
+            load_part(merge, reader->run, reader->part.part + 1, false, &reader->part, err);
         if (status != RF_OK)
             return status;
         reader->next_block = 0;
@@ -344,8 +344,8 @@ rf_status rf_streams_merge_refresh(rf_streams_merge_state *merge, rf_err *err)
             continue;
         size_t at = (size_t)(reader->at - reader->part.bytes);
         size_t end = (size_t)(reader->end - reader->part.bytes);
-        rf_status status = load_part(merge, reader->run, reader->part.part, true, &reader->part,
-                                     err);
+        rf_status status =
+            load_part(merge, reader->run, reader->part.part, true, &reader->part, err);
         if (status != RF_OK)
             return status;
         RF_ASSERT(end <= reader->part.size);

@@ -1,13 +1,13 @@
 /* Runs of a partition in the table, and their merge in name order.
  *
  * A part is stored under (partition u16 BE, run id u64 BE, part u32 BE). Ids rise with age, the
- * newest is the greatest; a merge replaces the newest runs, all down to some older one, by one with the next id, so that
- * "newer" stays the order of ids.
+ * newest is the greatest; a merge replaces the newest runs, all down to some older one, by one with
+ * the next id, so that "newer" stays the order of ids.
  *
- * A merge reads the runs side by side and gives each name once, with the entry of its newest run. To
- * compare cheaply every run's current name has a key: the eight bytes behind what all names of the
- * partition share; most names differ there, and the minimum over at most some twenty integers beats
- * a heap. Confined to one thread; reads through the transaction that is passed.
+ * A merge reads the runs side by side and gives each name once, with the entry of its newest run.
+ * To compare cheaply every run's current name has a key: the eight bytes behind what all names of
+ * the partition share; most names differ there, and the minimum over at most some twenty integers
+ * beats a heap. Confined to one thread; reads through the transaction that is passed.
  */
 #ifndef RF_LOG_STREAMS_MERGE_H
 #define RF_LOG_STREAMS_MERGE_H
@@ -27,8 +27,8 @@ typedef struct rf_streams_run {
     uint32_t parts;
 } rf_streams_run;
 
-/* Calls `visit` for each part of the partition, oldest run first, parts in order, after checking that
- * runs are whole (parts numbered from 0, the last marked). Does not check checksums. */
+/* Calls `visit` for each part of the partition, oldest run first, parts in order, after checking
+ * that runs are whole (parts numbered from 0, the last marked). Does not check checksums. */
 typedef rf_status (*rf_streams_part_visit)(void *arg, uint64_t run, rf_slice bytes, rf_err *err);
 rf_status rf_streams_each_part(rf_kv_txn *txn, uint32_t table, uint32_t partition,
                                rf_streams_part_visit visit, void *arg, rf_err *err);
@@ -68,8 +68,8 @@ rf_status rf_streams_merge_open(rf_streams_merge_state *merge, rf_kv_txn *txn, u
                                 uint32_t partition, const rf_streams_run *runs, uint32_t count,
                                 rf_err *err);
 void rf_streams_merge_free(rf_streams_merge_state *merge);
-/* The next name; it is readers[current]'s name and entry until the next call. *renumbered_out (may be
- * NULL) says that an older run's entry of the name before it had another number. */
+/* The next name; it is readers[current]'s name and entry until the next call. *renumbered_out (may
+ * be NULL) says that an older run's entry of the name before it had another number. */
 rf_status rf_streams_merge_next(rf_streams_merge_state *merge, bool *found_out,
                                 bool *renumbered_out, rf_err *err);
 /* After a write in the transaction: finds the stored bytes again. */

@@ -140,14 +140,10 @@ static void fill_filter(char *filter, size_t filter_size, const rf_buf *hashes)
     memset(filter, 0, filter_size);
     for (size_t at = 0; at < hashes->size; at += sizeof(uint64_t)) {
         uint64_t hash = rf_load_u64(hashes->data + at);
-        uint64_t bits = hash * 0x9e3779b97f4a7c15u;
-        uint64_t place = ((hash >> 32) * (filter_size / FILTER_BLOCK_SIZE)) >> 32;
-        char *words = filter + place * FILTER_BLOCK_SIZE;
+        char *words = filter + rf_streams_filter_block(hash, filter_size);
         for (unsigned i = 0; i < 4; i++) {
-            unsigned shift = 16 + 12 * i;
-            uint64_t mask = (uint64_t)1 << ((bits >> shift) & 63) |
-                            (uint64_t)1 << ((bits >> (shift + 6)) & 63);
-            rf_store_u64(words + i * sizeof mask, rf_load_u64(words + i * sizeof mask) | mask);
+            char *word = words + i * sizeof hash;
+            rf_store_u64(word, rf_load_u64(word) | rf_streams_filter_mask(hash, i));
         }
     }
 }
@@ -222,9 +218,8 @@ size_t rf_streams_part_size(rf_slice bytes)
 
 static uint32_t index_block_offset(const rf_streams_part *part, uint32_t block)
 {
-    return block == part->block_count
-               ? part->blocks_size
-               : rf_load_u32(part->index + (size_t)block * INDEX_ENTRY_SIZE);
+    return block == part->block_count ? part->blocks_size
+                                      : rf_load_u32(part->index + (size_t)block * INDEX_ENTRY_SIZE);
 }
 
 static uint32_t index_name_offset(const rf_streams_part *part, uint32_t block)
@@ -271,8 +266,8 @@ rf_status rf_streams_part_open(rf_slice bytes, uint32_t partition, bool checked,
     if (blocks == 0 || filter_size == 0 || filter_size % FILTER_BLOCK_SIZE != 0 ||
         before_blocks > bytes.size || rf_load_u16(at + AT_PARTITION) != partition ||
         rf_load_u32(at + AT_ENTRIES) == 0)
-        return rf_fail(err, RF_ERR_DAMAGED,
-                       "stream names of partition %u: a header that cannot be", partition);
+        return rf_fail(err, RF_ERR_DAMAGED, "stream names of partition %u: a header that cannot be",
+                       partition);
 
     rf_streams_part part = {
         .bytes = at,
@@ -397,8 +392,9 @@ rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, uint3
     return RF_OK;
 }
 
-rf_status rf_streams_part_last_name(const rf_streams_part *part, char name_out[RF_STREAMS_NAME_BUFFER],
-                                    uint32_t *size_out, rf_err *err)
+rf_status rf_streams_part_last_name(const rf_streams_part *part,
+                                    char name_out[RF_STREAMS_NAME_BUFFER], uint32_t *size_out,
+                                    rf_err *err)
 {
     rf_slice entries;
     rf_streams_entry entry = {0};

@@ -1,12 +1,15 @@
-/* A part of a run: stream names in order with their numbers and last versions, in checksummed blocks.
+/* A part of a run: stream names in order with their numbers and last versions, in checksummed
+ * blocks.
  *
- * A run is one or more parts, each of about RF_STREAMS_PART_SIZE bytes at most, with rising names. A
- * part is a header, an index (offset, checksum and first name of each block), a filter and
- * blocks of front-coded entries; docs/FORMAT.md has every byte. Header and index share a checksum that is verified
- * by open; the filter's by rf_streams_part_check_filter; a block's by whoever reads the block.
+ * A run is one or more parts, each of about RF_STREAMS_PART_SIZE bytes at most, with rising names.
+ * A part is a header, an index (offset, checksum and first name of each block), a filter and blocks
+ * of front-coded entries; docs/FORMAT.md has every byte. Header and index share a checksum that is
+ * verified by open; the filter's by rf_streams_part_check_filter; a block's by whoever reads the
+ * block.
  *
- * The filter is a blocked Bloom filter: the hash of a name picks 32 bytes and two bits in each of their
- * four words, so a lookup touches one cache line; 12 bits a name give about 0.5 % false answers.
+ * The filter is a blocked Bloom filter: the hash of a name picks 32 bytes and two bits in each of
+ * their four words, so a lookup touches one cache line; 12 bits a name give about 0.5 % false
+ * answers.
  *
  * Writer: init, then (add …, finish) again and again, free. Confined to one thread. A part is a
  * read-only view of stored bytes, valid as long as they are.
@@ -52,8 +55,8 @@ bool rf_streams_writer_full(const rf_streams_writer *writer);
 /* Names must rise over the whole run. */
 void rf_streams_writer_add(rf_streams_writer *writer, rf_slice name, uint64_t hash, uint32_t number,
                            int64_t last_version);
-/* Appends the part (of at least one entry) to `out` and begins the next one of the run; after the `last`, the
- * first of another run. */
+/* Appends the part (of at least one entry) to `out` and begins the next one of the run; after the
+ * `last`, the first of another run. */
 rf_status rf_streams_writer_finish(rf_streams_writer *writer, bool last, rf_buf *out, rf_err *err);
 
 typedef struct rf_streams_part {
@@ -72,8 +75,8 @@ typedef struct rf_streams_part {
     bool last;     /* no part follows in the run */
 } rf_streams_part;
 
-/* Bytes of the part that `bytes` begins with (a run of several parts as the writer left it); 0 if they are
- * no part. */
+/* Bytes of the part that `bytes` begins with (a run of several parts as the writer left it); 0 if
+ * they are no part. */
 size_t rf_streams_part_size(rf_slice bytes);
 /* Checks header and index, unless the caller did that before with the same bytes (`checked`). */
 rf_status rf_streams_part_open(rf_slice bytes, uint32_t partition, bool checked,
@@ -90,22 +93,32 @@ bool rf_streams_part_seek(const rf_streams_part *part, rf_slice name, uint32_t *
 rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, uint32_t *number_out,
                                int64_t *last_version_out, bool *found_out, rf_err *err);
 /* The last name, for `name_out`; the size is returned through *size_out. */
-rf_status rf_streams_part_last_name(const rf_streams_part *part, char name_out[RF_STREAMS_NAME_BUFFER],
-                                    uint32_t *size_out, rf_err *err);
+rf_status rf_streams_part_last_name(const rf_streams_part *part,
+                                    char name_out[RF_STREAMS_NAME_BUFFER], uint32_t *size_out,
+                                    rf_err *err);
+
+/* What a name sets in word 0 to 3 of its filter block. */
+static inline uint64_t rf_streams_filter_mask(uint64_t hash, unsigned word)
+{
+    uint64_t bits = (hash * 0x9e3779b97f4a7c15u) >> (16 + 12 * word);
+
+    return (uint64_t)1 << (bits & 63) | (uint64_t)1 << (bits >> 6 & 63);
+}
+
+/* Offset of a name's block in a filter. */
+static inline size_t rf_streams_filter_block(uint64_t hash, size_t filter_size)
+{
+    return ((hash >> 32) * (filter_size / 32) >> 32) * 32;
+}
 
 /* False: the part does not have a name of this hash. */
 static inline bool rf_streams_part_may_have(const rf_streams_part *part, uint64_t hash)
 {
-    uint64_t bits = hash * 0x9e3779b97f4a7c15u;
-    uint64_t place = ((hash >> 32) * (part->filter_size / 32)) >> 32;
-    const char *words = part->filter + place * 32;
+    const char *words = part->filter + rf_streams_filter_block(hash, part->filter_size);
     uint64_t missing = 0;
 
-    for (unsigned i = 0; i < 4; i++) {
-        unsigned shift = 16 + 12 * i;
-        uint64_t mask = (uint64_t)1 << ((bits >> shift) & 63) | (uint64_t)1 << ((bits >> (shift + 6)) & 63);
-        missing |= mask & ~rf_load_u64(words + i * sizeof mask);
-    }
+    for (unsigned i = 0; i < 4; i++)
+        missing |= rf_streams_filter_mask(hash, i) & ~rf_load_u64(words + i * sizeof missing);
     return missing == 0;
 }
 
@@ -116,9 +129,10 @@ typedef struct rf_streams_entry {
     uint32_t name_size;
 } rf_streams_entry;
 
-/* Reads the entry at *at into *entry. `previous` is the name before it (of entry->name_size bytes; empty
- * at the start of a block), with RF_STREAMS_COPY_STEP readable bytes behind it; `name` is where the name
- * goes, with room for RF_STREAMS_NAME_BUFFER bytes: the same place, or one behind the previous name. False where the bytes make no entry. */
+/* Reads the entry at *at into *entry. `previous` is the name before it (of entry->name_size bytes;
+ * empty at the start of a block), with RF_STREAMS_COPY_STEP readable bytes behind it; `name` is
+ * where the name goes, with room for RF_STREAMS_NAME_BUFFER bytes: the same place, or one behind
+ * the previous name. False where the bytes make no entry. */
 static inline bool rf_streams_entry_read(const char **at, const char *end, const char *previous,
                                          char *name, rf_streams_entry *entry)
 {

@@ -37,7 +37,8 @@ static size_t shared_size(const rf_streams_item *items, size_t count, size_t kno
     return shared > known ? shared : known;
 }
 
-/* The eight bytes behind `offset`, zeros behind the name's end, as a number that orders like them. */
+/* The eight bytes behind `offset`, zeros behind the name's end, as a number that orders like them.
+ */
 static uint64_t key_at(const rf_streams_item *item, size_t offset)
 {
     uint8_t bytes[KEY_BYTES] = {0};
@@ -85,7 +86,8 @@ static void radix_sort(rf_streams_item *items, rf_streams_item *scratch, size_t 
 
 /* Sorts names that share `known` bytes. A round resolves at least eight more, so it calls itself at
  * most an eighth of a name's size deep. */
-static void sort_behind(rf_streams_item *items, rf_streams_item *scratch, size_t count, size_t known)
+static void sort_behind(rf_streams_item *items, rf_streams_item *scratch, size_t count,
+                        size_t known)
 {
     if (count <= FEW) {
         insertion_sort(items, count);

@@ -1,8 +1,8 @@
 /* Sorting names: each commit brings its touched streams into name order.
  *
- * Names are compared by the eight bytes behind what all of them share, as integers, with a radix sort that skips
- * the bytes in which all agree; groups of equal eight bytes are sorted again behind those. Names of one
- * kind ("order-000123") take one round. Pure; memory comes from the caller.
+ * Names are compared by the eight bytes behind what all of them share, as integers, with a radix
+ * sort that skips the bytes in which all agree; groups of equal eight bytes are sorted again behind
+ * those. Names of one kind ("order-000123") take one round. Pure; memory comes from the caller.
  */
 #ifndef RF_LOG_STREAMS_SORT_H
 #define RF_LOG_STREAMS_SORT_H

@@ -1,9 +1,9 @@
 /* See streams.h: what is stored of a partition. The appender's view: streams.c.
  *
- * Merging: a run's class is the logarithm of its entries to the base CLASS_FACTOR. The newest runs of
- * class c or less, down to the first greater one, are merged when RUNS_A_CLASS of them are of class c. So
- * each entry is written again about once a class. A partition whose runs came in an unlucky order of
- * sizes is merged when it has more than RUNS_MAX runs.
+ * Merging: a run's class is the logarithm of its entries to the base CLASS_FACTOR. The newest runs
+ * of class c or less, down to the first greater one, are merged when RUNS_A_CLASS of them are of
+ * class c. So each entry is written again about once a class. A partition whose runs came in an
+ * unlucky order of sizes is merged when it has more than RUNS_MAX runs.
  */
 #include "log/streams.h"
 #include "log/streams_merge.h"
@@ -17,7 +17,8 @@ enum {
     SLAB_SIZE = 64 << 10,
 };
 
-rf_status rf_streams_put_run(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice run, rf_err *err)
+rf_status rf_streams_put_run(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice run,
+                             rf_err *err)
 {
     char key[RF_STREAMS_KEY_SIZE];
     rf_kv_cursor *cursor = NULL;
@@ -32,8 +33,8 @@ rf_status rf_streams_put_run(rf_kv_txn *txn, uint32_t table, uint32_t partition,
     if (status != RF_OK)
         return status;
     rf_streams_key(key, partition, UINT64_MAX, UINT32_MAX);
-    status = rf_kv_cursor_seek(cursor, RF_KV_AT_MOST, (rf_slice){key, sizeof key}, &last_key, &bytes,
-                               &found, err);
+    status = rf_kv_cursor_seek(cursor, RF_KV_AT_MOST, (rf_slice){key, sizeof key}, &last_key,
+                               &bytes, &found, err);
     if (status == RF_OK && found && last_key.size == sizeof key &&
         rf_load_u16_be(last_key.data) == partition)
         id = rf_load_u64_be(last_key.data + 2) + 1;
@@ -44,7 +45,8 @@ rf_status rf_streams_put_run(rf_kv_txn *txn, uint32_t table, uint32_t partition,
             return rf_fail(err, RF_ERR_USAGE, "stream names of partition %u: %zu bytes are no run",
                            partition, run.size);
         rf_streams_key(key, partition, id, number);
-        status = rf_kv_put(txn, table, (rf_slice){key, sizeof key}, (rf_slice){run.data, size}, err);
+        status =
+            rf_kv_put(txn, table, (rf_slice){key, sizeof key}, (rf_slice){run.data, size}, err);
         run.data += size;
         run.size -= size;
     }
@@ -68,7 +70,7 @@ static uint32_t suffix_of(const rf_streams_run *runs, uint32_t count, uint32_t c
 /* The oldest run to merge with all newer ones; `count` for none. */
 static uint32_t pick_runs(const rf_streams_run *runs, uint32_t count)
 {
-    for (uint32_t class = 0; class <= 64 / CLASS_FACTOR_BITS; class++) {
+    for (uint32_t class = 0; class <= 64 / CLASS_FACTOR_BITS; class ++) {
         uint32_t first = suffix_of(runs, count, class);
         uint32_t full = 0;
         for (uint32_t i = first; i < count; i++)
@@ -76,7 +78,7 @@ static uint32_t pick_runs(const rf_streams_run *runs, uint32_t count)
         if (full >= RUNS_A_CLASS)
             return first;
     }
-    for (uint32_t class = 0; count > RUNS_MAX && class <= 64 / CLASS_FACTOR_BITS; class++) {
+    for (uint32_t class = 0; count > RUNS_MAX && class <= 64 / CLASS_FACTOR_BITS; class ++) {
         uint32_t first = suffix_of(runs, count, class);
         if (count - first >= RUNS_MAX / 2)
             return first;
@@ -181,8 +183,8 @@ rf_status rf_streams_merge(rf_kv_txn *txn, uint32_t table, uint32_t partition, b
             return status;
         uint32_t first = pick_runs(runs, count);
         if (first < count)
-            status = merge_runs(txn, table, partition, runs + first, count - first, bytes_written,
-                                err);
+            status =
+                merge_runs(txn, table, partition, runs + first, count - first, bytes_written, err);
         free(runs);
         if (status != RF_OK)
             return status;
@@ -210,9 +212,8 @@ typedef struct name_list {
 
 static rf_status list_full(const name_list *list, rf_err *err)
 {
-    return rf_fail(err, RF_ERR_MEMORY,
-                   "stream names of partition %u: over the limit of %zu bytes", list->partition,
-                   list->arena->bytes_max);
+    return rf_fail(err, RF_ERR_MEMORY, "stream names of partition %u: over the limit of %zu bytes",
+                   list->partition, list->arena->bytes_max);
 }
 
 /* Room for one name at list->at. */
@@ -235,8 +236,8 @@ static inline bool list_room(name_list *list)
 static inline rf_status list_keep(name_list *list, const rf_streams_entry *entry, rf_err *err)
 {
     if (list->count == list->capacity)
-        return rf_fail(err, RF_ERR_DAMAGED,
-                       "stream names of partition %u: a number is given twice", list->partition);
+        return rf_fail(err, RF_ERR_DAMAGED, "stream names of partition %u: a number is given twice",
+                       list->partition);
     list->names[list->count++] = (rf_stream_name){
         .name = {list->at, entry->name_size},
         .number = entry->number,
@@ -283,8 +284,8 @@ static rf_status list_run(name_list *list, rf_kv_txn *txn, uint32_t table,
 {
     for (uint32_t number = 0; number < run->parts; number++) {
         rf_streams_part part;
-        rf_status status = rf_streams_load_part(txn, table, list->partition, run->id, number, false,
-                                                &part, err);
+        rf_status status =
+            rf_streams_load_part(txn, table, list->partition, run->id, number, false, &part, err);
         for (uint32_t block = 0; status == RF_OK && block < part.block_count; block++)
             status = list_block(list, &part, block, err);
         if (status != RF_OK)
@@ -299,8 +300,7 @@ static rf_status list_merged(name_list *list, rf_kv_txn *txn, uint32_t table,
     rf_streams_merge_state merge;
     bool found = false;
 
-    rf_status status =
-        rf_streams_merge_open(&merge, txn, table, list->partition, runs, count, err);
+    rf_status status = rf_streams_merge_open(&merge, txn, table, list->partition, runs, count, err);
     if (status == RF_OK)
         status = rf_streams_merge_next(&merge, &found, NULL, err);
     while (status == RF_OK && found) {
@@ -364,8 +364,8 @@ static rf_status get_from_run(rf_kv_txn *txn, uint32_t table, uint32_t partition
 
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        rf_status status = rf_streams_load_part(txn, table, partition, run->id, middle, false,
-                                                &part, err);
+        rf_status status =
+            rf_streams_load_part(txn, table, partition, run->id, middle, false, &part, err);
         if (status != RF_OK)
             return status;
         if (rf_slice_compare(rf_streams_part_first(&part, 0), found->name) <= 0)
@@ -373,8 +373,7 @@ static rf_status get_from_run(rf_kv_txn *txn, uint32_t table, uint32_t partition
         else
             high = middle;
     }
-    rf_status status =
-        rf_streams_load_part(txn, table, partition, run->id, low, false, &part, err);
+    rf_status status = rf_streams_load_part(txn, table, partition, run->id, low, false, &part, err);
     if (status != RF_OK)
         return status;
     return rf_streams_part_find(&part, found->name, &found->number, &found->last_version, found_out,
@@ -524,8 +523,8 @@ rf_status rf_streams_verify(rf_kv_txn *txn, uint32_t table, uint32_t partition,
     }
     uint8_t *given = calloc((size_t)stream_count / 8 + 1, 1);
     if (!given)
-        status = rf_fail(err, RF_ERR_MEMORY, "stream names: out of memory for %u numbers",
-                         stream_count);
+        status =
+            rf_fail(err, RF_ERR_MEMORY, "stream names: out of memory for %u numbers", stream_count);
     if (status == RF_OK)
         status = rf_streams_merge_open(&merge, txn, table, partition, runs, count, err);
     if (status == RF_OK)

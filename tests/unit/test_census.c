@@ -1,4 +1,5 @@
-/* census.h: counts against a plain list of paths; caps; the same whatever way events were split; storing. */
+/* census.h: counts against a plain list of paths; caps; the same whatever way events were split;
+ * storing. */
 #include "base/checksum.h"
 #include "base/file.h"
 #include "log/census.h"
@@ -72,17 +73,17 @@ static void describe(rf_census *census, rf_buf *out)
     cr_assert_eq(rf_census_list(census, &types, &type_count, &err), RF_OK, "%s", err.message);
     for (uint32_t i = 0; i < type_count; i++) {
         const rf_census_type *type = &types[i];
-        rf_buf_append_format(out, "%.*s/%lld %llu [%llu,%llu] [%lld,%lld]%s\n", (int)type->type.size,
-                             type->type.data, (long long)type->schema,
-                             (unsigned long long)type->events,
-                             (unsigned long long)type->first_position,
-                             (unsigned long long)type->last_position, (long long)type->time_min,
-                             (long long)type->time_max, type->capped ? " capped" : "");
+        rf_buf_append_format(
+            out, "%.*s/%lld %llu [%llu,%llu] [%lld,%lld]%s\n", (int)type->type.size,
+            type->type.data, (long long)type->schema, (unsigned long long)type->events,
+            (unsigned long long)type->first_position, (unsigned long long)type->last_position,
+            (long long)type->time_min, (long long)type->time_max, type->capped ? " capped" : "");
         for (uint32_t k = 0; k < type->field_count; k++) {
             rf_buf_append_format(out, "  %.*s", (int)type->fields[k].path.size,
                                  type->fields[k].path.data);
             for (unsigned kind = 0; kind < RF_CENSUS_KIND_COUNT; kind++)
-                rf_buf_append_format(out, " %llu", (unsigned long long)type->fields[k].counts[kind]);
+                rf_buf_append_format(out, " %llu",
+                                     (unsigned long long)type->fields[k].counts[kind]);
             rf_buf_append_byte(out, '\n');
         }
     }
@@ -225,7 +226,8 @@ Test(census, leaves_out_what_is_deeper_than_eight)
     count(census, "T", 1, "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{}}}}}}}}}");
     cr_assert_eq(only_type(census)->field_count, 8);
     cr_assert_not(only_type(census)->capped);
-    count(census, "T", 2, "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}}}");
+    count(census, "T", 2,
+          "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}}}");
     cr_assert_eq(only_type(census)->field_count, 8);
     cr_assert(only_type(census)->capped);
     rf_census_free(census);
@@ -469,8 +471,9 @@ static void store_flipped(size_t at, char with)
     memcpy(key_copy, key.data, key.size);
     copy[at % value.size] = (char)(copy[at % value.size] ^ with);
     rf_kv_cursor_close(cursor);
-    cr_assert_eq(rf_kv_put(txn, 0, (rf_slice){key_copy, key.size}, (rf_slice){copy, value.size}, NULL),
-                 RF_OK);
+    cr_assert_eq(
+        rf_kv_put(txn, 0, (rf_slice){key_copy, key.size}, (rf_slice){copy, value.size}, NULL),
+        RF_OK);
     cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
 }
 
@@ -509,7 +512,8 @@ Test(census_store, refuses_to_add_to_a_damaged_record)
     rf_census_free(census);
 }
 
-static void expect_path(bool metadata, const rf_slice *parts, uint8_t part_count, const char *expected)
+static void expect_path(bool metadata, const rf_slice *parts, uint8_t part_count,
+                        const char *expected)
 {
     rf_path path = {.metadata = metadata, .part_count = part_count, .parts = parts};
     rf_buf text;

@@ -58,9 +58,9 @@ typedef struct stream_model {
 static stream_model model_new(uint32_t name_count, void (*name_fn)(uint32_t, char[64]))
 {
     stream_model made = {.names = calloc(name_count, 64),
-                  .versions = malloc(name_count * sizeof(int64_t)),
-                  .numbers = calloc(name_count, sizeof(uint32_t)),
-                  .name_count = name_count};
+                         .versions = malloc(name_count * sizeof(int64_t)),
+                         .numbers = calloc(name_count, sizeof(uint32_t)),
+                         .name_count = name_count};
     for (uint32_t i = 0; i < name_count; i++) {
         name_fn(i, made.names[i]);
         made.versions[i] = -1;
@@ -137,9 +137,9 @@ static bool touch(rf_streams *streams, rf_kv_txn *txn, stream_model *model, uint
     rf_stream *stream = NULL;
     int64_t before = model->versions[index];
 
-    cr_assert_eq(rf_streams_find_or_add(streams, txn, rf_slice_of(model->names[index]), &stream,
-                                        &err),
-                 RF_OK, "%s", err.message);
+    cr_assert_eq(
+        rf_streams_find_or_add(streams, txn, rf_slice_of(model->names[index]), &stream, &err),
+        RF_OK, "%s", err.message);
     if (before < 0)
         model->numbers[index] = model->made++;
     bool agreed = stream->number == model->numbers[index] &&
@@ -404,11 +404,13 @@ Test(streams, stay_within_the_cache_bound_between_commits)
     rf_kv_abort(txn);
     commit(streams, false);
     txn = begin(false);
-    cr_assert_eq(rf_streams_find_or_add(streams, txn, rf_slice_of(model.names[0]), &kept, NULL), RF_OK);
+    cr_assert_eq(rf_streams_find_or_add(streams, txn, rf_slice_of(model.names[0]), &kept, NULL),
+                 RF_OK);
     cr_assert(!kept->is_new && !kept->touched);
     for (uint32_t i = 1; i < 20000; i++)
         (void)touch(streams, txn, &model, i);
-    cr_assert_eq(rf_streams_find_or_add(streams, txn, rf_slice_of(model.names[0]), &again, NULL), RF_OK);
+    cr_assert_eq(rf_streams_find_or_add(streams, txn, rf_slice_of(model.names[0]), &again, NULL),
+                 RF_OK);
     cr_assert_eq(kept, again, "entries stay where they are until the flush");
     rf_kv_abort(txn);
     commit(streams, false);
@@ -416,7 +418,8 @@ Test(streams, stay_within_the_cache_bound_between_commits)
     txn = begin(true);
     char key[RF_STREAMS_KEY_SIZE];
     rf_streams_key(key, PARTITION, 2, 0);
-    cr_assert_eq(rf_kv_put(txn, TABLE, (rf_slice){key, sizeof key}, RF_SLICE("broken"), NULL), RF_OK);
+    cr_assert_eq(rf_kv_put(txn, TABLE, (rf_slice){key, sizeof key}, RF_SLICE("broken"), NULL),
+                 RF_OK);
     cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
     txn = begin(false);
     cr_assert_eq(rf_streams_find_or_add(streams, txn, rf_slice_of(model.names[0]), &again, NULL),
@@ -471,7 +474,8 @@ Test(streams, tell_of_every_flipped_bit)
         rf_arena_init(&arena, 1 << 20);
         status = rf_streams_list(txn, TABLE, PARTITION, 200, &arena, &names, &count, NULL);
         crashed_numbers += status == RF_OK && count != 200;
-        status = rf_streams_get(txn, TABLE, PARTITION, rf_slice_of(model.names[17]), &got, &found, NULL);
+        status =
+            rf_streams_get(txn, TABLE, PARTITION, rf_slice_of(model.names[17]), &got, &found, NULL);
         crashed_numbers += status == RF_OK && (!found || got.number != model.numbers[17]);
         rf_arena_free(&arena);
         copy[i / 8] = (char)(copy[i / 8] ^ (1 << (i % 8)));
@@ -615,8 +619,9 @@ Test(streams, names_of_480_bytes_and_large_versions_come_back)
     for (uint32_t i = 0; i < 26; i++) {
         name[479] = (char)('a' + i);
         name[300] = (char)('A' + i % 3);
-        cr_assert_eq(rf_streams_find_or_add(streams, txn, (rf_slice){name, 480 - i % 2}, &stream, NULL),
-                     RF_OK);
+        cr_assert_eq(
+            rf_streams_find_or_add(streams, txn, (rf_slice){name, 480 - i % 2}, &stream, NULL),
+            RF_OK);
         stream->last_version = INT64_MAX - i;
         stream->touched = true;
     }
@@ -627,7 +632,8 @@ Test(streams, names_of_480_bytes_and_large_versions_come_back)
     txn = begin(false);
     name[479] = 'e';
     name[300] = 'A' + 4 % 3;
-    cr_assert_eq(rf_streams_get(txn, TABLE, PARTITION, (rf_slice){name, 480}, &got, &found, NULL), RF_OK);
+    cr_assert_eq(rf_streams_get(txn, TABLE, PARTITION, (rf_slice){name, 480}, &got, &found, NULL),
+                 RF_OK);
     cr_assert(found);
     cr_assert_eq(got.last_version, INT64_MAX - 4);
     rf_kv_abort(txn);
@@ -647,7 +653,7 @@ Test(streams_sort, orders_names_as_bytes_do)
     enum { COUNT = 3000 };
     rf_streams_item *items = calloc(3 * COUNT, sizeof *items);
     rf_streams_item *expected = items + 2 * COUNT;
-    char (*names)[64] = calloc(COUNT, 64);
+    char(*names)[64] = calloc(COUNT, 64);
 
     for (uint32_t round = 0; round < 30; round++) {
         uint32_t alphabet = 1 + random_below(4);
@@ -666,4 +672,28 @@ Test(streams_sort, orders_names_as_bytes_do)
     }
     free(items);
     free(names);
+}
+
+Test(streams, filters_answer_for_nearly_all_names_that_are_new)
+{
+    stream_model model = model_new(10000, order_name);
+    char key[RF_STREAMS_KEY_SIZE];
+    rf_slice stored;
+    rf_streams_part part;
+    bool found;
+    uint32_t wrong = 0;
+
+    store_small_run(&model, 10000);
+    rf_kv_txn *txn = begin(false);
+    rf_streams_key(key, PARTITION, 1, 0);
+    cr_assert_eq(rf_kv_get(txn, TABLE, (rf_slice){key, sizeof key}, &stored, &found, NULL), RF_OK);
+    cr_assert_eq(rf_streams_part_open(stored, PARTITION, false, &part, NULL), RF_OK);
+    for (uint32_t i = 0; i < 100000; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "other-%u", i);
+        wrong += rf_streams_part_may_have(&part, rf_streams_hash(rf_slice_of(name)));
+    }
+    cr_assert_lt(wrong, 1500, "%u of 100000", wrong);
+    rf_kv_abort(txn);
+    model_free(&model);
 }
