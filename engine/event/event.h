@@ -25,12 +25,13 @@ typedef struct rf_event {
     uint64_t source_position; /* 0: none */
     rf_slice data;            /* the raw JSON bytes of the member, as they came */
     rf_slice metadata;        /* likewise; data NULL if absent */
-    const rf_json_node *data_nodes; /* data_nodes[0] is the value itself; `next` counts from the same array */
+    const rf_json_node
+        *data_nodes; /* data_nodes[0] is the value itself; `next` counts from the same array */
     const rf_json_node *metadata_nodes;
     uint32_t data_node_count;
     uint32_t metadata_node_count; /* 0 if absent */
-    rf_slice file; /* for messages; empty for events that came through the library */
-    uint64_t line; /* 1 and up; or the index in the batch */
+    rf_slice file;                /* for messages; empty for events that came through the library */
+    uint64_t line;                /* 1 and up; or the index in the batch */
 } rf_event;
 
 #endif

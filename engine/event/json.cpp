@@ -1,9 +1,9 @@
 /* See json.h.
  *
- * Two stages. simdjson's first stage (chosen at run time for the processor) checks UTF-8 and the control
- * characters inside strings and lists where tokens begin: brackets, commas, colons, opening quotes
- * and first bytes of scalars. The second stage is the walk below, which takes these places one by
- * one, keeps its own stack of open containers and checks everything else: grammar, literals,
+ * Two stages. simdjson's first stage (chosen at run time for the processor) checks UTF-8 and the
+ * control characters inside strings and lists where tokens begin: brackets, commas, colons, opening
+ * quotes and first bytes of scalars. The second stage is the walk below, which takes these places
+ * one by one, keeps its own stack of open containers and checks everything else: grammar, literals,
  * numbers, escapes. simdjson's own second stages do not fit: On-Demand does not check what it skips
  * and is chosen at compile time, DOM turns numbers into doubles.
  *
@@ -22,7 +22,8 @@ extern "C" {
 #include <stdlib.h>
 #include <string.h>
 
-namespace {
+namespace
+{
 
 using implementation_ptr = std::unique_ptr<simdjson::internal::dom_parser_implementation>;
 
@@ -119,7 +120,8 @@ struct rf_json_parser {
     region text;
 };
 
-namespace {
+namespace
+{
 
 /* One text on its way through the second stage. */
 struct walk {
@@ -144,19 +146,8 @@ rf_status refuse(const walk *state, size_t at, const char *what)
 
 bool ends_scalar(char byte)
 {
-    switch (byte) {
-    case ' ':
-    case '\t':
-    case '\r':
-    case '\n':
-    case ',':
-    case ']':
-    case '}':
-    case ':':
-        return true;
-    default:
-        return false;
-    }
+    return byte == ',' || byte == '}' || byte == ']' || byte == ':' || byte == ' ' ||
+           byte == '\n' || byte == '\r' || byte == '\t';
 }
 
 bool is_digit(char byte)
@@ -238,8 +229,8 @@ rf_status unescape(walk *state, size_t at, size_t end, const char **text_out, ui
                        end - at);
     while (at < end) {
         const void *found = memchr(state->text + at, '\\', end - at);
-        size_t plain = found ? static_cast<size_t>(static_cast<const char *>(found) - state->text)
-                             : end;
+        size_t plain =
+            found ? static_cast<size_t>(static_cast<const char *>(found) - state->text) : end;
         memcpy(out, state->text + at, plain - at);
         out += plain - at;
         at = plain;
@@ -354,16 +345,7 @@ inline rf_status read_scalar(walk *state, size_t at, rf_json_node *node)
         node->kind = RF_JSON_STRING;
         return read_string(state, at, &node->text, &node->text_size);
     case '-':
-    case '0':
-    case '1':
-    case '2':
-    case '3':
-    case '4':
-    case '5':
-    case '6':
-    case '7':
-    case '8':
-    case '9':
+    case '0' ... '9':
         return read_number(state, at, node);
     case 't':
         return read_literal(state, at, rf_slice{"true", 4}, RF_JSON_TRUE, node);
@@ -415,7 +397,8 @@ inline rf_status after_value(walk *state, rf_json_node *node, bool *done_out)
         bool object = parent->kind == RF_JSON_OBJECT;
         size_t at = next_token(state);
         if (at == state->size)
-            return refuse(state, at, object ? "an object without an end" : "an array without an end");
+            return refuse(state, at,
+                          object ? "an object without an end" : "an array without an end");
         if (text[at] == ',') {
             *done_out = false;
             node->key = nullptr;
@@ -432,8 +415,8 @@ inline rf_status after_value(walk *state, rf_json_node *node, bool *done_out)
     }
 }
 
-/* The container whose bracket is at `at`. *empty_out: it has ended already; else the name of its first
- * member stands in the node after it. */
+/* The container whose bracket is at `at`. *empty_out: it has ended already; else the name of its
+ * first member stands in the node after it. */
 inline rf_status open_container(walk *state, size_t at, rf_json_node *node, bool *empty_out)
 {
     const char *text = state->text;
@@ -573,9 +556,8 @@ extern "C" rf_status rf_json_parse(rf_json_parser *parser, rf_slice text,
         return rf_fail(err, RF_ERR_INPUT, "a JSON text of more than %zu bytes", text_size_max);
     if (!stage_make_room(parser, text.size))
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a JSON text of %zu bytes", text.size);
-    simdjson::error_code code =
-        parser->stage->stage1(reinterpret_cast<const uint8_t *>(text.data), text.size,
-                              simdjson::stage1_mode::regular);
+    simdjson::error_code code = parser->stage->stage1(reinterpret_cast<const uint8_t *>(text.data),
+                                                      text.size, simdjson::stage1_mode::regular);
     if (code != simdjson::SUCCESS)
         return refuse_stage(&state);
     state.token = parser->stage->structural_indexes.get();

@@ -7,7 +7,13 @@
 
 #include "base/bytes.h"
 
-typedef enum rf_rounding { RF_ROUND_NONE, RF_ROUND_HALF_EVEN, RF_ROUND_HALF_UP, RF_ROUND_DOWN, RF_ROUND_UP } rf_rounding;
+typedef enum rf_rounding {
+    RF_ROUND_NONE,
+    RF_ROUND_HALF_EVEN,
+    RF_ROUND_HALF_UP,
+    RF_ROUND_DOWN,
+    RF_ROUND_UP
+} rf_rounding;
 
 typedef enum rf_value_fault {
     RF_VALUE_OK = 0,
@@ -19,18 +25,20 @@ typedef enum rf_value_fault {
 
 /* A decimal integer with optional '-'; nothing else. "1e3" and "1.0" are of the wrong kind. */
 rf_value_fault rf_parse_int(rf_slice text, int64_t *value_out);
-/* A JSON number or the same as text ("-12.50", "1e2"), as a count of 10^-scale. Zeros beyond the scale are no error. */
+/* A JSON number or the same as text ("-12.50", "1e2"), as a count of 10^-scale. Zeros beyond the
+ * scale are no error. */
 rf_value_fault rf_parse_decimal(rf_slice text, unsigned scale, rf_rounding rounding,
                                 int64_t *value_out);
-/* The exact form of a number literal where it has at most 18 significant digits and 0 to 18 decimals:
- * mantissa and scale as written (19.90 is 1990 and 2). False otherwise. */
+/* The exact form of a number literal where it has at most 18 significant digits and 0 to 18
+ * decimals: mantissa and scale as written (19.90 is 1990 and 2). False otherwise. */
 bool rf_parse_exact(rf_slice text, int64_t *mantissa_out, unsigned *scale_out);
 /* Correctly rounded, independent of the locale. */
 rf_value_fault rf_parse_float(rf_slice text, double *value_out);
 /* Changes the scale of a decimal exactly, or by the rounding mode. */
-rf_value_fault rf_rescale(int64_t value, unsigned from, unsigned to, rf_rounding rounding, int64_t *value_out);
-/* RFC 3339 ('T', 't' or blank between; digits beyond microseconds are cut off). Without an offset: `zone_offset_s` seconds
- * east of UTC if `has_zone`, else RF_VALUE_NO_ZONE. */
+rf_value_fault rf_rescale(int64_t value, unsigned from, unsigned to, rf_rounding rounding,
+                          int64_t *value_out);
+/* RFC 3339 ('T', 't' or blank between; digits beyond microseconds are cut off). Without an offset:
+ * `zone_offset_s` seconds east of UTC if `has_zone`, else RF_VALUE_NO_ZONE. */
 rf_value_fault rf_parse_time(rf_slice text, bool has_zone, int32_t zone_offset_s, int64_t *us_out);
 rf_value_fault rf_parse_date(rf_slice text, int64_t *days_out);
 

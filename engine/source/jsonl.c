@@ -1,9 +1,9 @@
 /* See jsonl.h.
  *
- * For each block: its chunks are cut at newlines and their lines counted, so that each chunk knows the
- * number of its first line and the place of its events in one array; then they are parsed, each
- * with a parser of its own, while task 0 reads the next block of a file. Chunks have a fixed
- * size: results and messages do not depend on the number of workers.
+ * For each block: its chunks are cut at newlines and their lines counted, so that each chunk knows
+ * the number of its first line and the place of its events in one array; then they are parsed, each
+ * with a parser of its own, while task 0 reads the next block of a file. Chunks have a fixed size:
+ * results and messages do not depend on the number of workers.
  */
 #include "source/jsonl.h"
 
@@ -171,8 +171,8 @@ static rf_status chunk_parse(jsonl_reader *reader, jsonl_chunk *chunk, rf_err *e
             continue;
         /* In its place only once it is right: there is no room for lines that are too short. */
         rf_event event;
-        rf_status status = rf_mapping_read(reader->mapping, chunk->parser, line, &chunk->unused,
-                                           &event, err);
+        rf_status status =
+            rf_mapping_read(reader->mapping, chunk->parser, line, &chunk->unused, &event, err);
         if (status != RF_OK)
             return rf_err_context(err, "%s:%llu", reader->name.data, (unsigned long long)number);
         event.file = reader->name;
@@ -192,8 +192,8 @@ static rf_status parse_task(void *arg, uint32_t worker, size_t index, rf_err *er
     if (index > 0)
         return chunk_parse(reader, &reader->chunks[index - 1], err);
     if (reader->ahead)
-        reader->ahead_status = rf_lines_next(reader->lines, reader->line_next,
-                                             &reader->ahead_block, &reader->ahead_err);
+        reader->ahead_status = rf_lines_next(reader->lines, reader->line_next, &reader->ahead_block,
+                                             &reader->ahead_err);
     return RF_OK; /* what it found comes after this block's own faults */
 }
 

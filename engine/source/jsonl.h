@@ -1,8 +1,8 @@
 /* Source: JSON Lines from files, standard input, .zst and .gz, with member mapping.
  *
- * Reads blocks, cuts them at newlines, parses the lines of a block on the pool (lines are independent), and hands
- * the events of each block to `take` in order. A refused line names file and line; nothing of its block is
- * handed over.
+ * Reads blocks, cuts them at newlines, parses the lines of a block on the pool (lines are
+ * independent), and hands the events of each block to `take` in order. A refused line names file
+ * and line; nothing of its block is handed over.
  */
 #ifndef RF_SOURCE_JSONL_H
 #define RF_SOURCE_JSONL_H

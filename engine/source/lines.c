@@ -195,8 +195,8 @@ static rf_status format_choose(rf_lines *lines, bool *idle_out, rf_err *err)
 
 static rf_status zstd_step(rf_lines *lines, char *out, size_t size, size_t *got_out, rf_err *err)
 {
-    rf_status status = rf_zstd_stream_read(lines->zstd, &lines->input, out, size, got_out,
-                                           &lines->part_open, err);
+    rf_status status =
+        rf_zstd_stream_read(lines->zstd, &lines->input, out, size, got_out, &lines->part_open, err);
 
     lines->more_out = lines->part_open && *got_out == size;
     return status == RF_OK ? RF_OK : rf_err_context(err, "%s", lines->name);
@@ -307,9 +307,10 @@ static rf_status buffer_fill(rf_lines *lines, lines_buffer *buffer, uint64_t lin
     for (;;) {
         bool idle = false;
         size_t got;
-        if (buffer->size == buffer->capacity || (has_newline && buffer->size >= RF_LINES_BLOCK_SIZE)) {
-            if (has_newline)
-                return RF_OK;
+        if (has_newline &&
+            (buffer->size == buffer->capacity || buffer->size >= RF_LINES_BLOCK_SIZE))
+            return RF_OK;
+        if (buffer->size == buffer->capacity) {
             if (buffer->size > RF_LINES_LINE_MAX)
                 return rf_fail(err, RF_ERR_INPUT,
                                "%s:%llu: a line of more than 16 MiB; an event has at most 16 MiB",
@@ -319,8 +320,7 @@ static rf_status buffer_fill(rf_lines *lines, lines_buffer *buffer, uint64_t lin
                 return status;
         }
         char *at = buffer->data + buffer->size;
-        rf_status status =
-            read_text(lines, at, buffer->capacity - buffer->size, &got, &idle, err);
+        rf_status status = read_text(lines, at, buffer->capacity - buffer->size, &got, &idle, err);
         if (status != RF_OK)
             return status;
         buffer->size += got;

@@ -2,8 +2,8 @@
  *
  * The first bytes tell .zst and .gz from plain text, not the name; concatenated frames and members
  * are one text. A block ends behind a newline, or at the end of the input; a line that is longer
- * than a block makes that block longer, up to RF_LINES_LINE_MAX: memory is bounded by two buffers of
- * that size. A byte order mark at the start is skipped.
+ * than a block makes that block longer, up to RF_LINES_LINE_MAX: memory is bounded by two buffers
+ * of that size. A byte order mark at the start is skipped.
  *
  * Call order: open, next until the block is empty, close. There are two buffers, so a block may be
  * read while another thread still works on the one before. A pipe that pauses gives what it has
@@ -29,8 +29,8 @@ void rf_lines_close(rf_lines *lines); /* takes NULL */
 rf_slice rf_lines_name(const rf_lines *lines);
 /* Whether reading never waits for another process: then a block may be read ahead. */
 bool rf_lines_is_file(const rf_lines *lines);
-/* The next block: valid until the call after the next, followed by RF_JSON_PADDING readable bytes, empty at
- * the end. `line` is the number of its first line, for messages. */
+/* The next block: valid until the call after the next, followed by RF_JSON_PADDING readable bytes,
+ * empty at the end. `line` is the number of its first line, for messages. */
 rf_status rf_lines_next(rf_lines *lines, uint64_t line, rf_slice *block_out, rf_err *err);
 
 #endif

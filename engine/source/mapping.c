@@ -1,216 +1,22 @@
 /* See mapping.h.
  *
- * The members that are read stand in a short list of names, found by size and bytes; each name leads to
- * a set of targets. A line is parsed once; data and metadata are cut out of its nodes
+ * The members that are read stand in a short list of names, found by size and bytes; each name
+ * leads to a set of targets. A line is parsed once; data and metadata are cut out of its nodes
  * (rf_json_detach), so that nothing is parsed or copied twice. Nothing is allocated for a line that
  * is right.
  */
 #include "source/mapping.h"
 
 #include "event/value.h"
-#include "source/zone.h"
+#include "source/mapping_rules.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef enum target {
-    TARGET_POSITION,
-    TARGET_STREAM,
-    TARGET_VERSION,
-    TARGET_TYPE,
-    TARGET_SCHEMA,
-    TARGET_TIME,
-    TARGET_DATA,
-    TARGET_METADATA,
-    TARGET_COUNT,
-} target;
-
-static const char *const target_names[TARGET_COUNT] = {"position", "stream", "version", "type",
-                                                       "schema",   "time",   "data",    "metadata"};
-
 enum {
-    NAME_SIZE_MAX = 255, /* of a member that a map reads */
-    PARTS_MAX = 16,
     UNKNOWN_MAX = 64, /* unused members of a line that are compared for duplicates */
     NONE = UINT32_MAX,
 };
-
-typedef struct target_source {
-    char *text;                /* owned: what the parts and `label` borrow from */
-    const char *label;         /* "schema", or "schema (data.class_version)" */
-    rf_slice parts[PARTS_MAX]; /* one: a top-level member; more: a path in data or metadata */
-    uint32_t part_count;
-} target_source;
-
-typedef struct member_name {
-    rf_slice name;
-    uint32_t targets; /* a bit each */
-} member_name;
-
-struct rf_mapping {
-    target_source sources[TARGET_COUNT];
-    member_name names[TARGET_COUNT];
-    uint32_t name_count;
-    rf_time_unit time_unit;
-    rf_zone *zone; /* NULL: times need an offset */
-};
-
-/* Cuts `text` at dots outside quotes; the quotes are taken out in place. */
-static bool parts_cut(char *text, target_source *source)
-{
-    char *at = text;
-
-    source->part_count = 0;
-    for (;;) {
-        char *begin = at;
-        char *end;
-        if (*at == '"') {
-            begin++;
-            end = strchr(begin, '"');
-            if (!end)
-                return false;
-            at = end + 1;
-        } else {
-            at += strcspn(at, ".\"");
-            end = at;
-        }
-        if (end == begin || end - begin > NAME_SIZE_MAX || source->part_count == PARTS_MAX)
-            return false;
-        source->parts[source->part_count++] = (rf_slice){begin, (size_t)(end - begin)};
-        if (*at == '\0')
-            return true;
-        if (*at++ != '.')
-            return false;
-    }
-}
-
-static rf_status target_of(rf_slice map, size_t name_size, target *target_out, rf_err *err)
-{
-    for (target at = 0; at < TARGET_COUNT; at++) {
-        if (rf_slice_equal((rf_slice){map.data, name_size}, rf_slice_of(target_names[at]))) {
-            *target_out = at;
-            return RF_OK;
-        }
-    }
-    return rf_fail(err, RF_ERR_USAGE,
-                   "map %.*s: before the = stands one of position, stream, version, type, schema, "
-                   "time, data, metadata",
-                   (int)map.size, map.data);
-}
-
-/* One "position=id". */
-static rf_status map_add(rf_mapping *mapping, rf_slice map, rf_err *err)
-{
-    const char *equals = memchr(map.data, '=', map.size);
-    target to = TARGET_POSITION;
-
-    if (!equals || map.size > 4096)
-        return rf_fail(err, RF_ERR_USAGE, "map %.*s: a map has the form position=id",
-                       (int)(map.size < 256 ? map.size : 256), map.data);
-    rf_status status = target_of(map, (size_t)(equals - map.data), &to, err);
-    if (status != RF_OK)
-        return status;
-    target_source *source = &mapping->sources[to];
-    if (source->text)
-        return rf_fail(err, RF_ERR_USAGE, "map %.*s: %s is mapped twice", (int)map.size, map.data,
-                       target_names[to]);
-    size_t path_size = map.size - (size_t)(equals + 1 - map.data);
-    /* The path, to be cut up; then "TARGET (PATH)". */
-    source->text = malloc(2 * path_size + 32);
-    if (!source->text)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a map");
-    memcpy(source->text, equals + 1, path_size);
-    source->text[path_size] = '\0';
-    char *label = source->text + path_size + 1;
-    (void)snprintf(label, path_size + 31, "%s (%.*s)", target_names[to], (int)path_size,
-                   equals + 1);
-    source->label = label;
-    if (!parts_cut(source->text, source))
-        return rf_fail(err, RF_ERR_USAGE, "map %.*s: behind the = stands a member's name or a path",
-                       (int)map.size, map.data);
-    if (source->part_count == 1)
-        return RF_OK;
-    bool in_data = rf_slice_equal(source->parts[0], RF_SLICE("data"));
-    if (!in_data && !rf_slice_equal(source->parts[0], RF_SLICE("metadata")))
-        return rf_fail(err, RF_ERR_USAGE,
-                       "map %.*s: a path leads into data or metadata; quote a name with a dot",
-                       (int)map.size, map.data);
-    if (to == TARGET_DATA || (to == TARGET_METADATA && !in_data))
-        return rf_fail(err, RF_ERR_USAGE, "map %.*s: %s cannot come from inside itself",
-                       (int)map.size, map.data, target_names[to]);
-    return RF_OK;
-}
-
-/* Maps may come several in one text, with commas between. */
-static rf_status maps_add(rf_mapping *mapping, const char *text, rf_err *err)
-{
-    const char *begin = text;
-    bool quoted = false;
-
-    for (const char *at = text;; at++) {
-        if (*at == '"')
-            quoted = !quoted;
-        if (*at != '\0' && (*at != ',' || quoted))
-            continue;
-        rf_status status = map_add(mapping, (rf_slice){begin, (size_t)(at - begin)}, err);
-        if (status != RF_OK || *at == '\0')
-            return status;
-        begin = at + 1;
-    }
-}
-
-/* The list of top-level names to look for. */
-static void names_collect(rf_mapping *mapping)
-{
-    for (target to = 0; to < TARGET_COUNT; to++) {
-        target_source *source = &mapping->sources[to];
-        uint32_t at = 0;
-        if (source->part_count == 0) {
-            source->parts[0] = rf_slice_of(target_names[to]);
-            source->part_count = 1;
-            source->label = target_names[to];
-        }
-        if (source->part_count > 1)
-            continue;
-        while (at < mapping->name_count &&
-               !rf_slice_equal(mapping->names[at].name, source->parts[0]))
-            at++;
-        if (at == mapping->name_count)
-            mapping->names[mapping->name_count++] = (member_name){source->parts[0], 0};
-        mapping->names[at].targets |= 1u << to;
-    }
-}
-
-rf_status rf_mapping_new(const rf_import_options *options, rf_mapping **mapping_out, rf_err *err)
-{
-    rf_status status = RF_OK;
-    rf_mapping *mapping = calloc(1, sizeof *mapping);
-
-    if (!mapping)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the maps");
-    mapping->time_unit = options->time_unit;
-    for (uint32_t i = 0; status == RF_OK && i < options->map_count; i++)
-        status = maps_add(mapping, options->maps[i], err);
-    if (status == RF_OK && options->time_zone)
-        status = rf_zone_new(options->time_zone, &mapping->zone, err);
-    if (status != RF_OK) {
-        rf_mapping_free(mapping);
-        return status;
-    }
-    names_collect(mapping);
-    *mapping_out = mapping;
-    return RF_OK;
-}
-
-void rf_mapping_free(rf_mapping *mapping)
-{
-    if (!mapping)
-        return;
-    for (target to = 0; to < TARGET_COUNT; to++)
-        free(mapping->sources[to].text);
-    rf_zone_free(mapping->zone);
-    free(mapping);
-}
 
 void rf_unused_members_add(rf_unused_members *unused, rf_slice name, uint64_t count)
 {
@@ -246,31 +52,34 @@ typedef struct reading {
     rf_slice line;
     const rf_json_node *nodes;
     uint32_t count;
-    uint32_t found[TARGET_COUNT]; /* indexes of nodes; NONE */
-    uint32_t ordinal[TARGET_COUNT]; /* which of the top-level members it is */
+    uint32_t found[RF_TARGET_COUNT];   /* indexes of nodes; NONE */
+    uint32_t ordinal[RF_TARGET_COUNT]; /* which of the top-level members it is */
     rf_unused_members *unused;
     rf_event event;
     rf_err *err;
 } reading;
 
-static const char *label_of(const reading *from, target of)
+static const char *label_of(const reading *from, rf_target of)
 {
     return from->mapping->sources[of].label;
 }
 
-static rf_status refuse(const reading *from, target of, const char *what)
+static rf_status refuse(const reading *from, rf_target of, const char *what)
 {
     return rf_fail(from->err, RF_ERR_INPUT, "%s %s", label_of(from, of), what);
 }
 
-static rf_status refuse_kind(const reading *from, target of, const rf_json_node *node,
+static rf_status refuse_kind(const reading *from, rf_target of, const rf_json_node *node,
                              const char *due)
 {
     static const char *const kinds[] = {
-        [RF_JSON_NULL] = "null",         [RF_JSON_FALSE] = "false",
-        [RF_JSON_TRUE] = "true",         [RF_JSON_INTEGER] = "an integer",
+        [RF_JSON_NULL] = "null",
+        [RF_JSON_FALSE] = "false",
+        [RF_JSON_TRUE] = "true",
+        [RF_JSON_INTEGER] = "an integer",
         [RF_JSON_NUMBER] = "a number with a fraction or exponent",
-        [RF_JSON_STRING] = "a string",   [RF_JSON_ARRAY] = "an array",
+        [RF_JSON_STRING] = "a string",
+        [RF_JSON_ARRAY] = "an array",
         [RF_JSON_OBJECT] = "an object",
     };
     return rf_fail(from->err, RF_ERR_INPUT, "%s is %s where %s is due", label_of(from, of),
@@ -346,9 +155,9 @@ static const rf_json_node *path_find(const rf_json_node *nodes, const rf_slice *
 }
 
 /* What a target reads; NULL if the event has none. After data and metadata have been cut out. */
-static const rf_json_node *value_of(const reading *from, target of)
+static const rf_json_node *value_of(const reading *from, rf_target of)
 {
-    const target_source *source = &from->mapping->sources[of];
+    const rf_target_source *source = &from->mapping->sources[of];
     const rf_json_node *node;
 
     if (source->part_count == 1) {
@@ -361,7 +170,8 @@ static const rf_json_node *value_of(const reading *from, target of)
     return node && node->kind == RF_JSON_NULL ? NULL : node;
 }
 
-static rf_status read_integer(const reading *from, target of, int64_t minimum, int64_t *value_out)
+static rf_status read_integer(const reading *from, rf_target of, int64_t minimum,
+                              int64_t *value_out)
 {
     const rf_json_node *node = value_of(from, of);
     int64_t value;
@@ -380,7 +190,7 @@ static rf_status read_integer(const reading *from, target of, int64_t minimum, i
     return RF_OK;
 }
 
-static rf_status read_name(const reading *from, target of, size_t size_max, rf_slice *name_out)
+static rf_status read_name(const reading *from, rf_target of, size_t size_max, rf_slice *name_out)
 {
     const rf_json_node *node = value_of(from, of);
 
@@ -405,7 +215,7 @@ static rf_status read_name(const reading *from, target of, size_t size_max, rf_s
 
 static rf_status refuse_time(const reading *from, const rf_json_node *node, const char *what)
 {
-    return rf_fail(from->err, RF_ERR_INPUT, "%s %.*s %s", label_of(from, TARGET_TIME),
+    return rf_fail(from->err, RF_ERR_INPUT, "%s %.*s %s", label_of(from, RF_TARGET_TIME),
                    shown_size(node), node->text, what);
 }
 
@@ -462,7 +272,7 @@ static rf_status time_of_string(const reading *from, const rf_json_node *node, i
 
 static rf_status read_time(const reading *from, int64_t *us_out)
 {
-    const rf_json_node *node = value_of(from, TARGET_TIME);
+    const rf_json_node *node = value_of(from, RF_TARGET_TIME);
 
     *us_out = RF_TIME_NONE;
     if (!node)
@@ -471,7 +281,7 @@ static rf_status read_time(const reading *from, int64_t *us_out)
         return time_of_integer(from, node, us_out);
     if (node->kind == RF_JSON_STRING)
         return time_of_string(from, node, us_out);
-    return refuse_kind(from, TARGET_TIME, node, "a time as a string or an integer");
+    return refuse_kind(from, RF_TARGET_TIME, node, "a time as a string or an integer");
 }
 
 /* Names the path of nodes[index] in a member, as far as there is room. */
@@ -500,7 +310,7 @@ static void path_show(const rf_json_node *nodes, uint32_t index, const char *mem
     }
 }
 
-static rf_status integers_check(const reading *from, target of, const rf_json_node *nodes,
+static rf_status integers_check(const reading *from, rf_target of, const rf_json_node *nodes,
                                 uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -509,7 +319,7 @@ static rf_status integers_check(const reading *from, target of, const rf_json_no
         if (nodes[i].kind != RF_JSON_INTEGER || nodes[i].text_size <= 18 ||
             rf_parse_int(rf_json_text(&nodes[i]), &value) == RF_VALUE_OK)
             continue;
-        path_show(nodes, i, target_names[of], path, sizeof path);
+        path_show(nodes, i, rf_target_names[of], path, sizeof path);
         return rf_fail(from->err, RF_ERR_INPUT, "%s: the integer %.*s is beyond 64 bits", path,
                        shown_size(&nodes[i]), nodes[i].text);
     }
@@ -562,20 +372,20 @@ static rf_slice raw_of(const reading *from, const rf_json_node *node, uint32_t o
 
 static rf_status read_data(reading *from)
 {
-    uint32_t index = from->found[TARGET_DATA];
+    uint32_t index = from->found[RF_TARGET_DATA];
     rf_event *event = &from->event;
 
     if (index == NONE)
-        return refuse(from, TARGET_DATA, "is missing");
-    event->data = raw_of(from, &from->nodes[index], from->ordinal[TARGET_DATA]);
+        return refuse(from, RF_TARGET_DATA, "is missing");
+    event->data = raw_of(from, &from->nodes[index], from->ordinal[RF_TARGET_DATA]);
     event->data_nodes = rf_json_detach(from->nodes, index, &event->data_node_count);
-    return integers_check(from, TARGET_DATA, event->data_nodes, event->data_node_count);
+    return integers_check(from, RF_TARGET_DATA, event->data_nodes, event->data_node_count);
 }
 
 static rf_status read_metadata(reading *from)
 {
-    const target_source *source = &from->mapping->sources[TARGET_METADATA];
-    const rf_json_node *node = value_of(from, TARGET_METADATA);
+    const rf_target_source *source = &from->mapping->sources[RF_TARGET_METADATA];
+    const rf_json_node *node = value_of(from, RF_TARGET_METADATA);
     rf_event *event = &from->event;
 
     if (!node)
@@ -583,21 +393,23 @@ static rf_status read_metadata(reading *from)
     if (source->part_count > 1) {
         /* A copy of a part of data: the same bytes, with nodes of their own. */
         if (node->kind != RF_JSON_OBJECT)
-            return refuse_kind(from, TARGET_METADATA, node, "an object");
+            return refuse_kind(from, RF_TARGET_METADATA, node, "an object");
         event->metadata = rf_json_text(node);
         return rf_json_parse(from->parser, event->metadata, &event->metadata_nodes,
                              &event->metadata_node_count, from->err);
     }
-    uint32_t index = from->found[TARGET_METADATA];
-    if (index == from->found[TARGET_DATA]) { /* one member mapped to both; its nodes are cut out */
+    uint32_t index = from->found[RF_TARGET_METADATA];
+    if (index ==
+        from->found[RF_TARGET_DATA]) { /* one member mapped to both; its nodes are cut out */
         event->metadata = event->data;
         event->metadata_nodes = event->data_nodes;
         event->metadata_node_count = event->data_node_count;
         return RF_OK;
     }
-    event->metadata = raw_of(from, node, from->ordinal[TARGET_METADATA]);
+    event->metadata = raw_of(from, node, from->ordinal[RF_TARGET_METADATA]);
     event->metadata_nodes = rf_json_detach(from->nodes, index, &event->metadata_node_count);
-    return integers_check(from, TARGET_METADATA, event->metadata_nodes, event->metadata_node_count);
+    return integers_check(from, RF_TARGET_METADATA, event->metadata_nodes,
+                          event->metadata_node_count);
 }
 
 static rf_status read_event(reading *from)
@@ -617,23 +429,23 @@ static rf_status read_event(reading *from)
                          "data and metadata have %zu bytes; an event has at most 16 MiB",
                          event->data.size + event->metadata.size);
     if (status == RF_OK)
-        status = read_name(from, TARGET_STREAM, RF_STREAM_NAME_SIZE_MAX, &event->stream);
+        status = read_name(from, RF_TARGET_STREAM, RF_STREAM_NAME_SIZE_MAX, &event->stream);
     if (status == RF_OK)
-        status = read_name(from, TARGET_TYPE, RF_TYPE_SIZE_MAX, &event->type);
+        status = read_name(from, RF_TARGET_TYPE, RF_TYPE_SIZE_MAX, &event->type);
     if (status == RF_OK)
-        status = read_integer(from, TARGET_POSITION, 1, &position);
+        status = read_integer(from, RF_TARGET_POSITION, 1, &position);
     if (status == RF_OK)
-        status = read_integer(from, TARGET_VERSION, 0, &event->version);
+        status = read_integer(from, RF_TARGET_VERSION, 0, &event->version);
     if (status == RF_OK)
-        status = read_integer(from, TARGET_SCHEMA, 1, &event->schema);
+        status = read_integer(from, RF_TARGET_SCHEMA, 1, &event->schema);
     if (status == RF_OK)
         status = read_time(from, &event->time);
     event->source_position = (uint64_t)position;
     return status;
 }
 
-/* Whether the line is JSON once each two backslashes are one: what COPY … TO STDOUT makes of JSON in
- * PostgreSQL's text format. */
+/* Whether the line is JSON once each two backslashes are one: what COPY … TO STDOUT makes of JSON
+ * in PostgreSQL's text format. */
 static bool is_doubled(rf_slice line)
 {
     const rf_json_node *nodes;

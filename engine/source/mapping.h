@@ -1,7 +1,7 @@
 /* A line of JSON becomes an event: which member is what, of which kind and range.
  *
- * Without maps each member of the envelope is the top-level member of its name. A map "position=id" reads
- * another top-level member instead; "schema=data.class_version" reads a value inside data or
+ * Without maps each member of the envelope is the top-level member of its name. A map "position=id"
+ * reads another top-level member instead; "schema=data.class_version" reads a value inside data or
  * metadata, which stays there. An event without the member counts as not having it; JSON null
  * counts as missing everywhere but in data. Quotes around a part of a path let it hold a dot.
  *
@@ -25,7 +25,8 @@ typedef struct rf_unused_members {
 rf_status rf_mapping_new(const rf_import_options *options, rf_mapping **mapping_out, rf_err *err);
 void rf_mapping_free(rf_mapping *mapping); /* takes NULL */
 /* Fills all of *event_out but `file` and `line`. It borrows from `line` and from `parser` until its
- * reset. `line` is followed by RF_JSON_PADDING readable bytes. Errors say nothing of file and line. */
+ * reset. `line` is followed by RF_JSON_PADDING readable bytes. Errors say nothing of file and line.
+ */
 rf_status rf_mapping_read(const rf_mapping *mapping, rf_json_parser *parser, rf_slice line,
                           rf_unused_members *unused, rf_event *event_out, rf_err *err);
 /* Adds `name`, `count` times, where there is room or it is known. */

@@ -1,8 +1,8 @@
 /* See zone.h.
  *
- * A zone file (RFC 8536) has two parts, of which the second, with 64-bit times, is read: a list of moments
- * with the offset from then on, and a rule in POSIX form for the time after the last. The rule's
- * moments are appended to the list, so that a look-up is a search in one list.
+ * A zone file (RFC 8536) has two parts, of which the second, with 64-bit times, is read: a list of
+ * moments with the offset from then on, and a rule in POSIX form for the time after the last. The
+ * rule's moments are appended to the list, so that a look-up is a search in one list.
  */
 #include "source/zone.h"
 
@@ -213,8 +213,13 @@ static bool part_read(rf_slice file, size_t at, size_t time_size, zone_part *par
     if (file.size < at + ZONE_HEADER_SIZE || memcmp(file.data + at, "TZif", 4) != 0)
         return false;
     const char *counts = file.data + at + 20;
-    zone_part part = {load_be32(counts),      load_be32(counts + 4),  load_be32(counts + 8),
-                      load_be32(counts + 12), load_be32(counts + 16), load_be32(counts + 20), 0};
+    zone_part part = {load_be32(counts),
+                      load_be32(counts + 4),
+                      load_be32(counts + 8),
+                      load_be32(counts + 12),
+                      load_be32(counts + 16),
+                      load_be32(counts + 20),
+                      0};
     if (part.utc > 256 || part.standard > 256 || part.leap > 4096 || part.times > 65536 ||
         part.types > 256 || part.types == 0 || part.chars > 65536)
         return false;
@@ -239,8 +244,8 @@ static bool zone_read(rf_slice file, rf_zone *zone)
     const char *times = file.data + at + ZONE_HEADER_SIZE;
     const char *indexes = times + (size_t)part.times * 8;
     const char *types = indexes + part.times;
-    zone->changes = malloc((part.times + 2 * (RULE_YEAR_MAX - RULE_YEAR_MIN + 1)) *
-                           sizeof *zone->changes);
+    zone->changes =
+        malloc((part.times + 2 * (RULE_YEAR_MAX - RULE_YEAR_MIN + 1)) * sizeof *zone->changes);
     if (!zone->changes)
         return false;
     zone->first_offset_s = (int32_t)load_be32(types);
@@ -281,7 +286,8 @@ static bool fixed_offset(const char *name, int32_t *offset_out)
 /* Names lead below the zone directory and nowhere else. */
 static bool name_is_safe(const char *name)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/";
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/";
 
     return *name != '\0' && *name != '/' && strlen(name) < 64 &&
            strspn(name, allowed) == strlen(name);

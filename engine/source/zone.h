@@ -1,7 +1,7 @@
 /* A time zone: from wall-clock times without offset to UTC.
  *
- * A fixed offset ("Z", "+02:00") or a name of the system's zone files ("Europe/Berlin"), whose rules are
- * unrolled up to the year 2200 when it is made. Immutable then: usable by many threads.
+ * A fixed offset ("Z", "+02:00") or a name of the system's zone files ("Europe/Berlin"), whose
+ * rules are unrolled up to the year 2200 when it is made. Immutable then: usable by many threads.
  */
 #ifndef RF_SOURCE_ZONE_H
 #define RF_SOURCE_ZONE_H

@@ -1,4 +1,5 @@
-/* Fuzz target of JSON and of the line parser: any bytes give nodes that hang together, or one error.
+/* Fuzz target of JSON and of the line parser: any bytes give nodes that hang together, or one
+ * error.
  *
  * The first byte chooses maps and time zone, the rest is one line. The input is copied in front of
  * exactly RF_JSON_PADDING bytes, so that the sanitizer sees a read past them.

@@ -24,8 +24,8 @@ static parsed parse(const char *text, size_t size)
     cr_assert(all.parser && all.memory);
     memcpy(all.memory, text, size);
     memset(all.memory + size, '7', RF_JSON_PADDING);
-    all.status = rf_json_parse(all.parser, (rf_slice){all.memory, size}, &all.nodes, &all.count,
-                               &all.err);
+    all.status =
+        rf_json_parse(all.parser, (rf_slice){all.memory, size}, &all.nodes, &all.count, &all.err);
     return all;
 }
 
@@ -161,10 +161,10 @@ Test(json, keeps_numbers_as_they_are_written)
         const char *text;
         int kind;
     } numbers[] = {
-        {"0", RF_JSON_INTEGER},     {"-0", RF_JSON_INTEGER},
-        {"7", RF_JSON_INTEGER},     {"-123456789012345678901234567890", RF_JSON_INTEGER},
-        {"0.0", RF_JSON_NUMBER},    {"-1.50", RF_JSON_NUMBER},
-        {"1e5", RF_JSON_NUMBER},    {"1E+05", RF_JSON_NUMBER},
+        {"0", RF_JSON_INTEGER},       {"-0", RF_JSON_INTEGER},
+        {"7", RF_JSON_INTEGER},       {"-123456789012345678901234567890", RF_JSON_INTEGER},
+        {"0.0", RF_JSON_NUMBER},      {"-1.50", RF_JSON_NUMBER},
+        {"1e5", RF_JSON_NUMBER},      {"1E+05", RF_JSON_NUMBER},
         {"10.25e-7", RF_JSON_NUMBER}, {"9007199254740993", RF_JSON_INTEGER},
     };
 
@@ -273,9 +273,9 @@ Test(json, texts_of_several_parses_stay_until_the_reset)
             char *text = memory + i * 64;
             int size = snprintf(text, 64, "[\"%d\\n%d\",%d]", i, round, i);
             uint32_t count;
-            cr_assert_eq(rf_json_parse(parser, (rf_slice){text, (size_t)size}, &nodes[i], &count,
-                                       NULL),
-                         RF_OK);
+            cr_assert_eq(
+                rf_json_parse(parser, (rf_slice){text, (size_t)size}, &nodes[i], &count, NULL),
+                RF_OK);
             cr_assert_eq(count, 3);
         }
         for (int i = 0; i < COUNT; i++) {
@@ -303,14 +303,15 @@ Test(json, reads_large_texts_and_small_ones_after_them)
         memcpy(text + 2 * i, i == 0 ? "[1" : ",1", 2);
     memcpy(text + 2 * elements, "]", 1);
     for (int round = 0; round < 2; round++) {
-        cr_assert_eq(rf_json_parse(parser, (rf_slice){text, 2 * elements + 1}, &nodes, &count, NULL),
-                     RF_OK);
+        cr_assert_eq(
+            rf_json_parse(parser, (rf_slice){text, 2 * elements + 1}, &nodes, &count, NULL), RF_OK);
         cr_assert_eq(count, elements + 1);
         cr_assert_eq(nodes[0].next, elements + 1);
         rf_json_parser_reset(parser);
-        cr_assert_eq(rf_json_parse(parser, (rf_slice){"[1]7777777777777777777777777777777777777777"
-                                                      "7777777777777777777777777777",
-                                                      3},
+        cr_assert_eq(rf_json_parse(parser,
+                                   (rf_slice){"[1]7777777777777777777777777777777777777777"
+                                              "7777777777777777777777777777",
+                                              3},
                                    &nodes, &count, NULL),
                      RF_OK);
         cr_assert_eq(count, 2);

@@ -97,8 +97,8 @@ static rf_status take(void *arg, const rf_event *events, size_t count, rf_err *e
             rf_buf_append_byte(&all->text, '-');
         rf_buf_append_byte(&all->text, '\n');
         all->nodes += check_nodes(event->data, event->data_nodes, event->data_node_count);
-        all->nodes += check_nodes(event->metadata, event->metadata_nodes,
-                                  event->metadata_node_count);
+        all->nodes +=
+            check_nodes(event->metadata, event->metadata_nodes, event->metadata_node_count);
         all->last_line = event->line;
     }
     return RF_OK;
@@ -152,7 +152,7 @@ static void expect_refused(outcome *all, const char *lines, size_t size, unsigne
 #define REFUSED(all, line, what) expect_refused((all), (line), strlen(line), 1, (what))
 
 #define FULL                                                                                       \
-    "{\"position\":7,\"stream\":\"order-1\",\"version\":3,\"type\":\"ItemAdded\",\"schema\":2,"     \
+    "{\"position\":7,\"stream\":\"order-1\",\"version\":3,\"type\":\"ItemAdded\",\"schema\":2,"    \
     "\"time\":\"2024-07-10T12:00:00Z\",\"data\":{ \"qty\": 1 },\"metadata\":{\"u\":[1,2]}}"
 #define FULL_OUT "order-1 3 ItemAdded 2 1720612800000000 7 { \"qty\": 1 } {\"u\":[1,2]}\n"
 #define LEAST "{\"stream\":\"s\",\"type\":\"T\",\"data\":null}"
@@ -184,9 +184,22 @@ Test(jsonl, null_counts_as_missing_but_in_data)
 Test(jsonl, data_of_every_kind_comes_byte_for_byte)
 {
     static const char *const values[] = {
-        "{}", "[]", "[ 1 , {\"a\" : 2.50} ]", "-0", "1.50", "1e400", "true", "false", "null",
-        "\"\"", "\"plain\"", "\"a\\n\\u00e9\\\\\"", "\"\\\"{[,:]}\\\"\"", "{\"a\\\"b\":\"\\\\\"}",
-        "{\"a\":1,\"a\":2}", "{\"\\u0000\":\"\\u0000\"}",
+        "{}",
+        "[]",
+        "[ 1 , {\"a\" : 2.50} ]",
+        "-0",
+        "1.50",
+        "1e400",
+        "true",
+        "false",
+        "null",
+        "\"\"",
+        "\"plain\"",
+        "\"a\\n\\u00e9\\\\\"",
+        "\"\\\"{[,:]}\\\"\"",
+        "{\"a\\\"b\":\"\\\\\"}",
+        "{\"a\":1,\"a\":2}",
+        "{\"\\u0000\":\"\\u0000\"}",
     };
     outcome all = begin();
 
@@ -263,7 +276,8 @@ Test(jsonl, refuses_wrong_kinds_and_ranges)
                   "version 99999999999999999999 is beyond 64 bits");
     refuse_member(&all, "\"schema\":0", "schema is 0; the least is 1");
     refuse_member(&all, "\"schema\":true", "schema is true where an integer is due");
-    refuse_member(&all, "\"time\":true", "time is true where a time as a string or an integer is due");
+    refuse_member(&all, "\"time\":true",
+                  "time is true where a time as a string or an integer is due");
     refuse_member(&all, "\"time\":\"yesterday\"",
                   "time yesterday is no time; the form is 2024-07-10T12:00:00Z");
     refuse_member(&all, "\"time\":\"2024-07-10T12:00:00\"",
@@ -277,7 +291,8 @@ Test(jsonl, refuses_wrong_kinds_and_ranges)
                   "than --time-unit says?");
     refuse_member(&all, "\"metadata\":{\"a\":[0,{\"b\":-9223372036854775809}]}",
                   "metadata.a[1].b: the integer -9223372036854775809 is beyond 64 bits");
-    REFUSED(&all, "{\"stream\":\"s\",\"type\":\"T\",\"data\":{\"x\":{},\"n\":[1,18446744073709551615]}}",
+    REFUSED(&all,
+            "{\"stream\":\"s\",\"type\":\"T\",\"data\":{\"x\":{},\"n\":[1,18446744073709551615]}}",
             "data.n[1]: the integer 18446744073709551615 is beyond 64 bits");
     expect_event(&all,
                  "{\"stream\":\"s\",\"type\":\"T\",\"data\":[-9223372036854775808,1e99],"
@@ -293,7 +308,8 @@ Test(jsonl, refuses_names_that_are_too_long)
     outcome all = begin();
 
     memset(name, 'n', sizeof name);
-    snprintf(line, sizeof line, "{\"stream\":\"%.480s\",\"type\":\"%.255s\",\"data\":1}", name, name);
+    snprintf(line, sizeof line, "{\"stream\":\"%.480s\",\"type\":\"%.255s\",\"data\":1}", name,
+             name);
     run(&all, line, strlen(line));
     cr_assert_eq(all.status, RF_OK, "%s", all.err.message);
     snprintf(line, sizeof line, "{\"stream\":\"%.481s\",\"type\":\"T\",\"data\":1}", name);
@@ -323,7 +339,8 @@ Test(jsonl, counts_depth_over_the_whole_line)
     outcome all = begin();
 
     for (int depth = 63; depth <= 64; depth++) {
-        size_t used = (size_t)snprintf(line, sizeof line, "{\"stream\":\"s\",\"type\":\"T\",\"data\":");
+        size_t used =
+            (size_t)snprintf(line, sizeof line, "{\"stream\":\"s\",\"type\":\"T\",\"data\":");
         memset(line + used, '[', (size_t)depth);
         memset(line + used + depth, ']', (size_t)depth);
         snprintf(line + used + 2 * (size_t)depth, 8, "}");
@@ -365,8 +382,9 @@ Test(jsonl, maps_members_and_copies_payload_paths)
     cr_assert_str_eq(all.stats.members[0].name, "stream");
     cr_assert_str_eq(all.stats.members[1].name, "position");
     /* A member that is not there is missing; the name without map does not stand in for it. */
-    expect_event(&all, "{\"a.b\":\"st\",\"position\":3,\"schema\":7,\"data\":{\"meta\":{\"kind\":\"K\"}}}",
-                 "1 st -1 K 1 -1 0 {\"meta\":{\"kind\":\"K\"}} -\n");
+    expect_event(
+        &all, "{\"a.b\":\"st\",\"position\":3,\"schema\":7,\"data\":{\"meta\":{\"kind\":\"K\"}}}",
+        "1 st -1 K 1 -1 0 {\"meta\":{\"kind\":\"K\"}} -\n");
     REFUSED(&all, "{\"a.b\":\"st\",\"data\":{\"meta\":{\"kind\":7}}}",
             "type (data.meta.kind) is an integer where a string is due");
     REFUSED(&all, "{\"a.b\":\"st\",\"data\":{\"meta\":[]}}", "type (data.meta.kind) is missing");
@@ -383,8 +401,9 @@ Test(jsonl, maps_data_and_metadata)
 
     all.options.maps = maps;
     all.options.map_count = 1;
-    expect_event(&all, "{\"stream\":\"s\",\"type\":\"T\",\"body\":{\"meta\":{\"u\":1},\"q\":2},\"data\":5}",
-                 "1 s -1 T 1 -1 0 {\"meta\":{\"u\":1},\"q\":2} {\"u\":1}\n");
+    expect_event(
+        &all, "{\"stream\":\"s\",\"type\":\"T\",\"body\":{\"meta\":{\"u\":1},\"q\":2},\"data\":5}",
+        "1 s -1 T 1 -1 0 {\"meta\":{\"u\":1},\"q\":2} {\"u\":1}\n");
     REFUSED(&all, "{\"stream\":\"s\",\"type\":\"T\",\"body\":{\"meta\":\"u\"}}",
             "metadata (data.meta) is a string where an object is due");
     all.options.maps = same;
@@ -407,7 +426,8 @@ Test(jsonl, refuses_maps_that_make_no_sense)
         {"position=", "map position=: behind the = stands a member's name or a path"},
         {"position=data.", "map position=data.: behind the = stands a member's name or a path"},
         {"position=\"a", "map position=\"a: behind the = stands a member's name or a path"},
-        {"position=a.b", "map position=a.b: a path leads into data or metadata; quote a name with a dot"},
+        {"position=a.b",
+         "map position=a.b: a path leads into data or metadata; quote a name with a dot"},
         {"data=data.x", "map data=data.x: data cannot come from inside itself"},
         {"metadata=metadata.x", "map metadata=metadata.x: metadata cannot come from inside itself"},
         {"position=a,position=b", "map position=b: position is mapped twice"},
@@ -546,8 +566,9 @@ Test(jsonl, zones_follow_their_rules_to_2200)
 
 Test(jsonl, zone_names_lead_nowhere_else)
 {
-    static const char *const names[] = {"", "/etc/passwd", "../../../etc/passwd", "Europe", "tzdata.zi",
-                                        "leapseconds", "+2", "+25:00", "europe/nowhere", "right/UTC"};
+    static const char *const names[] = {
+        "",   "/etc/passwd", "../../../etc/passwd", "Europe",   "tzdata.zi", "leapseconds",
+        "+2", "+25:00",      "europe/nowhere",      "right/UTC"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         rf_zone *zone = NULL;
@@ -566,10 +587,11 @@ static rf_buf many_lines(size_t size)
     for (unsigned i = 0; text.size < size; i++) {
         state = state * 1664525u + 1013904223u;
         int fill = (int)((state >> 20) % (i % 1000 == 0 ? 60000 : 300));
-        rf_buf_append_format(&text,
-                             "{\"stream\":\"s-%u\",\"type\":\"T\",\"version\":%u,\"m%u\":1,\"data\":"
-                             "{\"fill\":\"%0*u\",\"q\":\"\\n%u\"}}%s",
-                             i % 97, i, i % 5, fill + 1, i, i, i % 50 == 0 ? "\r\n\n" : "\n");
+        rf_buf_append_format(
+            &text,
+            "{\"stream\":\"s-%u\",\"type\":\"T\",\"version\":%u,\"m%u\":1,\"data\":"
+            "{\"fill\":\"%0*u\",\"q\":\"\\n%u\"}}%s",
+            i % 97, i, i % 5, fill + 1, i, i, i % 50 == 0 ? "\r\n\n" : "\n");
     }
     cr_assert_not(text.failed);
     return text;
@@ -690,7 +712,8 @@ Test(jsonl, reads_compressed_files_whole_and_in_parts)
         cr_assert(rf_slice_equal(rf_buf_slice(&due), rf_buf_slice(&all.text)));
 
         /* Cut anywhere but at the border of the parts, the file is truncated. */
-        size_t cuts[] = {5, parts[0].size - 1, parts[0].size + 5, parts[0].size + parts[1].size - 1};
+        size_t cuts[] = {5, parts[0].size - 1, parts[0].size + 5,
+                         parts[0].size + parts[1].size - 1};
         for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
             char message[256];
             run(&all, file.data, cuts[i]);
@@ -761,7 +784,8 @@ Test(jsonl, refuses_a_line_of_17_mib_and_takes_one_of_16)
         memcpy(text + size, "\"}\n", 3);
         run(&all, text, size + 3);
         snprintf(due, sizeof due,
-                 "%s:3: data and metadata have 16777217 bytes; an event has at most 16 MiB", all.path);
+                 "%s:3: data and metadata have 16777217 bytes; an event has at most 16 MiB",
+                 all.path);
         cr_assert_eq(all.status, RF_ERR_INPUT);
         cr_assert_str_eq(all.err.message, due);
         memset(text + size, 'x', 3);
@@ -861,8 +885,9 @@ Test(jsonl, ends_when_the_taker_refuses)
 
     write_file(all.path, LEAST, strlen(LEAST));
     cr_assert_eq(rf_pool_new(0, &pool, &all.err), RF_OK);
-    cr_assert_eq(rf_jsonl_read(all.path, &all.options, pool, refuse_all, NULL, &all.stats, &all.err),
-                 RF_ERR_REFUSED);
+    cr_assert_eq(
+        rf_jsonl_read(all.path, &all.options, pool, refuse_all, NULL, &all.stats, &all.err),
+        RF_ERR_REFUSED);
     rf_pool_free(pool);
     end(&all);
 }
