@@ -1,0 +1,90 @@
+/* Generations made without a rebuild, for tests: rows r-000000 and on, one column `stamp` that is the generation's
+ * number. Included by test programs only; works without Criterion, so that stress programs can use it. */
+#ifndef RF_TESTS_GENERATIONS_FIXTURE_H
+#define RF_TESTS_GENERATIONS_FIXTURE_H
+
+#include "base/clock.h"
+#include "catalog/catalog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIXTURE_CHECK(condition)                                                                   \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            (void)fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition);    \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+typedef struct fixture_sink {
+    rf_base_writer *writer;
+    uint32_t partition;
+} fixture_sink;
+
+static rf_status fixture_put(void *arg, rf_slice first_key, rf_slice block, rf_err *err)
+{
+    fixture_sink *sink = arg;
+    return rf_base_writer_put(sink->writer, sink->partition, &first_key, &block, 1, err);
+}
+
+static void fixture_rows(rf_base_writer *writer, rf_manifest *manifest, int rows)
+{
+    static const rf_column column[] = {{"stamp", RF_INT, 0, 0}};
+    int64_t stamp = (int64_t)manifest->number;
+    fixture_sink sink = {writer, 0};
+    char key[32];
+    rf_buf row;
+
+    rf_buf_init(&row, 100);
+    rf_row_encode(column, 1, &stamp, &row);
+    rf_block_builder *builder = rf_block_builder_new(fixture_put, &sink);
+    for (uint32_t p = 0; p < manifest->partitions; p++) {
+        sink.partition = p;
+        for (int i = 0; i < rows; i++) {
+            (void)snprintf(key, sizeof key, "r-%06d", i);
+            if (rf_partition_of(rf_slice_of(key), manifest->partitions) != p)
+                continue;
+            FIXTURE_CHECK(rf_block_builder_add(builder, rf_slice_of(key), rf_buf_slice(&row), NULL) == RF_OK);
+            rf_digest_add_row(&manifest->digest, rf_slice_of(key), rf_buf_slice(&row));
+        }
+        FIXTURE_CHECK(rf_block_builder_flush(builder, NULL) == RF_OK);
+    }
+    rf_block_builder_free(builder);
+    rf_buf_free(&row);
+}
+
+/* A sealed generation of `name` whose content hash is `content`. */
+static uint64_t fixture_generation(rf_catalog *catalog, const char *name, uint64_t content,
+                                   uint32_t partitions, int rows, uint64_t position)
+{
+    char dir[RF_PATH_SIZE];
+    rf_base_writer *writer;
+    rf_manifest_column column = {"stamp", RF_INT, 0};
+    rf_manifest manifest = {
+        .version = 1,
+        .content_hash = {content, content},
+        .definition_file = "stamps.so",
+        .key = "stream",
+        .partitions = partitions,
+        .position = position,
+        .time_last = RF_TIME_NONE,
+        .sealed_at = rf_clock_wall_us(),
+        .column_count = 1,
+        .columns = &column,
+    };
+
+    (void)snprintf(manifest.name, sizeof manifest.name, "%s", name);
+    FIXTURE_CHECK(rf_catalog_new_generation(catalog, name, &manifest.number, dir, NULL) == RF_OK);
+    FIXTURE_CHECK(rf_base_writer_new(dir, partitions, 0, &writer, NULL) == RF_OK);
+    fixture_rows(writer, &manifest, rows);
+    manifest.rows = manifest.digest.rows;
+    FIXTURE_CHECK(rf_base_writer_seal(writer, manifest.files, &manifest.file_count, NULL) == RF_OK);
+    rf_base_writer_free(writer);
+    FIXTURE_CHECK(rf_manifest_write(dir, &manifest, NULL) == RF_OK);
+    FIXTURE_CHECK(rf_catalog_add_generation(catalog, &manifest, NULL) == RF_OK);
+    return manifest.number;
+}
+
+#endif
