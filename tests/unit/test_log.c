@@ -1,0 +1,321 @@
+/* log.h: opening and its witness, scans, times, verify. */
+#include "log_fixture.h"
+
+#include "log/record.h"
+
+TestSuite(log, .init = fixture_make, .fini = fixture_remove);
+
+static void append_timed(const char *stream, int64_t time)
+{
+    fixture_event(stream, RF_VERSION_NONE, "T", "{\"x\":1}")->time = time;
+}
+
+static rf_status reopen(rf_err *err)
+{
+    rf_log *log;
+    rf_log_close(fixture_log);
+    fixture_log = NULL;
+    rf_status status = rf_log_open(fixture_log_path, FIXTURE_PARTITIONS, false, &log, err);
+    if (!status)
+        fixture_log = log;
+    return status;
+}
+
+static void file_of_log(const char *name, char path_out[RF_PATH_SIZE])
+{
+    cr_assert_eq(rf_path_format(path_out, "%s/%s", NULL, fixture_log_path, name), RF_OK);
+}
+
+Test(log, is_empty_at_first_and_stays_open_for_more)
+{
+    rf_log_info info;
+
+    cr_assert_eq(rf_log_get_info(fixture_log, &info, NULL), RF_OK);
+    cr_assert_eq(info.position, 0);
+    cr_assert_eq(info.events, 0);
+    cr_assert_eq(fixture_verify(), RF_OK);
+    cr_assert_eq(reopen(NULL), RF_OK);
+}
+
+Test(log, counts_by_partition_and_in_all)
+{
+    rf_log_info info;
+    uint64_t events = 0, streams = 0;
+
+    append_timed("a", 1);
+    append_timed("b", 1);
+    append_timed("a", 1);
+    (void)fixture_append();
+    cr_assert_eq(reopen(NULL), RF_OK);
+    cr_assert_eq(rf_log_get_info(fixture_log, &info, NULL), RF_OK);
+    cr_assert_eq(info.events, 3);
+    cr_assert_eq(info.streams, 2);
+    cr_assert_eq(info.raw_bytes, 3 * strlen("{\"x\":1}"));
+    for (uint32_t i = 0; i < FIXTURE_PARTITIONS; i++) {
+        rf_log_partition partition;
+        cr_assert_eq(rf_log_get_partition(fixture_log, i, &partition, NULL), RF_OK);
+        events += partition.events;
+        streams += partition.streams;
+    }
+    cr_assert_eq(events, 3);
+    cr_assert_eq(streams, 2);
+}
+
+Test(log, finds_a_stream_or_says_that_there_is_none)
+{
+    uint32_t partition;
+    rf_stream_name name;
+    bool found;
+
+    append_timed("a", 1);
+    (void)fixture_append();
+    cr_assert_eq(rf_log_find_stream(fixture_log, RF_SLICE("a"), &partition, &name, &found, NULL),
+                 RF_OK);
+    cr_assert(found);
+    cr_assert_eq(name.last_version, 1);
+    cr_assert_eq(rf_log_find_stream(fixture_log, RF_SLICE("b"), &partition, &name, &found, NULL),
+                 RF_OK);
+    cr_assert_not(found);
+}
+
+Test(log, refuses_to_open_where_none_is)
+{
+    rf_log *log;
+    char path[RF_PATH_SIZE];
+
+    file_of_log("elsewhere", path);
+    cr_assert_neq(rf_log_open(path, FIXTURE_PARTITIONS, false, &log, NULL), RF_OK);
+}
+
+Test(log, refuses_another_number_of_partitions)
+{
+    rf_log *log;
+    rf_err err = {0};
+
+    cr_assert_eq(rf_log_open(fixture_log_path, 8, false, &log, &err), RF_ERR_DAMAGED);
+    cr_assert_not_null(strstr(err.message, "4 partitions"), "%s", err.message);
+}
+
+Test(log, that_went_back_behind_its_head_is_damage)
+{
+    char data[RF_PATH_SIZE], copy[RF_PATH_SIZE];
+    rf_err err = {0};
+
+    append_timed("a", 1);
+    (void)fixture_append();
+    rf_log_close(fixture_log);
+    file_of_log("data.mdb", data);
+    file_of_log("old.mdb", copy);
+    cr_assert_eq(rf_file_copy(data, copy, NULL), RF_OK);
+    fixture_open(false);
+    append_timed("a", 2);
+    (void)fixture_append();
+    rf_log_close(fixture_log);
+    cr_assert_eq(remove(data), 0);
+    cr_assert_eq(rename(copy, data), 0);
+    fixture_log = NULL;
+    cr_assert_eq(rf_log_open(fixture_log_path, FIXTURE_PARTITIONS, false, &fixture_log, &err),
+                 RF_ERR_DAMAGED);
+    cr_assert_not_null(strstr(err.message, "went back: it ends at position 1, but 2"), "%s",
+                       err.message);
+}
+
+Test(log, without_its_head_is_damage)
+{
+    char head[RF_PATH_SIZE];
+    rf_err err = {0};
+
+    append_timed("a", 1);
+    (void)fixture_append();
+    file_of_log("HEAD", head);
+    cr_assert_eq(remove(head), 0);
+    cr_assert_eq(reopen(&err), RF_ERR_DAMAGED);
+    cr_assert_not_null(strstr(err.message, "HEAD is missing"), "%s", err.message);
+}
+
+Test(log, refuses_a_head_that_was_changed)
+{
+    char head[RF_PATH_SIZE];
+    rf_err err = {0};
+
+    file_of_log("HEAD", head);
+    cr_assert_eq(rf_file_replace(head, RF_SLICE("refold-head 1\nposition 7\ntransaction 1\n"
+                                                "checksum 0000000000000000\n"), NULL), RF_OK);
+    cr_assert_eq(reopen(&err), RF_ERR_DAMAGED);
+    cr_assert_not_null(strstr(err.message, "HEAD is damaged"), "%s", err.message);
+}
+
+Test(log, ahead_of_its_head_renews_it_before_anything_is_acknowledged)
+{
+    rf_head head;
+    bool found;
+
+    append_timed("a", 1);
+    append_timed("a", 2);
+    (void)fixture_append();
+    /* As after a crash between the commit and HEAD. */
+    cr_assert_eq(rf_head_write(fixture_log_path, &(rf_head){1, 1}, NULL), RF_OK);
+    cr_assert_eq(reopen(NULL), RF_OK);
+    cr_assert_eq(fixture_position(), 2);
+    rf_appender *appender = fixture_begin(NULL, false);
+    rf_appender_free(appender);
+    cr_assert_eq(rf_head_read(fixture_log_path, &head, &found, NULL), RF_OK);
+    cr_assert(found);
+    cr_assert_eq(head.position, 2);
+}
+
+Test(log, head_never_goes_back)
+{
+    rf_head head;
+    bool found;
+
+    cr_assert_eq(rf_head_raise(fixture_log_path, 9, 3, NULL), RF_OK);
+    cr_assert_eq(rf_head_raise(fixture_log_path, 4, 4, NULL), RF_OK);
+    cr_assert_eq(rf_head_read(fixture_log_path, &head, &found, NULL), RF_OK);
+    cr_assert_eq(head.position, 9);
+    cr_assert_eq(rf_head_write(fixture_log_path, &(rf_head){0, 0}, NULL), RF_OK);
+}
+
+Test(log, scans_only_the_positions_that_were_asked_for)
+{
+    rf_log_scan *scan;
+    rf_log_step step;
+    bool found;
+    uint32_t partition;
+    rf_stream_name name;
+
+    for (int i = 0; i < 20; i++)
+        append_timed("a", i);
+    (void)fixture_append();
+    cr_assert_eq(rf_log_find_stream(fixture_log, RF_SLICE("a"), &partition, &name, &found, NULL),
+                 RF_OK);
+    cr_assert_eq(rf_log_scan_open(fixture_log, partition, 5, 9, &scan, NULL), RF_OK);
+    cr_assert_eq(rf_log_scan_next(scan, &step, &found, NULL), RF_OK);
+    cr_assert(found);
+    cr_assert_eq(step.begin, 4);
+    cr_assert_eq(step.end, 9);
+    cr_assert_eq(rf_log_scan_next(scan, &step, &found, NULL), RF_OK);
+    cr_assert_not(found);
+    cr_assert_eq(rf_log_scan_restart(scan, partition, 21, 30, NULL), RF_OK);
+    cr_assert_eq(rf_log_scan_next(scan, &step, &found, NULL), RF_OK);
+    cr_assert_not(found);
+    rf_log_scan_close(scan);
+}
+
+static uint64_t position_at(int64_t time)
+{
+    uint64_t position = 99;
+    rf_err err = {0};
+
+    cr_assert_eq(rf_log_position_at_time(fixture_log, time, &position, &err), RF_OK, "%s",
+                 err.message);
+    return position;
+}
+
+Test(log, position_at_a_time_is_the_longest_prefix_without_a_later_event)
+{
+    cr_assert_eq(position_at(5), 0);
+    append_timed("a", 10);
+    append_timed("b", RF_TIME_NONE);
+    append_timed("c", 30);
+    append_timed("d", 20); /* behind a later one */
+    append_timed("e", 40);
+    (void)fixture_append();
+    append_timed("a", 50);
+    append_timed("b", RF_TIME_NONE);
+    (void)fixture_append();
+    cr_assert_eq(position_at(9), 0);
+    cr_assert_eq(position_at(10), 2);
+    cr_assert_eq(position_at(29), 2);
+    cr_assert_eq(position_at(30), 4);
+    cr_assert_eq(position_at(49), 5);
+    cr_assert_eq(position_at(50), 7);
+}
+
+static void change_segment(bool remove_it)
+{
+    rf_kv_txn *txn;
+    rf_kv_cursor *cursor;
+    rf_slice key, value;
+    bool found;
+
+    cr_assert_eq(rf_kv_begin(rf_log_kv(fixture_log), true, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_cursor_open(txn, RF_LOG_SEGMENTS, &cursor, NULL), RF_OK);
+    cr_assert_eq(rf_kv_cursor_seek(cursor, RF_KV_FIRST, (rf_slice){0}, &key, &value, &found, NULL),
+                 RF_OK);
+    cr_assert(found);
+    char *copy = malloc(value.size);
+    char key_copy[RF_SEGMENT_KEY_SIZE];
+    size_t size = value.size;
+    memcpy(copy, value.data, size);
+    memcpy(key_copy, key.data, sizeof key_copy);
+    rf_kv_cursor_close(cursor);
+    copy[size - 3] ^= 4;
+    rf_slice changed_key = {key_copy, sizeof key_copy};
+    cr_assert_eq(remove_it ? rf_kv_delete(txn, RF_LOG_SEGMENTS, changed_key, NULL)
+                           : rf_kv_put(txn, RF_LOG_SEGMENTS, changed_key, (rf_slice){copy, size}, NULL),
+                 RF_OK);
+    cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+    free(copy);
+}
+
+static void count_report(void *arg, const rf_err *damage)
+{
+    cr_assert_eq(damage->status, RF_ERR_DAMAGED);
+    ++*(int *)arg;
+}
+
+Test(log, verify_finds_a_changed_byte_in_a_segment_and_goes_on)
+{
+    int damages = 0;
+
+    append_timed("a", 1);
+    append_timed("b", 1);
+    append_timed("c", 1);
+    (void)fixture_append();
+    change_segment(false);
+    cr_assert_eq(rf_log_verify(fixture_log, count_report, &damages, NULL), RF_ERR_DAMAGED);
+    cr_assert_geq(damages, 1);
+}
+
+Test(log, verify_finds_a_segment_that_is_gone)
+{
+    int damages = 0;
+
+    append_timed("a", 1);
+    append_timed("b", 1);
+    (void)fixture_append();
+    change_segment(true);
+    cr_assert_eq(rf_log_verify(fixture_log, count_report, &damages, NULL), RF_ERR_DAMAGED);
+    cr_assert_geq(damages, 2); /* the directory's count, and the positions */
+}
+
+Test(log, verify_finds_records_that_do_not_fit)
+{
+    rf_kv_txn *txn;
+    int damages = 0;
+
+    append_timed("a", 1);
+    (void)fixture_append();
+    cr_assert_eq(rf_kv_begin(rf_log_kv(fixture_log), true, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_meta_write(txn, FIXTURE_PARTITIONS, 2, NULL), RF_OK);
+    cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+    cr_assert_eq(rf_log_verify(fixture_log, count_report, &damages, NULL), RF_ERR_DAMAGED);
+    cr_assert_geq(damages, 2);
+}
+
+Test(log, refuses_a_directory_record_that_was_changed)
+{
+    rf_kv_txn *txn;
+    rf_log_info info;
+    static const char key[2] = {0, 0};
+    rf_err err = {0};
+
+    cr_assert_eq(rf_kv_begin(rf_log_kv(fixture_log), true, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_put(txn, RF_LOG_DIRECTORY, (rf_slice){key, 2}, RF_SLICE("nonsense"), NULL),
+                 RF_OK);
+    cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+    cr_assert_eq(rf_log_get_info(fixture_log, &info, &err), RF_ERR_DAMAGED);
+    cr_assert_not_null(strstr(err.message, "directory record of partition 0"), "%s", err.message);
+    cr_assert_eq(fixture_verify(), RF_ERR_DAMAGED);
+}
