@@ -1,0 +1,361 @@
+/* See check.h.
+ *
+ * The census has an entry a type and schema; a handler is looked at against all entries of its type together,
+ * one of "*" against all there are. Kinds count too: a field whose values were never of a kind that it can read would stop
+ * the rebuild at its first event.
+ */
+#include "rebuild/check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* What the census says about one field of one handler. */
+struct tally {
+    uint64_t events;  /* of the handler's types */
+    uint64_t present; /* of these, with the field, not null */
+    uint64_t fitting; /* of these, of a kind that the field can read */
+    uint64_t counts[RF_CENSUS_KIND_COUNT];
+    bool capped; /* some of the types have more fields than the census lists */
+};
+
+/* One definition against one census. */
+struct checking {
+    const rf_definition *definition;
+    const rf_census_type *types;
+    uint32_t type_count;
+    rf_arena *arena;
+    rf_check_list *list;
+    uint32_t field_capacity;
+    uint32_t finding_capacity;
+};
+
+/* Row `i` of the table of distances needs the two before it. */
+uint32_t rf_name_distance(rf_slice a, rf_slice b)
+{
+    enum { SIZE_MAX_COMPARED = 255 };
+    uint32_t rows[3][SIZE_MAX_COMPARED + 1];
+
+    if (a.size > SIZE_MAX_COMPARED)
+        a.size = SIZE_MAX_COMPARED;
+    if (b.size > SIZE_MAX_COMPARED)
+        b.size = SIZE_MAX_COMPARED;
+    for (uint32_t k = 0; k <= b.size; k++)
+        rows[0][k] = k;
+    for (uint32_t i = 1; i <= a.size; i++) {
+        uint32_t *row = rows[i % 3];
+        const uint32_t *above = rows[(i + 2) % 3];
+        const uint32_t *second = rows[(i + 1) % 3];
+        row[0] = i;
+        for (uint32_t k = 1; k <= b.size; k++) {
+            uint32_t best = above[k - 1] + (a.data[i - 1] != b.data[k - 1]);
+            best = above[k] + 1 < best ? above[k] + 1 : best;
+            best = row[k - 1] + 1 < best ? row[k - 1] + 1 : best;
+            if (i > 1 && k > 1 && a.data[i - 1] == b.data[k - 2] && a.data[i - 2] == b.data[k - 1] &&
+                second[k - 2] + 1 < best)
+                best = second[k - 2] + 1;
+            row[k] = best;
+        }
+    }
+    return rows[a.size % 3][b.size];
+}
+
+/* The nearest name seen so far. */
+struct nearest {
+    rf_slice wanted;
+    rf_slice name; /* data NULL: none yet */
+    uint32_t distance;
+};
+
+static void nearest_consider(struct nearest *nearest, rf_slice name)
+{
+    uint32_t distance = rf_name_distance(nearest->wanted, name);
+
+    if (!nearest->name.data || distance < nearest->distance) {
+        nearest->name = name;
+        nearest->distance = distance;
+    }
+}
+
+static rf_status no_memory(rf_err *err)
+{
+    return rf_fail(err, RF_ERR_MEMORY, "out of memory for the checks");
+}
+
+/* Room for one more element: arrays in an arena grow by copying. */
+static void *list_grow(rf_arena *arena, void *items, uint32_t count, uint32_t *capacity, size_t size)
+{
+    if (count < *capacity)
+        return items;
+    uint32_t wanted = *capacity ? *capacity * 2 : 16;
+    void *grown = rf_arena_alloc(arena, wanted * size);
+    if (grown && count > 0)
+        memcpy(grown, items, count * size);
+    if (grown)
+        *capacity = wanted;
+    return grown;
+}
+
+/* "NAME: FACT" and, where there is a nearest name, "; the nearest is NAME". */
+__attribute__((format(printf, 5, 6))) static rf_status
+add_finding(struct checking *checking, bool refuses, const struct nearest *nearest, rf_err *err,
+            const char *format, ...)
+{
+    rf_check_list *list = checking->list;
+    char fact[RF_ERR_MESSAGE_SIZE];
+    rf_err line;
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(fact, sizeof fact, format, args);
+    va_end(args);
+    /* rf_fail escapes what is not printable: names may hold anything */
+    if (nearest && nearest->name.data)
+        (void)rf_fail(&line, RF_ERR_REFUSED, "%s: %s; the nearest is %.*s",
+                      checking->definition->name, fact, (int)nearest->name.size, nearest->name.data);
+    else
+        (void)rf_fail(&line, RF_ERR_REFUSED, "%s: %s", checking->definition->name, fact);
+    rf_slice text = rf_arena_copy(checking->arena, rf_slice_of(line.message));
+    rf_finding *findings = list_grow(checking->arena, list->findings, list->finding_count,
+                                     &checking->finding_capacity, sizeof *findings);
+    if (!findings || !text.data)
+        return no_memory(err);
+    findings[list->finding_count++] = (rf_finding){.refuses = refuses, .text = text.data};
+    list->findings = findings;
+    list->refused = list->refused || refuses;
+    return RF_OK;
+}
+
+static bool handles(const rf_definition_handler *handler, rf_slice type)
+{
+    return handler->every_type || rf_slice_equal(handler->type, type);
+}
+
+static bool definition_handles(const rf_definition *definition, rf_slice type)
+{
+    for (uint32_t i = 0; i < definition->handler_count; i++)
+        if (handles(&definition->handlers[i], type))
+            return true;
+    return false;
+}
+
+static uint64_t events_of(const struct checking *checking, const rf_definition_handler *handler)
+{
+    uint64_t events = 0;
+
+    for (uint32_t i = 0; i < checking->type_count; i++)
+        if (handles(handler, checking->types[i].type))
+            events += checking->types[i].events;
+    return events;
+}
+
+/* Whether a handler before this one has the same type: said once. */
+static bool is_repeated(const rf_definition *definition, uint32_t index)
+{
+    for (uint32_t i = 0; i < index; i++)
+        if (rf_slice_equal(definition->handlers[i].type, definition->handlers[index].type))
+            return true;
+    return false;
+}
+
+/* Types that have not occurred: notes, or one refusal each where none has. */
+static rf_status check_types(struct checking *checking, rf_err *err)
+{
+    const rf_definition *definition = checking->definition;
+    rf_status status = RF_OK;
+    uint64_t handled = 0;
+
+    for (uint32_t i = 0; i < checking->type_count; i++)
+        if (definition_handles(definition, checking->types[i].type))
+            handled += checking->types[i].events;
+    checking->list->events_handled += handled;
+    if (checking->type_count == 0)
+        return add_finding(checking, true, NULL, err, "the log has no events");
+    for (uint32_t i = 0; status == RF_OK && i < definition->handler_count; i++) {
+        const rf_definition_handler *handler = &definition->handlers[i];
+        struct nearest nearest = {.wanted = handler->type};
+        if (events_of(checking, handler) > 0 || is_repeated(definition, i))
+            continue;
+        for (uint32_t k = 0; k < checking->type_count; k++)
+            if (!definition_handles(definition, checking->types[k].type))
+                nearest_consider(&nearest, checking->types[k].type);
+        status = add_finding(checking, handled == 0, &nearest, err, "no event of type %.*s %s",
+                             (int)handler->type.size, handler->type.data,
+                             handled == 0 ? "ever occurred, nor of any other type that it handles"
+                                          : "has occurred yet");
+    }
+    return status;
+}
+
+static uint64_t fitting_of(rf_kind kind, const uint64_t counts[RF_CENSUS_KIND_COUNT])
+{
+    uint64_t numbers = counts[RF_CENSUS_INT] + counts[RF_CENSUS_NUMBER];
+
+    switch (kind) {
+    case RF_INT:
+    case RF_FLOAT:
+        return numbers;
+    case RF_DECIMAL:
+        return numbers + counts[RF_CENSUS_TEXT];
+    case RF_BOOL:
+        return counts[RF_CENSUS_BOOL];
+    case RF_TEXT:
+    case RF_TIME:
+    case RF_DATE:
+        return counts[RF_CENSUS_TEXT];
+    case RF_JSON:
+        return numbers + counts[RF_CENSUS_TEXT] + counts[RF_CENSUS_BOOL] + counts[RF_CENSUS_ARRAY] +
+               counts[RF_CENSUS_OBJECT];
+    }
+    return 0;
+}
+
+static struct tally tally_field(const struct checking *checking,
+                                const rf_definition_handler *handler,
+                                const rf_definition_field *field, struct nearest *nearest)
+{
+    struct tally tally = {0};
+
+    for (uint32_t i = 0; i < checking->type_count; i++) {
+        const rf_census_type *type = &checking->types[i];
+        if (!handles(handler, type->type))
+            continue;
+        tally.events += type->events;
+        tally.capped = tally.capped || type->capped;
+        for (uint32_t k = 0; k < type->field_count; k++) {
+            const rf_census_field *had = &type->fields[k];
+            if (!rf_slice_equal(had->path, field->path_text)) {
+                nearest_consider(nearest, had->path);
+                continue;
+            }
+            for (int kind = 0; kind < RF_CENSUS_KIND_COUNT; kind++)
+                tally.counts[kind] += had->counts[kind];
+        }
+    }
+    for (int kind = 0; kind < RF_CENSUS_KIND_COUNT; kind++)
+        tally.present += kind == RF_CENSUS_NULL ? 0 : tally.counts[kind];
+    tally.fitting = fitting_of(field->field.kind, tally.counts);
+    return tally;
+}
+
+/* "text 12, array 3" */
+static void name_kinds(const struct tally *tally, rf_buf *out)
+{
+    static const char *const names[RF_CENSUS_KIND_COUNT] = {
+        [RF_CENSUS_NULL] = "null",   [RF_CENSUS_BOOL] = "bool", [RF_CENSUS_INT] = "int",
+        [RF_CENSUS_NUMBER] = "number", [RF_CENSUS_TEXT] = "text", [RF_CENSUS_ARRAY] = "array",
+        [RF_CENSUS_OBJECT] = "object"};
+
+    for (int kind = RF_CENSUS_BOOL; kind < RF_CENSUS_KIND_COUNT; kind++)
+        if (tally->counts[kind] > 0)
+            rf_buf_append_format(out, "%s%s", out->size ? ", " : "", names[kind]);
+}
+
+static rf_status refuse_kind(struct checking *checking, const rf_definition_handler *handler,
+                             const rf_definition_field *field, const struct tally *tally,
+                             rf_err *err)
+{
+    rf_buf kinds;
+
+    rf_buf_init(&kinds, 256);
+    name_kinds(tally, &kinds);
+    rf_slice had = rf_buf_slice(&kinds);
+    rf_status status = add_finding(
+        checking, true, NULL, err, "field %.*s of type %.*s is declared as %s and was always %.*s",
+        (int)field->path_text.size, field->path_text.data, (int)handler->type.size,
+        handler->type.data, rf_kind_name(field->field.kind), (int)had.size, had.data);
+    rf_buf_free(&kinds);
+    return status;
+}
+
+static rf_status judge_field(struct checking *checking, const rf_definition_handler *handler,
+                             const rf_definition_field *field, const struct tally *tally,
+                             const struct nearest *nearest, rf_err *err)
+{
+    rf_slice path = field->path_text;
+    rf_slice type = handler->type;
+    bool optional = field->field.optional;
+
+    if (tally->present > 0 && tally->fitting == 0)
+        return refuse_kind(checking, handler, field, tally, err);
+    if (tally->present == 0 && tally->capped)
+        return add_finding(checking, false, NULL, err,
+                           "field %.*s of type %.*s is read from the payload: the type has more "
+                           "fields than are counted",
+                           (int)path.size, path.data, (int)type.size, type.data);
+    if (tally->present == 0)
+        return add_finding(checking, !optional, nearest, err,
+                           "no event of type %.*s ever had the field %.*s%s", (int)type.size,
+                           type.data, (int)path.size, path.data, optional ? " (optional)" : "");
+    if (tally->present < tally->events && !optional)
+        return add_finding(checking, false, NULL, err,
+                           "%llu of %llu events of type %.*s lack the field %.*s; it is %s there",
+                           (unsigned long long)(tally->events - tally->present),
+                           (unsigned long long)tally->events, (int)type.size, type.data,
+                           (int)path.size, path.data,
+                           field->field.kind == RF_INT || field->field.kind == RF_DECIMAL ||
+                                   field->field.kind == RF_FLOAT
+                               ? "zero"
+                               : field->field.kind == RF_BOOL ? "false" : "unset");
+    return RF_OK;
+}
+
+static rf_status list_field(struct checking *checking, const rf_definition_handler *handler,
+                            const rf_definition_field *field, const struct tally *tally, rf_err *err)
+{
+    rf_check_list *list = checking->list;
+    rf_slice type = rf_arena_copy(checking->arena, handler->type);
+    rf_slice path = rf_arena_copy(checking->arena, field->path_text);
+    rf_check_field *fields = list_grow(checking->arena, list->fields, list->field_count,
+                                       &checking->field_capacity, sizeof *fields);
+
+    if (!fields || !type.data || !path.data)
+        return no_memory(err);
+    fields[list->field_count++] = (rf_check_field){
+        .type = type.data,
+        .path = path.data,
+        .kind = field->field.kind,
+        .optional = field->field.optional,
+        .events = tally->events,
+        .present = tally->present,
+    };
+    list->fields = fields;
+    return RF_OK;
+}
+
+static rf_status check_fields(struct checking *checking, const rf_definition_handler *handler,
+                              rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; status == RF_OK && i < handler->field_count; i++) {
+        const rf_definition_field *field = &handler->fields[i];
+        struct nearest nearest = {.wanted = field->path_text};
+        if (field->field.source != RF_PAYLOAD)
+            continue;
+        struct tally tally = tally_field(checking, handler, field, &nearest);
+        status = list_field(checking, handler, field, &tally, err);
+        if (status == RF_OK && tally.events > 0)
+            status = judge_field(checking, handler, field, &tally, &nearest, err);
+    }
+    return status;
+}
+
+rf_status rf_check_definition(const rf_definition *definition, rf_census *census, rf_arena *arena,
+                              rf_check_list *list, rf_err *err)
+{
+    struct checking checking = {
+        .definition = definition,
+        .arena = arena,
+        .list = list,
+        .field_capacity = list->field_count, /* what is there already is full: it moves */
+        .finding_capacity = list->finding_count,
+    };
+
+    RF_ASSERT(definition && census && arena && list);
+    rf_status status = rf_census_list(census, &checking.types, &checking.type_count, err);
+    if (status == RF_OK)
+        status = check_types(&checking, err);
+    for (uint32_t i = 0; status == RF_OK && i < definition->handler_count; i++)
+        status = check_fields(&checking, &definition->handlers[i], err);
+    return status;
+}
