@@ -543,10 +543,12 @@ extern "C" void rf_json_parser_reset(rf_json_parser *parser)
 extern "C" rf_status rf_json_parse(rf_json_parser *parser, rf_slice text,
                                    const rf_json_node **nodes_out, uint32_t *count_out, rf_err *err)
 {
-    walk state = {};
+    walk state; /* not cleared: the stack of open containers is most of it */
     state.parser = parser;
     state.text = text.data;
     state.size = text.size;
+    state.count = 0;
+    state.depth = 0;
     state.err = err;
 
     RF_ASSERT(parser && (text.data || text.size == 0));

@@ -154,19 +154,25 @@ static const rf_json_node *path_find(const rf_json_node *nodes, const rf_slice *
     return &nodes[at];
 }
 
-/* What a target reads; NULL if the event has none. After data and metadata have been cut out. */
-static const rf_json_node *value_of(const reading *from, rf_target of)
+/* The value of a path in data or metadata, which have been cut out. */
+static const rf_json_node *inner_value(const reading *from, const rf_target_source *source)
+{
+    bool in_data = rf_slice_equal(source->parts[0], RF_SLICE("data"));
+    const rf_json_node *nodes = in_data ? from->event.data_nodes : from->event.metadata_nodes;
+
+    return nodes ? path_find(nodes, source->parts + 1, source->part_count - 1) : NULL;
+}
+
+/* What a target reads; NULL if the event has none. */
+static inline const rf_json_node *value_of(const reading *from, rf_target of)
 {
     const rf_target_source *source = &from->mapping->sources[of];
-    const rf_json_node *node;
+    const rf_json_node *node = NULL;
 
-    if (source->part_count == 1) {
-        node = from->found[of] == NONE ? NULL : &from->nodes[from->found[of]];
-    } else {
-        bool in_data = rf_slice_equal(source->parts[0], RF_SLICE("data"));
-        const rf_json_node *nodes = in_data ? from->event.data_nodes : from->event.metadata_nodes;
-        node = nodes ? path_find(nodes, source->parts + 1, source->part_count - 1) : NULL;
-    }
+    if (source->part_count > 1)
+        node = inner_value(from, source);
+    else if (from->found[of] != NONE)
+        node = &from->nodes[from->found[of]];
     return node && node->kind == RF_JSON_NULL ? NULL : node;
 }
 
