@@ -69,9 +69,9 @@ Test(append, refuses_a_version_that_is_out_of_range)
 
 Test(append, ignores_and_counts_a_duplicate_of_a_committed_event)
 {
-    (void)fixture_event("a", 1, "T", "{\"x\":1}")->time = 5;
+    fixture_event("a", 1, "T", "{\"x\":1}")->time = 5;
     (void)fixture_append();
-    (void)fixture_event("a", 1, "T", "{\"x\":1}")->time = 5;
+    fixture_event("a", 1, "T", "{\"x\":1}")->time = 5;
     rf_append_counts counts = fixture_append();
     cr_assert_eq(counts.added, 0);
     cr_assert_eq(counts.duplicates, 1);
