@@ -87,6 +87,9 @@ struct run {
     const rf_fold_options *options;
     const rf_definition **definitions;
     uint32_t *order; /* partitions, largest first */
+    rf_census *census;
+    const rf_census_type *census_types;
+    uint32_t census_count;
     size_t text_budget;
     double start;
     struct worker *workers;
@@ -513,8 +516,7 @@ static rf_status run_partition(void *arg, uint32_t worker_index, size_t index, r
 static void worker_end(struct worker *worker, uint32_t target_count)
 {
     rf_plan_free(worker->plan);
-    if (worker->scan)
-        rf_log_scan_close(worker->scan);
+    rf_log_scan_close(worker->scan);
     for (uint32_t i = 0; worker->states && i < target_count; i++) {
         free(worker->states[i].rows);
         free(worker->states[i].flags);
@@ -536,7 +538,8 @@ static bool worker_begin(struct worker *worker, struct run *run)
     };
     rf_arena_init(&worker->text, TEXT_BYTES_MAX);
     rf_arena_init(&worker->names_arena, NAMES_BYTES_MAX);
-    worker->plan = rf_plan_new(run->definitions, run->target_count);
+    worker->plan = rf_plan_new(run->definitions, run->target_count, run->census_types,
+                               run->census_count);
     worker->states = calloc(run->target_count, sizeof *worker->states);
     worker->spare = malloc(FOLD_ALLOC_MAX);
     if (!worker->plan || !worker->states || !worker->spare)
@@ -590,8 +593,14 @@ static rf_status run_begin(struct run *run, rf_err *err)
 {
     run->definitions = calloc(run->target_count, sizeof *run->definitions);
     run->workers = calloc(run->worker_count, sizeof *run->workers);
-    if (!run->definitions || !run->workers)
+    run->census = rf_census_new();
+    if (!run->definitions || !run->workers || !run->census)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
+    rf_status status = rf_log_census(run->log, run->census, err);
+    if (status == RF_OK)
+        status = rf_census_list(run->census, &run->census_types, &run->census_count, err);
+    if (status != RF_OK)
+        return status;
     for (uint32_t i = 0; i < run->target_count; i++)
         run->definitions[i] = run->targets[i].definition;
     for (uint32_t i = 0; i < run->worker_count; i++)
@@ -607,6 +616,7 @@ static void run_end(struct run *run)
     free(run->workers);
     free(run->definitions);
     free(run->order);
+    rf_census_free(run->census);
 }
 
 static void add_up(const struct run *run, rf_fold_stats *stats_out)

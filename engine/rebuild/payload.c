@@ -3,17 +3,19 @@
 
 enum { JSON_TEXT_SIZE_MAX = 128 << 20 }; /* an escaped string of 16 MiB may grow sixfold */
 
+/* The last one of that name, as segments have it. */
 static const rf_json_node *find_member(const rf_json_node *nodes, const rf_json_node *object,
                                        rf_slice name)
 {
     const rf_json_node *end = nodes + object->next;
+    const rf_json_node *found = NULL;
 
     if (object->kind != RF_JSON_OBJECT)
         return NULL;
     for (const rf_json_node *node = object + 1; node < end; node = nodes + node->next)
         if (rf_slice_equal(rf_json_key(node), name))
-            return node;
-    return NULL;
+            found = node;
+    return found;
 }
 
 const rf_json_node *rf_payload_find(const rf_json_node *nodes, const rf_path *path)

@@ -19,7 +19,8 @@
 struct fill {
     uint32_t call;
     const rf_definition_field *field;
-    bool payload; /* in the segment at hand: read from the payload */
+    bool compound; /* perhaps an array or object somewhere */
+    bool payload;  /* in the segment at hand: read from the payload */
 };
 
 /* A type's handlers, remembered by name. */
@@ -35,6 +36,8 @@ struct rf_plan {
     /* fixed after new */
     const rf_definition *const *definitions;
     uint32_t definition_count;
+    const rf_census_type *census;
+    uint32_t census_count;
     bool reads_stream;
     /* bindings by name: open addressing, never more than half full */
     struct binding **slots;
@@ -59,7 +62,8 @@ struct rf_plan {
     uint64_t bytes_decoded;
 };
 
-rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count)
+rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count,
+                     const rf_census_type *census, uint32_t census_count)
 {
     rf_plan *plan = calloc(1, sizeof *plan);
 
@@ -68,6 +72,8 @@ rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count)
         return NULL;
     plan->definitions = definitions;
     plan->definition_count = count;
+    plan->census = census;
+    plan->census_count = census_count;
     rf_arena_init(&plan->names, NAMES_BYTES_MAX);
     rf_arena_init(&plan->scratch, SCRATCH_BYTES_MAX);
     plan->slot_count = 64;
@@ -144,6 +150,26 @@ static int compare_fills(const void *left, const void *right)
     return order ? order : (a->call > b->call) - (a->call < b->call);
 }
 
+/* Whether a value of the type at the path may be one that columns do not hold. */
+static bool may_be_compound(const rf_plan *plan, rf_slice type, rf_slice path)
+{
+    for (uint32_t i = 0; i < plan->census_count; i++) {
+        const rf_census_type *entry = &plan->census[i];
+        bool listed = false;
+        if (!rf_slice_equal(entry->type, type))
+            continue;
+        for (uint32_t k = 0; k < entry->field_count && !listed; k++) {
+            const rf_census_field *field = &entry->fields[k];
+            listed = rf_slice_equal(field->path, path);
+            if (listed && field->counts[RF_CENSUS_ARRAY] + field->counts[RF_CENSUS_OBJECT] > 0)
+                return true;
+        }
+        if (!listed && entry->capped)
+            return true;
+    }
+    return false;
+}
+
 static struct binding *binding_make(rf_plan *plan, rf_slice name)
 {
     struct binding *binding = rf_arena_alloc(&plan->names, sizeof *binding);
@@ -170,8 +196,12 @@ static struct binding *binding_make(rf_plan *plan, rf_slice name)
                 continue;
             for (uint32_t f = 0; f < handler->field_count; f++)
                 if (handler->fields[f].field.source == RF_PAYLOAD)
-                    binding->fills[binding->fill_count++] =
-                        (struct fill){binding->call_count, &handler->fields[f], false};
+                    binding->fills[binding->fill_count++] = (struct fill){
+                        .call = binding->call_count,
+                        .field = &handler->fields[f],
+                        .compound =
+                            may_be_compound(plan, name, handler->fields[f].path_text),
+                    };
             binding->calls[binding->call_count++] = (rf_plan_call){
                 .fold = handler->fold,
                 .event_size = handler->event_size,
@@ -482,12 +512,17 @@ static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t t
     bool wants_columns = false;
 
     for (struct fill *fill = begin; fill < end; fill++) {
-        fill->payload = fill->field->field.kind == RF_JSON;
+        fill->payload = fill->field->field.kind == RF_JSON || fill->compound;
         wants_columns = wants_columns || !fill->payload;
         keeps_text = keeps_text || fill->field->field.kind == RF_TEXT;
     }
-    if (!wants_columns)
+    if (!wants_columns) {
+        for (struct fill *fill = begin; fill < end; fill++) {
+            rf_event_array events = event_array(plan, input, type, fill->call);
+            rf_convert_unset(&fill->field->field, &events);
+        }
         return RF_OK;
+    }
     rf_arena_reset(&plan->scratch);
     rf_status status = rf_segment_field(input->segment, type, &begin->field->path, plan->codec,
                                         keeps_text ? input->text : &plan->scratch, columns,
@@ -498,9 +533,9 @@ static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t t
         uint32_t present = 0;
         for (uint32_t i = 0; i < column_count; i++)
             present += columns[i].present_count;
-        if (present < events.count)
-            rf_convert_unset(&fill->field->field, &events);
         fill->payload = fill->payload || capped;
+        if (present < events.count || fill->payload)
+            rf_convert_unset(&fill->field->field, &events);
         if (fill->payload)
             continue;
         for (uint32_t i = 0; status == RF_OK && i < column_count; i++)

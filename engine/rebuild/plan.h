@@ -55,7 +55,10 @@ typedef struct rf_plan_fault {
     uint32_t definition; /* index */
 } rf_plan_fault;
 
-rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count); /* NULL without memory */
+/* `census` tells where a path ever was an array or object: no column has these, so such fields are looked for in the
+ * payload, where a wrong kind shows. Both are borrowed until free. NULL without memory. */
+rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count,
+                     const rf_census_type *census, uint32_t census_count);
 void rf_plan_free(rf_plan *plan);
 /* Whether any handler reads the event's stream or category. */
 bool rf_plan_reads_stream(const rf_plan *plan);
