@@ -90,9 +90,12 @@ void cli_table_bytes(cli_table *table, uint64_t bytes)
 
 static void print_line(const cli_table *table, char *const *cells, const size_t *widths)
 {
-    for (size_t i = 0; i < table->columns; i++) {
+    size_t columns = table->columns;
+    while (columns > 1 && !*cells[columns - 1])
+        columns--; /* no blanks at the end of a line */
+    for (size_t i = 0; i < columns; i++) {
         int fill = (int)(widths[i] - text_width(cells[i]));
-        bool last = i + 1 == table->columns;
+        bool last = i + 1 == columns;
         if (table->layout[i] == 'r')
             cli_print("%*s%s%s", fill, "", cells[i], last ? "" : "  ");
         else
