@@ -109,6 +109,7 @@ rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err 
     recent = part->recent.count - part->block_new; /* entry of the next event to build */
     for (uint32_t i = part->block_begin; i < part->block_end && !part->failure; i++) {
         uint32_t event = appender->order[i];
+        rf_append_prefetch(appender, part, i);
         if (!appender->decisions[event].is_new)
             continue;
         uint32_t before = part->segment_count;

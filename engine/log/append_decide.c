@@ -246,6 +246,7 @@ rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err
             part->failure = rf_fail(&part->failure_err, RF_ERR_MEMORY, "log: no memory for streams");
     }
     for (uint32_t i = part->block_begin; i < part->block_end && !part->failure; i++) {
+        rf_append_prefetch(appender, part, i);
         at.index = appender->order[i];
         at.event = &appender->events[at.index];
         part->failure = decide_event(&at, &part->failure_err);

@@ -102,6 +102,25 @@ void rf_append_read_end(rf_appender *appender, uint32_t worker);
 rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err *err);
 rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err *err);
 
+/* The events of a partition lie scattered over the block: asks for what the event a few places on needs,
+ * while this one is worked on. */
+static inline void rf_append_prefetch(const rf_appender *appender, const rf_append_part *part,
+                                      uint32_t at)
+{
+    if (at + 8 < part->block_end) {
+        const char *event = (const char *)&appender->events[appender->order[at + 8]];
+        __builtin_prefetch(event);
+        __builtin_prefetch(event + 64);
+        __builtin_prefetch(&appender->decisions[appender->order[at + 8]]);
+    }
+    if (at + 4 < part->block_end) {
+        const rf_event *event = &appender->events[appender->order[at + 4]];
+        __builtin_prefetch(event->stream.data);
+        __builtin_prefetch(event->data.data);
+        __builtin_prefetch(event->data_nodes);
+    }
+}
+
 /* Finishes the open builder, if it has events, into the part's list of segments. */
 rf_status rf_append_finish_builder(rf_append_part *part, rf_err *err);
 /* Forgets the views of the log, which went on without this appender. */
