@@ -21,6 +21,7 @@ enum {
     ROW_EXISTS = 2,  /* a handler wrote */
     FOLD_ALLOC_MAX = 16 << 20,
     REASON_SIZE = 256,
+    EMIT_AHEAD = 8,
 };
 #define TEXT_BUDGET_MIN ((size_t)1 << 20)
 /* No budget but a border: an arena must have one. What is kept is what rows need, twice at most. */
@@ -483,6 +484,10 @@ static rf_status emit_rows(struct worker *worker, uint32_t target_index, rf_err 
 
     for (uint32_t i = 0; status == RF_OK && i < worker->name_count; i++) {
         uint32_t number = worker->names[i].number;
+        /* name order is no order of memory: rows are fetched some names ahead */
+        if (i + EMIT_AHEAD < worker->name_count)
+            __builtin_prefetch(state->rows +
+                               worker->names[i + EMIT_AHEAD].number * state->stride);
         if (number >= worker->stream_count || !(state->flags[number] & ROW_EXISTS))
             continue;
         status = target->row(target->sink_arg, worker_index, worker->partition,
