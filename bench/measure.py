@@ -187,7 +187,8 @@ def measure_peer():
         os.path.join(peer, 'node_modules/@duckdb/node-api')
     ):
         print(
-            'DuckDB     not measured: node or the npm package @duckdb/node-api is not here, so no ratio'
+            'DuckDB     not measured: node or the npm package @duckdb/node-api is not here, '
+            'so no ratio'
         )
         return None
     folder = os.path.join(peer, 'work')
@@ -197,7 +198,8 @@ def measure_peer():
     )
     found = json.loads(out)
     print(
-        'DuckDB     %s, import %.1f s, %.0f MB; clustering %.1f s, Parquet %.1f s (not counted); peak memory %.0f MB'
+        'DuckDB     %s, import %.1f s, %.0f MB; clustering %.1f s, Parquet %.1f s (not counted); '
+        'peak memory %.0f MB'
         % (
             found['version'],
             found['import'],

@@ -23,7 +23,8 @@ fi
 peer=$cache/duckdb
 mkdir -p "$peer"
 if [ ! -d "$peer/node_modules/@duckdb/node-api" ] && command -v npm >/dev/null; then
-    (cd "$peer" && npm install --no-audit --no-fund --silent @duckdb/node-api@1.5.6-r.1 >/dev/null 2>&1) || true
+    (cd "$peer" && npm install --no-audit --no-fund @duckdb/node-api@1.5.6-r.1 >/dev/null 2>&1) ||
+        true
 fi
 cp "$root/bench/duckdb_orders.mjs" "$peer/"
 

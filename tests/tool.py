@@ -165,7 +165,7 @@ def lines(*events):
 
 
 class Case(unittest.TestCase):
-    """A test with a folder of its own, `self.folder`, and a path in it for a store, `self.store`."""
+    """A test with a folder of its own, `self.folder`, and in it a path for a store, `self.store`."""
 
     maxDiff = 4000
 
@@ -253,7 +253,8 @@ class Shop(Case):
     )
     ROW = (
         b'{"key":"order-1","customer":"c-1","status":"ItemRemoved","items":2,"total":249,'
-        b'"placed_at":"2024-07-10T12:00:00.000000Z","last_at":"2024-07-10T12:00:04.000000Z","events":4}\n'
+        b'"placed_at":"2024-07-10T12:00:00.000000Z","last_at":"2024-07-10T12:00:04.000000Z",'
+        b'"events":4}\n'
     )
 
     def setUp(self):
