@@ -92,7 +92,7 @@ class Result:
 
     @property
     def lines(self):
-        return self.out.decode('utf-8').splitlines()
+        return self.out.decode('utf-8').split('\n')[:-1]
 
     @property
     def message(self):
@@ -142,6 +142,12 @@ def read(path):
             return file.read()
     with open(path, 'rb') as file:
         return file.read()
+
+
+def used_pages(path):
+    """Offsets of the pages of a file that hold anything: files are made longer than they need to be."""
+    content, page = read(path), 4096
+    return [at for at in range(0, len(content), page) if content[at : at + page].strip(b'\0')]
 
 
 def make_orders(generator, events, path):

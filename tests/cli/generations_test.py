@@ -118,13 +118,15 @@ class Generations(tool.Shop):
         self.assertEqual(self.rebuild('order_summary')[0]['generation'], 4)
 
     def test_leftovers_are_removed(self):
-        folder = os.path.join(self.store, 'generations', 'order_summary', '000077')
+        self.grow(2)
+        self.ok('gc', self.store, '--keep', '1')
+        folder = os.path.join(self.store, 'generations', 'order_summary', '000002')
         os.makedirs(os.path.join(folder, 'definition'))
         with open(os.path.join(folder, 'base-00.mdb'), 'w') as file:
             file.write('half a file')
         self.ok('gc', self.store, '--keep', '3')
         self.assertFalse(os.path.exists(folder))
-        self.assertEqual(self.live(), [1])
+        self.assertEqual(self.live(), [3])
         self.verifies()
 
     def test_a_rollback_over_what_gc_removed_is_refused(self):

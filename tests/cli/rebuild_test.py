@@ -133,10 +133,7 @@ class Checks(tool.Shop):
     def test_types_that_never_occurred_are_refused_and_can_be_allowed(self):
         accounts = tool.projection('account_activity')
         self.refuses(tool.REFUSED, ['account_activity'], 'rebuild', self.store, accounts, '--quiet')
-        self.refuses(
-            tool.REFUSED, ['row'], 'rebuild', self.store, accounts, '--quiet', '--allow-missing'
-        )
-        entry = self.rebuild(accounts, options=('--allow-missing', '--min-rows', '0'))[0]
+        entry = self.rebuild(accounts, options=('--allow-missing',))[0]
         self.assertEqual((entry['rows'], entry['live']), (0, True))
 
     def test_an_empty_log_is_refused(self):

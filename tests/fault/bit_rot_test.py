@@ -70,11 +70,13 @@ class BitRot(tool.Case):
         return sorted(found)
 
     def flip(self, path):
-        """Where: anywhere, but for half of the flips in the first two pages, where LMDB has its
-        roots.
-        """
+        """Anywhere in use; a third of the flips goes to the first pages, where LMDB has its roots."""
         size = os.path.getsize(path)
-        at = self.random.randrange(min(size, 8192) if self.random.random() < 0.3 else size)
+        if self.random.random() < 0.3:
+            at = self.random.randrange(min(size, 8192))
+        else:
+            at = self.random.choice(tool.used_pages(path)) + self.random.randrange(4096)
+        at = min(at, size - 1)
         bit = 1 << self.random.randrange(8)
         with open(path, 'r+b') as file:
             file.seek(at)

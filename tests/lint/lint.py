@@ -5,6 +5,7 @@
 Each rule is a function that yields "PATH: what is wrong"; exceptions stand in exceptions.txt, each
 with its reason, and one that nothing needs any more is itself an error.
 """
+
 import os
 import re
 import sys
@@ -19,16 +20,31 @@ ONE_INCLUDER = ('lmdb.h', 'zstd.h', 'zlib.h', 'simdjson.h', 'xxhash.h')
 MARKS = re.compile(r'\b(TO' + 'DO|FIX' + 'ME|XX' + r'X)\b')
 MACHINE_PATHS = re.compile(r'(?<![\w.$}/])/(wo' + r'rk|ro' + r'ot|ho' + r'me|tmp/wt)/')
 TEXT_ENDINGS = ('.c', '.h', '.cpp', '.py', '.sh', '.md', '.build', '.txt', '.mjs', '.lua')
-TOP_LEVEL = {'engine', 'projections', 'bench', 'fixtures', 'tests', 'docs', 'meson.build',
-             'README.md', 'CHANGELOG.md', 'LICENSE'}
+TOP_LEVEL = {
+    'engine',
+    'projections',
+    'bench',
+    'fixtures',
+    'tests',
+    'docs',
+    'meson.build',
+    'README.md',
+    'CHANGELOG.md',
+    'LICENSE',
+}
 
 
 def tree():
     """Paths of all files, relative to the top; build directories and dot folders but .ci left out."""
     for folder, folders, files in os.walk(ROOT):
         inside = os.path.relpath(folder, ROOT)
-        folders[:] = sorted(f for f in folders if f != '__pycache__' and (not f.startswith('.') or f == '.ci')
-                            and not (inside == '.' and f.startswith('build')))
+        folders[:] = sorted(
+            f
+            for f in folders
+            if f != '__pycache__'
+            and (not f.startswith('.') or f == '.ci')
+            and not (inside == '.' and f.startswith('build'))
+        )
         for name in sorted(files):
             path = os.path.normpath(os.path.join(inside, name))
             yield path.replace(os.sep, '/')
@@ -56,7 +72,10 @@ def layers():
             name, _, below = line.partition(':')
             for layer in below.split():
                 if layer not in allowed:
-                    yield 'engine/LAYERS: %s names %s, which does not come before it' % (name, layer)
+                    yield 'engine/LAYERS: %s names %s, which does not come before it' % (
+                        name,
+                        layer,
+                    )
             allowed[name] = set(below.split())
     for path in SOURCES:
         parts = path.split('/')
@@ -64,7 +83,9 @@ def layers():
             continue
         layer = parts[1] if len(parts) > 2 else 'engine'
         if layer == 'include':
-            wrong = [h for h in includes(path) if '/' in h and not h.startswith(('refold/', 'sys/'))]
+            wrong = [
+                h for h in includes(path) if '/' in h and not h.startswith(('refold/', 'sys/'))
+            ]
         elif layer not in allowed:
             yield '%s: the layer %s is not in engine/LAYERS' % (path, layer)
             continue
@@ -185,8 +206,11 @@ def readme_map():
             if '/' not in name or top not in TOP_LEVEL or '*' in name:
                 continue
             braces = re.match(r'(.*)\{(.*)\}(.*)', name)
-            names = [name] if not braces else [braces.group(1) + n + braces.group(3)
-                                               for n in braces.group(2).split(',')]
+            names = (
+                [name]
+                if not braces
+                else [braces.group(1) + n + braces.group(3) for n in braces.group(2).split(',')]
+            )
             for each in names:
                 if not os.path.exists(os.path.join(ROOT, each)):
                     yield '%s: names %s, which is not there' % (page, each)
