@@ -86,7 +86,7 @@ static rf_status print_text(const rf_check_report *report, rf_err *err)
         if (status != RF_OK)
             return status;
     }
-    cli_findings_print(report->findings, report->finding_count);
+    cli_findings_print(report->findings, report->finding_count, false);
     return RF_OK;
 }
 

@@ -4,10 +4,10 @@
 
 #include <string.h>
 
-void cli_findings_print(const rf_finding *findings, uint32_t count)
+void cli_findings_print(const rf_finding *findings, uint32_t count, bool allowed)
 {
     for (uint32_t i = 0; i < count; i++) {
-        cli_print(findings[i].refuses ? "refused: " : "note: ");
+        cli_print("%s: ", !findings[i].refuses ? "note" : allowed ? "allowed" : "refused");
         cli_print_safe((rf_slice){findings[i].text, strlen(findings[i].text)});
         cli_print("\n");
     }

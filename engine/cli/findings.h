@@ -4,7 +4,8 @@
 
 #include "cli/json.h"
 
-void cli_findings_print(const rf_finding *findings, uint32_t count);
+/* `allowed`: those that refuse were let pass (--allow-missing). */
+void cli_findings_print(const rf_finding *findings, uint32_t count, bool allowed);
 void cli_findings_json(cli_json *json, const rf_finding *findings, uint32_t count);
 /* The first that refuses; NULL if none does. */
 const char *cli_findings_refusal(const rf_finding *findings, uint32_t count);

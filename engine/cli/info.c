@@ -37,11 +37,9 @@ static rf_status print_json(const rf_info *info, const rf_source_info *sources, 
     return cli_json_finish(&json, err);
 }
 
-static void print_text(const char *path, const rf_info *info, const rf_source_info *sources,
-                       uint32_t count)
+static void print_text(const rf_info *info, const rf_source_info *sources, uint32_t count)
 {
     char a[CLI_NUMBER_SIZE], b[CLI_NUMBER_SIZE];
-    cli_print("store       %s\n", path);
     cli_print("position    %s\n", cli_format_count(info->position, a));
     cli_print("events      %s\n", cli_format_count(info->events, a));
     cli_print("streams     %s\n", cli_format_count(info->streams, a));
@@ -75,7 +73,7 @@ static rf_status run(const cli_call *call, rf_err *err)
         if (given->json)
             status = print_json(&info, sources, count, err);
         else
-            print_text(call->operands[0], &info, sources, count);
+            print_text(&info, sources, count);
     }
     rf_types_free(types);
     rf_store_close(store);

@@ -108,10 +108,10 @@ static void print_projection(const rf_rebuilt *rebuilt, uint64_t position)
     cli_print("\n");
 }
 
-static void print_text(const rf_rebuild_report *report)
+static void print_text(const rf_rebuild_report *report, bool refused)
 {
     char a[CLI_NUMBER_SIZE], b[CLI_NUMBER_SIZE], c[CLI_NUMBER_SIZE];
-    cli_findings_print(report->findings, report->finding_count);
+    cli_findings_print(report->findings, report->finding_count, !refused);
     for (uint32_t i = 0; i < report->projection_count; i++)
         print_projection(&report->projections[i], report->position);
     cli_print("%s events in %s: %s events/s, ", cli_format_count(report->events, a),
@@ -184,7 +184,7 @@ static rf_status run(const cli_call *call, rf_err *err)
         if (given->json)
             print_status = print_json(report, status == RF_OK ? err : &(rf_err){.status = RF_OK});
         else
-            print_text(report);
+            print_text(report, status != RF_OK);
         status = status == RF_OK ? print_status : status;
     }
     rf_rebuild_report_free(report);
