@@ -141,5 +141,6 @@ void rf_append_part_free(rf_append_part *part)
     for (uint32_t i = 0; i < part->segment_count; i++)
         rf_buf_free(&part->segments[i].bytes);
     free(part->segments);
+    free(part->compares);
     rf_buf_free(&part->run);
 }

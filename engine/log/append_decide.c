@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { WHERE_SIZE = 320, NAME_SHOWN_MAX = 128 };
 
@@ -78,6 +79,21 @@ static rf_status identity_make(const decide *at, rf_err *err)
     return status;
 }
 
+static rf_status compare_later(rf_append_part *part, const rf_identity_key *key, uint64_t position,
+                               uint32_t index, rf_err *err)
+{
+    if (part->compare_count == part->compare_room) {
+        uint32_t room = part->compare_room ? 2 * part->compare_room : 64;
+        rf_append_compare *grown = realloc(part->compares, room * sizeof *grown);
+        if (!grown)
+            return rf_fail(err, RF_ERR_MEMORY, "log: no memory to compare %u duplicates", room);
+        part->compares = grown;
+        part->compare_room = room;
+    }
+    part->compares[part->compare_count++] = (rf_append_compare){position, *key, index};
+    return RF_OK;
+}
+
 /* Looks for the event among what is stored: *found_out, and then it is the same, or an error. */
 static rf_status find_stored(const decide *at, const rf_identity_key *key, bool recent_only,
                              bool *found_out, rf_err *err)
@@ -85,7 +101,6 @@ static rf_status find_stored(const decide *at, const rf_identity_key *key, bool 
     const rf_recent_event *recent;
     rf_identity_hit hit;
     char stored[WHERE_SIZE];
-    bool same = false;
 
     *found_out = false;
     rf_status status = rf_recent_find(&at->part->recent, key, &recent, err);
@@ -110,9 +125,7 @@ static rf_status find_stored(const decide *at, const rf_identity_key *key, bool 
     if (status || !*found_out)
         return status;
     if (hit.fingerprint == at->fingerprint)
-        status = rf_identity_same(at->part->identity, at->txn, hit.position, at->event, &same, err);
-    if (status || same)
-        return status;
+        return compare_later(at->part, key, hit.position, at->index, err);
     (void)snprintf(stored, sizeof stored, "position %" PRIu64, hit.position);
     return refuse_duplicate(at, key, stored, hit.position, err);
 }
@@ -229,6 +242,48 @@ static rf_status decide_event(decide *at, rf_err *err)
     return rf_recent_add(&at->part->recent, &recent, err);
 }
 
+static int compare_order(const void *a, const void *b)
+{
+    const rf_append_compare *left = a;
+    const rf_append_compare *right = b;
+
+    if (left->position != right->position)
+        return left->position < right->position ? -1 : 1;
+    return (left->index > right->index) - (left->index < right->index);
+}
+
+/* Compares the bytes of what looked equal. All of them stand before the event that failed, if one did. */
+static void compare_all(decide *at)
+{
+    rf_append_part *part = at->part;
+
+    if (part->compare_count > 1)
+        qsort(part->compares, part->compare_count, sizeof *part->compares, compare_order);
+    for (uint32_t i = 0; i < part->compare_count; i++) {
+        const rf_append_compare *compare = &part->compares[i];
+        char stored[WHERE_SIZE];
+        rf_err err = {0};
+        bool same = false;
+
+        if (part->failure && part->failure_index < compare->index)
+            continue;
+        at->index = compare->index;
+        at->event = &at->appender->events[compare->index];
+        rf_status status =
+            rf_identity_same(part->identity, at->txn, compare->position, at->event, &same, &err);
+        if (!status && !same) {
+            (void)snprintf(stored, sizeof stored, "position %" PRIu64, compare->position);
+            status = refuse_duplicate(at, &compare->key, stored, compare->position, &err);
+        }
+        if (status) {
+            part->failure = status;
+            part->failure_index = compare->index;
+            part->failure_err = err;
+        }
+    }
+    part->compare_count = 0;
+}
+
 rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err *err)
 {
     rf_appender *appender = arg;
@@ -252,6 +307,8 @@ rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err
         part->failure = decide_event(&at, &part->failure_err);
         part->failure_index = at.index;
     }
+    if (part->compare_count > 0)
+        compare_all(&at);
     rf_append_read_end(appender, worker);
     return RF_OK;
 }

@@ -19,6 +19,14 @@ typedef struct rf_append_segment {
     uint32_t events;
 } rf_append_segment;
 
+/* A stored event that has the fingerprint of one of the block: their bytes are compared at the end of
+ * the partition's turn, in the order of the log, so that each segment is read once whatever the order of the events. */
+typedef struct rf_append_compare {
+    uint64_t position;
+    rf_identity_key key;
+    uint32_t index; /* of the event in the block */
+} rf_append_compare;
+
 /* Confined to the task that handles the partition while the pool runs, else to the caller's thread. */
 typedef struct rf_append_part {
     rf_directory_record record; /* as committed */
@@ -42,6 +50,9 @@ typedef struct rf_append_part {
     /* of the block at hand */
     uint32_t block_begin, block_end; /* in the order array */
     uint32_t block_new, block_duplicates, block_streams;
+    rf_append_compare *compares; /* owned */
+    uint32_t compare_count;
+    uint32_t compare_room;
     rf_status failure;       /* of the first event that failed; RF_OK: none */
     uint32_t failure_index;  /* of the event in the block */
     rf_err failure_err;

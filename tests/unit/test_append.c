@@ -1,6 +1,9 @@
 /* append.h: identity, gaps, late events, blocks and commits, merges of small segments. */
 #include "log_fixture.h"
 
+#include "log/identity.h"
+#include "log/record.h"
+
 TestSuite(append, .init = fixture_make, .fini = fixture_remove);
 
 Test(append, gives_positions_in_the_order_of_the_events)
@@ -132,6 +135,47 @@ Test(append, refuses_other_content_within_a_block_and_names_both_lines)
     (void)fixture_event("a", 1, "T", "{\"x\":2}");
     fixture_refuse(false, "events.jsonl:2: stream a, version 1 is stored with other content "
                           "(events.jsonl:1)");
+}
+
+Test(append, finds_the_changed_one_among_duplicates_in_another_order)
+{
+    for (int i = 1; i <= 300; i++)
+        (void)fixture_event("a", i, "T", i % 2 ? "{\"x\":1}" : "{\"x\":2}");
+    (void)fixture_append();
+    for (int i = 300; i > 0; i--)
+        (void)fixture_event("a", i, "T", i % 2 ? "{\"x\":1}" : "{\"x\":2}");
+    cr_assert_eq(fixture_append().duplicates, 300);
+    for (int i = 300; i > 0; i--)
+        (void)fixture_event("a", i, "T", i % 2 || i == 120 ? "{\"x\":1}" : "{\"x\":2}");
+    fixture_refuse(false, "events.jsonl:181: stream a, version 120 is stored with other content "
+                          "(position 120)");
+}
+
+/* Equal fingerprints of unequal events are too rare to make, so the comparison is called by itself. */
+Test(append, compares_bytes_where_fingerprints_are_equal)
+{
+    uint32_t partition;
+    rf_stream_name name;
+    rf_kv_txn *txn;
+    bool found;
+    bool same = true;
+
+    (void)fixture_event("a", 1, "T", "{\"x\":1}");
+    (void)fixture_append();
+    cr_assert_eq(rf_log_find_stream(fixture_log, RF_SLICE("a"), &partition, &name, &found, NULL),
+                 RF_OK);
+    rf_identity *identity = rf_identity_new(partition, RF_LOG_SEGMENTS, 1 << 20);
+    cr_assert_eq(rf_kv_begin(rf_log_kv(fixture_log), false, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_identity_same(identity, txn, 1, fixture_event("a", 1, "T", "{\"x\":2}"), &same,
+                                  NULL), RF_OK);
+    cr_assert_not(same);
+    cr_assert_eq(rf_identity_same(identity, txn, 1, fixture_event("a", 1, "T", "{\"x\":1}"), &same,
+                                  NULL), RF_OK);
+    cr_assert(same);
+    cr_assert_eq(rf_identity_same(identity, txn, 2, fixture_event("a", 1, "T", "{}"), &same, NULL),
+                 RF_ERR_DAMAGED);
+    rf_kv_abort(txn);
+    rf_identity_free(identity);
 }
 
 Test(append, refuses_other_content_within_a_batch)
