@@ -103,6 +103,29 @@ static rf_status link_bytes(rf_plugin *plugin, const char *path, rf_err *err)
     return status;
 }
 
+/* The linker maps what the program headers name and trusts that the file has it: a cut file would raise
+ * SIGBUS inside dlopen. */
+static bool elf_is_whole(rf_slice bytes)
+{
+    ElfW(Ehdr) header;
+
+    if (bytes.size < sizeof header)
+        return false;
+    memcpy(&header, bytes.data, sizeof header);
+    size_t sections = (size_t)header.e_shnum * header.e_shentsize;
+    size_t programs = (size_t)header.e_phnum * sizeof(ElfW(Phdr));
+    if (header.e_shoff > bytes.size || sections > bytes.size - header.e_shoff ||
+        header.e_phoff > bytes.size || programs > bytes.size - header.e_phoff)
+        return false;
+    for (size_t i = 0; i < header.e_phnum; i++) {
+        ElfW(Phdr) program;
+        memcpy(&program, bytes.data + header.e_phoff + i * sizeof program, sizeof program);
+        if (program.p_offset > bytes.size || program.p_filesz > bytes.size - program.p_offset)
+            return false;
+    }
+    return true;
+}
+
 rf_status rf_plugin_load(const char *path, rf_plugin **plugin_out, rf_err *err)
 {
     rf_plugin *plugin = calloc(1, sizeof *plugin);
@@ -115,6 +138,9 @@ rf_status rf_plugin_load(const char *path, rf_plugin **plugin_out, rf_err *err)
     if (status == RF_OK && (plugin->bytes.size < sizeof(ElfW(Ehdr)) ||
                             memcmp(plugin->bytes.data, ELFMAG, SELFMAG) != 0))
         status = rf_fail(err, RF_ERR_PLUGIN, "%s: no projection: not a shared object", path);
+    if (status == RF_OK && !elf_is_whole(rf_buf_slice(&plugin->bytes)))
+        status = rf_fail(err, RF_ERR_PLUGIN, "%s: no projection: a shared object that was cut off",
+                         path);
     if (status == RF_OK)
         status = link_bytes(plugin, path, err);
     if (status != RF_OK) {
