@@ -144,6 +144,11 @@ def read(path):
         return file.read()
 
 
+def copy_store(source, target):
+    """Copies a store; its files have holes and keep them."""
+    subprocess.run(['cp', '-a', '--sparse=always', source, target], check=True)
+
+
 def used_pages(path):
     """Offsets of the pages of a file that hold anything: files are made longer than they need to be."""
     content, page = read(path), 4096

@@ -51,14 +51,17 @@ class BitRot(tool.Case):
             ('scan', story.NAME),
             ('get', story.NAME, 'case-7'),
             ('events',),
-            ('info',),
+            ('info', '--json'),
             ('rebuild', story.NAME, '--quiet'),
             ('scan', story.NAME),
         )
 
     def answer(self, store, command):
         result = tool.call(command[0], store, *command[1:], seconds=60)
-        return result.code, b'' if command[0] in ('verify', 'rebuild') else result.out, result
+        out = b'' if command[0] in ('verify', 'rebuild') else result.out
+        if command[0] == 'info' and result.code == 0:
+            out = b'%d events' % result.json['events']  # not the bytes on disk: copies differ
+        return result.code, out, result
 
     def targets(self):
         found = []
@@ -91,7 +94,7 @@ class BitRot(tool.Case):
         for i in range(FLIPS):
             target = targets[i % len(targets)]
             shutil.rmtree(self.store, ignore_errors=True)
-            shutil.copytree(self.base, self.store)
+            tool.copy_store(self.base, self.store)
             at, bit = self.flip(os.path.join(self.store, target))
             verified = None
             for command, (_, expected, _) in zip(self.commands(), self.good):

@@ -82,7 +82,7 @@ class Faults(tool.Case):
 
     def copy(self):
         shutil.rmtree(self.store, ignore_errors=True)
-        shutil.copytree(self.base, self.store)
+        tool.copy_store(self.base, self.store)
 
     def run_with(self, argv, stdin, **settings):
         environment = dict(self.preload, **{name: str(value) for name, value in settings.items()})
