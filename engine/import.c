@@ -1,8 +1,8 @@
 /* Import: files of events into the log, in batches. See refold/import.h.
  *
  * lock -> pool and appender -> per file: blocks of parsed events -> appender, commit at a bound of
- * bytes or time -> the small segments merged. Whatever fails, what was committed stays, and the message says how
- * far the store is.
+ * bytes or time -> the small segments merged. Whatever fails, what was committed stays, and the
+ * message says how far the store is.
  */
 #include "refold/import.h"
 
@@ -23,9 +23,9 @@ typedef struct import {
     const rf_import_options *options;
     rf_appender *appender;
     double begun;
-    double batch_begun;    /* 0: nothing taken since the last commit */
+    double batch_begun; /* 0: nothing taken since the last commit */
     double progress_told;
-    uint64_t events;       /* taken */
+    uint64_t events; /* taken */
 } import;
 
 static void import_tell(import *run, double now)
@@ -51,9 +51,8 @@ static rf_status import_take(void *arg, const rf_event *events, size_t count, rf
     double now = rf_clock_seconds();
     if (run->batch_begun == 0)
         run->batch_begun = now;
-    if (!run->options->atomic &&
-        (rf_appender_pending_bytes(run->appender) >= BATCH_BYTES_MAX ||
-         now - run->batch_begun >= BATCH_SECONDS_MAX)) {
+    if (!run->options->atomic && (rf_appender_pending_bytes(run->appender) >= BATCH_BYTES_MAX ||
+                                  now - run->batch_begun >= BATCH_SECONDS_MAX)) {
         status = rf_appender_commit(run->appender, err);
         run->batch_begun = 0;
         now = rf_clock_seconds();
@@ -125,7 +124,7 @@ rf_status rf_import_files(rf_store *store, const char *const *paths, uint32_t pa
                           rf_err *err)
 {
     rf_import_options none = {.run = {.workers_default = true}};
-    import run = {.options = options ? options : &none, .begun = rf_clock_seconds()};
+import run = {.options = options ? options: & none, .begun = rf_clock_seconds() };
     rf_import_summary summary = {0};
     rf_jsonl_stats stats = {0};
     rf_pool *pool = NULL;
@@ -137,8 +136,9 @@ rf_status rf_import_files(rf_store *store, const char *const *paths, uint32_t pa
     rf_append_options append = {run.options->source, run.options->gaps_allow};
     rf_status status = rf_store_lock_import(store, options_run->wait_lock_ms, &lock, &own);
     if (!status)
-        status = rf_pool_new(options_run->workers_default ? rf_processor_count()
-                                                          : options_run->workers, &pool, &own);
+        status =
+            rf_pool_new(options_run->workers_default ? rf_processor_count() : options_run->workers,
+                        &pool, &own);
     if (!status)
         status = rf_appender_begin(store->log, pool, &append, &run.appender, &own);
     if (!status) {

@@ -1,10 +1,10 @@
 /* Looking into the log: what it holds, by type, and the events themselves. See refold/log.h.
  *
  * Events come in position order from all partitions at once: each partition has a cursor over its
- * segments, and a heap orders the cursors by their next matching event. A cursor keeps a copy of its segment, so
- * no transaction is held between calls; columns beyond the positions are decoded when first asked for. Memory is
- * bounded by a segment a partition and by the names of the streams, which are loaded per partition
- * where an event of it is given.
+ * segments, and a heap orders the cursors by their next matching event. A cursor keeps a copy of
+ * its segment, so no transaction is held between calls; columns beyond the positions are decoded
+ * when first asked for. Memory is bounded by a segment a partition and by the names of the streams,
+ * which are loaded per partition where an event of it is given.
  */
 #include "refold/log.h"
 
@@ -174,13 +174,13 @@ const rf_source_info *rf_types_sources(const rf_types *types, uint32_t *count_ou
 /* One partition's place in the walk. */
 typedef struct events_cursor {
     uint32_t partition;
-    uint64_t from;       /* position wanted next, after the segment at hand */
-    uint64_t position;   /* of the next matching event; UINT64_MAX: no more */
-    char *bytes;         /* copy of the segment; owned */
+    uint64_t from;     /* position wanted next, after the segment at hand */
+    uint64_t position; /* of the next matching event; UINT64_MAX: no more */
+    char *bytes;       /* copy of the segment; owned */
     size_t room;
     rf_segment segment;
     uint32_t index, end;
-    uint32_t type;       /* of the query in this segment */
+    uint32_t type; /* of the query in this segment */
     rf_arena arena;
     int64_t *columns[RF_ENVELOPE_COUNT]; /* owned, for `columns_room` events */
     uint32_t columns_room[RF_ENVELOPE_COUNT];
@@ -202,7 +202,7 @@ struct rf_events {
     rf_stream_name stream; /* of the query */
     rf_log_source *sources;
     uint32_t source_count;
-    rf_log_scan *scan;    /* shared by the cursors: at rest between calls */
+    rf_log_scan *scan; /* shared by the cursors: at rest between calls */
     events_cursor *cursors;
     uint32_t cursor_count;
     uint32_t *heap; /* of cursors with a next event, the lowest position first */
@@ -329,8 +329,8 @@ static rf_status cursor_refill(rf_events *events, events_cursor *cursor, rf_err 
         break;
     }
     /* Ends the scan's transaction: none is held between calls. */
-    rf_status ended = rf_log_scan_restart(events->scan, cursor->partition, cursor->from,
-                                          events->until, err);
+    rf_status ended =
+        rf_log_scan_restart(events->scan, cursor->partition, cursor->from, events->until, err);
     return status ? status : ended;
 }
 
@@ -399,8 +399,8 @@ static void heap_sink(rf_events *events, uint32_t at)
         uint32_t child = 2 * at + 1;
         if (child >= events->heap_count)
             return;
-        if (child + 1 < events->heap_count && events->cursors[heap[child + 1]].position <
-                                                  events->cursors[heap[child]].position)
+        if (child + 1 < events->heap_count &&
+            events->cursors[heap[child + 1]].position < events->cursors[heap[child]].position)
             child++;
         if (events->cursors[heap[at]].position <= events->cursors[heap[child]].position)
             return;
@@ -438,8 +438,8 @@ static rf_status events_begin(rf_events *events, rf_err *err)
 
     if (events->query.stream.data) {
         bool found;
-        rf_status status = rf_log_find_stream(log, events->query.stream, &partition, &events->stream,
-                                              &found, err);
+        rf_status status =
+            rf_log_find_stream(log, events->query.stream, &partition, &events->stream, &found, err);
         if (status || !found)
             return status;
         events->by_stream = true;
@@ -546,7 +546,8 @@ static rf_status cursor_give(rf_events *events, events_cursor *cursor, rf_stored
         return status;
     int64_t type = columns[RF_ENVELOPE_TYPE][index];
     int64_t source = columns[RF_ENVELOPE_SOURCE][index];
-    if (type < 0 || type >= cursor->segment.type_count || source < 0 || source >= events->source_count)
+    if (type < 0 || type >= cursor->segment.type_count || source < 0 ||
+        source >= events->source_count)
         return rf_fail(err, RF_ERR_DAMAGED, "log: position %llu has an unknown type or source",
                        (unsigned long long)cursor->position);
     event.type = cursor->segment.types[type].name;
@@ -577,7 +578,8 @@ rf_status rf_events_next(rf_events *events, rf_stored_event *event_out, rf_err *
             events->heap[0] = events->heap[--events->heap_count];
         heap_sink(events, 0);
     }
-    if (events->heap_count == 0 || (events->query.limit > 0 && events->given >= events->query.limit))
+    if (events->heap_count == 0 ||
+        (events->query.limit > 0 && events->given >= events->query.limit))
         return rf_fail(err, RF_ERR_NO_ROW, "no more events");
     rf_status status = cursor_give(events, &events->cursors[events->heap[0]], event_out, err);
     if (!status)

@@ -1,8 +1,8 @@
 /* See store.h and refold/store.h.
  *
  * Creation: the directory, LOCK (which marks a directory as a store being made), log/, live/,
- * generations/, and FORMAT last, durably. A directory with LOCK and without FORMAT is a creation that was
- * interrupted: the next create completes it, under LOCK; an open without create says so.
+ * generations/, and FORMAT last, durably. A directory with LOCK and without FORMAT is a creation
+ * that was interrupted: the next create completes it, under LOCK; an open without create says so.
  */
 #include "store.h"
 
@@ -52,13 +52,13 @@ static rf_status format_read(const char *path, uint32_t *partitions_out, rf_err 
     }
     size_t size = text.size;
     rf_buf_append_byte(&text, 0);
-    int parsed = text.failed ? 0
-                             : sscanf(text.data, "refold %u\npartitions %" SCNu32, &version,
-                                      &partitions);
+    int parsed = text.failed
+                     ? 0
+                     : sscanf(text.data, "refold %u\npartitions %" SCNu32, &version, &partitions);
     if (parsed >= 1 && version != RF_STORE_FORMAT)
         status = rf_fail(err, RF_ERR_FORMAT,
-                         "%s is of format %u; this refold reads format %d, nothing was changed", path,
-                         version, RF_STORE_FORMAT);
+                         "%s is of format %u; this refold reads format %d, nothing was changed",
+                         path, version, RF_STORE_FORMAT);
     else if (parsed != 2 || !partitions_are_valid(partitions) ||
              format_write(partitions, expected) != size || memcmp(text.data, expected, size) != 0)
         status = rf_fail(err, RF_ERR_DAMAGED, "%s is damaged", file);
@@ -77,7 +77,8 @@ typedef struct entries {
 
 static rf_status entries_visit(void *arg, const char *name, rf_err *err)
 {
-    static const char *const known[] = {"log", "live", "generations", "LOCK", "FORMAT", "FORMAT.tmp"};
+    static const char *const known[] = {"log",  "live",   "generations",
+                                        "LOCK", "FORMAT", "FORMAT.tmp"};
     entries *seen = arg;
 
     (void)err;
@@ -96,8 +97,8 @@ static rf_status entries_visit(void *arg, const char *name, rf_err *err)
     return RF_OK;
 }
 
-/* What stands at `path`: a store, a creation that was interrupted, an empty directory (or none), or something else, which is
- * refused. */
+/* What stands at `path`: a store, a creation that was interrupted, an empty directory (or none), or
+ * something else, which is refused. */
 typedef enum place { PLACE_STORE, PLACE_UNFINISHED, PLACE_EMPTY } place;
 
 static rf_status place_look(const char *path, place *place_out, rf_err *err)
@@ -122,8 +123,9 @@ static rf_status place_look(const char *path, place *place_out, rf_err *err)
         return RF_OK;
     }
     if (seen.foreign[0] || (seen.known > 0 && !seen.has_lock))
-        return rf_fail(err, RF_ERR_INPUT, "%s is not a store and not empty (it has no FORMAT but %s)",
-                       path, seen.foreign[0] ? seen.foreign : "entries of another kind");
+        return rf_fail(err, RF_ERR_INPUT,
+                       "%s is not a store and not empty (it has no FORMAT but %s)", path,
+                       seen.foreign[0] ? seen.foreign : "entries of another kind");
     *place_out = seen.known > 0 ? PLACE_UNFINISHED : PLACE_EMPTY;
     return RF_OK;
 }
@@ -238,16 +240,17 @@ rf_status rf_store_open(const char *path, const rf_store_options *options, rf_st
     if (!path || !path[0])
         return rf_fail(err, RF_ERR_USAGE, "the path of the store is empty");
     if (options->partitions && !partitions_are_valid(options->partitions))
-        return rf_fail(err, RF_ERR_USAGE,
-                       "%u partitions: a power of two from 1 to %d is needed", options->partitions,
-                       PARTITIONS_MAX);
+        return rf_fail(err, RF_ERR_USAGE, "%u partitions: a power of two from 1 to %d is needed",
+                       options->partitions, PARTITIONS_MAX);
     rf_status status = place_look(path, &found, err);
     if (status)
         return status;
     if (found != PLACE_STORE && !options->create)
-        return rf_fail(err, RF_ERR_ABSENT, found == PLACE_EMPTY
+        return rf_fail(err, RF_ERR_ABSENT,
+                       found == PLACE_EMPTY
                            ? "there is no store at %s"
-                           : "the creation of the store %s was interrupted; create it again", path);
+                           : "the creation of the store %s was interrupted; create it again",
+                       path);
 
     store = calloc(1, sizeof *store);
     if (!store || !(store->path = strdup(path))) {
@@ -265,9 +268,9 @@ rf_status rf_store_open(const char *path, const rf_store_options *options, rf_st
             goto fail;
     }
     if (options->partitions && options->partitions != store->partitions) {
-        status = rf_fail(err, RF_ERR_INPUT,
-                         "%s has %u partitions, chosen when it was created, not %u", path,
-                         store->partitions, options->partitions);
+        status =
+            rf_fail(err, RF_ERR_INPUT, "%s has %u partitions, chosen when it was created, not %u",
+                    path, store->partitions, options->partitions);
         goto fail;
     }
     *store_out = store;
@@ -300,8 +303,8 @@ uint32_t rf_store_partitions(const rf_store *store)
 
 rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err)
 {
-    return lock_path(store->path, "LOCK", wait_ms, "another rebuild, gc or repair is running", fd_out,
-                     err);
+    return lock_path(store->path, "LOCK", wait_ms, "another rebuild, gc or repair is running",
+                     fd_out, err);
 }
 
 rf_status rf_store_lock_import(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err)

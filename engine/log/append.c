@@ -14,7 +14,8 @@ static rf_status source_name_check(const char *name, rf_err *err)
     rf_slice text = {name, size};
 
     if (size == 0 || size >= sizeof((rf_log_source){0}.name) || !rf_utf8_valid(text))
-        return rf_fail(err, RF_ERR_INPUT, "source \"%.80s\": a name has 1 to 63 bytes of UTF-8", name);
+        return rf_fail(err, RF_ERR_INPUT, "source \"%.80s\": a name has 1 to 63 bytes of UTF-8",
+                       name);
     for (size_t i = 0; i < size; i++)
         if ((unsigned char)name[i] < 0x20)
             return rf_fail(err, RF_ERR_INPUT, "source \"%.80s\": a name has no control characters",
@@ -88,8 +89,8 @@ rf_status rf_append_read_begin(rf_appender *appender, uint32_t worker, rf_kv_txn
                                rf_err *err)
 {
     rf_kv_txn **txn = &appender->reads[worker];
-    rf_status status = *txn ? rf_kv_renew(*txn, err)
-                            : rf_kv_begin(rf_log_kv(appender->log), false, txn, err);
+    rf_status status =
+        *txn ? rf_kv_renew(*txn, err) : rf_kv_begin(rf_log_kv(appender->log), false, txn, err);
 
     if (!status)
         *txn_out = *txn;
@@ -287,14 +288,15 @@ static rf_status block_run(rf_appender *appender, rf_err *err)
     if (!status)
         status = block_group(appender, err);
     if (!status)
-        status = rf_pool_run(appender->pool, appender->active_count, rf_append_decide_task, appender,
-                             err);
+        status = rf_pool_run(appender->pool, appender->active_count, rf_append_decide_task,
+                             appender, err);
     if (!status)
         status = block_failure(appender, err);
     if (status)
         return status;
     block_place(appender);
-    status = rf_pool_run(appender->pool, appender->active_count, rf_append_build_task, appender, err);
+    status =
+        rf_pool_run(appender->pool, appender->active_count, rf_append_build_task, appender, err);
     if (!status)
         status = block_failure(appender, err);
     return status ? status : pending_check(appender, err);

@@ -2,14 +2,16 @@
  *
  * begin -> (add … commit) again and again -> finish -> free
  *
- * rf_appender_add takes events in order and decides for each: new, a duplicate (ignored and counted) or refused. What it
- * took becomes visible and durable with the next commit, all together; a refusal leaves only what was committed before.
- * Events of a batch are handled partition by partition on the pool, positions given in between in
- * the order of the events, inside the log's one write transaction, which lasts from the first add to
- * the commit; so other processes' appends go in between.
+ * rf_appender_add takes events in order and decides for each: new, a duplicate (ignored and
+ * counted) or refused. What it took becomes visible and durable with the next commit, all together;
+ * a refusal leaves only what was committed before. Events of a batch are handled partition by
+ * partition on the pool, positions given in between in the order of the events, inside the log's
+ * one write transaction, which lasts from the first add to the commit; so other processes' appends
+ * go in between.
  *
- * Small segments (of small commits) of a partition are merged past a bound and by finish, each event at
- * most once. An appender is confined to one thread (the one that calls add also commits); it runs its tasks on `pool`.
+ * Small segments (of small commits) of a partition are merged past a bound and by finish, each
+ * event at most once. An appender is confined to one thread (the one that calls add also commits);
+ * it runs its tasks on `pool`.
  */
 #ifndef RF_LOG_APPEND_H
 #define RF_LOG_APPEND_H
@@ -27,14 +29,15 @@ typedef struct rf_append_options {
 typedef struct rf_append_counts {
     uint64_t added;
     uint64_t duplicates;
-    uint64_t late;    /* added, though below the source's mark */
-    uint64_t streams; /* new ones */
+    uint64_t late;     /* added, though below the source's mark */
+    uint64_t streams;  /* new ones */
     uint64_t position; /* the log's last, committed */
 } rf_append_counts;
 
 rf_status rf_appender_begin(rf_log *log, rf_pool *pool, const rf_append_options *options,
                             rf_appender **appender_out, rf_err *err);
-/* The events and what they point at are borrowed until it returns. After a failure only free is allowed. */
+/* The events and what they point at are borrowed until it returns. After a failure only free is
+ * allowed. */
 rf_status rf_appender_add(rf_appender *appender, const rf_event *events, size_t count, rf_err *err);
 /* Raw bytes taken since the last commit, for the caller's limit. */
 uint64_t rf_appender_pending_bytes(const rf_appender *appender);

@@ -53,7 +53,8 @@ rf_status rf_append_finish_builder(rf_append_part *part, rf_err *err)
     return status;
 }
 
-static rf_status build_event(rf_appender *appender, rf_append_part *part, uint32_t index, rf_err *err)
+static rf_status build_event(rf_appender *appender, rf_append_part *part, uint32_t index,
+                             rf_err *err)
 {
     const rf_event *event = &appender->events[index];
     const rf_append_decision *decision = &appender->decisions[index];

@@ -1,4 +1,5 @@
-/* The appender's commit, and the merging of small segments after it. See append.h and append_state.h.
+/* The appender's commit, and the merging of small segments after it. See append.h and
+ * append_state.h.
  *
  * Segments and runs are finished on the pool; then one thread puts them into the write transaction:
  * LMDB has one writer, and what it does here is copying.

@@ -22,8 +22,9 @@ typedef struct decide {
 static void event_where(const rf_event *event, char where_out[WHERE_SIZE])
 {
     if (event->file.size > 0)
-        (void)snprintf(where_out, WHERE_SIZE, "%.*s:%" PRIu64, (int)(event->file.size < 200 ? event->file.size : 200),
-                       event->file.data, event->line);
+        (void)snprintf(where_out, WHERE_SIZE, "%.*s:%" PRIu64,
+                       (int)(event->file.size < 200 ? event->file.size : 200), event->file.data,
+                       event->line);
     else
         (void)snprintf(where_out, WHERE_SIZE, "event %" PRIu64, event->line);
 }
@@ -43,8 +44,8 @@ static rf_status refuse_duplicate(const decide *at, const rf_identity_key *key, 
     event_where(at->event, where);
     if (key->by_source)
         rf_fail(err, RF_ERR_INPUT,
-                "%s: stream %.*s, source position %" PRIu64 " is stored with other content (%s)", where,
-                shown(stream), stream.data, key->source_position, stored);
+                "%s: stream %.*s, source position %" PRIu64 " is stored with other content (%s)",
+                where, shown(stream), stream.data, key->source_position, stored);
     else
         rf_fail(err, RF_ERR_INPUT,
                 "%s: stream %.*s, version %" PRId64 " is stored with other content (%s)", where,
@@ -75,7 +76,8 @@ static rf_status identity_make(const decide *at, rf_err *err)
     if (!part->identity)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory to look for duplicates");
     for (uint32_t i = 0; i < part->segment_count && !status; i++)
-        status = rf_identity_add_pending(part->identity, rf_buf_slice(&part->segments[i].bytes), err);
+        status =
+            rf_identity_add_pending(part->identity, rf_buf_slice(&part->segments[i].bytes), err);
     return status;
 }
 
@@ -136,7 +138,8 @@ static rf_status refuse_version(const decide *at, const char *why, rf_err *err)
     const rf_slice stream = at->event->stream;
 
     event_where(at->event, where);
-    return rf_fail(err, RF_ERR_INPUT, "%s: stream %.*s: %s", where, shown(stream), stream.data, why);
+    return rf_fail(err, RF_ERR_INPUT, "%s: stream %.*s: %s", where, shown(stream), stream.data,
+                   why);
 }
 
 /* An event that says its version. */
@@ -157,14 +160,16 @@ static rf_status decide_versioned(const decide *at, rf_append_decision *decision
         decision->is_new = version <= 1 || at->appender->gaps_allow;
         if (decision->is_new)
             return RF_OK;
-        (void)snprintf(why, sizeof why, "it begins at version %" PRId64 ", not 0 or 1 (a gap)", version);
+        (void)snprintf(why, sizeof why, "it begins at version %" PRId64 ", not 0 or 1 (a gap)",
+                       version);
         return refuse_version(at, why, err);
     }
     if (version > last) {
         decision->is_new = version == last + 1 || at->appender->gaps_allow;
         if (decision->is_new)
             return RF_OK;
-        (void)snprintf(why, sizeof why, "version %" PRId64 " after %" PRId64 " (a gap)", version, last);
+        (void)snprintf(why, sizeof why, "version %" PRId64 " after %" PRId64 " (a gap)", version,
+                       last);
         return refuse_version(at, why, err);
     }
     rf_status status = find_stored(at, &key, false, &found, err);
@@ -252,7 +257,8 @@ static int compare_order(const void *a, const void *b)
     return (left->index > right->index) - (left->index < right->index);
 }
 
-/* Compares the bytes of what looked equal. All of them stand before the event that failed, if one did. */
+/* Compares the bytes of what looked equal. All of them stand before the event that failed, if one
+ * did. */
 static void compare_all(decide *at)
 {
     rf_append_part *part = at->part;
@@ -295,10 +301,10 @@ rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err
     part->failure = rf_append_read_begin(appender, worker, &at.txn, &part->failure_err);
     part->failure_index = appender->order[part->block_begin];
     if (!part->failure && !part->streams) {
-        part->streams =
-            rf_streams_new(at.partition, RF_LOG_STREAMS, part->record.counts.streams);
+        part->streams = rf_streams_new(at.partition, RF_LOG_STREAMS, part->record.counts.streams);
         if (!part->streams)
-            part->failure = rf_fail(&part->failure_err, RF_ERR_MEMORY, "log: no memory for streams");
+            part->failure =
+                rf_fail(&part->failure_err, RF_ERR_MEMORY, "log: no memory for streams");
     }
     for (uint32_t i = part->block_begin; i < part->block_end && !part->failure; i++) {
         rf_append_prefetch(appender, part, i);

@@ -1,9 +1,9 @@
-/* The events of one partition that are in no finished segment yet: those of the block at hand and those
- * in the open segment builder. Duplicates among them are found here.
+/* The events of one partition that are in no finished segment yet: those of the block at hand and
+ * those in the open segment builder. Duplicates among them are found here.
  *
  * Entries are appended in order; the index is only made when somebody looks, so a log without
- * duplicates pays for appending to an array. Bounded by a block and a segment. Confined to the task that
- * handles the partition.
+ * duplicates pays for appending to an array. Bounded by a block and a segment. Confined to the task
+ * that handles the partition.
  */
 #ifndef RF_LOG_APPEND_RECENT_H
 #define RF_LOG_APPEND_RECENT_H
@@ -11,7 +11,7 @@
 #include "log/identity.h"
 
 typedef struct rf_recent_event {
-    rf_identity_key key;  /* by_source is not used here: both ways are looked for */
+    rf_identity_key key; /* by_source is not used here: both ways are looked for */
     uint32_t fingerprint;
     uint32_t block_index; /* of the event in the block at hand; RF_RECENT_BUILT: in the builder */
 } rf_recent_event;
@@ -21,9 +21,9 @@ typedef struct rf_recent {
     rf_recent_event *events; /* the built ones first; owned */
     uint32_t count;
     uint32_t room;
-    uint32_t indexed; /* events [0, indexed) are in the index */
-    uint32_t *slots;  /* by version and by source, one after the other; owned */
-    uint32_t slot_count; /* of one */
+    uint32_t indexed;             /* events [0, indexed) are in the index */
+    uint32_t *slots;              /* by version and by source, one after the other; owned */
+    uint32_t slot_count;          /* of one */
     uint64_t source_position_max; /* of the block at hand */
 } rf_recent;
 

@@ -1,8 +1,8 @@
 /* What the files of the appender share: its state, whole and per partition. See append.h.
  *
- * A block of events goes through: grouped by partition (append.c) -> decided, partition by partition (append_decide.c) -> positions,
- * in order (append.c) -> built into segments, partition by partition (append_build.c). The commit
- * is in append_commit.c.
+ * A block of events goes through: grouped by partition (append.c) -> decided, partition by
+ * partition (append_decide.c) -> positions, in order (append.c) -> built into segments, partition
+ * by partition (append_build.c). The commit is in append_commit.c.
  */
 #ifndef RF_LOG_APPEND_STATE_H
 #define RF_LOG_APPEND_STATE_H
@@ -19,15 +19,17 @@ typedef struct rf_append_segment {
     uint32_t events;
 } rf_append_segment;
 
-/* A stored event that has the fingerprint of one of the block: their bytes are compared at the end of
- * the partition's turn, in the order of the log, so that each segment is read once whatever the order of the events. */
+/* A stored event that has the fingerprint of one of the block: their bytes are compared at the end
+ * of the partition's turn, in the order of the log, so that each segment is read once whatever the
+ * order of the events. */
 typedef struct rf_append_compare {
     uint64_t position;
     rf_identity_key key;
     uint32_t index; /* of the event in the block */
 } rf_append_compare;
 
-/* Confined to the task that handles the partition while the pool runs, else to the caller's thread. */
+/* Confined to the task that handles the partition while the pool runs, else to the caller's thread.
+ */
 typedef struct rf_append_part {
     rf_directory_record record; /* as committed */
     /* made when first needed; NULL before */
@@ -53,8 +55,8 @@ typedef struct rf_append_part {
     rf_append_compare *compares; /* owned */
     uint32_t compare_count;
     uint32_t compare_room;
-    rf_status failure;       /* of the first event that failed; RF_OK: none */
-    uint32_t failure_index;  /* of the event in the block */
+    rf_status failure;      /* of the first event that failed; RF_OK: none */
+    uint32_t failure_index; /* of the event in the block */
     rf_err failure_err;
 } rf_append_part;
 
@@ -75,20 +77,20 @@ struct rf_appender {
     char source_name[64];
     size_t identity_bytes_max; /* of one partition */
     /* confined to the caller's thread */
-    rf_kv_txn *txn;      /* the write transaction; NULL between commit and the next add */
-    bool is_known;       /* records and views are of the commit known_txn */
+    rf_kv_txn *txn; /* the write transaction; NULL between commit and the next add */
+    bool is_known;  /* records and views are of the commit known_txn */
     bool is_failed;
     uint64_t known_txn;
-    uint64_t position;   /* last given, committed or not */
+    uint64_t position; /* last given, committed or not */
     rf_log_source source;
-    bool source_is_new;  /* not in the log yet */
+    bool source_is_new;      /* not in the log yet */
     rf_append_counts counts; /* of what is committed */
     rf_append_counts batch;
     uint64_t pending_bytes;
     uint64_t pending_compressed;
     /* handed to the pool's tasks, element by element */
     rf_append_part *parts;
-    rf_kv_txn **reads;   /* read transactions by worker; NULL before the first use */
+    rf_kv_txn **reads;      /* read transactions by worker; NULL before the first use */
     const rf_event *events; /* the block; borrowed during add */
     size_t event_count;
     size_t event_room;
@@ -97,7 +99,7 @@ struct rf_appender {
     rf_append_decision *decisions; /* of each event */
     uint32_t *active;              /* partitions that the running step handles */
     uint32_t active_count;
-    void **merges;                 /* rf_merge of each active partition while merging */
+    void **merges; /* rf_merge of each active partition while merging */
 };
 
 /* Bytes of finished segments that one commit may hold: only an atomic import comes near it. */
@@ -108,13 +110,13 @@ rf_status rf_append_read_begin(rf_appender *appender, uint32_t worker, rf_kv_txn
                                rf_err *err);
 void rf_append_read_end(rf_appender *appender, uint32_t worker);
 
-/* Tasks of the pool; `arg` is the appender, `index` counts in `active`. Faults of an event are kept in its
- * part, so that the lowest event is reported, whatever the workers. */
+/* Tasks of the pool; `arg` is the appender, `index` counts in `active`. Faults of an event are kept
+ * in its part, so that the lowest event is reported, whatever the workers. */
 rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err *err);
 rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err *err);
 
-/* The events of a partition lie scattered over the block: asks for what the event a few places on needs,
- * while this one is worked on. */
+/* The events of a partition lie scattered over the block: asks for what the event a few places on
+ * needs, while this one is worked on. */
 static inline void rf_append_prefetch(const rf_appender *appender, const rf_append_part *part,
                                       uint32_t at)
 {
@@ -140,7 +142,8 @@ void rf_append_part_free(rf_append_part *part);
 
 /* Merges the tails of at least `tail_min` segments. Called between commits. */
 rf_status rf_append_merge(rf_appender *appender, uint32_t tail_min, rf_err *err);
-/* Begins the write transaction, and learns the state of the log where another process changed it. */
+/* Begins the write transaction, and learns the state of the log where another process changed it.
+ */
 rf_status rf_append_txn_begin(rf_appender *appender, rf_err *err);
 
 #endif

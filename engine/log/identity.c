@@ -1,8 +1,8 @@
 /* See identity.h.
  *
  * One entry per known segment, in position order. An entry whose columns are decoded has two hash
- * tables over its events, made when first asked for: by (stream, version) and by (stream, source, source
- * position). Tables are open addressing with linear probing, of 32-bit indexes plus one.
+ * tables over its events, made when first asked for: by (stream, version) and by (stream, source,
+ * source position). Tables are open addressing with linear probing, of 32-bit indexes plus one.
  */
 #include "log/identity.h"
 
@@ -55,7 +55,7 @@ struct rf_identity {
     entry **entries; /* by first position; owned */
     size_t count;
     size_t room;
-    entry *last;     /* of the last hit; NULL: none */
+    entry *last; /* of the last hit; NULL: none */
     current now;
     rf_arena arena;  /* headers while looking */
     int64_t *values; /* one column */
@@ -210,7 +210,8 @@ rf_status rf_identity_add_pending(rf_identity *identity, rf_slice bytes, rf_err 
     return entry_add(identity, &segment, bytes, &added, err);
 }
 
-/* Drops the tables used longest ago until the bound holds; never those of `kept` and the last hit. */
+/* Drops the tables used longest ago until the bound holds; never those of `kept` and the last hit.
+ */
 static void entries_bound(rf_identity *identity, const entry *kept)
 {
     while (identity->bytes > identity->bytes_max) {
@@ -283,8 +284,7 @@ static rf_status table_fill(rf_identity *identity, entry *owner, bool by_source,
     if (!table)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory to look for duplicates");
     for (uint32_t i = 0; i < owner->count; i++) {
-        uint64_t second =
-            by_source ? owner->source_positions[i] : (uint64_t)owner->versions[i];
+        uint64_t second = by_source ? owner->source_positions[i] : (uint64_t)owner->versions[i];
         if (by_source && second == 0)
             continue;
         uint32_t slot = (uint32_t)mix(owner->streams[i], second) & (size - 1);
@@ -310,7 +310,8 @@ static rf_status entry_segment(rf_identity *identity, rf_kv_txn *txn, const entr
         if (status)
             return status;
         if (!found)
-            return rf_fail(err, RF_ERR_DAMAGED, "log: partition %u lost its segment at position %llu",
+            return rf_fail(err, RF_ERR_DAMAGED,
+                           "log: partition %u lost its segment at position %llu",
                            identity->partition, (unsigned long long)wanted->first_position);
     }
     rf_arena_reset(&identity->arena);
@@ -344,14 +345,15 @@ static rf_status entry_decode(rf_identity *identity, rf_kv_txn *txn, entry *want
     }
     if (!status && !by_source) {
         if (!wanted->versions)
-            status = column_i64(identity, &segment, RF_ENVELOPE_VERSION, wanted, &wanted->versions,
-                                err);
+            status =
+                column_i64(identity, &segment, RF_ENVELOPE_VERSION, wanted, &wanted->versions, err);
         if (!status)
             status = table_fill(identity, wanted, false, &wanted->by_version, err);
     }
     if (!status && by_source) {
         if (!wanted->sources)
-            status = column_u32(identity, &segment, RF_ENVELOPE_SOURCE, wanted, &wanted->sources, err);
+            status =
+                column_u32(identity, &segment, RF_ENVELOPE_SOURCE, wanted, &wanted->sources, err);
         if (!status && !wanted->source_positions) {
             status = column_i64(identity, &segment, RF_ENVELOPE_SOURCE_POSITION, wanted, &positions,
                                 err);
@@ -403,8 +405,8 @@ static rf_status entry_probe(rf_identity *identity, rf_kv_txn *txn, entry *it,
     return RF_OK;
 }
 
-/* The committed segment at or after `position` becomes an entry, if it is not one already. *next_out NULL at the
- * end of the partition. */
+/* The committed segment at or after `position` becomes an entry, if it is not one already.
+ * *next_out NULL at the end of the partition. */
 static rf_status entry_next(rf_identity *identity, rf_kv_cursor *cursor, uint64_t position,
                             entry **next_out, rf_err *err)
 {
@@ -416,8 +418,8 @@ static rf_status entry_next(rf_identity *identity, rf_kv_cursor *cursor, uint64_
     rf_segment segment;
 
     *next_out = NULL;
-    rf_status status = rf_kv_cursor_seek(cursor, RF_KV_AT_LEAST, rf_segment_key_slice(&wanted), &key,
-                                         &value, &found, err);
+    rf_status status = rf_kv_cursor_seek(cursor, RF_KV_AT_LEAST, rf_segment_key_slice(&wanted),
+                                         &key, &value, &found, err);
     if (status || !found)
         return status;
     if (!rf_segment_key_parse(key, &partition, &first))
@@ -435,8 +437,10 @@ static rf_status entry_next(rf_identity *identity, rf_kv_cursor *cursor, uint64_
         return status;
     if (segment.first_position != first || segment.count == 0 ||
         segment.count > RF_SEGMENT_EVENTS_MAX)
-        return rf_fail(err, RF_ERR_DAMAGED, "log, partition %u: the segment at position %llu is not "
-                       "what its key says", partition, (unsigned long long)first);
+        return rf_fail(err, RF_ERR_DAMAGED,
+                       "log, partition %u: the segment at position %llu is not "
+                       "what its key says",
+                       partition, (unsigned long long)first);
     return entry_add(identity, &segment, (rf_slice){NULL, 0}, next_out, err);
 }
 
@@ -524,7 +528,8 @@ static rf_status current_load(rf_identity *identity, rf_kv_txn *txn, uint64_t po
     }
     if (!status) {
         memcpy(now->bytes, bytes.data, bytes.size);
-        status = rf_segment_open((rf_slice){now->bytes, bytes.size}, &now->arena, &now->segment, err);
+        status =
+            rf_segment_open((rf_slice){now->bytes, bytes.size}, &now->arena, &now->segment, err);
     }
     rf_kv_cursor_close(cursor);
     if (!status)

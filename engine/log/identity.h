@@ -1,14 +1,16 @@
 /* Identity: finding what the log already holds of one partition, for the appender.
  *
- * An event is known by (stream, version), or by (stream, source, source position) where it came without
- * version. Nothing but the segments themselves says where an event is: their columns are decoded into
- * small tables, kept for the segments used last within a bound. A search tries the segment of the last hit, then
- * the one after it, then the other tables, then walks the partition's segments whose range of stream numbers
- * covers the one wanted. A file that is imported again walks the segments in order, so each is decoded once.
+ * An event is known by (stream, version), or by (stream, source, source position) where it came
+ * without version. Nothing but the segments themselves says where an event is: their columns are
+ * decoded into small tables, kept for the segments used last within a bound. A search tries the
+ * segment of the last hit, then the one after it, then the other tables, then walks the partition's
+ * segments whose range of stream numbers covers the one wanted. A file that is imported again walks
+ * the segments in order, so each is decoded once.
  *
- * Segments that are not committed yet are known by their bytes (rf_identity_add_pending). Comparing an event
- * with a stored one reads type, schema, time and the bytes of data and metadata from one segment, copied
- * out of the transaction and kept, with the last payload chunk, for the next comparison.
+ * Segments that are not committed yet are known by their bytes (rf_identity_add_pending). Comparing
+ * an event with a stored one reads type, schema, time and the bytes of data and metadata from one
+ * segment, copied out of the transaction and kept, with the last payload chunk, for the next
+ * comparison.
  *
  * Confined to the task that handles the partition. Reads go through the transaction that is passed.
  */
@@ -22,7 +24,7 @@ typedef struct rf_identity rf_identity;
 
 typedef struct rf_identity_key {
     uint32_t stream;
-    bool by_source;           /* else by version */
+    bool by_source; /* else by version */
     int64_t version;
     uint32_t source;
     uint64_t source_position;

@@ -69,15 +69,17 @@ static rf_status log_check(rf_log *log, rf_err *err)
     if (!found)
         return rf_fail(err, RF_ERR_DAMAGED, "%s: the log has no record of its position", log->path);
     if (partitions != log->partitions)
-        return rf_fail(err, RF_ERR_DAMAGED, "%s: the log has %u partitions, the store %u", log->path,
-                       partitions, log->partitions);
+        return rf_fail(err, RF_ERR_DAMAGED, "%s: the log has %u partitions, the store %u",
+                       log->path, partitions, log->partitions);
     if (!head_found)
-        return rf_fail(err, RF_ERR_DAMAGED, "%s/HEAD is missing: the log (at position %" PRIu64
-                       ") has no witness", log->path, position);
+        return rf_fail(err, RF_ERR_DAMAGED,
+                       "%s/HEAD is missing: the log (at position %" PRIu64 ") has no witness",
+                       log->path, position);
     if (position < head.position)
         return rf_fail(err, RF_ERR_DAMAGED,
-                       "%s: the log went back: it ends at position %" PRIu64
-                       ", but %" PRIu64 " was acknowledged", log->path, position, head.position);
+                       "%s: the log went back: it ends at position %" PRIu64 ", but %" PRIu64
+                       " was acknowledged",
+                       log->path, position, head.position);
     return RF_OK;
 }
 

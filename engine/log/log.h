@@ -1,10 +1,11 @@
 /* The log: the mirror of the source. Opening it, reading it; append.h adds to it.
  *
- * One LMDB environment, tables: segments (partition u16 BE, first position u64 BE -> segment bytes),
- * directory (partition u16 BE -> counts of the partition), streams, census, meta (last position, sources
- * with their marks). HEAD beside it is the witness: (last position, transaction id, checksum), replaced
- * durably after each commit and before the acknowledgement. A log whose last position is below its HEAD is damage; one above
- * it (a crash between the two) renews HEAD at the next open for writing.
+ * One LMDB environment, tables: segments (partition u16 BE, first position u64 BE -> segment
+ * bytes), directory (partition u16 BE -> counts of the partition), streams, census, meta (last
+ * position, sources with their marks). HEAD beside it is the witness: (last position, transaction
+ * id, checksum), replaced durably after each commit and before the acknowledgement. A log whose
+ * last position is below its HEAD is damage; one above it (a crash between the two) renews HEAD at
+ * the next open for writing.
  *
  * An rf_log is shared by threads for reading. No read transaction outlives one segment.
  */
@@ -19,7 +20,8 @@
 typedef struct rf_log rf_log;
 
 /* `path` is the store's log directory. `create` makes an empty one. */
-rf_status rf_log_open(const char *path, uint32_t partitions, bool create, rf_log **log_out, rf_err *err);
+rf_status rf_log_open(const char *path, uint32_t partitions, bool create, rf_log **log_out,
+                      rf_err *err);
 void rf_log_close(rf_log *log);
 uint32_t rf_log_partitions(const rf_log *log);
 rf_kv *rf_log_kv(rf_log *log);
@@ -31,15 +33,15 @@ typedef struct rf_log_info {
     uint64_t events;
     uint64_t streams;
     uint64_t segments;
-    uint64_t raw_bytes;   /* of data and metadata as they came */
-    uint64_t bytes;       /* on disk, in use */
+    uint64_t raw_bytes; /* of data and metadata as they came */
+    uint64_t bytes;     /* on disk, in use */
 } rf_log_info;
 rf_status rf_log_get_info(rf_log *log, rf_log_info *info_out, rf_err *err);
 
 /* One partition as it stands. */
 typedef struct rf_log_partition {
     uint64_t events;
-    uint32_t streams;   /* numbers given: all streams have number < this */
+    uint32_t streams; /* numbers given: all streams have number < this */
     uint32_t segments;
     uint64_t last_position;
     uint64_t raw_bytes;
@@ -50,44 +52,48 @@ rf_status rf_log_get_partition(rf_log *log, uint32_t partition, rf_log_partition
 typedef struct rf_log_source {
     char name[64];
     uint32_t number;
-    uint64_t mark;   /* highest source position; 0: none */
+    uint64_t mark; /* highest source position; 0: none */
     uint64_t events;
 } rf_log_source;
 enum { RF_LOG_SOURCES_MAX = 1024 };
 /* *sources_out is malloc'ed, the caller frees it. */
-rf_status rf_log_sources(rf_log *log, rf_log_source **sources_out, uint32_t *count_out, rf_err *err);
+rf_status rf_log_sources(rf_log *log, rf_log_source **sources_out, uint32_t *count_out,
+                         rf_err *err);
 
 rf_status rf_log_census(rf_log *log, rf_census *census_out, rf_err *err);
 /* Names of a partition (see streams.h), in one short transaction. */
 rf_status rf_log_names(rf_log *log, uint32_t partition, uint32_t number_end, rf_arena *arena,
                        rf_stream_name **names_out, uint32_t *count_out, rf_err *err);
 /* Partition and number of one stream. */
-rf_status rf_log_find_stream(rf_log *log, rf_slice name, uint32_t *partition_out, rf_stream_name *out,
-                             bool *found_out, rf_err *err);
+rf_status rf_log_find_stream(rf_log *log, rf_slice name, uint32_t *partition_out,
+                             rf_stream_name *out, bool *found_out, rf_err *err);
 
-/* The longest prefix of the log without an event later than `time`: its last position (0 if the first event
- * is later). Events without time do not end it. */
+/* The longest prefix of the log without an event later than `time`: its last position (0 if the
+ * first event is later). Events without time do not end it. */
 rf_status rf_log_position_at_time(rf_log *log, int64_t time, uint64_t *position_out, rf_err *err);
 
-/* Walks one partition's segments in position order, from `from` up to `until` (inclusive). Each step holds a read
- * transaction for one segment only: a segment's view is valid until the next step or close. Merges that happen
- * beside it are seen or not, events come once either way. Confined to one thread. */
+/* Walks one partition's segments in position order, from `from` up to `until` (inclusive). Each
+ * step holds a read transaction for one segment only: a segment's view is valid until the next step
+ * or close. Merges that happen beside it are seen or not, events come once either way. Confined to
+ * one thread. */
 typedef struct rf_log_scan rf_log_scan;
 rf_status rf_log_scan_open(rf_log *log, uint32_t partition, uint64_t from, uint64_t until,
                            rf_log_scan **scan_out, rf_err *err);
 void rf_log_scan_close(rf_log_scan *scan);
 /* Restarts on another partition, keeping memory and reader slot. */
-rf_status rf_log_scan_restart(rf_log_scan *scan, uint32_t partition, uint64_t from, uint64_t until, rf_err *err);
+rf_status rf_log_scan_restart(rf_log_scan *scan, uint32_t partition, uint64_t from, uint64_t until,
+                              rf_err *err);
 
 typedef struct rf_log_step {
-    rf_segment segment;   /* directory lives in the scan's own arena */
-    uint32_t begin, end;  /* events [begin, end) of the segment are in range */
+    rf_segment segment;  /* directory lives in the scan's own arena */
+    uint32_t begin, end; /* events [begin, end) of the segment are in range */
 } rf_log_step;
 /* *found_out false at the end. */
 rf_status rf_log_scan_next(rf_log_scan *scan, rf_log_step *step_out, bool *found_out, rf_err *err);
 
-/* Checks every segment, run, count and the census against each other. Calls `report` for each damage (one line)
- * and goes on; RF_ERR_DAMAGED at the end if there was any. */
-rf_status rf_log_verify(rf_log *log, void (*report)(void *arg, const rf_err *damage), void *arg, rf_err *err);
+/* Checks every segment, run, count and the census against each other. Calls `report` for each
+ * damage (one line) and goes on; RF_ERR_DAMAGED at the end if there was any. */
+rf_status rf_log_verify(rf_log *log, void (*report)(void *arg, const rf_err *damage), void *arg,
+                        rf_err *err);
 
 #endif

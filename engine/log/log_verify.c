@@ -1,10 +1,11 @@
 /* rf_log_verify (see log.h): everything that the log stores, checked against each other.
  *
- * First a snapshot of the records, in one transaction: position, directory, sources, census. Then partition by
- * partition, a transaction a segment, all events up to that position: each segment by itself, its place
- * under its key, versions that rise in each stream, and sums for the checks at the end: counts, the census, and
- * that positions 1 to N are there exactly once (a sum of a hash of each, which a missing or doubled
- * one changes). Appends and merges beside it do no harm: what comes after the snapshot is left out.
+ * First a snapshot of the records, in one transaction: position, directory, sources, census. Then
+ * partition by partition, a transaction a segment, all events up to that position: each segment by
+ * itself, its place under its key, versions that rise in each stream, and sums for the checks at
+ * the end: counts, the census, and that positions 1 to N are there exactly once (a sum of a hash of
+ * each, which a missing or doubled one changes). Appends and merges beside it do no harm: what
+ * comes after the snapshot is left out.
  */
 #include "log/record.h"
 
@@ -42,8 +43,8 @@ typedef struct verify {
     tally *tallies;
     uint32_t tally_count, tally_room;
     uint32_t tally_hints[64]; /* by type in the segment at hand: index plus one of the last hit */
-    rf_arena names; /* of types */
-    rf_arena arena; /* of one segment */
+    rf_arena names;           /* of types */
+    rf_arena arena;           /* of one segment */
     int64_t *columns[RF_ENVELOPE_COUNT];
     /* of the partition at hand */
     uint32_t partition;
@@ -137,7 +138,8 @@ static rf_status snapshot(verify *run, rf_err *err)
     if (status)
         return status;
     if (run->position < head.position)
-        damage(run, "it went back: it ends at position %" PRIu64 ", but %" PRIu64 " was acknowledged",
+        damage(run,
+               "it went back: it ends at position %" PRIu64 ", but %" PRIu64 " was acknowledged",
                run->position, head.position);
     for (uint32_t i = 0; i < rf_log_partitions(run->log) && !status; i++) {
         status = rf_directory_read(run->txn, i, &run->records[i], &found_err);
@@ -145,8 +147,8 @@ static rf_status snapshot(verify *run, rf_err *err)
         events += run->records[i].counts.events;
     }
     if (!status && events != run->position)
-        damage(run, "its directory counts %" PRIu64 " events, its last position is %" PRIu64, events,
-               run->position);
+        damage(run, "its directory counts %" PRIu64 " events, its last position is %" PRIu64,
+               events, run->position);
     if (!status)
         status = snapshot_sources(run, err);
     if (!status) {
@@ -177,7 +179,8 @@ static rf_status tally_of(verify *run, rf_slice type, int64_t schema, tally **ou
     if (!name.data)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory for the names of types");
     *out = &run->tallies[run->tally_count++];
-    **out = (tally){.type = name, .schema = schema, .time_min = RF_TIME_NONE, .time_max = RF_TIME_NONE};
+    **out =
+        (tally){.type = name, .schema = schema, .time_min = RF_TIME_NONE, .time_max = RF_TIME_NONE};
     return RF_OK;
 }
 
@@ -222,7 +225,8 @@ static rf_status check_event(verify *run, const rf_segment *segment, uint32_t i,
     } else {
         int64_t *last = &run->last_versions[stream];
         if (version < 0 || (*last != RF_VERSION_NONE && version <= *last))
-            damage(run, "position %" PRIu64 " has version %" PRId64 " after %" PRId64 " of its stream",
+            damage(run,
+                   "position %" PRIu64 " has version %" PRId64 " after %" PRId64 " of its stream",
                    position, version, *last);
         *last = version;
     }
@@ -259,8 +263,9 @@ static rf_status check_segment(verify *run, const rf_segment *segment, uint64_t 
     }
     if (run->columns[RF_ENVELOPE_POSITION][0] != (int64_t)segment->first_position ||
         run->columns[RF_ENVELOPE_POSITION][segment->count - 1] != (int64_t)segment->last_position)
-        damage(run, "partition %u, the segment at position %" PRIu64
-                    " has other positions than its header says",
+        damage(run,
+               "partition %u, the segment at position %" PRIu64
+               " has other positions than its header says",
                run->partition, segment->first_position);
     for (uint32_t i = 0; i < segment->count && !status; i++) {
         uint64_t position = (uint64_t)run->columns[RF_ENVELOPE_POSITION][i];
@@ -277,14 +282,16 @@ typedef struct place {
     uint64_t txn_id;
 } place;
 
-/* Finds and opens the next segment. Where nothing was committed since the last step it is simply the next key,
- * so that overlaps are seen; else a merge may have put it under an earlier key. *found_out false at the end. */
+/* Finds and opens the next segment. Where nothing was committed since the last step it is simply
+ * the next key, so that overlaps are seen; else a merge may have put it under an earlier key.
+ * *found_out false at the end. */
 static rf_status next_segment(verify *run, place *at, rf_kv_cursor *cursor, rf_segment *segment_out,
                               bool *found_out, bool *is_whole_out, rf_err *err)
 {
     bool is_same_view = rf_kv_txn_id(run->txn) == at->txn_id;
     rf_kv_seek seeks[2] = {RF_KV_AT_MOST, RF_KV_AT_LEAST};
-    rf_segment_key from = rf_segment_key_of(run->partition, is_same_view ? at->key + 1 : at->wanted);
+    rf_segment_key from =
+        rf_segment_key_of(run->partition, is_same_view ? at->key + 1 : at->wanted);
 
     at->txn_id = rf_kv_txn_id(run->txn);
     for (int i = is_same_view ? 1 : 0; i < 2; i++) {
@@ -304,12 +311,13 @@ static rf_status next_segment(verify *run, place *at, rf_kv_cursor *cursor, rf_s
         }
         rf_arena_reset(&run->arena);
         status = rf_segment_open(value, &run->arena, segment_out, &found_err);
-        if (!status && (segment_out->first_position != position || segment_out->count == 0 ||
-                        segment_out->partition != partition ||
-                        segment_out->count > RF_SEGMENT_EVENTS_MAX))
+        if (!status &&
+            (segment_out->first_position != position || segment_out->count == 0 ||
+             segment_out->partition != partition || segment_out->count > RF_SEGMENT_EVENTS_MAX))
             status = rf_fail(&found_err, RF_ERR_DAMAGED,
                              "log, partition %u: the segment at position %" PRIu64
-                             " is not what its key says", partition, position);
+                             " is not what its key says",
+                             partition, position);
         if (!status && i == 0 && segment_out->last_position < at->wanted)
             continue;
         *is_whole_out = status == RF_OK;
@@ -356,8 +364,8 @@ static rf_status check_segments(verify *run, rf_err *err)
     return status;
 }
 
-/* Runs of names, and that the versions they keep are those of the events; the latter only if nothing was
- * appended to the partition since the snapshot. */
+/* Runs of names, and that the versions they keep are those of the events; the latter only if
+ * nothing was appended to the partition since the snapshot. */
 static rf_status check_streams(verify *run, rf_err *err)
 {
     rf_directory_record now;
@@ -372,11 +380,11 @@ static rf_status check_streams(verify *run, rf_err *err)
     rf_arena_init(&arena, VERIFY_NAMES_MAX);
     status = rf_directory_read(run->txn, run->partition, &now, &found);
     if (!status)
-        status = rf_streams_verify(run->txn, RF_LOG_STREAMS, run->partition, now.counts.streams,
-                                   &found);
+        status =
+            rf_streams_verify(run->txn, RF_LOG_STREAMS, run->partition, now.counts.streams, &found);
     if (!status && now.counts.events == run->records[run->partition].counts.events)
-        status = rf_streams_list(run->txn, RF_LOG_STREAMS, run->partition, now.counts.streams, &arena,
-                                 &names, &count, &found);
+        status = rf_streams_list(run->txn, RF_LOG_STREAMS, run->partition, now.counts.streams,
+                                 &arena, &names, &count, &found);
     rf_kv_reset(run->txn);
     for (uint32_t i = 0; i < count && !status && run->is_complete; i++) {
         uint32_t number = names[i].number;
@@ -432,8 +440,9 @@ static rf_status check_census(verify *run, rf_err *err)
         if (!same || same->events != at->events || same->first_position != at->first_position ||
             same->last_position != at->last_position || same->time_min != at->time_min ||
             same->time_max != at->time_max)
-            damage(run, "the census of type %.*s, schema %" PRId64 " is wrong: it counts %" PRIu64
-                        " events, there are %" PRIu64,
+            damage(run,
+                   "the census of type %.*s, schema %" PRId64 " is wrong: it counts %" PRIu64
+                   " events, there are %" PRIu64,
                    (int)at->type.size, at->type.data, at->schema, same ? same->events : 0,
                    at->events);
     }
@@ -447,7 +456,8 @@ static void check_positions(verify *run)
     for (uint64_t i = 1; i <= run->position; i++)
         sum += position_hash(i);
     if (run->events != run->position || sum != run->position_sum)
-        damage(run, "positions 1 to %" PRIu64 " are not there once each: there are %" PRIu64 " events",
+        damage(run,
+               "positions 1 to %" PRIu64 " are not there once each: there are %" PRIu64 " events",
                run->position, run->events);
 }
 

@@ -132,7 +132,8 @@ static rf_status merge_event(rf_merge *merge, const rf_segment *segment, uint32_
     if (status)
         return status;
     rf_json_parser_reset(merge->parser);
-    status = rf_json_parse(merge->parser, event.data, &event.data_nodes, &event.data_node_count, err);
+    status =
+        rf_json_parse(merge->parser, event.data, &event.data_nodes, &event.data_node_count, err);
     if (!status && event.metadata.data)
         status = rf_json_parse(merge->parser, event.metadata, &event.metadata_nodes,
                                &event.metadata_node_count, err);
@@ -152,7 +153,8 @@ static rf_status merge_event(rf_merge *merge, const rf_segment *segment, uint32_
     return status;
 }
 
-static rf_status merge_segment(rf_merge *merge, uint64_t first_position, rf_slice bytes, rf_err *err)
+static rf_status merge_segment(rf_merge *merge, uint64_t first_position, rf_slice bytes,
+                               rf_err *err)
 {
     rf_segment segment;
 
@@ -169,7 +171,8 @@ static rf_status merge_segment(rf_merge *merge, uint64_t first_position, rf_slic
         status = rf_segment_envelope(&segment, (rf_envelope)i, merge->columns[i], NULL, err);
     if (status)
         return status;
-    /* A reader for each: it keeps a chunk by its place, and the next segment may lie where this did. */
+    /* A reader for each: it keeps a chunk by its place, and the next segment may lie where this
+     * did. */
     rf_payload_reader *reader = rf_payload_reader_new();
     if (!reader)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory to merge segments");
@@ -197,8 +200,8 @@ rf_status rf_merge_read(rf_kv_txn *txn, uint32_t partition, const rf_directory_r
         uint64_t position;
         bool found;
 
-        status = rf_kv_cursor_seek(cursor, seek, rf_segment_key_slice(&wanted), &key, &value, &found,
-                                   err);
+        status = rf_kv_cursor_seek(cursor, seek, rf_segment_key_slice(&wanted), &key, &value,
+                                   &found, err);
         seek = RF_KV_NEXT;
         if (status || !found || !rf_segment_key_parse(key, &key_partition, &position) ||
             key_partition != partition)

@@ -39,7 +39,8 @@ static bool record_is_whole(rf_slice record, size_t size)
            rf_load_u64(record.data + size - 8) == rf_checksum((rf_slice){record.data, size - 8});
 }
 
-rf_status rf_directory_read(rf_kv_txn *txn, uint32_t partition, rf_directory_record *out, rf_err *err)
+rf_status rf_directory_read(rf_kv_txn *txn, uint32_t partition, rf_directory_record *out,
+                            rf_err *err)
 {
     char key[2];
     rf_slice value;
@@ -196,8 +197,8 @@ rf_status rf_source_write(rf_kv_txn *txn, const rf_log_source *source, rf_err *e
 static int head_format(const rf_head *head, char text_out[HEAD_SIZE_MAX])
 {
     return snprintf(text_out, HEAD_SIZE_MAX,
-                    "refold-head 1\nposition %" PRIu64 "\ntransaction %" PRIu64 "\n", head->position,
-                    head->txn_id);
+                    "refold-head 1\nposition %" PRIu64 "\ntransaction %" PRIu64 "\n",
+                    head->position, head->txn_id);
 }
 
 static int head_format_sealed(const rf_head *head, char text_out[HEAD_SIZE_MAX])
@@ -227,10 +228,11 @@ rf_status rf_head_read(const char *log_path, rf_head *head_out, bool *found_out,
     status = rf_file_read(path, &text, err);
     if (!status) {
         rf_buf_append_byte(&text, 0);
-        int parsed = text.failed ? 0
-                                 : sscanf(text.data,
-                                          "refold-head 1\nposition %" SCNu64 "\ntransaction %" SCNu64,
-                                          &head.position, &head.txn_id);
+        int parsed =
+            text.failed
+                ? 0
+                : sscanf(text.data, "refold-head 1\nposition %" SCNu64 "\ntransaction %" SCNu64,
+                         &head.position, &head.txn_id);
         /* Whatever was parsed must give exactly these bytes again. */
         int size = head_format_sealed(&head, expected);
         if (parsed != 2 || text.size != (size_t)size + 1 ||

@@ -1,8 +1,8 @@
 /* The small records of the log: its keys, the directory, meta, sources, and the witness HEAD.
  *
- * Every record ends with a checksum over what stands before it, so that damage in them is found at the first
- * read. docs/FORMAT.md lists the bytes. HEAD is a file of text: it names the last position that was
- * acknowledged and the transaction that committed it.
+ * Every record ends with a checksum over what stands before it, so that damage in them is found at
+ * the first read. docs/FORMAT.md lists the bytes. HEAD is a file of text: it names the last
+ * position that was acknowledged and the transaction that committed it.
  *
  * All functions are pure but for those that take a transaction or a path.
  */
@@ -38,14 +38,15 @@ bool rf_segment_key_parse(rf_slice key, uint32_t *partition_out, uint64_t *posit
 /* A partition's entry in the directory. */
 typedef struct rf_directory_record {
     rf_log_partition counts;
-    /* The run of small segments at the partition's end that were never merged: the position of its first
-     * segment, and how many they are. A large segment, and a merge, begin it anew. */
+    /* The run of small segments at the partition's end that were never merged: the position of its
+     * first segment, and how many they are. A large segment, and a merge, begin it anew. */
     uint64_t tail_first;
     uint32_t tail_count;
 } rf_directory_record;
 
 /* All zero where the partition has none yet. */
-rf_status rf_directory_read(rf_kv_txn *txn, uint32_t partition, rf_directory_record *out, rf_err *err);
+rf_status rf_directory_read(rf_kv_txn *txn, uint32_t partition, rf_directory_record *out,
+                            rf_err *err);
 rf_status rf_directory_write(rf_kv_txn *txn, uint32_t partition, const rf_directory_record *record,
                              rf_err *err);
 
@@ -68,8 +69,8 @@ typedef struct rf_head {
 rf_status rf_head_read(const char *log_path, rf_head *head_out, bool *found_out, rf_err *err);
 /* Durable. */
 rf_status rf_head_write(const char *log_path, const rf_head *head, rf_err *err);
-/* Writes HEAD unless it names this position or a later one already; processes that append take turns (HEAD.lock), so it
- * never goes back. */
+/* Writes HEAD unless it names this position or a later one already; processes that append take
+ * turns (HEAD.lock), so it never goes back. */
 rf_status rf_head_raise(const char *log_path, uint64_t position, uint64_t txn_id, rf_err *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* Walking a partition's segments: see log.h.
  *
- * The walk keeps the next position that it wants, never a place in the table: each step looks for the
- * segment that holds that position or begins after it. So a merge between two steps changes where a
- * segment begins, but not which events come next.
+ * The walk keeps the next position that it wants, never a place in the table: each step looks for
+ * the segment that holds that position or begins after it. So a merge between two steps changes
+ * where a segment begins, but not which events come next.
  */
 #include "log/record.h"
 
@@ -12,13 +12,13 @@ enum { SCAN_ARENA_MAX = 64 << 20 };
 
 struct rf_log_scan {
     rf_log *log;
-    rf_kv_txn *txn;       /* NULL before the first step */
-    bool is_open;         /* the transaction has a view (not reset) */
+    rf_kv_txn *txn; /* NULL before the first step */
+    bool is_open;   /* the transaction has a view (not reset) */
     uint32_t partition;
-    uint64_t next;        /* position wanted next */
+    uint64_t next; /* position wanted next */
     uint64_t until;
-    rf_arena arena;       /* directory of the step's segment */
-    int64_t *positions;   /* of one segment */
+    rf_arena arena;     /* directory of the step's segment */
+    int64_t *positions; /* of one segment */
 };
 
 rf_status rf_log_scan_open(rf_log *log, uint32_t partition, uint64_t from, uint64_t until,
@@ -103,8 +103,9 @@ static rf_status scan_segment(rf_log_scan *scan, rf_slice key, rf_slice value, r
         out->count > RF_SEGMENT_EVENTS_MAX || out->last_position < position)
         return rf_fail(err, RF_ERR_DAMAGED,
                        "log, partition %u: the segment at position %llu is another one (partition "
-                       "%u, position %llu)", partition, (unsigned long long)position,
-                       out->partition, (unsigned long long)out->first_position);
+                       "%u, position %llu)",
+                       partition, (unsigned long long)position, out->partition,
+                       (unsigned long long)out->first_position);
     return RF_OK;
 }
 

@@ -26,8 +26,8 @@ static inline void fixture_open(bool create)
 {
     rf_err err = {0};
 
-    cr_assert_eq(rf_log_open(fixture_log_path, FIXTURE_PARTITIONS, create, &fixture_log, &err), RF_OK,
-                 "%s", err.message);
+    cr_assert_eq(rf_log_open(fixture_log_path, FIXTURE_PARTITIONS, create, &fixture_log, &err),
+                 RF_OK, "%s", err.message);
 }
 
 static inline void fixture_make(void)
@@ -104,8 +104,8 @@ static inline rf_appender *fixture_begin(const char *source, bool gaps_allow)
     rf_appender *appender;
     rf_err err = {0};
 
-    cr_assert_eq(rf_appender_begin(fixture_log, fixture_pool, &options, &appender, &err), RF_OK, "%s",
-                 err.message);
+    cr_assert_eq(rf_appender_begin(fixture_log, fixture_pool, &options, &appender, &err), RF_OK,
+                 "%s", err.message);
     return appender;
 }
 
@@ -146,7 +146,8 @@ static inline void fixture_refuse(bool gaps_allow, const char *words)
     rf_appender *appender = fixture_begin(NULL, gaps_allow);
     rf_err err = {0};
 
-    cr_assert_eq(rf_appender_add(appender, fixture_events, fixture_event_count, &err), RF_ERR_INPUT);
+    cr_assert_eq(rf_appender_add(appender, fixture_events, fixture_event_count, &err),
+                 RF_ERR_INPUT);
     cr_assert_not_null(strstr(err.message, words), "%s", err.message);
     rf_appender_free(appender);
     fixture_clear_events();

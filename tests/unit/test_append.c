@@ -151,7 +151,8 @@ Test(append, finds_the_changed_one_among_duplicates_in_another_order)
                           "(position 120)");
 }
 
-/* Equal fingerprints of unequal events are too rare to make, so the comparison is called by itself. */
+/* Equal fingerprints of unequal events are too rare to make, so the comparison is called by itself.
+ */
 Test(append, compares_bytes_where_fingerprints_are_equal)
 {
     uint32_t partition;
@@ -166,11 +167,13 @@ Test(append, compares_bytes_where_fingerprints_are_equal)
                  RF_OK);
     rf_identity *identity = rf_identity_new(partition, RF_LOG_SEGMENTS, 1 << 20);
     cr_assert_eq(rf_kv_begin(rf_log_kv(fixture_log), false, &txn, NULL), RF_OK);
-    cr_assert_eq(rf_identity_same(identity, txn, 1, fixture_event("a", 1, "T", "{\"x\":2}"), &same,
-                                  NULL), RF_OK);
+    cr_assert_eq(
+        rf_identity_same(identity, txn, 1, fixture_event("a", 1, "T", "{\"x\":2}"), &same, NULL),
+        RF_OK);
     cr_assert_not(same);
-    cr_assert_eq(rf_identity_same(identity, txn, 1, fixture_event("a", 1, "T", "{\"x\":1}"), &same,
-                                  NULL), RF_OK);
+    cr_assert_eq(
+        rf_identity_same(identity, txn, 1, fixture_event("a", 1, "T", "{\"x\":1}"), &same, NULL),
+        RF_OK);
     cr_assert(same);
     cr_assert_eq(rf_identity_same(identity, txn, 2, fixture_event("a", 1, "T", "{}"), &same, NULL),
                  RF_ERR_DAMAGED);
@@ -363,8 +366,8 @@ static uint64_t log_digest(void)
             reader = rf_payload_reader_new();
             for (uint32_t i = step.begin; i < step.end; i++) {
                 rf_slice data, metadata;
-                cr_assert_eq(rf_payload_read(reader, &step.segment, i, &data, &metadata, NULL, NULL),
-                             RF_OK);
+                cr_assert_eq(
+                    rf_payload_read(reader, &step.segment, i, &data, &metadata, NULL, NULL), RF_OK);
                 uint64_t hash = 14695981039346656037u;
                 for (size_t b = 0; b < data.size; b++)
                     hash = (hash ^ (unsigned char)data.data[b]) * 1099511628211u;
@@ -454,8 +457,8 @@ Test(append, walks_on_where_it_was_while_segments_are_merged_beside_it)
         cr_assert_eq(rf_log_scan_next(scan, &step, &found, NULL), RF_OK);
         if (!found)
             break;
-        cr_assert_eq(rf_segment_envelope(&step.segment, RF_ENVELOPE_POSITION, positions, NULL, NULL),
-                     RF_OK);
+        cr_assert_eq(
+            rf_segment_envelope(&step.segment, RF_ENVELOPE_POSITION, positions, NULL, NULL), RF_OK);
         for (uint32_t i = step.begin; i < step.end; i++)
             cr_assert_eq((uint64_t)positions[i], ++next);
         if (next == 10) {

@@ -139,8 +139,11 @@ Test(log, refuses_a_head_that_was_changed)
     rf_err err = {0};
 
     file_of_log("HEAD", head);
-    cr_assert_eq(rf_file_replace(head, RF_SLICE("refold-head 1\nposition 7\ntransaction 1\n"
-                                                "checksum 0000000000000000\n"), NULL), RF_OK);
+    cr_assert_eq(rf_file_replace(head,
+                                 RF_SLICE("refold-head 1\nposition 7\ntransaction 1\n"
+                                          "checksum 0000000000000000\n"),
+                                 NULL),
+                 RF_OK);
     cr_assert_eq(reopen(&err), RF_ERR_DAMAGED);
     cr_assert_not_null(strstr(err.message, "HEAD is damaged"), "%s", err.message);
 }
@@ -252,8 +255,9 @@ static void change_segment(bool remove_it)
     rf_kv_cursor_close(cursor);
     copy[size - 3] ^= 4;
     rf_slice changed_key = {key_copy, sizeof key_copy};
-    cr_assert_eq(remove_it ? rf_kv_delete(txn, RF_LOG_SEGMENTS, changed_key, NULL)
-                           : rf_kv_put(txn, RF_LOG_SEGMENTS, changed_key, (rf_slice){copy, size}, NULL),
+    cr_assert_eq(remove_it
+                     ? rf_kv_delete(txn, RF_LOG_SEGMENTS, changed_key, NULL)
+                     : rf_kv_put(txn, RF_LOG_SEGMENTS, changed_key, (rf_slice){copy, size}, NULL),
                  RF_OK);
     cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
     free(copy);

@@ -1,4 +1,5 @@
-/* store.h: creation, what is refused, and the whole way of import and events through the library. */
+/* store.h: creation, what is refused, and the whole way of import and events through the library.
+ */
 #include "base/file.h"
 #include "refold/refold.h"
 #include "store.h"
@@ -232,7 +233,8 @@ Test(store, import_says_after_a_refusal_how_far_the_store_is)
     cr_assert_eq(import_text(store, bad, NULL, &summary, &err), RF_ERR_INPUT);
     cr_assert_not_null(strstr(err.message, "events.jsonl:2"), "%s", err.message);
     cr_assert_not_null(strstr(err.message, "nothing of this batch was kept, the store is at "
-                                           "position 3"), "%s", err.message);
+                                           "position 3"),
+                       "%s", err.message);
     cr_assert_eq(summary.position, 3);
     cr_assert_eq(import_text(store, bad, &options, &summary, &err), RF_ERR_INPUT);
     cr_assert_not_null(strstr(err.message, "nothing was added, the store is at position 3"), "%s",
@@ -345,10 +347,14 @@ Test(store, gives_the_events_that_a_query_asks_for)
     expect_events(store, (rf_event_query){.from = 13}, "");
     expect_events(store, (rf_event_query){.limit = 3}, "1 2 3 ");
     expect_events(store,
-                  (rf_event_query){.time_from = 2000000, .has_time_from = true,
-                                   .time_until = 4000000, .has_time_until = true}, "3 4 5 ");
-    expect_events(store, (rf_event_query){.stream = RF_SLICE("s-1"), .type = RF_SLICE("Even"),
-                                          .limit = 1}, "7 ");
+                  (rf_event_query){.time_from = 2000000,
+                                   .has_time_from = true,
+                                   .time_until = 4000000,
+                                   .has_time_until = true},
+                  "3 4 5 ");
+    expect_events(store,
+                  (rf_event_query){.stream = RF_SLICE("s-1"), .type = RF_SLICE("Even"), .limit = 1},
+                  "7 ");
     rf_store_close(store);
 }
 
