@@ -1,355 +1,284 @@
-/* See column.h. The stored forms are in docs/FORMAT.md.
- *
- * Bit packing is least-significant-bit first: value i occupies bits [i * width, (i + 1) * width) of a
- * little-endian bit string. Unpacking loads 8 bytes at any alignment and shifts, which costs about a nanosecond a
- * value and needs no special instructions; the last few values, whose load would run over the end, are read
- * byte by byte.
- */
+/* See column.h. One pass measures a column (minimum, maximum, those of the differences); a small hash
+ * table tries a dictionary where the values would need more than a few bits each, and gives up as soon as it
+ * has too many of them. */
 #include "log/column.h"
 
-enum int_encoding {
-    INT_CONSTANT = 0,  /* zigzag varint: the value */
-    INT_FRAME = 1,     /* zigzag varint: minimum; width; packed value - minimum */
-    INT_DELTA = 2,     /* zigzag varint: first; then as FRAME the count - 1 differences */
-    INT_DICTIONARY = 3,/* varint: n; zigzag varint: least; n - 1 varints: steps; width; packed indexes */
-    INT_PLAIN = 4,     /* 8 bytes each */
+#include "log/bitpack.h"
+
+/* Stored as the first byte; never renumbered. */
+enum {
+    INT_CONSTANT = 0,
+    INT_FRAME = 1,
+    INT_DELTA = 2,
+    INT_DICTIONARY = 3,
+    INT_PLAIN = 4,
 };
 
 enum {
-    DICTIONARY_MAX = 256,       /* distinct integers */
-    LOAD_WIDTH_MAX = 56,        /* wider values do not fit one unaligned load with a shift of up to 7 */
-    TEXT_DICTIONARY = 0,
-    TEXT_PLAIN = 1,
-    TEXT_COMPRESSED = 2, /* flag */
-    TEXT_COMPRESS_MIN = 128,
-    TEXT_LEVEL = 3,
+    DICTIONARY_MAX = 256,     /* codes of 8 bits, and a table on the stack */
+    DICTIONARY_WIDTH_MIN = 5, /* below, a dictionary gains next to nothing */
+    DICTIONARY_COUNT_MIN = 64,
+    DICTIONARY_SLOTS = 1024,
 };
 
-static unsigned bits_of(uint64_t value)
-{
-    return value ? 64 - (unsigned)__builtin_clzll(value) : 0;
-}
-
-static size_t packed_size(size_t count, unsigned width)
-{
-    return (count * width + 7) / 8;
-}
-
-/* Appends `count` values of `width` bits. */
-static void pack(const uint64_t *values, size_t count, unsigned width, rf_buf *out)
-{
-    size_t size = packed_size(count, width);
-    char *at = rf_buf_reserve(out, size + 8);
-    unsigned __int128 pending = 0;
-    unsigned filled = 0;
-
-    if (!at)
-        return;
-    for (size_t i = 0; i < count; i++) {
-        pending |= (unsigned __int128)values[i] << filled;
-        filled += width;
-        if (filled >= 64) {
-            rf_store_u64(at, (uint64_t)pending);
-            at += 8;
-            pending >>= 64;
-            filled -= 64;
-        }
-    }
-    rf_store_u64(at, (uint64_t)pending);
-    out->size += size;
-}
-
-/* One value at any width, without reading past `size`. */
-static uint64_t unpack_one(const char *packed, size_t size, size_t index, unsigned width)
-{
-    size_t bit = index * width;
-    unsigned __int128 window = 0;
-    char bytes[16] = {0};
-
-    size_t from = bit >> 3;
-    memcpy(bytes, packed + from, size - from < sizeof bytes ? size - from : sizeof bytes);
-    memcpy(&window, bytes, sizeof window);
-    window >>= bit & 7;
-    return width == 64 ? (uint64_t)window : (uint64_t)window & (((uint64_t)1 << width) - 1);
-}
-
-/* Adds `base` to each value: `values_out[i] = base + packed[i]`, wrapping. */
-static void unpack(const char *packed, size_t count, unsigned width, uint64_t base,
-                   int64_t *values_out)
-{
-    size_t size = packed_size(count, width);
-    size_t i = 0;
-
-    RF_ASSERT(width >= 1 && width <= 64);
-    if (width <= LOAD_WIDTH_MAX && size >= 8) {
-        uint64_t mask = ((uint64_t)1 << width) - 1;
-        size_t whole = ((size - 8) * 8) / width; /* their loads end inside */
-        if (whole > count)
-            whole = count;
-        for (size_t bit = 0; i < whole; i++, bit += width)
-            values_out[i] =
-                (int64_t)(base + ((rf_load_u64(packed + (bit >> 3)) >> (bit & 7)) & mask));
-    }
-    for (; i < count; i++)
-        values_out[i] = (int64_t)(base + unpack_one(packed, size, i, width));
-}
-
-struct measure {
+typedef struct int_measure {
     int64_t min, max;
-    uint64_t delta_min_bits; /* as int64 */
+    int64_t delta_min, delta_max; /* of wrapping differences */
     unsigned frame_width;
     unsigned delta_width;
-    bool delta_fits;
-};
+} int_measure;
 
-static struct measure measure_ints(const int64_t *values, size_t count)
+typedef struct int_dictionary {
+    uint32_t count;
+    size_t varint_size; /* of all values as zigzag varints */
+    int64_t values[DICTIONARY_MAX];
+    uint16_t slots[DICTIONARY_SLOTS]; /* index + 1; 0: free */
+} int_dictionary;
+
+static inline int64_t wrapping_difference(int64_t a, int64_t b)
 {
-    struct measure measure = {.min = values[0], .max = values[0], .delta_fits = count > 1};
-    int64_t delta_min = INT64_MAX;
-    int64_t delta_max = INT64_MIN;
+    return (int64_t)((uint64_t)a - (uint64_t)b);
+}
 
+static int_measure int_measure_of(const int64_t *values, size_t count)
+{
+    int_measure m = {.min = values[0], .max = values[0]};
+
+    m.delta_min = INT64_MAX;
+    m.delta_max = INT64_MIN;
     for (size_t i = 1; i < count; i++) {
-        int64_t delta;
-        if (values[i] < measure.min)
-            measure.min = values[i];
-        if (values[i] > measure.max)
-            measure.max = values[i];
-        if (__builtin_sub_overflow(values[i], values[i - 1], &delta)) {
-            measure.delta_fits = false;
-            continue;
-        }
-        if (delta < delta_min)
-            delta_min = delta;
-        if (delta > delta_max)
-            delta_max = delta;
+        int64_t delta = wrapping_difference(values[i], values[i - 1]);
+        m.min = values[i] < m.min ? values[i] : m.min;
+        m.max = values[i] > m.max ? values[i] : m.max;
+        m.delta_min = delta < m.delta_min ? delta : m.delta_min;
+        m.delta_max = delta > m.delta_max ? delta : m.delta_max;
     }
-    measure.frame_width = bits_of((uint64_t)measure.max - (uint64_t)measure.min);
-    if (measure.delta_fits) {
-        measure.delta_min_bits = (uint64_t)delta_min;
-        measure.delta_width = bits_of((uint64_t)delta_max - (uint64_t)delta_min);
-    }
-    return measure;
+    m.frame_width = rf_bit_width((uint64_t)m.max - (uint64_t)m.min);
+    m.delta_width = count < 2 ? 64 : rf_bit_width((uint64_t)m.delta_max - (uint64_t)m.delta_min);
+    return m;
 }
 
-/* Distinct values in ascending order; 0 if there are more than DICTIONARY_MAX. */
-static size_t distinct_ints(const int64_t *values, size_t count, int64_t distinct[DICTIONARY_MAX])
+static size_t varint_size(uint64_t value)
 {
-    size_t used = 0;
+    unsigned width = rf_bit_width(value);
+    return width == 0 ? 1 : (width + 6) / 7;
+}
 
+/* Index of `value`, which is added if it is new; DICTIONARY_MAX if there is no room. */
+static uint32_t int_dictionary_index(int_dictionary *dictionary, int64_t value)
+{
+    uint64_t slot = ((uint64_t)value * UINT64_C(0x9e3779b97f4a7c15)) >> 54;
+
+    for (;; slot = (slot + 1) % DICTIONARY_SLOTS) {
+        uint32_t entry = dictionary->slots[slot];
+        if (entry == 0)
+            break;
+        if (dictionary->values[entry - 1] == value)
+            return entry - 1;
+    }
+    if (dictionary->count == DICTIONARY_MAX)
+        return DICTIONARY_MAX;
+    dictionary->values[dictionary->count++] = value;
+    dictionary->slots[slot] = (uint16_t)dictionary->count;
+    dictionary->varint_size += varint_size(rf_zigzag(value));
+    return dictionary->count - 1;
+}
+
+/* Codes of all values in `scratch`; NULL where the values are too many. */
+static uint32_t *int_dictionary_build(int_dictionary *dictionary, const int64_t *values,
+                                      size_t count, rf_arena *scratch)
+{
+    uint32_t *codes = rf_arena_alloc(scratch, count * sizeof *codes);
+
+    memset(dictionary->slots, 0, sizeof dictionary->slots);
+    dictionary->count = 0;
+    dictionary->varint_size = 0;
+    if (!codes)
+        return NULL; /* no room to try is no failure: another encoding is taken */
     for (size_t i = 0; i < count; i++) {
-        if (i > 0 && values[i] == values[i - 1])
-            continue;
-        size_t low = 0;
-        size_t high = used;
-        while (low < high) {
-            size_t middle = (low + high) / 2;
-            if (distinct[middle] < values[i])
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        if (low < used && distinct[low] == values[i])
-            continue;
-        if (used == DICTIONARY_MAX)
-            return 0;
-        memmove(&distinct[low + 1], &distinct[low], (used - low) * sizeof distinct[0]);
-        distinct[low] = values[i];
-        used++;
+        uint32_t code = int_dictionary_index(dictionary, values[i]);
+        if (code == DICTIONARY_MAX)
+            return NULL;
+        codes[i] = code;
     }
-    return used;
+    return codes;
 }
 
-static void encode_dictionary(const int64_t *values, size_t count, const int64_t *distinct,
-                              size_t distinct_count, uint64_t *scratch, rf_buf *out)
+static void append_dictionary(const int_dictionary *dictionary, const uint32_t *codes, size_t count,
+                              rf_buf *out)
 {
-    unsigned width = bits_of(distinct_count - 1);
-
     rf_buf_append_byte(out, INT_DICTIONARY);
-    rf_buf_append_varint(out, distinct_count);
-    rf_buf_append_varint(out, rf_zigzag(distinct[0]));
-    for (size_t i = 1; i < distinct_count; i++)
-        rf_buf_append_varint(out, (uint64_t)distinct[i] - (uint64_t)distinct[i - 1]);
-    rf_buf_append_byte(out, (uint8_t)width);
-    for (size_t i = 0; i < count; i++) {
-        size_t low = 0;
-        size_t high = distinct_count - 1;
-        while (low < high) {
-            size_t middle = (low + high) / 2;
-            if (distinct[middle] < values[i])
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        scratch[i] = low;
-    }
-    pack(scratch, count, width, out);
+    rf_buf_append_varint(out, dictionary->count);
+    for (uint32_t i = 0; i < dictionary->count; i++)
+        rf_buf_append_varint(out, rf_zigzag(dictionary->values[i]));
+    rf_bitpack_u32(codes, count, rf_bit_width(dictionary->count - 1), out);
 }
 
-static size_t dictionary_size(const int64_t *distinct, size_t distinct_count, size_t count)
+/* The differences are packed from a copy, so that one packing loop serves all. */
+static bool append_delta(const int64_t *values, size_t count, const int_measure *m,
+                         rf_arena *scratch, rf_buf *out)
 {
-    size_t size = 4;
+    int64_t *deltas = rf_arena_alloc(scratch, (count - 1) * sizeof *deltas);
 
-    for (size_t i = 0; i < distinct_count; i++) {
-        uint64_t step = i == 0 ? rf_zigzag(distinct[0])
-                               : (uint64_t)distinct[i] - (uint64_t)distinct[i - 1];
-        size += bits_of(step) / 7 + 1;
-    }
-    return size + packed_size(count, bits_of(distinct_count - 1));
+    if (!deltas)
+        return false;
+    for (size_t i = 1; i < count; i++)
+        deltas[i - 1] = wrapping_difference(values[i], values[i - 1]);
+    rf_buf_append_byte(out, INT_DELTA);
+    rf_buf_append_byte(out, (uint8_t)m->delta_width);
+    rf_buf_append_varint(out, rf_zigzag(values[0]));
+    rf_buf_append_varint(out, rf_zigzag(m->delta_min));
+    rf_bitpack(deltas, count - 1, (uint64_t)m->delta_min, m->delta_width, out);
+    return true;
 }
 
 void rf_int_column_encode(const int64_t *values, size_t count, rf_arena *scratch, rf_buf *out)
 {
-    int64_t distinct[DICTIONARY_MAX];
-
     if (count == 0)
         return;
-    struct measure measure = measure_ints(values, count);
-    if (measure.min == measure.max) {
+    int_measure m = int_measure_of(values, count);
+    if (m.frame_width == 0) {
         rf_buf_append_byte(out, INT_CONSTANT);
-        rf_buf_append_varint(out, rf_zigzag(values[0]));
+        rf_buf_append_varint(out, rf_zigzag(m.min));
         return;
     }
-    uint64_t *packed = rf_arena_alloc(scratch, count * sizeof *packed);
-    if (!packed) {
-        out->failed = true;
-        return;
+    size_t plain_size = count * sizeof *values;
+    size_t frame_size = m.frame_width > RF_BITPACK_WIDTH_MAX
+                            ? SIZE_MAX
+                            : 1 + varint_size(rf_zigzag(m.min)) +
+                                  rf_bitpack_size(count, m.frame_width);
+    size_t delta_size = m.delta_width > RF_BITPACK_WIDTH_MAX
+                            ? SIZE_MAX
+                            : 1 + varint_size(rf_zigzag(values[0])) +
+                                  varint_size(rf_zigzag(m.delta_min)) +
+                                  rf_bitpack_size(count - 1, m.delta_width);
+    size_t best = frame_size < plain_size ? frame_size : plain_size;
+    bool delta = delta_size < best;
+    if (delta)
+        best = delta_size;
+    if (count >= DICTIONARY_COUNT_MIN && best > rf_bitpack_size(count, DICTIONARY_WIDTH_MIN - 1)) {
+        int_dictionary dictionary;
+        uint32_t *codes = int_dictionary_build(&dictionary, values, count, scratch);
+        if (codes && 2 + dictionary.varint_size +
+                             rf_bitpack_size(count, rf_bit_width(dictionary.count - 1)) <
+                         best) {
+            append_dictionary(&dictionary, codes, count, out);
+            return;
+        }
     }
-    size_t frame = packed_size(count, measure.frame_width) + 10;
-    size_t delta = measure.delta_fits ? packed_size(count - 1, measure.delta_width) + 14 : SIZE_MAX;
-    size_t best = frame < delta ? frame : delta;
-    /* Looking for few distinct wide values pays only where the others need many bits. */
-    size_t distinct_count = best > count && count >= 16 ? distinct_ints(values, count, distinct) : 0;
-    if (distinct_count > 0 && dictionary_size(distinct, distinct_count, count) < best) {
-        encode_dictionary(values, count, distinct, distinct_count, packed, out);
-    } else if (best >= count * 8) {
-        rf_buf_append_byte(out, INT_PLAIN);
-        rf_buf_append(out, values, count * 8);
-    } else if (delta < frame) {
-        rf_buf_append_byte(out, INT_DELTA);
-        rf_buf_append_varint(out, rf_zigzag(values[0]));
-        rf_buf_append_varint(out, rf_zigzag((int64_t)measure.delta_min_bits));
-        rf_buf_append_byte(out, (uint8_t)measure.delta_width);
-        for (size_t i = 1; i < count; i++)
-            packed[i - 1] =
-                (uint64_t)values[i] - (uint64_t)values[i - 1] - measure.delta_min_bits;
-        if (measure.delta_width > 0)
-            pack(packed, count - 1, measure.delta_width, out);
-    } else {
+    if (delta && append_delta(values, count, &m, scratch, out))
+        return;
+    if (frame_size < plain_size) {
         rf_buf_append_byte(out, INT_FRAME);
-        rf_buf_append_varint(out, rf_zigzag(measure.min));
-        rf_buf_append_byte(out, (uint8_t)measure.frame_width);
-        for (size_t i = 0; i < count; i++)
-            packed[i] = (uint64_t)values[i] - (uint64_t)measure.min;
-        pack(packed, count, measure.frame_width, out);
+        rf_buf_append_byte(out, (uint8_t)m.frame_width);
+        rf_buf_append_varint(out, rf_zigzag(m.min));
+        rf_bitpack(values, count, (uint64_t)m.min, m.frame_width, out);
+        return;
     }
+    rf_buf_append_byte(out, INT_PLAIN);
+    rf_buf_append(out, values, plain_size);
 }
 
-static rf_status damaged_ints(rf_err *err)
+static rf_status int_damaged(const char *what, rf_err *err)
 {
-    return rf_fail(err, RF_ERR_DAMAGED, "a column of integers is damaged");
+    return rf_fail(err, RF_ERR_DAMAGED, "an integer column %s", what);
 }
 
-/* The packed bytes that must be all that is left of the column. */
-static bool read_packed(rf_bytes_reader *reader, size_t count, unsigned width, const char **packed_out)
+/* The packed part, which must be all that is left. */
+static bool packed_read(rf_bytes_reader *reader, size_t count, unsigned width, rf_slice *packed_out)
 {
-    size_t size = packed_size(count, width);
-
-    if (reader->failed || width > 64 || rf_bytes_left(reader) != size)
+    if (reader->failed || rf_bytes_left(reader) != rf_bitpack_size(count, width))
         return false;
-    *packed_out = reader->at;
+    *packed_out = rf_read_slice(reader, rf_bytes_left(reader));
     return true;
-}
-
-static rf_status decode_frame(rf_bytes_reader *reader, size_t count, int64_t *values_out, rf_err *err)
-{
-    uint64_t base = (uint64_t)rf_unzigzag(rf_read_varint(reader));
-    unsigned width = rf_read_byte(reader);
-    const char *packed;
-
-    if (width == 0 || !read_packed(reader, count, width, &packed))
-        return damaged_ints(err);
-    unpack(packed, count, width, base, values_out);
-    return RF_OK;
-}
-
-static rf_status decode_delta(rf_bytes_reader *reader, size_t count, int64_t *values_out, rf_err *err)
-{
-    uint64_t value = (uint64_t)rf_unzigzag(rf_read_varint(reader));
-    uint64_t step = (uint64_t)rf_unzigzag(rf_read_varint(reader));
-    unsigned width = rf_read_byte(reader);
-    const char *packed;
-
-    if (!read_packed(reader, count - 1, width, &packed))
-        return damaged_ints(err);
-    values_out[0] = (int64_t)value;
-    if (width > 0)
-        unpack(packed, count - 1, width, step, values_out + 1);
-    for (size_t i = 1; i < count; i++) {
-        value += width > 0 ? (uint64_t)values_out[i] : step;
-        values_out[i] = (int64_t)value;
-    }
-    return RF_OK;
 }
 
 static rf_status decode_dictionary(rf_bytes_reader *reader, size_t count, int64_t *values_out,
                                    rf_err *err)
 {
-    int64_t distinct[DICTIONARY_MAX];
-    size_t distinct_count = (size_t)rf_read_varint(reader);
-    const char *packed;
+    int64_t values[DICTIONARY_MAX] = {0};
+    uint64_t value_count = rf_read_varint(reader);
+    rf_slice packed;
 
-    if (reader->failed || distinct_count < 2 || distinct_count > DICTIONARY_MAX)
-        return damaged_ints(err);
-    uint64_t value = (uint64_t)rf_unzigzag(rf_read_varint(reader));
-    distinct[0] = (int64_t)value;
-    for (size_t i = 1; i < distinct_count; i++) {
-        value += rf_read_varint(reader);
-        distinct[i] = (int64_t)value;
-    }
-    unsigned width = rf_read_byte(reader);
-    if (width == 0 || !read_packed(reader, count, width, &packed))
-        return damaged_ints(err);
-    unpack(packed, count, width, 0, values_out);
+    if (reader->failed || value_count == 0 || value_count > DICTIONARY_MAX)
+        return int_damaged("has a dictionary of a wrong size", err);
+    for (uint64_t i = 0; i < value_count; i++)
+        values[i] = rf_unzigzag(rf_read_varint(reader));
+    unsigned width = rf_bit_width(value_count - 1);
+    if (!packed_read(reader, count, width, &packed))
+        return int_damaged("is not as long as its values", err);
+    rf_bitunpack(packed, count, 0, width, values_out);
+    uint64_t code_max = 0;
     for (size_t i = 0; i < count; i++) {
-        if ((uint64_t)values_out[i] >= distinct_count)
-            return damaged_ints(err);
-        values_out[i] = distinct[values_out[i]];
+        uint64_t code = (uint64_t)values_out[i];
+        code_max = code > code_max ? code : code_max;
+        values_out[i] = values[code]; /* width is at most 8: inside the table */
     }
+    if (code_max >= value_count)
+        return int_damaged("names a value that its dictionary lacks", err);
     return RF_OK;
 }
 
 rf_status rf_int_column_decode(rf_slice stored, size_t count, int64_t *values_out, rf_err *err)
 {
     rf_bytes_reader reader = rf_bytes_reader_of(stored);
+    rf_slice packed;
 
     if (count == 0)
-        return stored.size == 0 ? RF_OK : damaged_ints(err);
-    switch (rf_read_byte(&reader)) {
-    case INT_CONSTANT: {
-        int64_t value = rf_unzigzag(rf_read_varint(&reader));
-        if (reader.failed || rf_bytes_left(&reader) != 0)
-            return damaged_ints(err);
-        for (size_t i = 0; i < count; i++)
-            values_out[i] = value;
+        return stored.size == 0 ? RF_OK : int_damaged("without values is not empty", err);
+    uint8_t encoding = rf_read_byte(&reader);
+    unsigned width =
+        encoding == INT_FRAME || encoding == INT_DELTA ? rf_read_byte(&reader) : 0;
+    if (reader.failed || width > RF_BITPACK_WIDTH_MAX)
+        return int_damaged("has a wrong head", err);
+    switch (encoding) {
+    case INT_CONSTANT:
+    case INT_FRAME: {
+        uint64_t base = (uint64_t)rf_unzigzag(rf_read_varint(&reader));
+        if (!packed_read(&reader, count, width, &packed))
+            return int_damaged("is not as long as its values", err);
+        rf_bitunpack(packed, count, base, width, values_out);
         return RF_OK;
     }
-    case INT_FRAME:
-        return decode_frame(&reader, count, values_out, err);
-    case INT_DELTA:
-        return decode_delta(&reader, count, values_out, err);
+    case INT_DELTA: {
+        uint64_t value = (uint64_t)rf_unzigzag(rf_read_varint(&reader));
+        uint64_t base = (uint64_t)rf_unzigzag(rf_read_varint(&reader));
+        if (!packed_read(&reader, count - 1, width, &packed))
+            return int_damaged("is not as long as its values", err);
+        rf_bitunpack(packed, count - 1, base, width, values_out + 1);
+        values_out[0] = (int64_t)value;
+        for (size_t i = 1; i < count; i++) {
+            value += (uint64_t)values_out[i];
+            values_out[i] = (int64_t)value;
+        }
+        return RF_OK;
+    }
     case INT_DICTIONARY:
         return decode_dictionary(&reader, count, values_out, err);
     case INT_PLAIN:
-        if (rf_bytes_left(&reader) != count * 8)
-            return damaged_ints(err);
-        memcpy(values_out, reader.at, count * 8);
+        if (rf_bytes_left(&reader) != count * sizeof *values_out)
+            return int_damaged("is not as long as its values", err);
+        memcpy(values_out, reader.at, count * sizeof *values_out);
         return RF_OK;
     default:
-        return damaged_ints(err);
+        return int_damaged("has an unknown encoding", err);
     }
 }
 
 void rf_bitmap_encode(const uint8_t *bits, size_t count, rf_buf *out)
 {
     rf_buf_append(out, bits, (count + 7) / 8);
+}
+
+bool rf_bitmap_check(rf_slice stored, size_t count, size_t ones)
+{
+    size_t sum = 0;
+
+    if (stored.size != (count + 7) / 8)
+        return false;
+    for (size_t i = 0; i < stored.size; i++)
+        sum += (size_t)__builtin_popcount((uint8_t)stored.data[i]);
+    /* Bits past the last are zero, so the sum is that of the first `count`. */
+    bool clean = count % 8 == 0 || ((uint8_t)stored.data[stored.size - 1] >> (count % 8)) == 0;
+    return clean && sum == ones;
 }

@@ -28,6 +28,9 @@ static inline bool rf_bitmap_get(const uint8_t *bits, size_t index)
     return (bits[index >> 3] >> (index & 7)) & 1;
 }
 
+/* Whether `stored` is a bitmap of `count` bits of which `ones` are set, with nothing behind them. */
+bool rf_bitmap_check(rf_slice stored, size_t count, size_t ones);
+
 /* A decoded text column. Value i is values[codes ? codes[i] : i]. */
 typedef struct rf_text_column {
     const rf_slice *values; /* distinct texts if codes, else one per value */
@@ -40,6 +43,7 @@ static inline rf_slice rf_text_column_at(const rf_text_column *column, size_t in
     return column->values[column->codes ? column->codes[index] : index];
 }
 
+/* All texts together have at most 17 MiB. A `codec` of NULL means: do not compress. */
 rf_status rf_text_column_encode(const rf_slice *values, size_t count, rf_codec *codec,
                                 rf_arena *scratch, rf_buf *out, rf_err *err);
 /* The column and its text live in `arena`. */

@@ -1,41 +1,32 @@
-/* Payload chunks of a segment: the original bytes of data and metadata; see rf_payload_reader in segment.h.
+/* Payloads: the original bytes of data and metadata, by chunks. See segment.h.
  *
- * A chunk begins with two varints per event (size of data; size of metadata + 1, or 0 for none), then the
- * bytes of all events one after another.
- */
-#include "log/segment_layout.h"
+ * A reader knows a segment by its header's checksum, which covers the checksums of all chunks: it computes the
+ * offsets of all payloads once for a segment, and decompresses a chunk once as long as the events that
+ * are asked for stay in it. */
+#include "log/segment_format.h"
+
+#include "base/checksum.h"
+#include "event/json.h"
 
 #include <stdlib.h>
 
 struct rf_payload_reader {
     rf_codec *codec;
-    rf_buf raw;          /* the chunk, with padding behind */
-    rf_buf places;       /* struct place per event of the chunk */
-    rf_slice segment; /* of which segment, and which chunk; data NULL for none */
-    uint64_t position;
-    uint32_t chunk;
-};
-
-struct place {
-    size_t data_at, data_size;
-    size_t metadata_at, metadata_size;
-    bool has_metadata;
+    bool has_segment;
+    bool has_chunk;
+    uint64_t segment; /* identity of the one whose offsets these are */
+    uint32_t chunk;   /* the one that `raw` holds */
+    char *raw;
+    size_t raw_capacity;
+    uint32_t event_capacity;
+    uint32_t *offsets; /* of data, in its chunk */
+    int64_t *data_sizes;
+    int64_t *metadata_sizes;
 };
 
 rf_payload_reader *rf_payload_reader_new(void)
 {
-    rf_payload_reader *reader = calloc(1, sizeof *reader);
-
-    if (!reader)
-        return NULL;
-    rf_buf_init(&reader->raw, SEGMENT_CHUNK_RAW_MAX + (4 << 20));
-    rf_buf_init(&reader->places, RF_SEGMENT_EVENTS_MAX * sizeof(struct place));
-    reader->codec = rf_codec_new();
-    if (!reader->codec) {
-        rf_payload_reader_free(reader);
-        return NULL;
-    }
-    return reader;
+    return calloc(1, sizeof(rf_payload_reader));
 }
 
 void rf_payload_reader_free(rf_payload_reader *reader)
@@ -43,89 +34,124 @@ void rf_payload_reader_free(rf_payload_reader *reader)
     if (!reader)
         return;
     rf_codec_free(reader->codec);
-    rf_buf_free(&reader->raw);
-    rf_buf_free(&reader->places);
+    free(reader->raw);
+    free(reader->offsets);
+    free(reader->data_sizes);
+    free(reader->metadata_sizes);
     free(reader);
 }
 
-static rf_status damaged(const rf_segment *segment, rf_err *err)
+static rf_status damaged(const rf_segment *segment, const char *what, rf_err *err)
 {
-    return rf_fail(err, RF_ERR_DAMAGED,
-                   "the segment of partition %u from position %llu is damaged: its payloads",
-                   segment->partition, (unsigned long long)segment->first_position);
+    return rf_fail(err, RF_ERR_DAMAGED, "segment of partition %u at position %llu: %s",
+                   segment->partition, (unsigned long long)segment->first_position, what);
 }
 
-static rf_status find_places(rf_payload_reader *reader, const rf_segment *segment, uint32_t count,
-                             rf_err *err)
+static rf_status no_memory(rf_err *err)
 {
-    rf_bytes_reader bytes = rf_bytes_reader_of(rf_buf_slice(&reader->raw));
+    return rf_fail(err, RF_ERR_MEMORY, "reading payloads: out of memory");
+}
 
-    rf_buf_clear(&reader->places);
-    struct place *places = (void *)rf_buf_reserve(&reader->places, count * sizeof *places);
-    if (!places)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for payloads");
-    for (uint32_t i = 0; i < count; i++) {
-        places[i].data_size = (size_t)rf_read_varint(&bytes);
-        places[i].metadata_size = (size_t)rf_read_varint(&bytes);
-        places[i].has_metadata = places[i].metadata_size > 0;
-        places[i].metadata_size -= places[i].has_metadata;
+static bool grow_events(rf_payload_reader *reader, uint32_t count)
+{
+    if (count <= reader->event_capacity)
+        return true;
+    free(reader->offsets);
+    free(reader->data_sizes);
+    free(reader->metadata_sizes);
+    reader->event_capacity = 0;
+    reader->offsets = malloc(count * sizeof *reader->offsets);
+    reader->data_sizes = malloc(count * sizeof *reader->data_sizes);
+    reader->metadata_sizes = malloc(count * sizeof *reader->metadata_sizes);
+    if (!reader->offsets || !reader->data_sizes || !reader->metadata_sizes)
+        return false;
+    reader->event_capacity = count;
+    return true;
+}
+
+static rf_status load_offsets(rf_payload_reader *reader, const rf_segment *segment,
+                              uint64_t *bytes_decoded, rf_err *err)
+{
+    reader->has_segment = false;
+    reader->has_chunk = false;
+    if (!grow_events(reader, segment->count))
+        return no_memory(err);
+    rf_status status = rf_segment_per_event(segment, RF_SEGMENT_DATA_SIZE, reader->data_sizes,
+                                            bytes_decoded, err);
+    if (status == RF_OK)
+        status = rf_segment_per_event(segment, RF_SEGMENT_METADATA_SIZE, reader->metadata_sizes,
+                                      bytes_decoded, err);
+    if (status != RF_OK)
+        return status;
+    for (uint32_t i = 0; i < segment->chunk_count; i++) {
+        const rf_segment_chunk *chunk = &segment->chunks[i];
+        uint64_t at = 0;
+        for (uint32_t event = chunk->begin; event < chunk->end; event++) {
+            reader->offsets[event] = (uint32_t)at;
+            at += (uint64_t)reader->data_sizes[event] + (uint64_t)reader->metadata_sizes[event];
+            if (reader->data_sizes[event] == 0 || at > chunk->raw_size)
+                return damaged(segment, "the sizes of its payloads are not right", err);
+        }
+        if (at != chunk->raw_size)
+            return damaged(segment, "the sizes of its payloads are not right", err);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        places[i].data_at = (size_t)(bytes.at - reader->raw.data);
-        (void)rf_read_slice(&bytes, places[i].data_size);
-        places[i].metadata_at = (size_t)(bytes.at - reader->raw.data);
-        (void)rf_read_slice(&bytes, places[i].metadata_size);
-    }
-    if (bytes.failed || rf_bytes_left(&bytes) != 0)
-        return damaged(segment, err);
+    reader->segment = rf_segment_identity(segment);
+    reader->has_segment = true;
     return RF_OK;
 }
 
-static rf_status load_chunk(rf_payload_reader *reader, const rf_segment *segment, uint32_t chunk_index,
+static rf_status load_chunk(rf_payload_reader *reader, const rf_segment *segment, uint32_t index,
                             uint64_t *bytes_decoded, rf_err *err)
 {
-    const struct rf_segment_chunk *chunk = &segment->chunks[chunk_index];
-    rf_slice stored = {chunk->stored, chunk->size};
+    const rf_segment_chunk *chunk = &segment->chunks[index];
+    size_t room = (size_t)chunk->raw_size + RF_JSON_PADDING;
 
-    reader->segment = (rf_slice){NULL, 0};
-    if (segment_checksum(stored) != chunk->checksum)
-        return damaged(segment, err);
-    rf_buf_clear(&reader->raw);
-    char *raw = rf_buf_reserve(&reader->raw, chunk->raw_size + (size_t)RF_JSON_PADDING);
-    if (!raw)
-        return rf_buf_check(&reader->raw, "a segment's payloads", err);
-    rf_status status = RF_OK;
-    if (chunk->flags & SEGMENT_CHUNK_COMPRESSED)
-        status = rf_codec_decompress(reader->codec, stored, raw, chunk->raw_size, err);
-    else
-        memcpy(raw, stored.data, stored.size);
-    if (status != RF_OK)
-        return status;
-    memset(raw + chunk->raw_size, 0, RF_JSON_PADDING);
-    reader->raw.size = chunk->raw_size;
-    status = find_places(reader, segment, chunk->count, err);
-    if (status != RF_OK)
-        return status;
+    reader->has_chunk = false;
+    if ((uint32_t)rf_checksum(chunk->stored) != chunk->checksum)
+        return damaged(segment, "a chunk of payloads does not match its checksum", err);
+    if (room > reader->raw_capacity) {
+        free(reader->raw);
+        reader->raw = malloc(room);
+        reader->raw_capacity = reader->raw ? room : 0;
+        if (!reader->raw)
+            return no_memory(err);
+    }
+    if (chunk->stored.size == chunk->raw_size) {
+        memcpy(reader->raw, chunk->stored.data, chunk->raw_size);
+    } else {
+        if (!reader->codec)
+            reader->codec = rf_codec_new();
+        if (!reader->codec)
+            return no_memory(err);
+        rf_status status =
+            rf_codec_decompress(reader->codec, chunk->stored, reader->raw, chunk->raw_size, err);
+        if (status != RF_OK)
+            return rf_err_context(err, "segment of partition %u at position %llu",
+                                  segment->partition,
+                                  (unsigned long long)segment->first_position);
+        if ((uint32_t)rf_checksum((rf_slice){reader->raw, chunk->raw_size}) != chunk->raw_checksum)
+            return damaged(segment, "payloads do not match their checksum", err);
+    }
+    memset(reader->raw + chunk->raw_size, 0, RF_JSON_PADDING);
     if (bytes_decoded)
-        *bytes_decoded += stored.size;
-    reader->segment = segment->bytes;
-    reader->position = segment->first_position;
-    reader->chunk = chunk_index;
+        *bytes_decoded += chunk->stored.size;
+    reader->chunk = index;
+    reader->has_chunk = true;
     return RF_OK;
 }
 
-/* The last chunk that begins at or before the event. */
-static uint32_t chunk_of(const rf_segment *segment, uint32_t index)
+/* The chunk of an event; chunks cover all events, in order. */
+static uint32_t chunk_of(const rf_segment *segment, uint32_t event)
 {
     uint32_t low = 0;
     uint32_t high = segment->chunk_count - 1;
 
     while (low < high) {
-        uint32_t middle = (low + high + 1) / 2;
-        if (segment->chunks[middle].first <= index)
-            low = middle;
+        uint32_t middle = low + (high - low) / 2;
+        if (event < segment->chunks[middle].end)
+            high = middle;
         else
-            high = middle - 1;
+            low = middle + 1;
     }
     return low;
 }
@@ -134,21 +160,22 @@ rf_status rf_payload_read(rf_payload_reader *reader, const rf_segment *segment, 
                           rf_slice *data_out, rf_slice *metadata_out, uint64_t *bytes_decoded,
                           rf_err *err)
 {
-    RF_ASSERT(index < segment->count);
+    rf_status status = RF_OK;
+
+    RF_ASSERT(index < segment->count && segment->chunk_count > 0);
+    if (!reader->has_segment || reader->segment != rf_segment_identity(segment))
+        status = load_offsets(reader, segment, bytes_decoded, err);
+    if (status != RF_OK)
+        return status;
     uint32_t chunk = chunk_of(segment, index);
-    bool loaded = reader->segment.data == segment->bytes.data &&
-                  reader->segment.size == segment->bytes.size &&
-                  reader->position == segment->first_position && reader->chunk == chunk;
-    if (!loaded) {
-        rf_status status = load_chunk(reader, segment, chunk, bytes_decoded, err);
-        if (status != RF_OK)
-            return status;
-    }
-    const struct place *place =
-        (const struct place *)(const void *)reader->places.data + (index - segment->chunks[chunk].first);
-    *data_out = (rf_slice){reader->raw.data + place->data_at, place->data_size};
-    *metadata_out = (rf_slice){NULL, 0};
-    if (place->has_metadata)
-        *metadata_out = (rf_slice){reader->raw.data + place->metadata_at, place->metadata_size};
+    if (!reader->has_chunk || reader->chunk != chunk)
+        status = load_chunk(reader, segment, chunk, bytes_decoded, err);
+    if (status != RF_OK)
+        return status;
+    const char *data = reader->raw + reader->offsets[index];
+    size_t data_size = (size_t)reader->data_sizes[index];
+    size_t metadata_size = (size_t)reader->metadata_sizes[index];
+    *data_out = (rf_slice){data, data_size};
+    *metadata_out = metadata_size ? (rf_slice){data + data_size, metadata_size} : (rf_slice){0};
     return RF_OK;
 }

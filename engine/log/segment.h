@@ -85,6 +85,8 @@ typedef struct rf_segment_type {
     rf_slice name;
     uint32_t count;  /* events of this type in the segment */
     bool capped;     /* some paths have no column here */
+    bool overflow;   /* private, as the next two: any path without column may occur nevertheless */
+    uint32_t column_begin, column_end;
 } rf_segment_type;
 
 typedef struct rf_segment {

@@ -1,445 +1,346 @@
-/* Reading segments; see segment.h. Every bound is checked when the header is opened, every checksum when its
- * column is read, so that bytes from a damaged disk become errors and nothing else. */
-#include "log/segment_layout.h"
+/* Decoding columns of an opened segment, one at a time; verifying all of it. See segment.h. */
+#include "log/segment_format.h"
+
+#include "base/checksum.h"
 
 #include <stdlib.h>
 
-enum {
-    TYPES_MAX = RF_SEGMENT_EVENTS_MAX,
-    COLUMNS_MAX = 1 << 20,
-};
-
-static rf_status damaged(rf_err *err, const char *what)
+static rf_status damaged(const rf_segment *segment, const char *what, rf_err *err)
 {
-    return rf_fail(err, RF_ERR_DAMAGED, "a segment is damaged: %s", what);
+    return rf_fail(err, RF_ERR_DAMAGED, "segment of partition %u at position %llu: %s",
+                   segment->partition, (unsigned long long)segment->first_position, what);
 }
 
-static rf_status check_prefix(rf_slice bytes, rf_slice *header_out, rf_err *err)
+static rf_status no_memory(const rf_segment *segment, rf_err *err)
 {
-    if (bytes.size < SEGMENT_PREFIX_SIZE || bytes.size > SEGMENT_SIZE_MAX)
-        return damaged(err, "its size");
-    if (rf_load_u32(bytes.data) != SEGMENT_MAGIC)
-        return damaged(err, "it does not begin like one");
-    if (rf_load_u16(bytes.data + 4) != SEGMENT_FORMAT)
-        return rf_fail(err, RF_ERR_FORMAT, "a segment of format %u; this refold reads %d",
-                       rf_load_u16(bytes.data + 4), SEGMENT_FORMAT);
-    uint32_t size = rf_load_u32(bytes.data + 8);
-    if (size < SEGMENT_PREFIX_SIZE || size > bytes.size || rf_load_u16(bytes.data + 6) != 0 ||
-        rf_load_u32(bytes.data + 12) != 0)
-        return damaged(err, "its header");
-    rf_slice header = {bytes.data + SEGMENT_PREFIX_SIZE, size - SEGMENT_PREFIX_SIZE};
-    if (rf_checksum_seeded(header, size) != rf_load_u64(bytes.data + 16))
-        return damaged(err, "the checksum of its header");
-    *header_out = header;
-    return RF_OK;
-}
-
-static rf_status read_types(rf_bytes_reader *reader, rf_arena *arena, rf_segment *segment, rf_err *err)
-{
-    uint64_t count = rf_read_varint(reader);
-    uint64_t events = 0;
-
-    if (reader->failed || count == 0 || count > TYPES_MAX || count > segment->count)
-        return damaged(err, "its types");
-    rf_segment_type *types = rf_arena_alloc(arena, (size_t)count * sizeof *types);
-    if (!types)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's types");
-    for (size_t i = 0; i < count; i++) {
-        uint64_t size = rf_read_varint(reader);
-        if (size == 0 || size > RF_TYPE_SIZE_MAX)
-            return damaged(err, "its types");
-        types[i].name = rf_read_slice(reader, (size_t)size);
-        types[i].count = (uint32_t)rf_read_varint(reader);
-        types[i].capped = rf_read_byte(reader) != 0;
-        if (types[i].count > segment->count)
-            return damaged(err, "its types");
-        events += types[i].count;
-    }
-    if (reader->failed || events != segment->count)
-        return damaged(err, "its types");
-    segment->types = types;
-    segment->type_count = (uint32_t)count;
-    return RF_OK;
-}
-
-static bool read_path(rf_bytes_reader *reader, rf_arena *arena, bool metadata, rf_path *path)
-{
-    unsigned depth = rf_read_byte(reader);
-
-    if (depth == 0 || depth > RF_SEGMENT_DEPTH_MAX)
-        return false;
-    rf_slice *parts = rf_arena_alloc(arena, depth * sizeof *parts);
-    if (!parts)
-        return false;
-    for (unsigned i = 0; i < depth; i++) {
-        uint64_t size = rf_read_varint(reader);
-        if (reader->failed || size > rf_bytes_left(reader))
-            return false;
-        parts[i] = rf_read_slice(reader, (size_t)size);
-    }
-    *path = (rf_path){.metadata = metadata, .part_count = (uint8_t)depth, .parts = parts};
-    return true;
-}
-
-/* One entry of the directory; `*body` is where its bytes begin, and moves past them. */
-static bool read_column(rf_bytes_reader *reader, rf_arena *arena, const rf_segment *segment,
-                        rf_slice *body, struct rf_segment_column *column)
-{
-    *column = (struct rf_segment_column){.kind = rf_read_byte(reader),
-                                         .present_count = segment->count};
-    if (column->kind >= SEGMENT_FIELD_BASE) {
-        unsigned kind = column->kind - (unsigned)SEGMENT_FIELD_BASE;
-        if (kind < RF_FIELD_INT || kind > RF_FIELD_TEXT)
-            return false;
-        column->flags = rf_read_byte(reader);
-        column->scale = rf_read_byte(reader);
-        uint64_t type = rf_read_varint(reader);
-        uint64_t values = rf_read_varint(reader);
-        if (reader->failed || type >= segment->type_count || values == 0 || column->scale > 18 ||
-            column->flags > (SEGMENT_COLUMN_METADATA | SEGMENT_COLUMN_PRESENCE))
-            return false;
-        column->type = (uint32_t)type;
-        column->present_count = (uint32_t)values;
-        bool presence = column->flags & SEGMENT_COLUMN_PRESENCE;
-        uint32_t events = segment->types[type].count;
-        if (presence ? values >= events : values != events)
-            return false;
-        if (!read_path(reader, arena, column->flags & SEGMENT_COLUMN_METADATA, &column->path))
-            return false;
-    } else if (column->kind >= RF_ENVELOPE_COUNT) {
-        return false;
-    }
-    uint64_t size = rf_read_varint(reader);
-    column->checksum = rf_read_u32(reader);
-    if (reader->failed || size > body->size)
-        return false;
-    column->stored = body->data;
-    column->size = (size_t)size;
-    body->data += size;
-    body->size -= (size_t)size;
-    return true;
-}
-
-static rf_status read_columns(rf_bytes_reader *reader, rf_arena *arena, rf_segment *segment,
-                              rf_slice *body, rf_err *err)
-{
-    uint64_t count = rf_read_varint(reader);
-
-    if (reader->failed || count < RF_ENVELOPE_COUNT || count > COLUMNS_MAX ||
-        count > rf_bytes_left(reader))
-        return damaged(err, "its directory");
-    struct rf_segment_column *columns = rf_arena_alloc(arena, (size_t)count * sizeof *columns);
-    if (!columns)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's directory");
-    for (size_t i = 0; i < count; i++) {
-        if (!read_column(reader, arena, segment, body, &columns[i]))
-            return damaged(err, "its directory");
-        if (i < RF_ENVELOPE_COUNT ? columns[i].kind != i : columns[i].kind < SEGMENT_FIELD_BASE)
-            return damaged(err, "its directory");
-    }
-    segment->columns = columns;
-    segment->column_count = (uint32_t)count;
-    return RF_OK;
-}
-
-static rf_status read_chunks(rf_bytes_reader *reader, rf_arena *arena, rf_segment *segment,
-                             rf_slice *body, rf_err *err)
-{
-    uint64_t count = rf_read_varint(reader);
-    uint64_t first = 0;
-
-    if (reader->failed || count == 0 || count > segment->count)
-        return damaged(err, "its chunks");
-    struct rf_segment_chunk *chunks = rf_arena_alloc(arena, (size_t)count * sizeof *chunks);
-    if (!chunks)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's chunks");
-    for (size_t i = 0; i < count; i++) {
-        uint64_t events = rf_read_varint(reader);
-        uint8_t flags = rf_read_byte(reader);
-        uint64_t raw_size = rf_read_varint(reader);
-        uint64_t size = rf_read_varint(reader);
-        uint32_t checksum = rf_read_u32(reader);
-        if (reader->failed || events == 0 || events > segment->count - first ||
-            flags > SEGMENT_CHUNK_COMPRESSED || raw_size > SEGMENT_CHUNK_RAW_MAX + (1 << 20) ||
-            size > body->size || (flags == 0 && size != raw_size))
-            return damaged(err, "its chunks");
-        chunks[i] = (struct rf_segment_chunk){
-            .first = (uint32_t)first,
-            .count = (uint32_t)events,
-            .raw_size = (uint32_t)raw_size,
-            .flags = flags,
-            .stored = body->data,
-            .size = (size_t)size,
-            .checksum = checksum,
-        };
-        first += events;
-        body->data += size;
-        body->size -= (size_t)size;
-    }
-    if (first != segment->count || rf_bytes_left(reader) != 0 || body->size != 0)
-        return damaged(err, "its chunks");
-    segment->chunks = chunks;
-    segment->chunk_count = (uint32_t)count;
-    return RF_OK;
-}
-
-static rf_status read_counts(rf_bytes_reader *reader, rf_segment *segment, rf_err *err)
-{
-    uint64_t partition = rf_read_varint(reader);
-    uint64_t count = rf_read_varint(reader);
-    uint64_t first = rf_read_varint(reader);
-    uint64_t span = rf_read_varint(reader);
-
-    segment->time_min = rf_unzigzag(rf_read_varint(reader));
-    segment->time_max = rf_unzigzag(rf_read_varint(reader));
-    uint64_t stream_min = rf_read_varint(reader);
-    uint64_t stream_max = rf_read_varint(reader);
-    segment->raw_bytes = rf_read_varint(reader);
-    if (reader->failed || partition > UINT16_MAX || count == 0 || count > RF_SEGMENT_EVENTS_MAX ||
-        first == 0 || first > INT64_MAX || span > INT64_MAX - first || span < count - 1 ||
-        stream_min > stream_max || stream_max > UINT32_MAX ||
-        segment->time_min > segment->time_max)
-        return damaged(err, "its counts");
-    segment->partition = (uint32_t)partition;
-    segment->count = (uint32_t)count;
-    segment->first_position = first;
-    segment->last_position = first + span;
-    segment->stream_min = (uint32_t)stream_min;
-    segment->stream_max = (uint32_t)stream_max;
-    return RF_OK;
-}
-
-rf_status rf_segment_open(rf_slice bytes, rf_arena *arena, rf_segment *segment_out, rf_err *err)
-{
-    rf_segment segment = {.bytes = bytes};
-    rf_slice header = {NULL, 0};
-
-    rf_status status = check_prefix(bytes, &header, err);
-    if (status != RF_OK)
-        return status;
-    size_t header_size = SEGMENT_PREFIX_SIZE + header.size;
-    rf_slice body = {bytes.data + header_size, bytes.size - header_size};
-    rf_bytes_reader reader = rf_bytes_reader_of(header);
-    status = read_counts(&reader, &segment, err);
-    if (status == RF_OK)
-        status = read_types(&reader, arena, &segment, err);
-    if (status == RF_OK)
-        status = read_columns(&reader, arena, &segment, &body, err);
-    if (status == RF_OK)
-        status = read_chunks(&reader, arena, &segment, &body, err);
-    if (status == RF_OK)
-        *segment_out = segment;
-    return status;
-}
-
-static rf_status damaged_column(const rf_segment *segment, rf_err *err)
-{
-    return rf_fail(err, RF_ERR_DAMAGED,
-                   "the segment of partition %u from position %llu is damaged: the checksum of a "
-                   "column",
+    return rf_fail(err, RF_ERR_MEMORY,
+                   "segment of partition %u at position %llu: no memory for its columns",
                    segment->partition, (unsigned long long)segment->first_position);
 }
 
-static rf_status stored_of(const rf_segment *segment, const struct rf_segment_column *column,
-                           rf_slice *stored_out, uint64_t *bytes_decoded, rf_err *err)
+static rf_status with_place(const rf_segment *segment, rf_status status, rf_err *err)
 {
-    rf_slice stored = {column->stored, column->size};
+    return status == RF_OK ? RF_OK
+                           : rf_err_context(err, "segment of partition %u at position %llu",
+                                            segment->partition,
+                                            (unsigned long long)segment->first_position);
+}
 
-    if (segment_checksum(stored) != column->checksum)
-        return damaged_column(segment, err);
+static rf_status check_stored(const rf_segment *segment, const rf_segment_column *column,
+                              uint64_t *bytes_decoded, rf_err *err)
+{
+    if ((uint32_t)rf_checksum(column->stored) != column->checksum)
+        return damaged(segment, "a column does not match its checksum", err);
     if (bytes_decoded)
-        *bytes_decoded += stored.size;
-    *stored_out = stored;
+        *bytes_decoded += column->stored.size;
     return RF_OK;
+}
+
+static rf_status decode_times(const rf_segment *segment, rf_slice stored, int64_t *values_out,
+                              rf_err *err)
+{
+    size_t bitmap_size = ((size_t)segment->count + 7) / 8;
+
+    if (stored.size == 0)
+        return damaged(segment, "its times are empty", err);
+    uint8_t mode = (uint8_t)stored.data[0];
+    rf_slice rest = {stored.data + 1, stored.size - 1};
+    if (mode == RF_TIMES_ALL)
+        return rf_int_column_decode(rest, segment->count, values_out, err);
+    if (mode == RF_TIMES_NONE && rest.size == 0) {
+        for (uint32_t i = 0; i < segment->count; i++)
+            values_out[i] = RF_TIME_NONE;
+        return RF_OK;
+    }
+    if (mode != RF_TIMES_SOME || rest.size < bitmap_size)
+        return damaged(segment, "its times are not right", err);
+    const uint8_t *bits = (const uint8_t *)rest.data;
+    size_t present = 0;
+    for (uint32_t i = 0; i < segment->count; i++)
+        present += rf_bitmap_get(bits, i);
+    if (!rf_bitmap_check((rf_slice){rest.data, bitmap_size}, segment->count, present))
+        return damaged(segment, "its times are not right", err);
+    /* Decoded to the end of the array, then moved to the front, each to its event. */
+    int64_t *dense = values_out + (segment->count - present);
+    rf_status status = rf_int_column_decode(
+        (rf_slice){rest.data + bitmap_size, rest.size - bitmap_size}, present, dense, err);
+    for (uint32_t i = 0; i < segment->count && status == RF_OK; i++)
+        values_out[i] = rf_bitmap_get(bits, i) ? *dense++ : RF_TIME_NONE;
+    return status;
+}
+
+/* What others index arrays by, or search in, is checked beyond its checksum. */
+static rf_status check_range(const rf_segment *segment, unsigned column, const int64_t *values,
+                             rf_err *err)
+{
+    int64_t min = values[0], max = values[0];
+    bool rises = true;
+    uint32_t count = segment->count;
+
+    for (uint32_t i = 1; i < count; i++) {
+        min = values[i] < min ? values[i] : min;
+        max = values[i] > max ? values[i] : max;
+    }
+    switch (column) {
+    case RF_ENVELOPE_STREAM:
+        if (min != segment->stream_min || max != segment->stream_max)
+            return damaged(segment, "its stream numbers are not in the range of its header", err);
+        break;
+    case RF_ENVELOPE_POSITION:
+        for (uint32_t i = 1; i < count; i++)
+            rises &= values[i] > values[i - 1];
+        if (!rises || values[0] != (int64_t)segment->first_position ||
+            values[count - 1] != (int64_t)segment->last_position)
+            return damaged(segment, "its positions are not those of its header", err);
+        break;
+    case RF_ENVELOPE_SOURCE:
+    case RF_ENVELOPE_FINGERPRINT:
+    case RF_SEGMENT_DATA_SIZE:
+    case RF_SEGMENT_METADATA_SIZE:
+        if (min < 0 || max > UINT32_MAX)
+            return damaged(segment, "a column of 32 bits has more", err);
+        break;
+    default:
+        break;
+    }
+    return RF_OK;
+}
+
+static rf_status check_types(const rf_segment *segment, const int64_t *values, rf_err *err)
+{
+    uint32_t counts[RF_SEGMENT_EVENTS_MAX];
+    bool right = true;
+
+    memset(counts, 0, segment->type_count * sizeof *counts);
+    for (uint32_t i = 0; i < segment->count; i++) {
+        if ((uint64_t)values[i] >= segment->type_count)
+            return damaged(segment, "an event has a type that its header lacks", err);
+        counts[values[i]]++;
+    }
+    for (uint32_t i = 0; i < segment->type_count; i++)
+        right &= counts[i] == segment->types[i].count;
+    return right ? RF_OK : damaged(segment, "its types are not as many as its header says", err);
+}
+
+rf_status rf_segment_per_event(const rf_segment *segment, unsigned column, int64_t *values_out,
+                               uint64_t *bytes_decoded, rf_err *err)
+{
+    const rf_segment_column *entry = &segment->columns[column];
+
+    RF_ASSERT(column < RF_SEGMENT_PER_EVENT && segment->count > 0);
+    rf_status status = check_stored(segment, entry, bytes_decoded, err);
+    if (status != RF_OK)
+        return status;
+    if (column == RF_ENVELOPE_TIME)
+        status = decode_times(segment, entry->stored, values_out, err);
+    else
+        status = rf_int_column_decode(entry->stored, segment->count, values_out, err);
+    if (status != RF_OK)
+        return with_place(segment, status, err);
+    if (column == RF_ENVELOPE_TYPE)
+        return check_types(segment, values_out, err);
+    return check_range(segment, column, values_out, err);
 }
 
 rf_status rf_segment_envelope(const rf_segment *segment, rf_envelope column, int64_t *values_out,
                               uint64_t *bytes_decoded, rf_err *err)
 {
-    rf_slice stored;
-
     RF_ASSERT(column < RF_ENVELOPE_COUNT);
-    rf_status status = stored_of(segment, &segment->columns[column], &stored, bytes_decoded, err);
-    if (status == RF_OK)
-        status = rf_int_column_decode(stored, segment->count, values_out, err);
-    if (status != RF_OK || column != RF_ENVELOPE_TYPE)
+    return rf_segment_per_event(segment, column, values_out, bytes_decoded, err);
+}
+
+static rf_status decode_bools(const rf_segment *segment, rf_slice stored, uint32_t count,
+                              int64_t *values_out, rf_err *err)
+{
+    const uint8_t *bits = (const uint8_t *)stored.data;
+    size_t ones = 0;
+
+    if (stored.size != ((size_t)count + 7) / 8)
+        return damaged(segment, "a column of booleans is not as long as its values", err);
+    for (uint32_t i = 0; i < count; i++) {
+        values_out[i] = rf_bitmap_get(bits, i);
+        ones += (size_t)values_out[i];
+    }
+    return rf_bitmap_check(stored, count, ones)
+               ? RF_OK
+               : damaged(segment, "a column of booleans is not right", err);
+}
+
+static rf_status decode_field(const rf_segment *segment, uint32_t type_count,
+                              const rf_segment_column *column, rf_codec *codec, rf_arena *arena,
+                              rf_field_column *out, uint64_t *bytes_decoded, rf_err *err)
+{
+    rf_slice rest = column->stored;
+    uint32_t count = column->present_count;
+    rf_field_column field = {
+        .kind = (rf_field_kind)column->kind, .scale = column->scale, .present_count = count};
+
+    rf_status status = check_stored(segment, column, bytes_decoded, err);
+    if (status != RF_OK)
         return status;
-    for (uint32_t i = 0; i < segment->count; i++)
-        if ((uint64_t)values_out[i] >= segment->type_count)
-            return damaged_column(segment, err);
+    if (count < type_count) {
+        size_t size = ((size_t)type_count + 7) / 8;
+        if (rest.size < size || !rf_bitmap_check((rf_slice){rest.data, size}, type_count, count))
+            return damaged(segment, "a column's bitmap does not have as many values as it says", err);
+        uint8_t *present = rf_arena_alloc(arena, size);
+        if (!present)
+            return no_memory(segment, err);
+        memcpy(present, rest.data, size);
+        field.present = present;
+        rest = (rf_slice){rest.data + size, rest.size - size};
+    }
+    if (field.kind == RF_FIELD_TEXT || field.kind == RF_FIELD_NUMBER) {
+        status = rf_text_column_decode(rest, count, codec, arena, &field.text, err);
+    } else {
+        int64_t *ints = rf_arena_alloc(arena, count * sizeof *ints);
+        if (!ints)
+            return no_memory(segment, err);
+        status = field.kind == RF_FIELD_BOOL ? decode_bools(segment, rest, count, ints, err)
+                                             : rf_int_column_decode(rest, count, ints, err);
+        field.ints = ints;
+    }
+    if (status != RF_OK)
+        return with_place(segment, status, err);
+    *out = field;
     return RF_OK;
 }
 
-static bool same_path(const rf_path *a, const rf_path *b)
+/* Whether `path` is the column's; for a capped one, whether it lies below. */
+static bool path_matches(const rf_segment_column *column, const rf_path *path)
 {
-    if (a->metadata != b->metadata || a->part_count != b->part_count)
+    bool below = column->kind == RF_FIELD_CAPPED;
+
+    if (column->metadata != path->metadata ||
+        (below ? column->part_count >= path->part_count : column->part_count != path->part_count))
         return false;
-    for (unsigned i = 0; i < a->part_count; i++)
-        if (!rf_slice_equal(a->parts[i], b->parts[i]))
+    /* From the last part on: paths share their first ones. */
+    for (unsigned i = column->part_count; i-- > 0;) {
+        if (!rf_slice_equal(column->parts[i], path->parts[i]))
             return false;
+    }
     return true;
 }
 
-static rf_status decode_field(const rf_segment *segment, const struct rf_segment_column *column,
-                              rf_codec *codec, rf_arena *arena, rf_field_column *out,
-                              uint64_t *bytes_decoded, rf_err *err)
-{
-    rf_slice stored;
-    rf_field_column field = {
-        .kind = (rf_field_kind)(column->kind - SEGMENT_FIELD_BASE),
-        .scale = column->scale,
-        .present_count = column->present_count,
-    };
-
-    rf_status status = stored_of(segment, column, &stored, bytes_decoded, err);
-    if (status != RF_OK)
-        return status;
-    if (column->flags & SEGMENT_COLUMN_PRESENCE) {
-        size_t events = segment->types[column->type].count;
-        size_t size = (events + 7) / 8;
-        uint32_t present = 0;
-        if (stored.size < size)
-            return damaged_column(segment, err);
-        uint8_t *bits = rf_arena_alloc(arena, size);
-        if (!bits)
-            return rf_fail(err, RF_ERR_MEMORY, "out of memory for a column");
-        memcpy(bits, stored.data, size);
-        for (size_t i = 0; i < events; i++)
-            present += rf_bitmap_get(bits, i);
-        if (present != column->present_count)
-            return damaged_column(segment, err);
-        field.present = bits;
-        stored.data += size;
-        stored.size -= size;
-    }
-    if (field.kind == RF_FIELD_TEXT || field.kind == RF_FIELD_NUMBER) {
-        status = rf_text_column_decode(stored, column->present_count, codec, arena, &field.text, err);
-    } else {
-        int64_t *ints = rf_arena_alloc(arena, column->present_count * sizeof *ints);
-        if (!ints)
-            return rf_fail(err, RF_ERR_MEMORY, "out of memory for a column");
-        status = rf_int_column_decode(stored, column->present_count, ints, err);
-        field.ints = ints;
-    }
-    if (status == RF_OK)
-        *out = field;
-    return status;
-}
-
 rf_status rf_segment_field(const rf_segment *segment, uint32_t type, const rf_path *path,
-                           rf_codec *codec, rf_arena *arena, rf_field_column columns_out[5],
-                           uint32_t *column_count_out, bool *capped_out, uint64_t *bytes_decoded,
-                           rf_err *err)
+                           rf_codec *codec, rf_arena *arena,
+                           rf_field_column columns_out[5], uint32_t *column_count_out,
+                           bool *capped_out, uint64_t *bytes_decoded, rf_err *err)
 {
+    const rf_segment_type *of = &segment->types[type];
+    rf_field_column columns[5];
     uint32_t count = 0;
+    bool capped = false;
 
-    RF_ASSERT(type < segment->type_count);
-    for (uint32_t i = RF_ENVELOPE_COUNT; i < segment->column_count; i++) {
-        const struct rf_segment_column *column = &segment->columns[i];
-        if (column->type != type || !same_path(&column->path, path))
+    RF_ASSERT(type < segment->type_count && path->part_count >= 1);
+    for (uint32_t i = of->column_begin; i < of->column_end; i++) {
+        const rf_segment_column *column = &segment->columns[i];
+        if (!path_matches(column, path))
             continue;
+        if (column->kind == RF_FIELD_CAPPED) {
+            capped = true;
+            continue;
+        }
         if (count == 5)
-            return damaged(err, "a path has too many columns");
-        rf_status status = decode_field(segment, column, codec, arena, &columns_out[count],
+            return damaged(segment, "a path stands in its directory twice", err);
+        rf_status status = decode_field(segment, of->count, column, codec, arena, &columns[count],
                                         bytes_decoded, err);
         if (status != RF_OK)
             return status;
         count++;
     }
+    if (count > 0)
+        memcpy(columns_out, columns, count * sizeof *columns);
     *column_count_out = count;
-    *capped_out = segment->types[type].capped;
+    *capped_out = capped || (count == 0 && of->overflow);
     return RF_OK;
 }
 
 rf_status rf_segment_fields(const rf_segment *segment, rf_arena *arena, rf_field_info **infos_out,
                             uint32_t *count_out, rf_err *err)
 {
-    uint32_t count = segment->column_count - RF_ENVELOPE_COUNT;
+    rf_field_info *infos = rf_arena_alloc(arena, segment->column_count * sizeof *infos);
+    uint32_t count = 0;
 
-    rf_field_info *infos = rf_arena_alloc(arena, count * sizeof *infos);
     if (!infos)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's fields");
-    for (uint32_t i = 0; i < count; i++) {
-        const struct rf_segment_column *column = &segment->columns[RF_ENVELOPE_COUNT + i];
-        infos[i] = (rf_field_info){
-            .type = column->type,
-            .kind = (rf_field_kind)(column->kind - SEGMENT_FIELD_BASE),
-            .path = column->path,
-            .count = column->present_count,
-        };
+        return no_memory(segment, err);
+    for (uint32_t type = 0; type < segment->type_count; type++) {
+        for (uint32_t i = segment->types[type].column_begin; i < segment->types[type].column_end;
+             i++) {
+            const rf_segment_column *column = &segment->columns[i];
+            if (column->kind == RF_FIELD_CAPPED)
+                continue;
+            infos[count++] =
+                (rf_field_info){.type = type,
+                                .kind = (rf_field_kind)column->kind,
+                                .path = {column->metadata, column->part_count, column->parts},
+                                .count = column->present_count};
+        }
     }
     *infos_out = infos;
     *count_out = count;
     return RF_OK;
 }
 
-static rf_status verify_envelope(const rf_segment *segment, int64_t *values, rf_err *err)
+static rf_status verify_per_event(const rf_segment *segment, rf_err *err)
 {
-    for (int i = 0; i < RF_ENVELOPE_COUNT; i++) {
-        rf_status status = rf_segment_envelope(segment, (rf_envelope)i, values, NULL, err);
-        if (status != RF_OK)
-            return status;
-        if (i != RF_ENVELOPE_POSITION)
+    int64_t *values = malloc(segment->count * sizeof *values);
+    rf_status status = values ? RF_OK : no_memory(segment, err);
+
+    for (unsigned i = 0; i < RF_SEGMENT_PER_EVENT && status == RF_OK; i++) {
+        status = rf_segment_per_event(segment, i, values, NULL, err);
+        if (status != RF_OK || i != RF_ENVELOPE_TIME)
             continue;
-        for (uint32_t at = 1; at < segment->count; at++)
-            if (values[at] <= values[at - 1])
-                return damaged(err, "its positions do not rise");
-        if ((uint64_t)values[0] != segment->first_position ||
-            (uint64_t)values[segment->count - 1] != segment->last_position)
-            return damaged(err, "its positions are not those of the header");
+        int64_t min = INT64_MAX, max = RF_TIME_NONE;
+        for (uint32_t at = 0; at < segment->count; at++) {
+            min = values[at] != RF_TIME_NONE && values[at] < min ? values[at] : min;
+            max = values[at] > max ? values[at] : max;
+        }
+        if (max != segment->time_max || (max != RF_TIME_NONE && min != segment->time_min))
+            status = damaged(segment, "its times are not in the range of its header", err);
     }
-    return RF_OK;
+    free(values);
+    return status;
 }
 
-static rf_status verify_fields(const rf_segment *segment, rf_codec *codec, rf_arena *arena,
-                               rf_err *err)
+static rf_status verify_fields(const rf_segment *segment, rf_err *err)
 {
-    for (uint32_t i = RF_ENVELOPE_COUNT; i < segment->column_count; i++) {
-        rf_field_column field;
-        rf_arena_reset(arena);
-        rf_status status =
-            decode_field(segment, &segment->columns[i], codec, arena, &field, NULL, err);
-        if (status != RF_OK)
-            return status;
-    }
-    return RF_OK;
-}
+    rf_status status = RF_OK;
+    rf_arena arena;
+    rf_codec *codec = rf_codec_new();
 
-static rf_status verify_payloads(const rf_segment *segment, rf_payload_reader *payloads, rf_err *err)
-{
-    uint64_t raw_bytes = 0;
-
-    for (uint32_t i = 0; i < segment->count; i++) {
-        rf_slice data;
-        rf_slice metadata;
-        rf_status status = rf_payload_read(payloads, segment, i, &data, &metadata, NULL, err);
-        if (status != RF_OK)
-            return status;
-        raw_bytes += data.size + metadata.size;
+    rf_arena_init(&arena, 64 << 20);
+    if (!codec)
+        status = no_memory(segment, err);
+    for (uint32_t type = 0; type < segment->type_count && status == RF_OK; type++) {
+        const rf_segment_type *of = &segment->types[type];
+        for (uint32_t i = of->column_begin; i < of->column_end && status == RF_OK; i++) {
+            rf_field_column field;
+            rf_arena_reset(&arena);
+            if (segment->columns[i].kind != RF_FIELD_CAPPED)
+                status = decode_field(segment, of->count, &segment->columns[i], codec, &arena,
+                                      &field, NULL, err);
+        }
     }
-    return raw_bytes == segment->raw_bytes ? RF_OK : damaged(err, "the size of its payloads");
+    rf_codec_free(codec);
+    rf_arena_free(&arena);
+    return status;
 }
 
 rf_status rf_segment_verify(const rf_segment *segment, rf_err *err)
 {
-    rf_arena arena;
+    rf_status status = verify_per_event(segment, err);
 
-    rf_arena_init(&arena, (size_t)512 << 20);
-    rf_codec *codec = rf_codec_new();
-    rf_payload_reader *payloads = rf_payload_reader_new();
-    int64_t *values = malloc(segment->count * sizeof *values);
-    rf_status status = RF_OK;
-    if (!codec || !payloads || !values)
-        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for verifying a segment");
     if (status == RF_OK)
-        status = verify_envelope(segment, values, err);
-    if (status == RF_OK)
-        status = verify_fields(segment, codec, &arena, err);
-    if (status == RF_OK)
-        status = verify_payloads(segment, payloads, err);
-    free(values);
-    rf_payload_reader_free(payloads);
-    rf_codec_free(codec);
-    rf_arena_free(&arena);
+        status = verify_fields(segment, err);
+    if (status != RF_OK)
+        return status;
+    rf_payload_reader *reader = rf_payload_reader_new();
+    if (!reader)
+        return no_memory(segment, err);
+    for (uint32_t i = 0; i < segment->count && status == RF_OK; i++) {
+        rf_slice data, metadata;
+        status = rf_payload_read(reader, segment, i, &data, &metadata, NULL, err);
+    }
+    rf_payload_reader_free(reader);
     return status;
 }

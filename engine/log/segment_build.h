@@ -1,0 +1,86 @@
+/* Inside a segment builder: what adding (segment_build.c) gathers and finishing (segment_finish.c) encodes.
+ *
+ * Every type has a tree of member names for data and one for metadata. A node that had scalar values has a list of
+ * them per kind, with the ordinals of their events within the type. Members come in the same order in
+ * most events of a type, so the search of a name begins behind the one found last. Lists are a pool:
+ * their memory is kept from segment to segment.
+ */
+#ifndef RF_LOG_SEGMENT_BUILD_H
+#define RF_LOG_SEGMENT_BUILD_H
+
+#include "log/segment_format.h"
+
+enum {
+    RF_BUILD_KINDS = RF_FIELD_TEXT + 1,
+    RF_BUILD_NODES_MAX = 1024, /* per type; names past it have no column */
+    RF_BUILD_TYPE_BUCKETS = 1024,
+    RF_BUILD_KEPT_BYTES_MAX = 16 << 20,
+};
+
+typedef struct rf_build_list {
+    uint32_t count;
+    uint32_t capacity;
+    int64_t *values; /* integer, mantissa, 0 or 1, or the end of the text in `bytes` */
+    uint16_t *ordinals;
+    uint8_t *scales;
+    rf_buf bytes;
+} rf_build_list;
+
+/* Indexes are into the builder's arrays; 0 is none. */
+typedef struct rf_build_node {
+    rf_slice key;
+    uint32_t first_child, last_child, next_sibling;
+    uint32_t child_count;
+    uint32_t last_seen; /* ordinal + 1 of the event that had it last */
+    uint32_t lists[RF_BUILD_KINDS];
+    uint8_t depth; /* parts of its path */
+    bool capped;   /* nothing below it gets columns */
+} rf_build_node;
+
+typedef struct rf_build_type {
+    rf_slice name;
+    uint64_t hash;
+    uint32_t next_in_bucket; /* index + 1 */
+    uint32_t count;
+    uint32_t roots[2]; /* of data, of metadata */
+    uint32_t node_count;
+    bool overflow; /* a path that has no column may nevertheless occur */
+} rf_build_type;
+
+struct rf_segment_builder {
+    uint32_t partition;
+    bool failed;
+    uint32_t count;
+    uint32_t capacity;
+    int64_t *per_event[RF_SEGMENT_PER_EVENT];
+    uint64_t raw_bytes;
+    rf_arena names; /* of types and members, until the segment is finished */
+    rf_arena scratch;
+
+    rf_build_type *types;
+    uint32_t type_count, type_capacity;
+    uint32_t buckets[RF_BUILD_TYPE_BUCKETS];
+    rf_build_node *nodes;
+    uint32_t node_count, node_capacity;
+    rf_build_list *lists;
+    uint32_t list_count, list_capacity; /* lists past `list_count` wait with their memory */
+
+    rf_codec *codec; /* made when first needed, freed by finish */
+    rf_buf chunk;    /* raw bytes of the open chunk */
+    uint32_t chunk_events;
+    uint32_t chunk_count;
+    rf_buf chunk_directory;
+    rf_buf chunks; /* stored */
+
+    rf_buf columns; /* stored, while finishing */
+    rf_buf header;
+    rf_buf fields;
+    uint32_t column_count;
+};
+
+/* Ends the open chunk. */
+rf_status rf_build_flush_chunk(rf_segment_builder *builder, bool compress, rf_err *err);
+/* Forgets all events, keeps memory. */
+void rf_build_reset(rf_segment_builder *builder);
+
+#endif

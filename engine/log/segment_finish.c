@@ -1,0 +1,450 @@
+/* Encoding what a builder gathered: columns, directory, header. See segment_build.h and docs/FORMAT.md. */
+#include "log/segment_build.h"
+
+#include "base/checksum.h"
+#include "event/value.h"
+
+static rf_status codec_ready(rf_segment_builder *builder, rf_err *err)
+{
+    if (!builder->codec)
+        builder->codec = rf_codec_new();
+    return builder->codec ? RF_OK
+                          : rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
+}
+
+rf_status rf_build_flush_chunk(rf_segment_builder *builder, bool compress, rf_err *err)
+{
+    rf_slice raw = rf_buf_slice(&builder->chunk);
+    rf_buf *directory = &builder->chunk_directory;
+    size_t begin = builder->chunks.size;
+    bool compressed = false;
+
+    RF_ASSERT(builder->chunk_events > 0);
+    if (compress) {
+        rf_status status = codec_ready(builder, err);
+        if (status == RF_OK)
+            status = rf_codec_compress(builder->codec, raw, RF_SEGMENT_LEVEL, &builder->chunks,
+                                       &compressed, err);
+        if (status != RF_OK)
+            return status;
+    } else {
+        rf_buf_append_slice(&builder->chunks, raw);
+    }
+    rf_status status = rf_buf_check(&builder->chunks, "building a segment", err);
+    if (status != RF_OK)
+        return status;
+    rf_slice stored = {builder->chunks.data + begin, builder->chunks.size - begin};
+    RF_ASSERT(compressed == (stored.size < raw.size));
+    rf_buf_append_varint(directory, builder->chunk_events);
+    rf_buf_append_varint(directory, raw.size);
+    rf_buf_append_varint(directory, stored.size);
+    rf_buf_append_u32(directory, (uint32_t)rf_checksum(stored));
+    if (compressed)
+        rf_buf_append_u32(directory, (uint32_t)rf_checksum(raw));
+    rf_buf_clear(&builder->chunk);
+    builder->chunk_events = 0;
+    builder->chunk_count++;
+    return rf_buf_check(directory, "building a segment", err);
+}
+
+/* Size and checksum of the column that was appended from `begin` on. */
+static void describe_column(rf_segment_builder *builder, size_t begin, rf_buf *directory)
+{
+    if (builder->columns.failed)
+        return; /* asked at the end */
+    rf_slice stored = {builder->columns.data + begin, builder->columns.size - begin};
+    rf_buf_append_varint(directory, stored.size);
+    rf_buf_append_u32(directory, (uint32_t)rf_checksum(stored));
+    builder->column_count++;
+}
+
+/* Times where some events have none: a bitmap, then those that are there. */
+static rf_status append_times(rf_segment_builder *builder, rf_err *err)
+{
+    const int64_t *times = builder->per_event[RF_ENVELOPE_TIME];
+    uint8_t *bits = rf_arena_alloc(&builder->scratch, (builder->count + 7) / 8);
+    int64_t *present = rf_arena_alloc(&builder->scratch, builder->count * sizeof *present);
+    uint32_t count = 0;
+
+    if (!bits || !present)
+        return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
+    memset(bits, 0, (builder->count + 7) / 8);
+    for (uint32_t i = 0; i < builder->count; i++) {
+        if (times[i] == RF_TIME_NONE)
+            continue;
+        bits[i >> 3] = (uint8_t)(bits[i >> 3] | 1u << (i & 7));
+        present[count++] = times[i];
+    }
+    rf_buf_append_byte(&builder->columns, count == builder->count ? RF_TIMES_ALL
+                                          : count == 0            ? RF_TIMES_NONE
+                                                                  : RF_TIMES_SOME);
+    if (count > 0 && count < builder->count)
+        rf_bitmap_encode(bits, builder->count, &builder->columns);
+    rf_int_column_encode(present, count, &builder->scratch, &builder->columns);
+    return RF_OK;
+}
+
+static rf_status append_per_event(rf_segment_builder *builder, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    for (unsigned i = 0; i < RF_SEGMENT_PER_EVENT && status == RF_OK; i++) {
+        size_t begin = builder->columns.size;
+        rf_arena_reset(&builder->scratch);
+        if (i == RF_ENVELOPE_TIME)
+            status = append_times(builder, err);
+        else
+            rf_int_column_encode(builder->per_event[i], builder->count, &builder->scratch,
+                                 &builder->columns);
+        describe_column(builder, begin, &builder->header);
+    }
+    return status;
+}
+
+/* The values of one kind of one node on their way into a column. */
+typedef struct column_values {
+    uint32_t count;
+    const uint16_t *ordinals;
+    const int64_t *ints;
+    const rf_slice *texts;
+    uint8_t scale;
+} column_values;
+
+/* Brings exact numbers to the largest scale. Those that do not fit are appended to the numbers as text. */
+static bool scale_exact(rf_segment_builder *builder, const rf_build_list *list,
+                        column_values *values_out, column_values *spilled_out)
+{
+    rf_arena *scratch = &builder->scratch;
+    int64_t *ints = rf_arena_alloc(scratch, list->count * sizeof *ints);
+    uint16_t *ordinals = rf_arena_alloc(scratch, list->count * sizeof *ordinals);
+    uint16_t *spilled = rf_arena_alloc(scratch, list->count * sizeof *spilled);
+    rf_slice *texts = rf_arena_alloc(scratch, list->count * sizeof *texts);
+    uint8_t scale = 0;
+
+    if (!ints || !ordinals || !spilled || !texts)
+        return false;
+    *values_out = (column_values){.ordinals = ordinals, .ints = ints};
+    *spilled_out = (column_values){.ordinals = spilled, .texts = texts};
+    for (uint32_t i = 0; i < list->count; i++)
+        scale = list->scales[i] > scale ? list->scales[i] : scale;
+    for (uint32_t i = 0; i < list->count; i++) {
+        int64_t *to = &ints[values_out->count];
+        if (rf_rescale(list->values[i], list->scales[i], scale, RF_ROUND_NONE, to) == RF_VALUE_OK) {
+            ordinals[values_out->count++] = list->ordinals[i];
+            continue;
+        }
+        char text[RF_VALUE_TEXT_SIZE];
+        size_t size = rf_format_decimal(list->values[i], list->scales[i], text);
+        texts[spilled_out->count] = rf_arena_copy(scratch, (rf_slice){text, size});
+        if (!texts[spilled_out->count].data)
+            return false;
+        spilled[spilled_out->count++] = list->ordinals[i];
+    }
+    values_out->scale = scale;
+    return true;
+}
+
+/* Texts of a list and, for numbers, the spilled ones between them in the order of events. */
+static bool merge_texts(rf_segment_builder *builder, const rf_build_list *list,
+                        const column_values *spilled, column_values *values_out)
+{
+    uint32_t list_count = list ? list->count : 0;
+    uint32_t count = list_count + spilled->count;
+    rf_slice *texts = rf_arena_alloc(&builder->scratch, count * sizeof *texts);
+    uint16_t *ordinals = rf_arena_alloc(&builder->scratch, count * sizeof *ordinals);
+    uint32_t at = 0, other = 0;
+    int64_t begin = 0;
+
+    if (!texts || !ordinals)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (other < spilled->count &&
+            (at == list_count || spilled->ordinals[other] < list->ordinals[at])) {
+            texts[i] = spilled->texts[other];
+            ordinals[i] = spilled->ordinals[other++];
+            continue;
+        }
+        texts[i] = (rf_slice){list->bytes.data ? list->bytes.data + begin : "",
+                              (size_t)(list->values[at] - begin)};
+        begin = list->values[at];
+        ordinals[i] = list->ordinals[at++];
+    }
+    *values_out = (column_values){.count = count, .ordinals = ordinals, .texts = texts};
+    return true;
+}
+
+/* A bitmap of `bit_count` with the given bits set, appended. */
+static bool append_bits(rf_segment_builder *builder, uint32_t bit_count, const uint16_t *ordinals,
+                        const int64_t *values, uint32_t count)
+{
+    uint8_t *bits = rf_arena_alloc(&builder->scratch, (bit_count + 7) / 8);
+
+    if (!bits)
+        return false;
+    memset(bits, 0, (bit_count + 7) / 8);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t bit = ordinals ? ordinals[i] : i;
+        bool set = !values || values[i];
+        bits[bit >> 3] = (uint8_t)(bits[bit >> 3] | (unsigned)set << (bit & 7));
+    }
+    rf_bitmap_encode(bits, bit_count, &builder->columns);
+    return true;
+}
+
+static rf_status append_field(rf_segment_builder *builder, const rf_build_type *type,
+                              rf_field_kind kind, const column_values *values, bool compress,
+                              rf_err *err)
+{
+    size_t begin = builder->columns.size;
+    rf_status status = RF_OK;
+
+    RF_ASSERT(values->count > 0 && values->count <= type->count);
+    if (values->count < type->count &&
+        !append_bits(builder, type->count, values->ordinals, NULL, values->count))
+        return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
+    switch (kind) {
+    case RF_FIELD_INT:
+    case RF_FIELD_EXACT:
+        rf_int_column_encode(values->ints, values->count, &builder->scratch, &builder->columns);
+        break;
+    case RF_FIELD_BOOL:
+        if (!append_bits(builder, values->count, NULL, values->ints, values->count))
+            return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
+        break;
+    case RF_FIELD_TEXT:
+    case RF_FIELD_NUMBER:
+        if (compress)
+            status = codec_ready(builder, err);
+        if (status == RF_OK)
+            status = rf_text_column_encode(values->texts, values->count,
+                                           compress ? builder->codec : NULL, &builder->scratch,
+                                           &builder->columns, err);
+        break;
+    }
+    if (kind == RF_FIELD_EXACT)
+        rf_buf_append_byte(&builder->fields, values->scale);
+    rf_buf_append_varint(&builder->fields, type->count - values->count);
+    describe_column(builder, begin, &builder->fields);
+    return status;
+}
+
+/* Gathers the values of a node by kind; false without memory. */
+static bool node_values(rf_segment_builder *builder, const rf_build_node *node,
+                        column_values values_out[RF_BUILD_KINDS])
+{
+    column_values spilled = {0};
+
+    memset(values_out, 0, RF_BUILD_KINDS * sizeof *values_out);
+    for (unsigned kind = RF_FIELD_INT; kind <= RF_FIELD_TEXT; kind++) {
+        const rf_build_list *list = node->lists[kind] ? &builder->lists[node->lists[kind]] : NULL;
+        bool text = kind == RF_FIELD_TEXT || kind == RF_FIELD_NUMBER;
+        uint32_t extra = kind == RF_FIELD_NUMBER ? spilled.count : 0; /* EXACT comes before */
+        if ((list ? list->count : 0) + extra == 0)
+            continue;
+        if (kind == RF_FIELD_EXACT) {
+            if (!scale_exact(builder, list, &values_out[kind], &spilled))
+                return false;
+        } else if (text) {
+            column_values none = {0};
+            if (!merge_texts(builder, list, kind == RF_FIELD_NUMBER ? &spilled : &none,
+                             &values_out[kind]))
+                return false;
+        } else {
+            values_out[kind] = (column_values){
+                .count = list->count, .ordinals = list->ordinals, .ints = list->values};
+        }
+    }
+    return true;
+}
+
+/* A walk over the tree of one root, depth first. */
+typedef struct path_walk {
+    rf_build_type *type;
+    bool metadata;
+    bool compress;
+    uint32_t *columns_left; /* of the type */
+    rf_slice written[RF_SEGMENT_DEPTH_MAX]; /* parts of the path that was written last */
+    unsigned written_count;
+    rf_slice parts[RF_SEGMENT_DEPTH_MAX];
+} path_walk;
+
+static void append_path(rf_segment_builder *builder, path_walk *walk, unsigned depth, unsigned flags)
+{
+    unsigned shared = 0;
+
+    while (shared < depth && shared < walk->written_count &&
+           rf_slice_equal(walk->written[shared], walk->parts[shared]))
+        shared++;
+    rf_buf_append_byte(&builder->fields,
+                       (uint8_t)(flags | (walk->metadata ? RF_PATH_METADATA : 0)));
+    rf_buf_append_byte(&builder->fields, (uint8_t)(shared << 4 | (depth - shared)));
+    for (unsigned i = shared; i < depth; i++) {
+        rf_buf_append_byte(&builder->fields, (uint8_t)walk->parts[i].size);
+        rf_buf_append_slice(&builder->fields, walk->parts[i]);
+        walk->written[i] = walk->parts[i];
+    }
+    walk->written_count = depth;
+}
+
+static rf_status append_node(rf_segment_builder *builder, path_walk *walk, uint32_t index,
+                             rf_err *err)
+{
+    const rf_build_node *node = &builder->nodes[index];
+    column_values values[RF_BUILD_KINDS];
+    rf_status status = RF_OK;
+    unsigned flags = node->capped ? RF_PATH_CAPPED : 0;
+    uint32_t wanted = 0;
+
+    if (node->depth > 0)
+        walk->parts[node->depth - 1] = node->key;
+    rf_arena_reset(&builder->scratch);
+    if (!node_values(builder, node, values))
+        return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
+    for (unsigned kind = RF_FIELD_INT; kind <= RF_FIELD_TEXT; kind++)
+        wanted += values[kind].count > 0;
+    if (wanted > *walk->columns_left) {
+        walk->type->overflow = true; /* all kinds of a path have columns, or none */
+        wanted = 0;
+    }
+    for (unsigned kind = RF_FIELD_INT; kind <= RF_FIELD_TEXT && wanted; kind++)
+        flags |= (values[kind].count > 0 ? 1u : 0u) << (kind - 1);
+    if (flags)
+        append_path(builder, walk, node->depth, flags);
+    builder->column_count += node->capped;
+    *walk->columns_left -= wanted;
+    for (unsigned kind = RF_FIELD_INT; kind <= RF_FIELD_TEXT && wanted && status == RF_OK; kind++) {
+        if (values[kind].count > 0)
+            status = append_field(builder, walk->type, (rf_field_kind)kind, &values[kind],
+                                  walk->compress, err);
+    }
+    for (uint32_t child = node->capped ? 0 : node->first_child; child && status == RF_OK;
+         child = builder->nodes[child].next_sibling)
+        status = append_node(builder, walk, child, err); /* as deep as RF_SEGMENT_DEPTH_MAX */
+    return status;
+}
+
+static rf_status append_fields(rf_segment_builder *builder, bool compress, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; i < builder->type_count && status == RF_OK; i++) {
+        rf_build_type *type = &builder->types[i];
+        uint32_t columns_left = RF_SEGMENT_COLUMNS_MAX;
+        for (unsigned root = 0; root < 2 && status == RF_OK; root++) {
+            path_walk walk = {.type = type,
+                              .metadata = root == 1,
+                              .compress = compress,
+                              .columns_left = &columns_left};
+            if (type->roots[root])
+                status = append_node(builder, &walk, type->roots[root], err);
+        }
+        rf_buf_append_byte(&builder->fields, 0);
+    }
+    return status;
+}
+
+/* Counts and ranges, in front of the directory. */
+static void append_summary(rf_segment_builder *builder)
+{
+    rf_buf *header = &builder->header;
+    const int64_t *times = builder->per_event[RF_ENVELOPE_TIME];
+    const int64_t *streams = builder->per_event[RF_ENVELOPE_STREAM];
+    const int64_t *positions = builder->per_event[RF_ENVELOPE_POSITION];
+    int64_t time_min = INT64_MAX, time_max = INT64_MIN;
+    int64_t stream_min = streams[0], stream_max = streams[0];
+
+    for (uint32_t i = 0; i < builder->count; i++) {
+        if (times[i] != RF_TIME_NONE) {
+            time_min = times[i] < time_min ? times[i] : time_min;
+            time_max = times[i] > time_max ? times[i] : time_max;
+        }
+        stream_min = streams[i] < stream_min ? streams[i] : stream_min;
+        stream_max = streams[i] > stream_max ? streams[i] : stream_max;
+    }
+    rf_buf_append_varint(header, builder->partition);
+    rf_buf_append_varint(header, builder->count);
+    rf_buf_append_varint(header, (uint64_t)positions[0]);
+    rf_buf_append_varint(header, (uint64_t)(positions[builder->count - 1] - positions[0]));
+    bool has_time = time_max != INT64_MIN;
+    rf_buf_append_byte(header, has_time);
+    if (has_time) {
+        rf_buf_append_varint(header, rf_zigzag(time_min));
+        rf_buf_append_varint(header, (uint64_t)time_max - (uint64_t)time_min);
+    }
+    rf_buf_append_varint(header, (uint64_t)stream_min);
+    rf_buf_append_varint(header, (uint64_t)(stream_max - stream_min));
+    rf_buf_append_varint(header, builder->raw_bytes);
+    rf_buf_append_varint(header, builder->type_count);
+    for (uint32_t i = 0; i < builder->type_count; i++) {
+        const rf_build_type *type = &builder->types[i];
+        rf_buf_append_byte(header, (uint8_t)type->name.size);
+        rf_buf_append_slice(header, type->name);
+        rf_buf_append_varint(header, (uint64_t)type->count << 1 | type->overflow);
+    }
+}
+
+/* Puts header, columns and chunks together behind the head. */
+static rf_status append_all(rf_segment_builder *builder, rf_buf *out, rf_err *err)
+{
+    size_t header_size = RF_SEGMENT_HEAD_SIZE + builder->header.size;
+    size_t size = header_size + builder->columns.size + builder->chunks.size;
+    size_t begin = out->size;
+
+    if (!rf_buf_reserve(out, size))
+        return rf_buf_check(out, "finishing a segment", err);
+    RF_ASSERT(size <= UINT32_MAX);
+    rf_buf_append_u64(out, 0);
+    rf_buf_append_u32(out, RF_SEGMENT_MAGIC);
+    rf_buf_append_u32(out, (uint32_t)header_size);
+    rf_buf_append_u32(out, (uint32_t)size);
+    rf_buf_append_slice(out, rf_buf_slice(&builder->header));
+    char *head = out->data + begin;
+    rf_store_u64(head, rf_checksum((rf_slice){head + 8, header_size - 8}));
+    rf_buf_append_slice(out, rf_buf_slice(&builder->columns));
+    rf_buf_append_slice(out, rf_buf_slice(&builder->chunks));
+    RF_ASSERT(out->size == begin + size);
+    return RF_OK;
+}
+
+rf_status rf_segment_builder_finish(rf_segment_builder *builder, rf_buf *out, rf_err *err)
+{
+    bool compress = builder->raw_bytes >= RF_SEGMENT_COMPRESS_MIN;
+    rf_buf per_event_directory;
+
+    RF_ASSERT(builder->count > 0);
+    if (builder->failed)
+        return rf_fail(err, RF_ERR_MEMORY, "finishing a segment that ran out of memory before");
+    rf_status status = append_per_event(builder, err);
+    per_event_directory = builder->header;
+    rf_buf_init(&builder->header, per_event_directory.size_max);
+    if (status == RF_OK)
+        status = append_fields(builder, compress, err);
+    if (status == RF_OK && builder->chunk_events > 0)
+        status = rf_build_flush_chunk(builder, compress, err);
+    if (status == RF_OK) {
+        rf_buf *header = &builder->header;
+        append_summary(builder); /* knows by now which types overflow */
+        rf_buf_append_varint(header, builder->column_count);
+        rf_buf_append_varint(header, builder->chunk_count);
+        rf_buf_append_slice(header, rf_buf_slice(&per_event_directory));
+        rf_buf_append_slice(header, rf_buf_slice(&builder->fields));
+        rf_buf_append_slice(header, rf_buf_slice(&builder->chunk_directory));
+        status = rf_buf_check(&per_event_directory, "finishing a segment", err);
+    }
+    if (status == RF_OK)
+        status = rf_buf_check(&builder->columns, "finishing a segment", err);
+    if (status == RF_OK)
+        status = rf_buf_check(&builder->fields, "finishing a segment", err);
+    if (status == RF_OK)
+        status = rf_buf_check(&builder->header, "finishing a segment", err);
+    if (status == RF_OK)
+        status = append_all(builder, out, err);
+    rf_buf_free(&per_event_directory);
+    rf_codec_free(builder->codec);
+    builder->codec = NULL;
+    if (status == RF_OK)
+        rf_build_reset(builder);
+    else
+        builder->failed = true;
+    return status;
+}
