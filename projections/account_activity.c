@@ -1,7 +1,8 @@
-/* account_activity: what went in and out of each account, and its balance as the bank gives it with every event.
+/* account_activity: what went in and out of each account, and its balance as the bank gives it with
+ * every event.
  *
- * Amounts are decimals with two places, held as counts of 0.01: sums are exact, and one that does not fit into 64
- * bits stops the rebuild rather than being wrong.
+ * Amounts are decimals with two places, held as counts of 0.01: sums are exact, and one that does
+ * not fit into 64 bits stops the rebuild rather than being wrong.
  */
 #include "refold/projection.h"
 

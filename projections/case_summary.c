@@ -1,8 +1,9 @@
-/* case_summary: for each stream, how many events it has, the first and the last of them, and when they were.
+/* case_summary: for each stream, how many events it has, the first and the last of them, and when
+ * they were.
  *
- * It works for any log, since it reads nothing of the payloads. As the smallest projection it is the one to
- * copy: a struct for the row, a struct for what is read of an event, a fold, and the tables that tell refold
- * about them.
+ * It works for any log, since it reads nothing of the payloads. As the smallest projection it is
+ * the one to copy: a struct for the row, a struct for what is read of an event, a fold, and the
+ * tables that tell refold about them.
  */
 #include "refold/projection.h"
 

@@ -1,8 +1,9 @@
-/* file_tree: the files of a git repository as its history leaves them: path (the stream) to mode, blob and lines.
+/* file_tree: the files of a git repository as its history leaves them: path (the stream) to mode,
+ * blob and lines.
  *
- * Lines are the sum of lines added less lines deleted. git does not count the lines of a binary file: from the first
- * binary change on they are unknown (lines 0, binary true) until the file is added anew. A change that keeps the
- * blob (of mode only) tells nothing about lines.
+ * Lines are the sum of lines added less lines deleted. git does not count the lines of a binary
+ * file: from the first binary change on they are unknown (lines 0, binary true) until the file is
+ * added anew. A change that keeps the blob (of mode only) tells nothing about lines.
  */
 #include "refold/projection.h"
 

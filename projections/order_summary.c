@@ -1,7 +1,7 @@
 /* order_summary: one row an order: whose it is, how it stands, what is in it and what that costs.
  *
- * Every kind of event moves the status; those of items also move the sums. Each handler reads only what it needs:
- * refold decodes no other column of the log.
+ * Every kind of event moves the status; those of items also move the sums. Each handler reads only
+ * what it needs: refold decodes no other column of the log.
  */
 #include "refold/projection.h"
 

@@ -1,8 +1,9 @@
 /* See definition.h; plugin.c loads the shared object that the tables come from.
  *
- * The tables are bytes from outside: every pointer is checked for NULL, every offset against the struct
- * that it lies in, before anything is built from them. What cannot be checked is whether the sizes that a
- * plugin claims are those of its structs; the macros of projection.h take them by sizeof.
+ * The tables are bytes from outside: every pointer is checked for NULL, every offset against the
+ * struct that it lies in, before anything is built from them. What cannot be checked is whether the
+ * sizes that a plugin claims are those of its structs; the macros of projection.h take them by
+ * sizeof.
  */
 #include "projection/definition.h"
 
@@ -38,7 +39,7 @@ static const struct {
     const char *name;
     size_t size;
 } kinds[] = {
-    [RF_INT] = {"int", sizeof(int64_t)},   [RF_DECIMAL] = {"decimal", sizeof(int64_t)},
+    [RF_INT] = {"int", sizeof(int64_t)},    [RF_DECIMAL] = {"decimal", sizeof(int64_t)},
     [RF_FLOAT] = {"float", sizeof(double)}, [RF_BOOL] = {"bool", sizeof(bool)},
     [RF_TEXT] = {"text", sizeof(rf_slice)}, [RF_TIME] = {"time", sizeof(int64_t)},
     [RF_DATE] = {"date", sizeof(int64_t)},  [RF_JSON] = {"json", sizeof(rf_slice)},
@@ -83,7 +84,8 @@ static rf_slice table_text(const char *text)
 /* Whether a value of `kind` at `offset` lies inside a struct of `size` bytes, and aligned. */
 static bool place_valid(rf_kind kind, uint32_t offset, uint32_t size)
 {
-    return offset % kind_alignment(kind) == 0 && offset <= size && kinds[kind].size <= size - offset;
+    return offset % kind_alignment(kind) == 0 && offset <= size &&
+           kinds[kind].size <= size - offset;
 }
 
 static rf_status check_kind(rf_kind kind, uint8_t scale, const char *name, const char *what,
@@ -93,8 +95,8 @@ static rf_status check_kind(rf_kind kind, uint8_t scale, const char *name, const
         return rf_fail(err, RF_ERR_PLUGIN, "%s: %s %.*s has the unknown kind %d", name, what,
                        (int)whose.size, whose.data, (int)kind);
     if (scale > (kind == RF_DECIMAL ? SCALE_MAX : 0))
-        return rf_fail(err, RF_ERR_PLUGIN, "%s: %s %.*s has the scale %u; decimals have 0 to 18", name,
-                       what, (int)whose.size, whose.data, scale);
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: %s %.*s has the scale %u; decimals have 0 to 18",
+                       name, what, (int)whose.size, whose.data, scale);
     return RF_OK;
 }
 
@@ -105,14 +107,14 @@ static rf_status check_column(const rf_projection *tables, uint32_t index, rf_er
     const rf_slice reserved[] = {RF_SLICE("key"), RF_SLICE("exists"), RF_SLICE("delete")};
 
     if (!name.data || !rf_name_valid(name))
-        return rf_fail(err, RF_ERR_PLUGIN, "%s: column %u has the name `%.*s`; names are a-z, 0-9, _",
-                       tables->name, index + 1, (int)name.size, name.data ? name.data : "");
+        return rf_fail(err, RF_ERR_PLUGIN,
+                       "%s: column %u has the name `%.*s`; names are a-z, 0-9, _", tables->name,
+                       index + 1, (int)name.size, name.data ? name.data : "");
     for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
         if (rf_slice_equal(name, reserved[i]))
             return rf_fail(err, RF_ERR_PLUGIN, "%s: a column cannot be called %s", tables->name,
                            column->name);
-    rf_status status =
-        check_kind(column->kind, column->scale, tables->name, "column", name, err);
+    rf_status status = check_kind(column->kind, column->scale, tables->name, "column", name, err);
     if (status != RF_OK)
         return status;
     if (!place_valid(column->kind, column->offset, tables->row_size))
@@ -202,10 +204,11 @@ static rf_status take_field(struct build *build, const rf_handler *handler, cons
                        handler->type);
     if (!place_valid(field->kind, field->offset, handler->event_size) ||
         (field->present_offset != RF_NO_PRESENT && field->present_offset >= handler->event_size))
-        return rf_fail(err, RF_ERR_PLUGIN,
-                       "%s: field %.*s of %s (%s at offset %u) does not fit into the event of %u bytes",
-                       build->name, (int)shown.size, shown.data, handler->type,
-                       kinds[field->kind].name, field->offset, handler->event_size);
+        return rf_fail(
+            err, RF_ERR_PLUGIN,
+            "%s: field %.*s of %s (%s at offset %u) does not fit into the event of %u bytes",
+            build->name, (int)shown.size, shown.data, handler->type, kinds[field->kind].name,
+            field->offset, handler->event_size);
     out->field = *field;
     out->field.optional = field->optional != 0;
     return field->source == RF_PAYLOAD ? take_path(build, field->path, out, err) : RF_OK;
@@ -217,18 +220,19 @@ static rf_status check_handler(const rf_projection *tables, uint32_t index, rf_e
     rf_slice type = table_text(handler->type);
 
     if (!type.data || type.size < 1 || type.size > RF_TYPE_SIZE_MAX || !rf_utf8_valid(type))
-        return rf_fail(err, RF_ERR_PLUGIN, "%s: handler %u has no type of 1 to %d bytes", tables->name,
-                       index + 1, RF_TYPE_SIZE_MAX);
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: handler %u has no type of 1 to %d bytes",
+                       tables->name, index + 1, RF_TYPE_SIZE_MAX);
     if (!handler->fold)
         return rf_fail(err, RF_ERR_PLUGIN, "%s: the handler of %s has no function", tables->name,
                        handler->type);
     if (handler->field_count > RF_COLUMNS_MAX || (handler->field_count > 0 && !handler->fields) ||
         handler->event_size > STRUCT_SIZE_MAX || handler->event_size % sizeof(int64_t) > 0)
-        return rf_fail(err, RF_ERR_PLUGIN,
-                       "%s: the handler of %s has %u fields in an event of %u bytes; at most %d fields, "
-                       "a size divisible by 8 up to %d",
-                       tables->name, handler->type, handler->field_count, handler->event_size,
-                       RF_COLUMNS_MAX, STRUCT_SIZE_MAX);
+        return rf_fail(
+            err, RF_ERR_PLUGIN,
+            "%s: the handler of %s has %u fields in an event of %u bytes; at most %d fields, "
+            "a size divisible by 8 up to %d",
+            tables->name, handler->type, handler->field_count, handler->event_size, RF_COLUMNS_MAX,
+            STRUCT_SIZE_MAX);
     return RF_OK;
 }
 

@@ -1,8 +1,8 @@
 /* A definition: a projection's code as the engine sees it, whichever way it was written.
  *
- * Loading checks all that can be checked without events: names, kinds, offsets inside the structs, scales, duplicate
- * columns, paths. A loaded definition is immutable and shared by threads; it owns the plugin's handle until freed.
- * The content hash covers the bytes of the files and the ABI.
+ * Loading checks all that can be checked without events: names, kinds, offsets inside the structs,
+ * scales, duplicate columns, paths. A loaded definition is immutable and shared by threads; it owns
+ * the plugin's handle until freed. The content hash covers the bytes of the files and the ABI.
  */
 #ifndef RF_PROJECTION_DEFINITION_H
 #define RF_PROJECTION_DEFINITION_H
@@ -21,7 +21,7 @@ typedef struct rf_definition_field {
 } rf_definition_field;
 
 typedef struct rf_definition_handler {
-    rf_slice type;    /* "*" for all */
+    rf_slice type; /* "*" for all */
     bool every_type;
     rf_handler_fn fold;
     uint32_t event_size;
@@ -39,25 +39,27 @@ typedef struct rf_definition {
     const rf_definition_handler *handlers;
     const char *row_template; /* row_size bytes: all columns unset */
     rf_hash128 content_hash;
-    char *path;               /* the file that it was loaded from */
-    rf_slice content;         /* the bytes that were loaded; owned */
-    void *plugin;             /* dlopen handle, or NULL for definitions made in memory (tests) */
+    char *path;       /* the file that it was loaded from */
+    rf_slice content; /* the bytes that were loaded; owned */
+    void *plugin;     /* dlopen handle, or NULL for definitions made in memory (tests) */
 } rf_definition;
 
-/* Loads PATH (a .so). The file is read once and what was read is what is loaded and hashed. RF_ERR_PLUGIN with the reason when
- * it is no plugin, of another ABI, or its tables do not hold. */
+/* Loads PATH (a .so). The file is read once and what was read is what is loaded and hashed.
+ * RF_ERR_PLUGIN with the reason when it is no plugin, of another ABI, or its tables do not hold. */
 rf_status rf_definition_load(const char *path, rf_definition **definition_out, rf_err *err);
 /* From tables in memory; `projection` must outlive it. The content hash is of `identity`. */
 rf_status rf_definition_of(const rf_projection *projection, rf_slice identity,
                            rf_definition **definition_out, rf_err *err);
 void rf_definition_free(rf_definition *definition);
-/* Writes the loaded bytes (not the file at `path`, which may have changed) to a new file, fsynced. */
+/* Writes the loaded bytes (not the file at `path`, which may have changed) to a new file, fsynced.
+ */
 rf_status rf_definition_save(const rf_definition *definition, const char *path, rf_err *err);
 /* "int", "decimal", … */
 const char *rf_kind_name(rf_kind kind);
 /* Whether `name` matches [a-z][a-z0-9_]{0,62}. */
 bool rf_name_valid(rf_slice name);
-/* Parses "customer.address.city", "metadata.user_id", '"org:group"' into parts in malloc'ed memory (*memory_out). */
+/* Parses "customer.address.city", "metadata.user_id", '"org:group"' into parts in malloc'ed memory
+ * (*memory_out). */
 rf_status rf_path_parse(const char *text, rf_path *path_out, void **memory_out, rf_err *err);
 
 #endif

@@ -1,9 +1,10 @@
-/* Paths of fields as a definition writes them: parts between dots, in quotes where a name has a dot or a blank.
+/* Paths of fields as a definition writes them: parts between dots, in quotes where a name has a dot
+ * or a blank.
  *
  *     path := ["metadata."] part ("." part)*      part := bare | '"' (char | '\' ('"' | '\'))* '"'
  *
- * A first part in quotes is a member of data whatever it is called. Brackets are reserved for elements of lists, so a
- * bare part has none.
+ * A first part in quotes is a member of data whatever it is called. Brackets are reserved for
+ * elements of lists, so a bare part has none.
  */
 #include "projection/definition.h"
 

@@ -45,7 +45,8 @@ static const char *linker_reason(const char *name)
     return reason;
 }
 
-/* Bytes of the object that `symbol` names, by the plugin's own symbol table; 0 where it has no size. */
+/* Bytes of the object that `symbol` names, by the plugin's own symbol table; 0 where it has no
+ * size. */
 static size_t symbol_size(const void *symbol)
 {
     Dl_info info;
@@ -66,15 +67,17 @@ static rf_status check_tables(const void *symbol, const char *path, rf_err *err)
     if (size < offsetof(rf_projection, name) || (uintptr_t)symbol % _Alignof(rf_projection) != 0 ||
         tables->magic != RF_PROJECTION_MAGIC)
         return rf_fail(err, RF_ERR_PLUGIN,
-                       "%s: its `refold_projection` is not what refold/projection.h declares", path);
+                       "%s: its `refold_projection` is not what refold/projection.h declares",
+                       path);
     if (tables->abi != RF_PROJECTION_ABI)
         return rf_fail(err, RF_ERR_PLUGIN,
                        "%s: a plugin of ABI %u, and this refold has ABI %u; compile it again", path,
                        tables->abi, RF_PROJECTION_ABI);
     if (tables->struct_size != sizeof(rf_projection) || size < sizeof(rf_projection))
-        return rf_fail(err, RF_ERR_PLUGIN,
-                       "%s: its tables have %u bytes, and those of ABI %u have %zu; compile it again",
-                       path, tables->struct_size, RF_PROJECTION_ABI, sizeof(rf_projection));
+        return rf_fail(
+            err, RF_ERR_PLUGIN,
+            "%s: its tables have %u bytes, and those of ABI %u have %zu; compile it again", path,
+            tables->struct_size, RF_PROJECTION_ABI, sizeof(rf_projection));
     return RF_OK;
 }
 
@@ -160,7 +163,8 @@ void rf_plugin_free(rf_plugin *plugin)
         char name[64];
         (void)snprintf(name, sizeof name, "/proc/self/fd/%d", plugin->fd);
         (void)dlclose(plugin->handle);
-        /* An object that insists on staying keeps its name, so the number must not be used again. */
+        /* An object that insists on staying keeps its name, so the number must not be used again.
+         */
         void *still = dlopen(name, RTLD_NOW | RTLD_NOLOAD);
         unloaded = still == NULL;
         if (still)

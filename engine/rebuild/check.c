@@ -1,8 +1,8 @@
 /* See check.h.
  *
- * The census has an entry a type and schema; a handler is looked at against all entries of its type together,
- * one of "*" against all there are. Kinds count too: a field whose values were never of a kind that it can read would stop
- * the rebuild at its first event.
+ * The census has an entry a type and schema; a handler is looked at against all entries of its type
+ * together, one of "*" against all there are. Kinds count too: a field whose values were never of a
+ * kind that it can read would stop the rebuild at its first event.
  */
 #include "rebuild/check.h"
 
@@ -50,8 +50,8 @@ uint32_t rf_name_distance(rf_slice a, rf_slice b)
             uint32_t best = above[k - 1] + (a.data[i - 1] != b.data[k - 1]);
             best = above[k] + 1 < best ? above[k] + 1 : best;
             best = row[k - 1] + 1 < best ? row[k - 1] + 1 : best;
-            if (i > 1 && k > 1 && a.data[i - 1] == b.data[k - 2] && a.data[i - 2] == b.data[k - 1] &&
-                second[k - 2] + 1 < best)
+            if (i > 1 && k > 1 && a.data[i - 1] == b.data[k - 2] &&
+                a.data[i - 2] == b.data[k - 1] && second[k - 2] + 1 < best)
                 best = second[k - 2] + 1;
             row[k] = best;
         }
@@ -88,7 +88,8 @@ static rf_status no_memory(rf_err *err)
 }
 
 /* Room for one more element: arrays in an arena grow by copying. */
-static void *list_grow(rf_arena *arena, void *items, uint32_t count, uint32_t *capacity, size_t size)
+static void *list_grow(rf_arena *arena, void *items, uint32_t count, uint32_t *capacity,
+                       size_t size)
 {
     if (count < *capacity)
         return items;
@@ -117,7 +118,8 @@ add_finding(struct checking *checking, bool refuses, const struct nearest *neare
     /* rf_fail escapes what is not printable: names may hold anything */
     if (nearest && nearest->name.data)
         (void)rf_fail(&line, RF_ERR_REFUSED, "%s: %s; the nearest is %.*s",
-                      checking->definition->name, fact, (int)nearest->name.size, nearest->name.data);
+                      checking->definition->name, fact, (int)nearest->name.size,
+                      nearest->name.data);
     else
         (void)rf_fail(&line, RF_ERR_REFUSED, "%s: %s", checking->definition->name, fact);
     rf_slice text = rf_arena_copy(checking->arena, rf_slice_of(line.message));
@@ -247,7 +249,7 @@ static struct tally tally_field(const struct checking *checking,
 static void name_kinds(const struct tally *tally, rf_buf *out)
 {
     static const char *const names[RF_CENSUS_KIND_COUNT] = {
-        [RF_CENSUS_NULL] = "null",   [RF_CENSUS_BOOL] = "bool", [RF_CENSUS_INT] = "int",
+        [RF_CENSUS_NULL] = "null",     [RF_CENSUS_BOOL] = "bool", [RF_CENSUS_INT] = "int",
         [RF_CENSUS_NUMBER] = "number", [RF_CENSUS_TEXT] = "text", [RF_CENSUS_ARRAY] = "array",
         [RF_CENSUS_OBJECT] = "object"};
 
@@ -303,12 +305,14 @@ static rf_status judge_field(struct checking *checking, const rf_definition_hand
                            field->field.kind == RF_INT || field->field.kind == RF_DECIMAL ||
                                    field->field.kind == RF_FLOAT
                                ? "zero"
-                               : field->field.kind == RF_BOOL ? "false" : "unset");
+                           : field->field.kind == RF_BOOL ? "false"
+                                                          : "unset");
     return RF_OK;
 }
 
 static rf_status list_field(struct checking *checking, const rf_definition_handler *handler,
-                            const rf_definition_field *field, const struct tally *tally, rf_err *err)
+                            const rf_definition_field *field, const struct tally *tally,
+                            rf_err *err)
 {
     rf_check_list *list = checking->list;
     rf_slice type = rf_arena_copy(checking->arena, handler->type);

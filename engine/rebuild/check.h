@@ -1,8 +1,8 @@
 /* Checks of a rebuild against the census, before anything is folded.
  *
- * None of the handled types ever occurred; a declared field that no event of an occurring type ever had (under "*" it
- * suffices that one type has it): refusals, with the nearest name. Types that have not occurred yet and
- * fields that some events lack: notes.
+ * None of the handled types ever occurred; a declared field that no event of an occurring type ever
+ * had (under "*" it suffices that one type has it): refusals, with the nearest name. Types that
+ * have not occurred yet and fields that some events lack: notes.
  */
 #ifndef RF_REBUILD_CHECK_H
 #define RF_REBUILD_CHECK_H
@@ -24,7 +24,8 @@ typedef struct rf_check_list {
 rf_status rf_check_definition(const rf_definition *definition, rf_census *census, rf_arena *arena,
                               rf_check_list *list, rf_err *err);
 
-/* Edit distance of two names, for "did you mean"; Damerau-Levenshtein, restricted (optimal string alignment). */
+/* Edit distance of two names, for "did you mean"; Damerau-Levenshtein, restricted (optimal string
+ * alignment). */
 uint32_t rf_name_distance(rf_slice a, rf_slice b);
 
 #endif

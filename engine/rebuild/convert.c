@@ -177,8 +177,10 @@ static rf_status convert_values(const rf_field *field, const rf_field_column *co
 }
 
 /* Every event has the value: no presence to look at. `size` is a constant where this is called. */
-static inline __attribute__((always_inline)) void
-scatter_all(const struct converted *from, size_t size, const rf_event_array *events, uint32_t offset)
+static inline __attribute__((always_inline)) void scatter_all(const struct converted *from,
+                                                              size_t size,
+                                                              const rf_event_array *events,
+                                                              uint32_t offset)
 {
     char *to = events->structs + offset;
     const char *values = from->values;
@@ -312,10 +314,10 @@ rf_status rf_convert_refuse(const rf_definition_field *field, const rf_convert_f
         why = "has more decimals than";
     else if (fault->fault == RF_VALUE_NO_ZONE)
         why = "has no offset from UTC, so it is no";
-    rf_status status = rf_fail(err, RF_ERR_INPUT, "field %.*s: %.*s %s %.*s",
-                               (int)field->path_text.size, field->path_text.data, (int)value.size,
-                               rf_buf_slice(&value).data, why, (int)kind.size,
-                               rf_buf_slice(&kind).data);
+    rf_status status =
+        rf_fail(err, RF_ERR_INPUT, "field %.*s: %.*s %s %.*s", (int)field->path_text.size,
+                field->path_text.data, (int)value.size, rf_buf_slice(&value).data, why,
+                (int)kind.size, rf_buf_slice(&kind).data);
     rf_buf_free(&value);
     rf_buf_free(&kind);
     return status;

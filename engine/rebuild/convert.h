@@ -1,10 +1,12 @@
 /* Conversion: the values of a log's columns and payloads as the fields of event structs.
  *
- * A value is an rf_scalar, as segments classify it, wherever it was read. One function says what a field of some kind
- * makes of it, so columns and payloads give the same. Columns are converted as a whole: no work an event where
- * the stored form is the field's already, once per distinct text where the column is a dictionary.
+ * A value is an rf_scalar, as segments classify it, wherever it was read. One function says what a
+ * field of some kind makes of it, so columns and payloads give the same. Columns are converted as a
+ * whole: no work an event where the stored form is the field's already, once per distinct text
+ * where the column is a dictionary.
  *
- * What does not convert is a fault of that event; faults of events out of range are no faults. Pure functions.
+ * What does not convert is a fault of that event; faults of events out of range are no faults. Pure
+ * functions.
  */
 #ifndef RF_REBUILD_CONVERT_H
 #define RF_REBUILD_CONVERT_H
@@ -20,7 +22,8 @@ typedef struct rf_scalar {
     rf_slice text;  /* TEXT, NUMBER */
 } rf_scalar;
 
-/* Event structs of one handler for the events of one type in a segment. `begin` and `end`: those in range. */
+/* Event structs of one handler for the events of one type in a segment. `begin` and `end`: those in
+ * range. */
 typedef struct rf_event_array {
     char *structs;
     size_t stride;

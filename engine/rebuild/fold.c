@@ -4,21 +4,20 @@
  *
  *     size the states -> (step: bind, fold, perhaps evacuate) … -> names -> rows to the sinks
  *
- * A state is a row and a flag byte, by stream number; a row is given its first bytes when its first
- * event comes, so nothing is cleared but flags. The loop over a segment's events runs once for each definition: types
- * and stream numbers are in the nearest cache by then, and a definition's rows have it for themselves.
+ * The loop over a segment's events runs once for each definition: types
+ * and stream numbers are in the nearest cache by then, and a definition's rows have it for
+ * themselves.
  */
 #include "rebuild/fold.h"
 
 #include "base/clock.h"
 #include "rebuild/plan.h"
+#include "rebuild/state.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
 enum {
-    ROW_TOUCHED = 1, /* the row's bytes are set */
-    ROW_EXISTS = 2,  /* a handler wrote */
     FOLD_ALLOC_MAX = 16 << 20,
     REASON_SIZE = 256,
     EMIT_AHEAD = 8,
@@ -29,24 +28,12 @@ enum {
 #define NAMES_BYTES_MAX ((size_t)1 << 40)
 #define PROGRESS_S 1.0
 
-/* Rows of one definition in the partition at hand. */
-struct state {
-    char *rows; /* `stride` bytes each, by stream number */
-    uint8_t *flags;
-    size_t stride;
-    size_t rows_capacity; /* bytes */
-    size_t flags_capacity;
-    uint64_t events;
-};
-
 /* The calls of one definition for one type of the segment at hand. */
 struct lane {
     const rf_plan_call *calls;
     uint32_t call_count;
     uint32_t ordinal; /* of the next event of the type */
 };
-
-struct worker;
 
 /* What handlers get; `fold` is first. */
 struct context {
@@ -63,10 +50,11 @@ struct worker {
     struct context context;
     rf_plan *plan;
     rf_log_scan *scan;
-    struct state *states; /* one per definition */
-    rf_arena text;        /* what rows and event structs refer to */
-    size_t text_live;     /* bytes of it after the last evacuation */
-    char *spare;          /* what alloc gives when there is no memory: the run fails, the handler goes on */
+    rf_state *states; /* one per definition, as the next */
+    uint64_t *events; /* that its handlers got */
+    rf_arena text;    /* what rows and event structs refer to */
+    size_t text_live; /* bytes of it after the last evacuation */
+    char *spare; /* what alloc gives when there is no memory: the run fails, the handler goes on */
     bool out_of_memory;
     uint32_t partition;
     uint32_t stream_count;
@@ -167,64 +155,10 @@ static rf_status blame(struct worker *worker, const rf_log_step *step, uint32_t 
     return status;
 }
 
-/* ---- states ---- */
+/* ---- text ---- */
 
-static rf_status size_state(struct worker *worker, uint32_t target, rf_err *err)
-{
-    struct state *state = &worker->states[target];
-    size_t rows_size = worker->stream_count * state->stride;
-
-    if (rows_size > state->rows_capacity) {
-        free(state->rows);
-        state->rows = malloc(rows_size);
-        state->rows_capacity = state->rows ? rows_size : 0;
-    }
-    if (worker->stream_count > state->flags_capacity) {
-        free(state->flags);
-        state->flags = malloc(worker->stream_count);
-        state->flags_capacity = state->flags ? worker->stream_count : 0;
-    }
-    if (worker->stream_count > 0 && (!state->rows || !state->flags))
-        return rf_fail(err, RF_ERR_MEMORY,
-                       "%s: out of memory for the rows of the %u streams of partition %u: %zu bytes",
-                       worker->run->definitions[target]->name, worker->stream_count,
-                       worker->partition, rows_size);
-    if (worker->stream_count > 0)
-        memset(state->flags, 0, worker->stream_count);
-    return RF_OK;
-}
-
-/* Texts of one definition's rows into a fresh arena. */
-static rf_status move_texts(const struct worker *worker, uint32_t target, rf_arena *fresh, rf_err *err)
-{
-    const rf_definition *definition = worker->run->definitions[target];
-    const struct state *state = &worker->states[target];
-
-    for (uint32_t i = 0; i < definition->column_count; i++) {
-        const rf_column *column = &definition->columns[i];
-        if (column->kind != RF_TEXT && column->kind != RF_JSON)
-            continue;
-        for (uint32_t stream = 0; stream < worker->stream_count; stream++) {
-            rf_slice text;
-            char *at = state->rows + stream * state->stride + column->offset;
-            if (!(state->flags[stream] & ROW_TOUCHED))
-                continue;
-            memcpy(&text, at, sizeof text);
-            if (!text.data || text.size == 0)
-                text.data = text.data ? "" : NULL;
-            else
-                text = rf_arena_copy(fresh, text);
-            if (text.size > 0 && !text.data)
-                return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for the text of rows",
-                               definition->name);
-            memcpy(at, &text, sizeof text);
-        }
-    }
-    return RF_OK;
-}
-
-/* Lets go of text that no row refers to any more, where there is much of it. Between segments: event structs refer to
- * text too. */
+/* Lets go of text that no row refers to any more, where there is much of it. Between segments:
+ * event structs refer to text too. */
 static rf_status evacuate(struct worker *worker, rf_err *err)
 {
     rf_arena fresh;
@@ -235,7 +169,7 @@ static rf_status evacuate(struct worker *worker, rf_err *err)
         return RF_OK;
     rf_arena_init(&fresh, TEXT_BYTES_MAX);
     for (uint32_t i = 0; status == RF_OK && i < worker->run->target_count; i++)
-        status = move_texts(worker, i, &fresh, err);
+        status = rf_state_move_texts(&worker->states[i], &fresh, err);
     /* after a failure rows refer to both; neither is read again */
     rf_arena_free(&worker->text);
     worker->text = fresh;
@@ -246,7 +180,8 @@ static rf_status evacuate(struct worker *worker, rf_err *err)
 /* ---- folding ---- */
 
 static rf_status set_lanes(struct worker *worker, const rf_segment *segment,
-                           const rf_plan_segment *bound, uint32_t target, bool *any_out, rf_err *err)
+                           const rf_plan_segment *bound, uint32_t target, bool *any_out,
+                           rf_err *err)
 {
     if (segment->type_count > worker->lane_capacity) {
         free(worker->lanes);
@@ -293,7 +228,7 @@ static rf_status fold_events(struct worker *worker, const rf_log_step *step,
                              const rf_plan_segment *bound, uint32_t target, rf_err *err)
 {
     const rf_definition *definition = worker->run->definitions[target];
-    struct state *state = &worker->states[target];
+    rf_state *state = &worker->states[target];
     rf_fold *fold = &worker->context.fold;
     struct lane *lanes = worker->lanes;
     const uint32_t *types = bound->event_types;
@@ -311,13 +246,14 @@ static rf_status fold_events(struct worker *worker, const rf_log_step *step,
         events++;
         for (uint32_t c = 0; c < lane->call_count; c++) {
             const rf_plan_call *call = &lane->calls[c];
-            if (!(flags & ROW_TOUCHED)) {
+            if (!(flags & RF_STATE_TOUCHED)) {
                 memcpy(row, definition->row_template, definition->row_size);
-                flags |= ROW_TOUCHED;
+                flags |= RF_STATE_TOUCHED;
             }
-            rf_fold_result result = call->fold(fold, row, call->structs + ordinal * call->event_size);
+            rf_fold_result result =
+                call->fold(fold, row, call->structs + ordinal * call->event_size);
             if (result == RF_ROW_WRITTEN)
-                flags |= ROW_EXISTS;
+                flags |= RF_STATE_EXISTS;
             else if (result == RF_ROW_DELETED)
                 flags = 0;
             else if (result != RF_ROW_UNCHANGED)
@@ -327,7 +263,7 @@ static rf_status fold_events(struct worker *worker, const rf_log_step *step,
         if (__builtin_expect(worker->out_of_memory, false))
             return refuse_result(worker, step, i, target, RF_FOLD_FAILED, err);
     }
-    state->events += events;
+    worker->events[target] += events;
     return RF_OK;
 }
 
@@ -355,7 +291,8 @@ static rf_status bind_step(struct worker *worker, const rf_log_step *step, rf_pl
     return status;
 }
 
-static rf_status fold_step(struct worker *worker, const rf_log_step *step, double *since, rf_err *err)
+static rf_status fold_step(struct worker *worker, const rf_log_step *step, double *since,
+                           rf_err *err)
 {
     rf_plan_segment bound;
 
@@ -397,13 +334,6 @@ static void report_progress(struct worker *worker, uint32_t events)
     run->options->progress(run->options->progress_arg, &progress);
 }
 
-static rf_status check_cancel(const struct run *run, rf_err *err)
-{
-    if (run->options->cancel && *run->options->cancel)
-        return rf_fail(err, RF_ERR_INTERRUPTED, "interrupted while folding; what was live is live");
-    return RF_OK;
-}
-
 static rf_status fold_partition(struct worker *worker, rf_err *err)
 {
     struct run *run = worker->run;
@@ -411,15 +341,15 @@ static rf_status fold_partition(struct worker *worker, rf_err *err)
     rf_log_step step;
     bool found = true;
 
-    rf_status status =
-        worker->scan
-            ? rf_log_scan_restart(worker->scan, worker->partition, 1, run->options->until, err)
-            : rf_log_scan_open(run->log, worker->partition, 1, run->options->until, &worker->scan,
-                               err);
+    rf_status status = worker->scan ? rf_log_scan_restart(worker->scan, worker->partition, 1,
+                                                          run->options->until, err)
+                                    : rf_log_scan_open(run->log, worker->partition, 1,
+                                                       run->options->until, &worker->scan, err);
     while (status == RF_OK) {
-        status = check_cancel(run, err);
-        if (status == RF_OK)
-            status = rf_log_scan_next(worker->scan, &step, &found, err);
+        if (run->options->cancel && *run->options->cancel)
+            return rf_fail(err, RF_ERR_INTERRUPTED,
+                           "interrupted while folding; what was live is live");
+        status = rf_log_scan_next(worker->scan, &step, &found, err);
         if (status != RF_OK || !found)
             break;
         status = fold_step(worker, &step, &since, err);
@@ -469,7 +399,7 @@ static rf_status begin_partition(struct worker *worker, uint32_t partition, rf_e
         return status;
     worker->stream_count = info.streams;
     for (uint32_t i = 0; status == RF_OK && i < worker->run->target_count; i++)
-        status = size_state(worker, i, err);
+        status = rf_state_size(&worker->states[i], partition, info.streams, err);
     if (status == RF_OK && rf_plan_reads_stream(worker->plan))
         status = index_names(worker, err);
     return status;
@@ -478,7 +408,7 @@ static rf_status begin_partition(struct worker *worker, uint32_t partition, rf_e
 static rf_status emit_rows(struct worker *worker, uint32_t target_index, rf_err *err)
 {
     const rf_fold_target *target = &worker->run->targets[target_index];
-    const struct state *state = &worker->states[target_index];
+    const rf_state *state = &worker->states[target_index];
     uint32_t worker_index = (uint32_t)(worker - worker->run->workers);
     rf_status status = RF_OK;
 
@@ -486,9 +416,8 @@ static rf_status emit_rows(struct worker *worker, uint32_t target_index, rf_err 
         uint32_t number = worker->names[i].number;
         /* name order is no order of memory: rows are fetched some names ahead */
         if (i + EMIT_AHEAD < worker->name_count)
-            __builtin_prefetch(state->rows +
-                               worker->names[i + EMIT_AHEAD].number * state->stride);
-        if (number >= worker->stream_count || !(state->flags[number] & ROW_EXISTS))
+            __builtin_prefetch(state->rows + worker->names[i + EMIT_AHEAD].number * state->stride);
+        if (number >= worker->stream_count || !(state->flags[number] & RF_STATE_EXISTS))
             continue;
         status = target->row(target->sink_arg, worker_index, worker->partition,
                              worker->names[i].name, state->rows + number * state->stride, err);
@@ -522,11 +451,10 @@ static void worker_end(struct worker *worker, uint32_t target_count)
 {
     rf_plan_free(worker->plan);
     rf_log_scan_close(worker->scan);
-    for (uint32_t i = 0; worker->states && i < target_count; i++) {
-        free(worker->states[i].rows);
-        free(worker->states[i].flags);
-    }
+    for (uint32_t i = 0; worker->states && i < target_count; i++)
+        rf_state_end(&worker->states[i]);
     free(worker->states);
+    free(worker->events);
     free(worker->spare);
     free(worker->lanes);
     rf_arena_free(&worker->text);
@@ -543,14 +471,15 @@ static bool worker_begin(struct worker *worker, struct run *run)
     };
     rf_arena_init(&worker->text, TEXT_BYTES_MAX);
     rf_arena_init(&worker->names_arena, NAMES_BYTES_MAX);
-    worker->plan = rf_plan_new(run->definitions, run->target_count, run->census_types,
-                               run->census_count);
+    worker->plan =
+        rf_plan_new(run->definitions, run->target_count, run->census_types, run->census_count);
     worker->states = calloc(run->target_count, sizeof *worker->states);
+    worker->events = calloc(run->target_count, sizeof *worker->events);
     worker->spare = malloc(FOLD_ALLOC_MAX);
-    if (!worker->plan || !worker->states || !worker->spare)
+    if (!worker->plan || !worker->states || !worker->events || !worker->spare)
         return false;
     for (uint32_t i = 0; i < run->target_count; i++)
-        worker->states[i].stride = (run->definitions[i]->row_size + 15u) & ~(size_t)15;
+        rf_state_begin(&worker->states[i], run->definitions[i]);
     return true;
 }
 
@@ -637,7 +566,7 @@ static void add_up(const struct run *run, rf_fold_stats *stats_out)
         stats.fold_s += worker->stats.fold_s;
         stats.emit_s += worker->stats.emit_s;
         for (uint32_t k = 0; k < run->target_count; k++)
-            run->targets[k].events += worker->states[k].events;
+            run->targets[k].events += worker->events[k];
     }
     *stats_out = stats;
 }

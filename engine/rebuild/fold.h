@@ -1,13 +1,15 @@
 /* The fold: one pass over the log's partitions for any number of definitions.
  *
- * A task is a partition. A worker walks its segments; per segment it decodes the columns that the handlers
- * name, of the types that they handle, into arrays of event structs (one array per handler and type), then runs over the
- * events in position order and calls each handler with the row of the event's stream: states are an array by
- * stream number, confined to the worker. Then it emits: names in name order, each existing row encoded
- * and given to the sink. Nothing is sorted, nothing leaves the worker before its rows do.
+ * A task is a partition. A worker walks its segments; per segment it decodes the columns that the
+ * handlers name, of the types that they handle, into arrays of event structs (one array per handler
+ * and type), then runs over the events in position order and calls each handler with the row of the
+ * event's stream: states are an array by stream number, confined to the worker. Then it emits:
+ * names in name order, each existing row encoded and given to the sink. Nothing is sorted, nothing
+ * leaves the worker before its rows do.
  *
- * Text that rows refer to stays alive as long as it is needed: the decoded text of a partition is kept in an
- * arena, and when that has grown past its budget the live text columns are copied to a fresh one (evacuation).
+ * Text that rows refer to stays alive as long as it is needed: the decoded text of a partition is
+ * kept in an arena, and when that has grown past its budget the live text columns are copied to a
+ * fresh one (evacuation).
  */
 #ifndef RF_REBUILD_FOLD_H
 #define RF_REBUILD_FOLD_H
@@ -17,7 +19,8 @@
 #include "projection/definition.h"
 #include "refold/store.h"
 
-/* Rows of one definition and partition, in key order. `row` is the definition's row struct; both are valid during the call. */
+/* Rows of one definition and partition, in key order. `row` is the definition's row struct; both
+ * are valid during the call. */
 typedef rf_status (*rf_row_sink)(void *arg, uint32_t worker, uint32_t partition, rf_slice key,
                                  const void *row, rf_err *err);
 /* The partition is complete for this definition. */

@@ -41,7 +41,7 @@ static bool classify(const rf_json_node *node, rf_scalar *scalar_out)
         break;
     case RF_JSON_INTEGER:
         scalar.kind = rf_parse_int(scalar.text, &scalar.number) == RF_VALUE_OK ? RF_FIELD_INT
-                                                                              : RF_FIELD_NUMBER;
+                                                                               : RF_FIELD_NUMBER;
         break;
     case RF_JSON_NUMBER:
         scalar.kind = RF_FIELD_NUMBER;
@@ -62,7 +62,8 @@ static bool classify(const rf_json_node *node, rf_scalar *scalar_out)
     return true;
 }
 
-/* A json field: raw bytes, but a string, which was unescaped, is written anew: one form, however it came. */
+/* A json field: raw bytes, but a string, which was unescaped, is written anew: one form, however it
+ * came. */
 static rf_slice json_copy(const rf_json_node *node, rf_arena *text)
 {
     rf_buf buf;

@@ -1,7 +1,7 @@
 /* Fields read from an event's payload itself: paths without column, and json.
  *
- * The same value comes out as from a column: nodes are classified as segments do and converted by convert.h.
- * What a field keeps is copied into the caller's arena. Pure but for that.
+ * The same value comes out as from a column: nodes are classified as segments do and converted by
+ * convert.h. What a field keeps is copied into the caller's arena. Pure but for that.
  */
 #ifndef RF_REBUILD_PAYLOAD_H
 #define RF_REBUILD_PAYLOAD_H

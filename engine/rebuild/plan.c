@@ -1,57 +1,36 @@
 /* See plan.h.
  *
- * A bind goes: types of the segment -> bindings (remembered by name) -> envelope columns -> order of
- * events by type -> event structs, zeroed -> members of the event itself -> per type: columns, one path at a
- * time, then payloads if any field needs them.
+ * A bind goes: types of the segment -> bindings (remembered by name) -> envelope columns -> order
+ * of events by type -> event structs, zeroed -> members of the event itself -> per type: columns,
+ * one path at a time, then payloads if any field needs them.
  */
 #include "rebuild/plan.h"
 
+#include "rebuild/binding.h"
 #include "rebuild/convert.h"
 #include "rebuild/payload.h"
 
 #include <stdlib.h>
 
-#define NAMES_BYTES_MAX ((size_t)256 << 20)   /* type names and bindings */
-#define SCRATCH_BYTES_MAX ((size_t)4 << 30)   /* columns of one path */
-#define NO_FAULT (rf_plan_fault){UINT32_MAX, 0}
-
-/* A payload field of one call. */
-struct fill {
-    uint32_t call;
-    const rf_definition_field *field;
-    bool compound; /* perhaps an array or object somewhere */
-    bool payload;  /* in the segment at hand: read from the payload */
-};
-
-/* A type's handlers, remembered by name. */
-struct binding {
-    rf_slice name;
-    rf_plan_call *calls;
-    uint32_t call_count;
-    struct fill *fills; /* by path: equal paths are neighbours */
-    uint32_t fill_count;
-};
+#define SCRATCH_BYTES_MAX ((size_t)4 << 30) /* columns of one path */
+#define NO_FAULT                                                                                   \
+    (rf_plan_fault)                                                                                \
+    {                                                                                              \
+        UINT32_MAX, 0                                                                              \
+    }
 
 struct rf_plan {
     /* fixed after new */
-    const rf_definition *const *definitions;
-    uint32_t definition_count;
-    const rf_census_type *census;
-    uint32_t census_count;
     bool reads_stream;
-    /* bindings by name: open addressing, never more than half full */
-    struct binding **slots;
-    size_t slot_count;
-    size_t binding_count;
-    rf_arena names;
+    rf_binder binder;
     /* of the segment at hand; buffers grow and stay */
     int64_t *envelope[RF_ENVELOPE_COUNT];
     bool envelope_read[RF_ENVELOPE_COUNT];
     uint32_t *event_types;
     uint32_t *events_by_type; /* indexes of events, type after type */
     rf_plan_type *types;
-    struct binding **bindings; /* by type */
-    uint32_t *type_first;      /* into events_by_type; one more than types */
+    rf_binding **bindings; /* by type */
+    uint32_t *type_first;  /* into events_by_type; one more than types */
     uint32_t type_capacity;
     char *structs;
     size_t structs_capacity;
@@ -70,21 +49,15 @@ rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count,
     RF_ASSERT(definitions && count > 0);
     if (!plan)
         return NULL;
-    plan->definitions = definitions;
-    plan->definition_count = count;
-    plan->census = census;
-    plan->census_count = census_count;
-    rf_arena_init(&plan->names, NAMES_BYTES_MAX);
     rf_arena_init(&plan->scratch, SCRATCH_BYTES_MAX);
-    plan->slot_count = 64;
-    plan->slots = calloc(plan->slot_count, sizeof(struct binding *));
     plan->codec = rf_codec_new();
     plan->payloads = rf_payload_reader_new();
     plan->json = rf_json_parser_new();
     plan->event_types = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *plan->event_types);
     plan->events_by_type = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *plan->events_by_type);
-    bool made = plan->slots && plan->codec && plan->payloads && plan->json && plan->event_types &&
-                plan->events_by_type;
+    bool made = rf_binder_begin(&plan->binder, definitions, count, census, census_count);
+    made = made && plan->codec && plan->payloads && plan->json && plan->event_types &&
+           plan->events_by_type;
     for (int i = 0; made && i < RF_ENVELOPE_COUNT; i++) {
         plan->envelope[i] = malloc(RF_SEGMENT_EVENTS_MAX * sizeof(int64_t));
         made = plan->envelope[i] != NULL;
@@ -97,8 +70,8 @@ rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count,
         for (uint32_t h = 0; h < definitions[d]->handler_count; h++)
             for (uint32_t f = 0; f < definitions[d]->handlers[h].field_count; f++) {
                 rf_field_source source = definitions[d]->handlers[h].fields[f].field.source;
-                plan->reads_stream = plan->reads_stream || source == RF_EVENT_STREAM ||
-                                     source == RF_EVENT_CATEGORY;
+                plan->reads_stream =
+                    plan->reads_stream || source == RF_EVENT_STREAM || source == RF_EVENT_CATEGORY;
             }
     return plan;
 }
@@ -109,14 +82,13 @@ void rf_plan_free(rf_plan *plan)
         return;
     for (int i = 0; i < RF_ENVELOPE_COUNT; i++)
         free(plan->envelope[i]);
-    free(plan->slots);
+    rf_binder_end(&plan->binder);
     free(plan->event_types);
     free(plan->events_by_type);
     free(plan->types);
     free(plan->bindings);
     free(plan->type_first);
     free(plan->structs);
-    rf_arena_free(&plan->names);
     rf_arena_free(&plan->scratch);
     rf_codec_free(plan->codec);
     rf_payload_reader_free(plan->payloads);
@@ -134,126 +106,7 @@ uint64_t rf_plan_bytes_decoded(const rf_plan *plan)
     return plan->bytes_decoded;
 }
 
-/* ---- bindings ---- */
-
-static bool handles(const rf_definition_handler *handler, rf_slice type)
-{
-    return handler->every_type || rf_slice_equal(handler->type, type);
-}
-
-static int compare_fills(const void *left, const void *right)
-{
-    const struct fill *a = left;
-    const struct fill *b = right;
-    int order = rf_slice_compare(a->field->path_text, b->field->path_text);
-
-    return order ? order : (a->call > b->call) - (a->call < b->call);
-}
-
-/* Whether a value of the type at the path may be one that columns do not hold. */
-static bool may_be_compound(const rf_plan *plan, rf_slice type, rf_slice path)
-{
-    for (uint32_t i = 0; i < plan->census_count; i++) {
-        const rf_census_type *entry = &plan->census[i];
-        bool listed = false;
-        if (!rf_slice_equal(entry->type, type))
-            continue;
-        for (uint32_t k = 0; k < entry->field_count && !listed; k++) {
-            const rf_census_field *field = &entry->fields[k];
-            listed = rf_slice_equal(field->path, path);
-            if (listed && field->counts[RF_CENSUS_ARRAY] + field->counts[RF_CENSUS_OBJECT] > 0)
-                return true;
-        }
-        if (!listed && entry->capped)
-            return true;
-    }
-    return false;
-}
-
-static struct binding *binding_make(rf_plan *plan, rf_slice name)
-{
-    struct binding *binding = rf_arena_alloc(&plan->names, sizeof *binding);
-    uint32_t call_count = 0;
-    uint32_t fill_count = 0;
-
-    if (!binding)
-        return NULL;
-    for (uint32_t d = 0; d < plan->definition_count; d++)
-        for (uint32_t h = 0; h < plan->definitions[d]->handler_count; h++) {
-            const rf_definition_handler *handler = &plan->definitions[d]->handlers[h];
-            call_count += handles(handler, name);
-            fill_count += handles(handler, name) ? handler->field_count : 0;
-        }
-    *binding = (struct binding){.name = rf_arena_copy(&plan->names, name)};
-    binding->calls = rf_arena_alloc(&plan->names, call_count * sizeof *binding->calls);
-    binding->fills = rf_arena_alloc(&plan->names, fill_count * sizeof *binding->fills);
-    if (!binding->name.data || !binding->calls || !binding->fills)
-        return NULL;
-    for (uint32_t d = 0; d < plan->definition_count; d++)
-        for (uint32_t h = 0; h < plan->definitions[d]->handler_count; h++) {
-            const rf_definition_handler *handler = &plan->definitions[d]->handlers[h];
-            if (!handles(handler, name))
-                continue;
-            for (uint32_t f = 0; f < handler->field_count; f++)
-                if (handler->fields[f].field.source == RF_PAYLOAD)
-                    binding->fills[binding->fill_count++] = (struct fill){
-                        .call = binding->call_count,
-                        .field = &handler->fields[f],
-                        .compound =
-                            may_be_compound(plan, name, handler->fields[f].path_text),
-                    };
-            binding->calls[binding->call_count++] = (rf_plan_call){
-                .fold = handler->fold,
-                .event_size = handler->event_size,
-                .definition = d,
-                .handler = handler,
-            };
-        }
-    if (binding->fill_count > 1)
-        qsort(binding->fills, binding->fill_count, sizeof *binding->fills, compare_fills);
-    return binding;
-}
-
-static struct binding **slot_of(struct binding **slots, size_t slot_count, rf_slice name)
-{
-    size_t at = rf_checksum(name) & (slot_count - 1);
-
-    while (slots[at] && !rf_slice_equal(slots[at]->name, name))
-        at = (at + 1) & (slot_count - 1);
-    return &slots[at];
-}
-
-static bool slots_grow(rf_plan *plan)
-{
-    size_t slot_count = plan->slot_count * 2;
-    struct binding **slots = calloc(slot_count, sizeof *slots);
-
-    if (!slots)
-        return false;
-    for (size_t i = 0; i < plan->slot_count; i++)
-        if (plan->slots[i])
-            *slot_of(slots, slot_count, plan->slots[i]->name) = plan->slots[i];
-    free(plan->slots);
-    plan->slots = slots;
-    plan->slot_count = slot_count;
-    return true;
-}
-
-static struct binding *binding_of(rf_plan *plan, rf_slice name)
-{
-    struct binding **slot = slot_of(plan->slots, plan->slot_count, name);
-
-    if (*slot)
-        return *slot;
-    if (2 * (plan->binding_count + 1) > plan->slot_count) {
-        if (!slots_grow(plan))
-            return NULL;
-        slot = slot_of(plan->slots, plan->slot_count, name);
-    }
-    *slot = binding_make(plan, name);
-    plan->binding_count += *slot != NULL;
-    return *slot;
-}
+/* ---- types ---- */
 
 static rf_status reserve_types(rf_plan *plan, uint32_t count, rf_err *err)
 {
@@ -263,7 +116,7 @@ static rf_status reserve_types(rf_plan *plan, uint32_t count, rf_err *err)
     free(plan->bindings);
     free(plan->type_first);
     plan->types = malloc(count * sizeof *plan->types);
-    plan->bindings = malloc(count * sizeof(struct binding *));
+    plan->bindings = malloc(count * sizeof(rf_binding *));
     plan->type_first = malloc((count + 1) * sizeof *plan->type_first);
     plan->type_capacity = plan->types && plan->bindings && plan->type_first ? count : 0;
     return plan->type_capacity
@@ -271,13 +124,14 @@ static rf_status reserve_types(rf_plan *plan, uint32_t count, rf_err *err)
                : rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events", count);
 }
 
-static rf_status bind_types(rf_plan *plan, const rf_segment *segment, bool *handled_out, rf_err *err)
+static rf_status bind_types(rf_plan *plan, const rf_segment *segment, bool *handled_out,
+                            rf_err *err)
 {
     rf_status status = reserve_types(plan, segment->type_count, err);
 
     *handled_out = false;
     for (uint32_t t = 0; status == RF_OK && t < segment->type_count; t++) {
-        struct binding *binding = binding_of(plan, segment->types[t].name);
+        rf_binding *binding = rf_binder_find(&plan->binder, segment->types[t].name);
         if (!binding)
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for the types of events");
         plan->bindings[t] = binding;
@@ -298,8 +152,8 @@ static rf_status read_envelope(rf_plan *plan, const rf_segment *segment, rf_enve
 {
     if (plan->envelope_read[column])
         return RF_OK;
-    rf_status status = rf_segment_envelope(segment, column, plan->envelope[column],
-                                           &plan->bytes_decoded, err);
+    rf_status status =
+        rf_segment_envelope(segment, column, plan->envelope[column], &plan->bytes_decoded, err);
     plan->envelope_read[column] = status == RF_OK;
     return status;
 }
@@ -492,7 +346,7 @@ static rf_status place_structs(rf_plan *plan, const rf_segment *segment, rf_err 
     return RF_OK;
 }
 
-static rf_status refuse(const rf_plan *plan, uint32_t type, const struct fill *fill,
+static rf_status refuse(const rf_plan *plan, uint32_t type, const rf_fill *fill,
                         const rf_convert_fault *found, rf_plan_fault *fault_out, rf_err *err)
 {
     fault_out->event = plan->events_by_type[plan->type_first[type] + found->ordinal];
@@ -501,9 +355,8 @@ static rf_status refuse(const rf_plan *plan, uint32_t type, const struct fill *f
 }
 
 /* One path of one type, for all fields that read it: fills [begin, end). */
-static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t type,
-                           struct fill *begin, struct fill *end, rf_plan_fault *fault_out,
-                           rf_err *err)
+static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t type, rf_fill *begin,
+                           rf_fill *end, rf_plan_fault *fault_out, rf_err *err)
 {
     rf_field_column columns[5];
     uint32_t column_count = 0;
@@ -511,13 +364,13 @@ static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t t
     bool keeps_text = false;
     bool wants_columns = false;
 
-    for (struct fill *fill = begin; fill < end; fill++) {
+    for (rf_fill *fill = begin; fill < end; fill++) {
         fill->payload = fill->field->field.kind == RF_JSON || fill->compound;
         wants_columns = wants_columns || !fill->payload;
         keeps_text = keeps_text || fill->field->field.kind == RF_TEXT;
     }
     if (!wants_columns) {
-        for (struct fill *fill = begin; fill < end; fill++) {
+        for (rf_fill *fill = begin; fill < end; fill++) {
             rf_event_array events = event_array(plan, input, type, fill->call);
             rf_convert_unset(&fill->field->field, &events);
         }
@@ -527,7 +380,7 @@ static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t t
     rf_status status = rf_segment_field(input->segment, type, &begin->field->path, plan->codec,
                                         keeps_text ? input->text : &plan->scratch, columns,
                                         &column_count, &capped, &plan->bytes_decoded, err);
-    for (struct fill *fill = begin; status == RF_OK && fill < end; fill++) {
+    for (rf_fill *fill = begin; status == RF_OK && fill < end; fill++) {
         rf_event_array events = event_array(plan, input, type, fill->call);
         rf_convert_fault found = {.ordinal = UINT32_MAX};
         uint32_t present = 0;
@@ -548,7 +401,7 @@ static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t t
 }
 
 /* Whether any field of the type reads data or metadata itself. */
-static bool needs_payload(const struct binding *binding, bool metadata)
+static bool needs_payload(const rf_binding *binding, bool metadata)
 {
     for (uint32_t i = 0; i < binding->fill_count; i++)
         if (binding->fills[i].payload && binding->fills[i].field->path.metadata == metadata)
@@ -560,11 +413,11 @@ static rf_status fill_from_payload(rf_plan *plan, const rf_plan_input *input, ui
                                    uint32_t ordinal, const rf_json_node *const nodes[2],
                                    rf_plan_fault *fault_out, rf_err *err)
 {
-    const struct binding *binding = plan->bindings[type];
+    const rf_binding *binding = plan->bindings[type];
     rf_status status = RF_OK;
 
     for (uint32_t i = 0; status == RF_OK && i < binding->fill_count; i++) {
-        const struct fill *fill = &binding->fills[i];
+        const rf_fill *fill = &binding->fills[i];
         const rf_json_node *root = nodes[fill->field->path.metadata];
         if (!fill->payload || !root)
             continue;
@@ -573,8 +426,8 @@ static rf_status fill_from_payload(rf_plan *plan, const rf_plan_input *input, ui
             continue;
         rf_event_array events = event_array(plan, input, type, fill->call);
         rf_convert_fault found = {.ordinal = UINT32_MAX};
-        status = rf_payload_take(&fill->field->field, node, &events, ordinal, input->text, &found,
-                                 err);
+        status =
+            rf_payload_take(&fill->field->field, node, &events, ordinal, input->text, &found, err);
         if (status == RF_OK && found.ordinal != UINT32_MAX)
             status = refuse(plan, type, fill, &found, fault_out, err);
     }
@@ -613,7 +466,7 @@ static rf_status fill_payloads(rf_plan *plan, const rf_plan_input *input, uint32
 static rf_status fill_type(rf_plan *plan, const rf_plan_input *input, uint32_t type,
                            rf_plan_fault *fault_out, rf_err *err)
 {
-    struct binding *binding = plan->bindings[type];
+    rf_binding *binding = plan->bindings[type];
     rf_status status = RF_OK;
 
     for (uint32_t c = 0; c < binding->call_count; c++) {

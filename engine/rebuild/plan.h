@@ -2,14 +2,15 @@
  *
  *     new -> bind (once a segment) … -> free
  *
- * The plan binds the types that it meets to the handlers of all definitions (by name, "*" included) and remembers that by
- * name. For each segment it decodes the columns that the handlers of its types name, each (type, path) once however
- * many read it, straight into arrays of event structs, one array per handler and type, in order of events. Kinds are
- * converted on the way (convert.h). Paths without column and json fields are read from the payload, with
- * the same result. Types that nobody handles cost nothing.
+ * The plan binds the types that it meets to the handlers of all definitions (by name, "*" included)
+ * and remembers that by name. For each segment it decodes the columns that the handlers of its
+ * types name, each (type, path) once however many read it, straight into arrays of event structs,
+ * one array per handler and type, in order of events. Kinds are converted on the way (convert.h).
+ * Paths without column and json fields are read from the payload, with the same result. Types that
+ * nobody handles cost nothing.
  *
- * A plan is confined to one worker. What bind gives is valid until the next bind, but for text: that lives in the arena
- * of the caller, and type names as long as the plan.
+ * A plan is confined to one worker. What bind gives is valid until the next bind, but for text:
+ * that lives in the arena of the caller, and type names as long as the plan.
  */
 #ifndef RF_REBUILD_PLAN_H
 #define RF_REBUILD_PLAN_H
@@ -55,15 +56,16 @@ typedef struct rf_plan_fault {
     uint32_t definition; /* index */
 } rf_plan_fault;
 
-/* `census` tells where a path ever was an array or object: no column has these, so such fields are looked for in the
- * payload, where a wrong kind shows. Both are borrowed until free. NULL without memory. */
+/* `census` tells where a path ever was an array or object: no column has these, so such fields are
+ * looked for in the payload, where a wrong kind shows. Both are borrowed until free. NULL without
+ * memory. */
 rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count,
                      const rf_census_type *census, uint32_t census_count);
 void rf_plan_free(rf_plan *plan);
 /* Whether any handler reads the event's stream or category. */
 bool rf_plan_reads_stream(const rf_plan *plan);
-/* RF_ERR_INPUT for a value that is not of its field's kind; *fault_out says whose, and the caller adds the event's
- * place to the message. */
+/* RF_ERR_INPUT for a value that is not of its field's kind; *fault_out says whose, and the caller
+ * adds the event's place to the message. */
 rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segment *segment_out,
                        rf_plan_fault *fault_out, rf_err *err);
 /* Stored bytes that were read so far. */

@@ -31,8 +31,8 @@ TestSuite(check, .init = make, .fini = drop);
 static void count(const char *type, const char *data)
 {
     char padded[512] = {0};
-    rf_event event = {.stream = RF_SLICE("a"), .type = rf_slice_of(type), .schema = 1,
-                      .time = RF_TIME_NONE};
+    rf_event event = {
+        .stream = RF_SLICE("a"), .type = rf_slice_of(type), .schema = 1, .time = RF_TIME_NONE};
 
     (void)snprintf(padded, sizeof padded - RF_JSON_PADDING, "%s", data);
     event.data = rf_slice_of(padded);
@@ -63,10 +63,15 @@ static const rf_column columns[] = {RF_COLUMN(struct row, a, RF_INT)};
 static rf_check_list check(const rf_handler *handlers, uint32_t handler_count)
 {
     const rf_projection tables = {
-        RF_PROJECTION_HEAD,      .name = "sample",         .version = 1,
-        .key = "stream",         .row_size = sizeof(struct row),
-        .columns = columns,      .column_count = 1,
-        .handlers = handlers,    .handler_count = handler_count,
+        RF_PROJECTION_HEAD,
+        .name = "sample",
+        .version = 1,
+        .key = "stream",
+        .row_size = sizeof(struct row),
+        .columns = columns,
+        .column_count = 1,
+        .handlers = handlers,
+        .handler_count = handler_count,
     };
     rf_check_list list = {0};
     rf_definition *definition;
@@ -115,9 +120,10 @@ Test(check, refuses_where_no_handled_type_ever_occurred)
     count("ItemAdded", "{\"qty\":1}");
     count("OrderPlaced", "{}");
     const rf_handler handlers[] = {RF_HANDLER("ItmeAdded", fold_nothing, struct event, qty)};
-    finds(check(handlers, 1), true,
-          "sample: no event of type ItmeAdded ever occurred, nor of any other type that it handles; "
-          "the nearest is ItemAdded");
+    finds(
+        check(handlers, 1), true,
+        "sample: no event of type ItmeAdded ever occurred, nor of any other type that it handles; "
+        "the nearest is ItemAdded");
 }
 
 Test(check, refuses_an_empty_log)
@@ -148,11 +154,13 @@ Test(check, refuses_a_field_that_no_event_ever_had)
 Test(check, accepts_an_optional_field_and_notes_one_that_looks_misspelt)
 {
     count("ItemAdded", "{\"price\":1}");
-    const rf_handler handlers[] = {RF_HANDLER("ItemAdded", fold_nothing, struct event, qty_optional)};
+    const rf_handler handlers[] = {
+        RF_HANDLER("ItemAdded", fold_nothing, struct event, qty_optional)};
     cr_assert_eq(check(handlers, 1).finding_count, 0);
     count("ItemAdded", "{\"qyt\":1}");
-    finds(check(handlers, 1), false,
-          "sample: no event of type ItemAdded ever had the field qty (optional); the nearest is qyt");
+    finds(
+        check(handlers, 1), false,
+        "sample: no event of type ItemAdded ever had the field qty (optional); the nearest is qyt");
 }
 
 Test(check, notes_a_field_that_some_events_lack)
@@ -170,9 +178,11 @@ Test(check, refuses_a_field_whose_values_were_never_of_its_kind)
     count("ItemAdded", "{\"qty\":[1]}");
     count("ItemAdded", "{\"qty\":{\"n\":1}}");
     const rf_handler strict[] = {RF_HANDLER("ItemAdded", fold_nothing, struct event, qty)};
-    const rf_handler optional[] = {RF_HANDLER("ItemAdded", fold_nothing, struct event, qty_optional)};
-    const char *text = "sample: field qty of type ItemAdded is declared as int and was always array, "
-                       "object";
+    const rf_handler optional[] = {
+        RF_HANDLER("ItemAdded", fold_nothing, struct event, qty_optional)};
+    const char *text =
+        "sample: field qty of type ItemAdded is declared as int and was always array, "
+        "object";
     finds(check(strict, 1), true, text);
     finds(check(optional, 1), true, text);
 }
@@ -202,10 +212,15 @@ Test(check, adds_to_a_list_that_has_something_already)
     count("ItemAdded", "{}");
     const rf_handler handlers[] = {RF_HANDLER("ItemAdded", fold_nothing, struct event, qty)};
     const rf_projection tables = {
-        RF_PROJECTION_HEAD,   .name = "sample",      .version = 1,
-        .key = "stream",      .row_size = sizeof(struct row),
-        .columns = columns,   .column_count = 1,
-        .handlers = handlers, .handler_count = 1,
+        RF_PROJECTION_HEAD,
+        .name = "sample",
+        .version = 1,
+        .key = "stream",
+        .row_size = sizeof(struct row),
+        .columns = columns,
+        .column_count = 1,
+        .handlers = handlers,
+        .handler_count = 1,
     };
     rf_check_list list = {0};
     rf_definition *definition;
@@ -226,9 +241,15 @@ Test(check, measures_the_distance_of_names)
         const char *b;
         uint32_t distance;
     } cases[] = {
-        {"", "", 0},           {"", "abc", 3},           {"abc", "", 3},
-        {"abc", "abc", 0},     {"abc", "abd", 1},        {"abc", "acb", 1},
-        {"ca", "abc", 3},      {"kitten", "sitting", 3}, {"ItmeAdded", "ItemAdded", 1},
+        {"", "", 0},
+        {"", "abc", 3},
+        {"abc", "", 3},
+        {"abc", "abc", 0},
+        {"abc", "abd", 1},
+        {"abc", "acb", 1},
+        {"ca", "abc", 3},
+        {"kitten", "sitting", 3},
+        {"ItmeAdded", "ItemAdded", 1},
         {"abcdef", "badcfe", 3},
     };
 

@@ -1,4 +1,5 @@
-/* fold.h: the rows of a pass equal a serial fold written apart, for any number of workers; faults name the event. */
+/* fold.h: the rows of a pass equal a serial fold written apart, for any number of workers; faults
+ * name the event. */
 #include "log_fixture.h"
 #include "rebuild/fold.h"
 
@@ -96,19 +97,21 @@ static rf_fold_result on_nothing(rf_fold *fold, void *row, const void *event)
 }
 
 static const rf_column columns[] = {
-    RF_COLUMN(struct row, n, RF_INT),          RF_COLUMN(struct row, lacking, RF_INT),
-    RF_COLUMN_DECIMAL(struct row, price, 2),   RF_COLUMN(struct row, share, RF_FLOAT),
-    RF_COLUMN(struct row, ok, RF_BOOL),        RF_COLUMN(struct row, who, RF_TEXT),
-    RF_COLUMN(struct row, memo, RF_TEXT),      RF_COLUMN(struct row, tags, RF_JSON),
-    RF_COLUMN(struct row, at, RF_TIME),        RF_COLUMN(struct row, on, RF_DATE),
-    RF_COLUMN(struct row, type, RF_TEXT),      RF_COLUMN(struct row, category, RF_TEXT),
-    RF_COLUMN(struct row, stream, RF_TEXT),    RF_COLUMN(struct row, version, RF_INT),
-    RF_COLUMN(struct row, position, RF_INT),   RF_COLUMN(struct row, schema, RF_INT),
-    RF_COLUMN(struct row, time, RF_TIME),      RF_COLUMN(struct row, events, RF_INT),
+    RF_COLUMN(struct row, n, RF_INT),        RF_COLUMN(struct row, lacking, RF_INT),
+    RF_COLUMN_DECIMAL(struct row, price, 2), RF_COLUMN(struct row, share, RF_FLOAT),
+    RF_COLUMN(struct row, ok, RF_BOOL),      RF_COLUMN(struct row, who, RF_TEXT),
+    RF_COLUMN(struct row, memo, RF_TEXT),    RF_COLUMN(struct row, tags, RF_JSON),
+    RF_COLUMN(struct row, at, RF_TIME),      RF_COLUMN(struct row, on, RF_DATE),
+    RF_COLUMN(struct row, type, RF_TEXT),    RF_COLUMN(struct row, category, RF_TEXT),
+    RF_COLUMN(struct row, stream, RF_TEXT),  RF_COLUMN(struct row, version, RF_INT),
+    RF_COLUMN(struct row, position, RF_INT), RF_COLUMN(struct row, schema, RF_INT),
+    RF_COLUMN(struct row, time, RF_TIME),    RF_COLUMN(struct row, events, RF_INT),
 };
 
-#define PAYLOAD_FIELD(member, kind, path) \
-    {RF_PAYLOAD, (kind), 0, 1, offsetof(struct event, member), RF_NO_PRESENT, (path)}
+#define PAYLOAD_FIELD(member, kind, path)                                                          \
+    {                                                                                              \
+        RF_PAYLOAD, (kind), 0, 1, offsetof(struct event, member), RF_NO_PRESENT, (path)            \
+    }
 
 static const rf_field fields[] = {
     {RF_PAYLOAD, RF_INT, 0, 1, offsetof(struct event, n), offsetof(struct event, has_n), "n"},
@@ -144,12 +147,18 @@ static rf_definition *define(const rf_handler *of, uint32_t handler_count)
 
     rf_projection *table = &tables[used++ % 8];
     *table = (rf_projection){
-        RF_PROJECTION_HEAD,      .name = "sample",  .version = 1,
-        .key = "stream",         .columns = columns, .row_size = sizeof(struct row),
-        .handlers = of,          .column_count = RF_COUNT_OF(columns),
+        RF_PROJECTION_HEAD,
+        .name = "sample",
+        .version = 1,
+        .key = "stream",
+        .columns = columns,
+        .row_size = sizeof(struct row),
+        .handlers = of,
+        .column_count = RF_COUNT_OF(columns),
         .handler_count = handler_count,
     };
-    cr_assert_eq(rf_definition_of(table, RF_SLICE("x"), &definition, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_definition_of(table, RF_SLICE("x"), &definition, &err), RF_OK, "%s",
+                 err.message);
     return definition;
 }
 
@@ -168,7 +177,9 @@ struct collected {
 static void print_row(rf_buf *out, const char *key, const struct row *row)
 {
     rf_buf_append_format(
-        out, "%s n=%lld/%lld price=%lld share=%.17g ok=%d who=%s%.*s memo=%.*s tags=%.*s at=%lld on=%lld",
+        out,
+        "%s n=%lld/%lld price=%lld share=%.17g ok=%d who=%s%.*s memo=%.*s tags=%.*s at=%lld "
+        "on=%lld",
         key, (long long)row->n, (long long)row->lacking, (long long)row->price, row->share, row->ok,
         row->who.data ? "=" : "", (int)row->who.size, row->who.data ? row->who.data : "",
         (int)row->memo.size, row->memo.data ? row->memo.data : "", (int)row->tags.size,
@@ -332,8 +343,8 @@ static void add_event(uint64_t position, size_t name_size, const char *more)
     row->share += strtod(json.data + json.size - 5, NULL);
     row->who = (rf_slice){NULL, 0};
     if (pick(3)) {
-        size_t size = (size_t)snprintf(model->who, sizeof model->who, "%s%u", pick(2) ? "é " : "",
-                                       pick(30));
+        size_t size =
+            (size_t)snprintf(model->who, sizeof model->who, "%s%u", pick(2) ? "é " : "", pick(30));
         for (; size < name_size; size++)
             model->who[size] = (char)('a' + pick(26));
         rf_buf_append_format(&json, ",\"who is\":\"%.*s\"", (int)size, model->who);
@@ -437,7 +448,8 @@ static void compare(const struct collected *got, const struct collected *expecte
             at++;
         while (at > 0 && a.data[at - 1] != '\n')
             at--;
-        cr_assert(rf_slice_equal(a, b), "partition %d\n%.300s\n%.300s", i, a.data + at, b.data + at);
+        cr_assert(rf_slice_equal(a, b), "partition %d\n%.300s\n%.300s", i, a.data + at,
+                  b.data + at);
         cr_assert_eq(got->ended[i], 1);
     }
 }
@@ -591,8 +603,8 @@ static void value_fails(const char *data, const char *what)
                             i == 7 ? data : "{\"n\":1}");
     (void)fixture_event("crate", 1, "Changed", "{\"n\":1}");
     (void)fixture_append();
-    (void)snprintf(message, sizeof message, "sample: %s, at position 8 (stream order-1, type Moved)",
-                   what);
+    (void)snprintf(message, sizeof message,
+                   "sample: %s, at position 8 (stream order-1, type Moved)", what);
     fails(handlers, RF_COUNT_OF(handlers), RF_ERR_INPUT, 8, message);
 }
 
@@ -606,11 +618,13 @@ Test(fold, names_the_event_whose_value_is_of_the_wrong_kind)
     value_fails("{\"n\":1e19}", "field n: 1e19 is beyond the range of int");
     value_fails("{\"n\":[1]}", "field n: an array or object is no int");
     value_fails("{\"n\":{}}", "field n: an array or object is no int");
-    value_fails("{\"price\":\"1.999\"}", "field price: \"1.999\" has more decimals than decimal(2)");
+    value_fails("{\"price\":\"1.999\"}",
+                "field price: \"1.999\" has more decimals than decimal(2)");
     value_fails("{\"price\":\"cheap\"}", "field price: \"cheap\" is no decimal(2)");
     value_fails("{\"price\":false}", "field price: false is no decimal(2)");
     value_fails("{\"sub\":{\"share\":\"1.5\"}}", "field sub.share: \"1.5\" is no float");
-    value_fails("{\"sub\":{\"share\":1e999}}", "field sub.share: 1e999 is beyond the range of float");
+    value_fails("{\"sub\":{\"share\":1e999}}",
+                "field sub.share: 1e999 is beyond the range of float");
     value_fails("{\"sub\":{\"who is\":7}}", "field sub.\"who is\": 7 is no text");
     value_fails("{\"ok\":1}", "field ok: 1 is no bool");
     value_fails("{\"at\":\"yesterday\"}", "field at: \"yesterday\" is no time");
@@ -652,7 +666,8 @@ Test(fold, reads_all_numbers_exactly)
         char stream[32];
         char wanted[64];
         (void)snprintf(stream, sizeof stream, "s%zu", i);
-        (void)snprintf(wanted, sizeof wanted, "s%zu n=0/1 price=0 share=%.17g ok", i, cases[i].value);
+        (void)snprintf(wanted, sizeof wanted, "s%zu n=0/1 price=0 share=%.17g ok", i,
+                       cases[i].value);
         uint32_t partition = rf_partition_of(rf_slice_of(stream), FIXTURE_PARTITIONS);
         rf_buf_append_byte(&got->rows[partition], 0);
         cr_assert_not_null(strstr(got->rows[partition].data, wanted), "%s in %s", wanted,
@@ -705,14 +720,16 @@ Test(fold, stops_at_a_handler_that_fails_and_names_the_event)
     (void)fixture_append();
     fails(third, 1, RF_ERR_PLUGIN, 4,
           "sample: three are too many, at position 4 (stream order-1, type B)");
-    fails(silence, 1, RF_ERR_PLUGIN, 4,
-          "sample: a handler failed without giving a reason, at position 4 (stream order-1, type B)");
+    fails(
+        silence, 1, RF_ERR_PLUGIN, 4,
+        "sample: a handler failed without giving a reason, at position 4 (stream order-1, type B)");
     fails(nonsense, 1, RF_ERR_PLUGIN, 4,
           "sample: a handler returned what is no rf_fold_result, at position 4 (stream order-1, "
           "type B)");
-    fails(greed, 1, RF_ERR_MEMORY, 4,
-          "sample: out of memory for text that a handler makes (16 MiB a piece at most), at position "
-          "4 (stream order-1, type B)");
+    fails(
+        greed, 1, RF_ERR_MEMORY, 4,
+        "sample: out of memory for text that a handler makes (16 MiB a piece at most), at position "
+        "4 (stream order-1, type B)");
 }
 
 static rf_status refuse_row(void *arg, uint32_t worker, uint32_t partition, rf_slice key,

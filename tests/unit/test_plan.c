@@ -25,7 +25,8 @@ static rf_fold_result fold_nothing(rf_fold *fold, void *row, const void *event)
 static const rf_column columns[] = {RF_COLUMN(struct row, a, RF_INT)};
 static const rf_field all_fields[] = {
     RF_FIELD(struct event, qty, RF_INT),
-    {RF_PAYLOAD, RF_TEXT, 0, 1, offsetof(struct event, sku), offsetof(struct event, has_sku), "sku"},
+    {RF_PAYLOAD, RF_TEXT, 0, 1, offsetof(struct event, sku), offsetof(struct event, has_sku),
+     "sku"},
     RF_FIELD(struct event, at, RF_TIME),
 };
 static const rf_field qty_field[] = {RF_FIELD(struct event, qty, RF_INT)};
@@ -57,11 +58,10 @@ TestSuite(plan, .init = make, .fini = drop);
 static void add(uint32_t stream, const char *type, const char *data)
 {
     char padded[512] = {0};
-    rf_event event = {.stream = RF_SLICE("s"), .type = rf_slice_of(type), .schema = 1,
-                      .time = RF_TIME_NONE};
-    rf_placement placement = {.position = rf_segment_builder_count(builder) + 1,
-                              .stream_number = stream,
-                              .version = 1};
+    rf_event event = {
+        .stream = RF_SLICE("s"), .type = rf_slice_of(type), .schema = 1, .time = RF_TIME_NONE};
+    rf_placement placement = {
+        .position = rf_segment_builder_count(builder) + 1, .stream_number = stream, .version = 1};
 
     (void)snprintf(padded, sizeof padded - RF_JSON_PADDING, "%s", data);
     event.data = rf_slice_of(padded);
@@ -86,9 +86,9 @@ static rf_definition *define(rf_projection *tables, const rf_handler *handlers, 
     rf_err err = {0};
 
     *tables = (rf_projection){
-        RF_PROJECTION_HEAD,   .name = "sample",    .version = 1,
-        .key = "stream",      .columns = columns,  .row_size = sizeof(struct row),
-        .handlers = handlers, .column_count = 1,   .handler_count = count,
+        RF_PROJECTION_HEAD,   .name = "sample",   .version = 1,
+        .key = "stream",      .columns = columns, .row_size = sizeof(struct row),
+        .handlers = handlers, .column_count = 1,  .handler_count = count,
     };
     cr_assert_eq(rf_definition_of(tables, RF_SLICE("x"), &definition, &err), RF_OK, "%s",
                  err.message);
@@ -111,7 +111,8 @@ static rf_status bind(rf_plan *plan, uint32_t stream_count, rf_plan_segment *out
 
 Test(plan, fills_one_struct_an_event_in_the_order_of_the_type)
 {
-    static const rf_handler handlers[] = {RF_HANDLER("Added", fold_nothing, struct event, all_fields)};
+    static const rf_handler handlers[] = {
+        RF_HANDLER("Added", fold_nothing, struct event, all_fields)};
     rf_projection tables;
     rf_plan_segment bound;
     rf_err err = {0};
@@ -159,15 +160,16 @@ static uint64_t bytes_of(const rf_definition *const *definitions, uint32_t count
 
 Test(plan, decodes_what_is_named_and_each_column_once)
 {
-    static const rf_handler qty_only[] = {RF_HANDLER("Added", fold_nothing, struct event, qty_field)};
+    static const rf_handler qty_only[] = {
+        RF_HANDLER("Added", fold_nothing, struct event, qty_field)};
     static const rf_handler all[] = {RF_HANDLER("Added", fold_nothing, struct event, all_fields)};
     static const rf_handler never[] = {RF_HANDLER("Never", fold_nothing, struct event, all_fields)};
     rf_projection tables[4];
 
     for (uint32_t i = 0; i < 2000; i++) {
         char data[128];
-        (void)snprintf(data, sizeof data, "{\"qty\":%u,\"sku\":\"%u\",\"other\":\"%u\"}", i * 7 % 100,
-                       i * 7919, i);
+        (void)snprintf(data, sizeof data, "{\"qty\":%u,\"sku\":\"%u\",\"other\":\"%u\"}",
+                       i * 7 % 100, i * 7919, i);
         add(i % 100, i % 2 ? "Added" : "Taken", data);
     }
     finish();
@@ -186,7 +188,8 @@ Test(plan, decodes_what_is_named_and_each_column_once)
 
 Test(plan, refuses_a_stream_number_that_was_not_given)
 {
-    static const rf_handler handlers[] = {RF_HANDLER("Added", fold_nothing, struct event, qty_field)};
+    static const rf_handler handlers[] = {
+        RF_HANDLER("Added", fold_nothing, struct event, qty_field)};
     rf_projection tables;
     rf_plan_segment bound;
     rf_err err = {0};

@@ -1,20 +1,24 @@
-/* Projections as C plugins: everything that a plugin sees. Compile with -fPIC -shared, link nothing.
+/* Projections as C plugins: everything that a plugin sees. Compile with -fPIC -shared, link
+ * nothing.
  *
  * A plugin is a shared object with one symbol, `refold_projection`: a constant rf_projection that
  * describes the read model and its handlers. It folds each stream's events, in position
  * order, into one row. The smallest example is projections/case_summary.c; copy that.
  *
  * A handler gets its row and the event's declared fields as two structs whose layouts the plugin
- * itself declares (offsets in `columns` and `fields`). It changes the row and says what it did. It sees nothing else:
- * no other row, clock, file or randomness, no state of its own, so that a rebuild is deterministic.
- * Handlers run on several threads at once, each on rows of its own; they must not use mutable statics.
+ * itself declares (offsets in `columns` and `fields`). It changes the row and says what it did. It
+ * sees nothing else: no other row, clock, file or randomness, no state of its own, so that a
+ * rebuild is deterministic. Handlers run on several threads at once, each on rows of its own; they
+ * must not use mutable statics.
  *
- * Text in an event is borrowed and may be assigned to a row as it is: the engine keeps it alive as long as the row
- * needs it. Text that a handler makes comes from rf_fold_alloc. Literals are fine too.
+ * Text in an event is borrowed and may be assigned to a row as it is: the engine keeps it alive as
+ * long as the row needs it. Text that a handler makes comes from rf_fold_alloc. Literals are fine
+ * too.
  *
- * A row begins with all columns unset: text NULL, times and dates RF_TIME_NONE, numbers 0, bools false.
- * The struct may have more members than columns (scratch for the fold); they begin as zero bytes. Only columns
- * may hold text from elsewhere: the engine moves the text that columns refer to, and knows of no other member.
+ * A row begins with all columns unset: text NULL, times and dates RF_TIME_NONE, numbers 0, bools
+ * false. The struct may have more members than columns (scratch for the fold); they begin as zero
+ * bytes. Only columns may hold text from elsewhere: the engine moves the text that columns refer
+ * to, and knows of no other member.
  */
 #ifndef REFOLD_PROJECTION_H
 #define REFOLD_PROJECTION_H
@@ -35,26 +39,29 @@ typedef struct rf_column {
 
 /* Where a field of the event struct comes from. */
 typedef enum rf_field_source {
-    RF_PAYLOAD = 0,      /* `path` in data; "metadata.user_id" reads metadata; quotes around a name with a dot or blank */
+    RF_PAYLOAD = 0, /* `path` in data; "metadata.user_id" reads metadata; quotes around a name with
+                       a dot or blank */
     RF_EVENT_STREAM = 1, /* text */
     RF_EVENT_CATEGORY = 2,
     RF_EVENT_TYPE = 3,
-    RF_EVENT_VERSION = 4,  /* int */
+    RF_EVENT_VERSION = 4, /* int */
     RF_EVENT_SCHEMA = 5,
     RF_EVENT_POSITION = 6,
-    RF_EVENT_TIME = 7,     /* time */
+    RF_EVENT_TIME = 7, /* time */
 } rf_field_source;
 
-/* A field of the event: `offset` into the event struct. A payload field that is missing or null reads as
- * zero, false, NULL or RF_TIME_NONE. */
+/* A field of the event: `offset` into the event struct. A payload field that is missing or null
+ * reads as zero, false, NULL or RF_TIME_NONE. */
 typedef struct rf_field {
     rf_field_source source;
     rf_kind kind;
-    uint8_t scale;     /* RF_DECIMAL */
-    uint8_t optional;  /* 1: events without it are normal, and a type that never had it passes the checks */
+    uint8_t scale;    /* RF_DECIMAL */
+    uint8_t optional; /* 1: events without it are normal, and a type that never had it passes the
+                         checks */
     uint32_t offset;
-    uint32_t present_offset; /* of a bool that says whether the event has it; RF_NO_PRESENT for none */
-    const char *path;  /* RF_PAYLOAD only */
+    uint32_t
+        present_offset; /* of a bool that says whether the event has it; RF_NO_PRESENT for none */
+    const char *path;   /* RF_PAYLOAD only */
 } rf_field;
 
 #define RF_NO_PRESENT UINT32_MAX
@@ -87,13 +94,13 @@ typedef struct rf_handler {
 } rf_handler;
 
 typedef struct rf_projection {
-    uint64_t magic; /* RF_PROJECTION_MAGIC */
-    uint32_t abi;   /* RF_PROJECTION_ABI */
+    uint64_t magic;       /* RF_PROJECTION_MAGIC */
+    uint32_t abi;         /* RF_PROJECTION_ABI */
     uint32_t struct_size; /* sizeof(rf_projection) */
     const char *name;     /* [a-z][a-z0-9_]{0,62} */
     uint32_t version;     /* 1 and up; raise it with every change */
     uint32_t row_size;
-    const char *key;      /* "stream" */
+    const char *key; /* "stream" */
     const rf_column *columns;
     const rf_handler *handlers;
     uint32_t column_count;
@@ -108,30 +115,49 @@ typedef struct rf_projection {
 
 /* Short forms for the tables. */
 #define RF_COUNT_OF(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
-#define RF_COLUMN(type, member, column_kind) {#member, (column_kind), 0, offsetof(type, member)}
-#define RF_COLUMN_DECIMAL(type, member, column_scale) \
-    {#member, RF_DECIMAL, (column_scale), offsetof(type, member)}
-#define RF_FIELD(type, member, field_kind) \
-    {RF_PAYLOAD, (field_kind), 0, 0, offsetof(type, member), RF_NO_PRESENT, #member}
-#define RF_FIELD_DECIMAL(type, member, field_scale) \
-    {RF_PAYLOAD, RF_DECIMAL, (field_scale), 0, offsetof(type, member), RF_NO_PRESENT, #member}
-#define RF_FIELD_OPTIONAL(type, member, field_kind) \
-    {RF_PAYLOAD, (field_kind), 0, 1, offsetof(type, member), RF_NO_PRESENT, #member}
-#define RF_FIELD_OF_EVENT(type, member, field_source, field_kind) \
-    {(field_source), (field_kind), 0, 0, offsetof(type, member), RF_NO_PRESENT, NULL}
-/* `fields` is an array, `event_struct` the struct that they lie in. BARE: a handler that reads no field. */
-#define RF_HANDLER(event_type, function, event_struct, fields) \
-    {(event_type), (function), (fields), RF_COUNT_OF(fields), sizeof(event_struct)}
-#define RF_HANDLER_BARE(event_type, function) {(event_type), (function), NULL, 0, 0}
+#define RF_COLUMN(type, member, column_kind)                                                       \
+    {                                                                                              \
+#member, (column_kind), 0, offsetof(type, member)                                          \
+    }
+#define RF_COLUMN_DECIMAL(type, member, column_scale)                                              \
+    {                                                                                              \
+#member, RF_DECIMAL, (column_scale), offsetof(type, member)                                \
+    }
+#define RF_FIELD(type, member, field_kind)                                                         \
+    {                                                                                              \
+        RF_PAYLOAD, (field_kind), 0, 0, offsetof(type, member), RF_NO_PRESENT, #member             \
+    }
+#define RF_FIELD_DECIMAL(type, member, field_scale)                                                \
+    {                                                                                              \
+        RF_PAYLOAD, RF_DECIMAL, (field_scale), 0, offsetof(type, member), RF_NO_PRESENT, #member   \
+    }
+#define RF_FIELD_OPTIONAL(type, member, field_kind)                                                \
+    {                                                                                              \
+        RF_PAYLOAD, (field_kind), 0, 1, offsetof(type, member), RF_NO_PRESENT, #member             \
+    }
+#define RF_FIELD_OF_EVENT(type, member, field_source, field_kind)                                  \
+    {                                                                                              \
+        (field_source), (field_kind), 0, 0, offsetof(type, member), RF_NO_PRESENT, NULL            \
+    }
+/* `fields` is an array, `event_struct` the struct that they lie in. BARE: a handler that reads no
+ * field. */
+#define RF_HANDLER(event_type, function, event_struct, fields)                                     \
+    {                                                                                              \
+        (event_type), (function), (fields), RF_COUNT_OF(fields), sizeof(event_struct)              \
+    }
+#define RF_HANDLER_BARE(event_type, function)                                                      \
+    {                                                                                              \
+        (event_type), (function), NULL, 0, 0                                                       \
+    }
 /* The first members of a projection. */
-#define RF_PROJECTION_HEAD \
+#define RF_PROJECTION_HEAD                                                                         \
     .magic = RF_PROJECTION_MAGIC, .abi = RF_PROJECTION_ABI, .struct_size = sizeof(rf_projection)
 
 static inline char *rf_fold_alloc(rf_fold *fold, size_t size)
 {
     return fold->alloc(fold, size);
 }
-/* `return rf_fold_fail(fold, "total beyond 64 bits");` — the engine adds position, stream and type. */
+/* `return rf_fold_fail(fold, "total beyond 64 bits");`: the engine adds the event's place. */
 static inline rf_fold_result rf_fold_fail(rf_fold *fold, const char *reason)
 {
     fold->fail(fold, reason);
