@@ -26,7 +26,7 @@ ROOT = os.path.dirname(HERE)
 SKIPPED = 77
 
 build = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.path.join(ROOT, 'build')
-shared = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else ''
+shared = os.path.abspath(sys.argv[2]) if sys.argv[2:] and sys.argv[2] else ''
 refold = os.path.join(build, 'refold')
 
 DONE, FAILED, USAGE, NOTHING, REFUSED, LOCKED, DAMAGED, UNREACHABLE = 0, 1, 2, 3, 4, 5, 6, 75

@@ -16,6 +16,7 @@ import tool
 
 WORKERS = (0, 1, 2, 3, 8)
 PARTITIONS = (1, 16, 64, 256)
+EVENTS_ALONE = 10000 if os.environ.get('REFOLD_SOAK') else 150  # each imported by itself
 
 
 class AnyWay(tool.Case):
@@ -77,7 +78,7 @@ class AnyWay(tool.Case):
         self.assertEqual(len(digests), 1)
 
     def test_event_by_event_changes_nothing(self):
-        log = made_logs.make(99, events=150, streams=9)
+        log = made_logs.make(99, events=EVENTS_ALONE, streams=EVENTS_ALONE // 16)
         lines = made_logs.to_lines(log).splitlines(keepends=True)
         expected = serial_fold.print_rows(serial_fold.fold_events('case_summary', log))
         digests = set()
