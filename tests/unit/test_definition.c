@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <dlfcn.h>
+#include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -392,8 +393,21 @@ Test(plugin, refuses_what_is_no_shared_object)
     load_refused("not a shared object");
     write_file(RF_SLICE(""));
     load_refused("not a shared object");
-    write_file(RF_SLICE("\177ELF and then nothing that a linker would take, though long enough"));
+}
+
+Test(plugin, refuses_a_shared_object_that_was_cut_off_or_is_of_another_machine)
+{
+    rf_buf buf;
+
+    read_plugin("case_summary", &buf);
+    for (size_t size = 64; size < buf.size; size += 97) {
+        write_file((rf_slice){buf.data, size});
+        load_refused("cut off");
+    }
+    rf_store_u16(buf.data + offsetof(Elf64_Ehdr, e_machine), EM_MIPS);
+    write_file(rf_buf_slice(&buf));
     load_refused("cannot be loaded");
+    rf_buf_free(&buf);
 }
 
 Test(plugin, says_absent_for_no_file_and_refuses_a_directory)
