@@ -22,6 +22,8 @@ flags() {
 }
 cc -std=c17 -Wall -Wextra -Werror $(flags --cflags) "$here/library/shop.c" \
     $(flags --libs --static) -o "$work/shop"
+LD_LIBRARY_PATH=$(dirname "$(dirname "$pc")")
+export LD_LIBRARY_PATH
 projections=$(dirname "$(find "$work$prefix" -name case_summary.so)")
 "$work/shop" "$work/shop.refold" "$projections/case_summary.so" >"$work/out"
 cat >"$work/expected" <<'END'

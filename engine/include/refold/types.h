@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 /* Marks what librefold offers: the build hides every other symbol. */
-#if defined(__GNUC__)
-#define RF_API __attribute__((visibility("default")))
+#if defined(__cplusplus)
+#define RF_API extern "C" __attribute__((visibility("default")))
 #else
-#define RF_API
+#define RF_API __attribute__((visibility("default")))
 #endif
 
 /* Borrowed bytes; `data` is NULL for "no value", non-NULL with size 0 for empty text. Whoever
