@@ -15,7 +15,7 @@ libraries="-lsimdjson -lxxhash -lzstd -lz -llmdb -lpthread -ldl -lstdc++ -lm"
 
 mkdir -p "$out/objects"
 objects=
-for source in $(find "$root/engine" -name '*.c' -not -path '*/cli/*' | sort) \
+for source in $(find "$root/engine" -name '*.c' -not -path "$root/engine/cli/*" | sort) \
     $(find "$root/engine" -name '*.cpp' | sort); do
     object=$out/objects/$(printf '%s' "${source#"$root"/engine/}" | tr / _).o
     objects="$objects $object"
