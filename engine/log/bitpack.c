@@ -74,25 +74,28 @@ unpack_groups(const char *at, size_t groups, uint64_t base, unsigned width, int6
     }
 }
 
-static inline __attribute__((always_inline)) void
-unpack_groups_u32(const char *at, size_t groups, unsigned width, uint32_t *out)
+static inline __attribute__((always_inline)) void unpack_groups_u32(const char *at, size_t groups,
+                                                                    unsigned width, uint32_t *out)
 {
     for (size_t group = 0; group < groups; group++, at += width, out += 8) {
 #pragma GCC unroll 8
         for (unsigned i = 0; i < 8; i++)
-            out[i] = (rf_load_u32(at + (i * width >> 3)) >> (i * width & 7)) &
-                     (uint32_t)mask_of(width);
+            out[i] =
+                (rf_load_u32(at + (i * width >> 3)) >> (i * width & 7)) & (uint32_t)mask_of(width);
     }
 }
 
 #define WIDTHS_1_TO_16(CASE)                                                                       \
-    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11)      \
-    CASE(12) CASE(13) CASE(14) CASE(15) CASE(16)
+    CASE(1)                                                                                        \
+    CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)     \
+        CASE(13) CASE(14) CASE(15) CASE(16)
 #define WIDTHS_17_TO_56(CASE)                                                                      \
-    CASE(17) CASE(18) CASE(19) CASE(20) CASE(21) CASE(22) CASE(23) CASE(24) CASE(25) CASE(26)      \
-    CASE(27) CASE(28) CASE(29) CASE(30) CASE(31) CASE(32) CASE(33) CASE(34) CASE(35) CASE(36)      \
-    CASE(37) CASE(38) CASE(39) CASE(40) CASE(41) CASE(42) CASE(43) CASE(44) CASE(45) CASE(46)      \
-    CASE(47) CASE(48) CASE(49) CASE(50) CASE(51) CASE(52) CASE(53) CASE(54) CASE(55) CASE(56)
+    CASE(17)                                                                                       \
+    CASE(18) CASE(19) CASE(20) CASE(21) CASE(22) CASE(23) CASE(24) CASE(25) CASE(26) CASE(27)      \
+        CASE(28) CASE(29) CASE(30) CASE(31) CASE(32) CASE(33) CASE(34) CASE(35) CASE(36) CASE(37)  \
+            CASE(38) CASE(39) CASE(40) CASE(41) CASE(42) CASE(43) CASE(44) CASE(45) CASE(46)       \
+                CASE(47) CASE(48) CASE(49) CASE(50) CASE(51) CASE(52) CASE(53) CASE(54) CASE(55)   \
+                    CASE(56)
 
 /* What is left after the safe groups, with zeros behind it, for loads of any of its values. */
 typedef struct packed_tail {

@@ -1,8 +1,9 @@
 /* Bit packing: numbers of one width, one after another, lowest bit first, without gaps.
  *
- * Value i stands at bit i * width. Widths go to RF_BITPACK_WIDTH_MAX, so that one unaligned 64-bit load holds
- * any value; wider numbers are stored plain. Eight values always begin at a whole byte; the unpacking loops are
- * written once and specialised by the compiler for every width. Pure functions.
+ * Value i stands at bit i * width. Widths go to RF_BITPACK_WIDTH_MAX, so that one unaligned 64-bit
+ * load holds any value; wider numbers are stored plain. Eight values always begin at a whole byte;
+ * the unpacking loops are written once and specialised by the compiler for every width. Pure
+ * functions.
  */
 #ifndef RF_LOG_BITPACK_H
 #define RF_LOG_BITPACK_H
@@ -27,7 +28,8 @@ void rf_bitpack(const int64_t *values, size_t count, uint64_t base, unsigned wid
 void rf_bitpack_u32(const uint32_t *values, size_t count, unsigned width, rf_buf *out);
 
 /* `packed` is exactly rf_bitpack_size(count, width) bytes. Gives value + base, wrapping. */
-void rf_bitunpack(rf_slice packed, size_t count, uint64_t base, unsigned width, int64_t *values_out);
+void rf_bitunpack(rf_slice packed, size_t count, uint64_t base, unsigned width,
+                  int64_t *values_out);
 /* `width` up to RF_BITPACK_CODE_WIDTH_MAX. */
 void rf_bitunpack_u32(rf_slice packed, size_t count, unsigned width, uint32_t *values_out);
 

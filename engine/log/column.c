@@ -1,6 +1,6 @@
-/* See column.h. One pass measures a column (minimum, maximum, those of the differences); a small hash
- * table tries a dictionary where the values would need more than a few bits each, and gives up as soon as it
- * has too many of them. */
+/* See column.h. One pass measures a column (minimum, maximum, those of the differences); a small
+ * hash table tries a dictionary where the values would need more than a few bits each, and gives up
+ * as soon as it has too many of them. */
 #include "log/column.h"
 
 #include "log/bitpack.h"
@@ -143,10 +143,10 @@ void rf_int_column_encode(const int64_t *values, size_t count, rf_arena *scratch
         return;
     }
     size_t plain_size = count * sizeof *values;
-    size_t frame_size = m.frame_width > RF_BITPACK_WIDTH_MAX
-                            ? SIZE_MAX
-                            : 1 + varint_size(rf_zigzag(m.min)) +
-                                  rf_bitpack_size(count, m.frame_width);
+    size_t frame_size =
+        m.frame_width > RF_BITPACK_WIDTH_MAX
+            ? SIZE_MAX
+            : 1 + varint_size(rf_zigzag(m.min)) + rf_bitpack_size(count, m.frame_width);
     size_t delta_size = m.delta_width > RF_BITPACK_WIDTH_MAX
                             ? SIZE_MAX
                             : 1 + varint_size(rf_zigzag(values[0])) +
@@ -227,8 +227,7 @@ rf_status rf_int_column_decode(rf_slice stored, size_t count, int64_t *values_ou
     if (count == 0)
         return stored.size == 0 ? RF_OK : int_damaged("without values is not empty", err);
     uint8_t encoding = rf_read_byte(&reader);
-    unsigned width =
-        encoding == INT_FRAME || encoding == INT_DELTA ? rf_read_byte(&reader) : 0;
+    unsigned width = encoding == INT_FRAME || encoding == INT_DELTA ? rf_read_byte(&reader) : 0;
     if (reader.failed || width > RF_BITPACK_WIDTH_MAX)
         return int_damaged("has a wrong head", err);
     switch (encoding) {

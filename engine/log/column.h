@@ -1,11 +1,11 @@
 /* Columns: the encodings of integers, text and presence inside a segment.
  *
- * An integer column stores `count` int64_t as one of: constant, frame of reference (minimum and bit-packed
- * differences), delta (first value, then frame of reference of the differences), dictionary
- * (distinct values and bit-packed indexes), plain 64-bit. The encoder measures all and takes the
- * smallest. A text column is a dictionary (distinct texts and bit-packed indexes) or plain (lengths as an
- * integer column, and the bytes), its bytes through zstd where that gains. The stored form says
- * which; see docs/FORMAT.md. A bitmap column stores presence or booleans.
+ * An integer column stores `count` int64_t as one of: constant, frame of reference (minimum and
+ * bit-packed differences), delta (first value, then frame of reference of the differences),
+ * dictionary (distinct values and bit-packed indexes), plain 64-bit. The encoder measures all and
+ * takes the smallest. A text column is a dictionary (distinct texts and bit-packed indexes) or
+ * plain (lengths as an integer column, and the bytes), its bytes through zstd where that gains. The
+ * stored form says which; see docs/FORMAT.md. A bitmap column stores presence or booleans.
  *
  * Decoders check everything against the stored size and count: bytes from outside never crash
  * them. Encoders and decoders are pure; scratch memory comes from the caller.
@@ -28,7 +28,8 @@ static inline bool rf_bitmap_get(const uint8_t *bits, size_t index)
     return (bits[index >> 3] >> (index & 7)) & 1;
 }
 
-/* Whether `stored` is a bitmap of `count` bits of which `ones` are set, with nothing behind them. */
+/* Whether `stored` is a bitmap of `count` bits of which `ones` are set, with nothing behind them.
+ */
 bool rf_bitmap_check(rf_slice stored, size_t count, size_t ones);
 
 /* A decoded text column. Value i is values[codes ? codes[i] : i]. */

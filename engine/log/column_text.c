@@ -1,9 +1,10 @@
 /* Text columns, see column.h.
  *
- * A dictionary is taken where at most half of the values are distinct: it decodes without touching each text.
- * The hash table that builds it gives up early where values are mostly distinct. Stored form: flags,
- * size of the text, for a dictionary the number of its values, lengths as an integer column, for a dictionary the codes, then
- * the text; compressed text is preceded by a checksum of what it was before compression. */
+ * A dictionary is taken where at most half of the values are distinct: it decodes without touching
+ * each text. The hash table that builds it gives up early where values are mostly distinct. Stored
+ * form: flags, size of the text, for a dictionary the number of its values, lengths as an integer
+ * column, for a dictionary the codes, then the text; compressed text is preceded by a checksum of
+ * what it was before compression. */
 #include "log/column.h"
 
 #include "base/checksum.h"
@@ -13,8 +14,8 @@ enum { TEXT_DICTIONARY = 1, TEXT_COMPRESSED = 2 };
 
 enum {
     DICTIONARY_MAX = 1 << RF_BITPACK_CODE_WIDTH_MAX,
-    TRIAL = 256,         /* after so many values, and again and again, mostly distinct ones end the try */
-    COMPRESS_MIN = 128,  /* shorter texts do not gain */
+    TRIAL = 256, /* after so many values, and again and again, mostly distinct ones end the try */
+    COMPRESS_MIN = 128, /* shorter texts do not gain */
     COMPRESS_LEVEL = 3,
     TEXT_SIZE_MAX = 17 << 20,
 };

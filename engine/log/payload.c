@@ -1,8 +1,8 @@
 /* Payloads: the original bytes of data and metadata, by chunks. See segment.h.
  *
- * A reader knows a segment by its header's checksum, which covers the checksums of all chunks: it computes the
- * offsets of all payloads once for a segment, and decompresses a chunk once as long as the events that
- * are asked for stay in it. */
+ * A reader knows a segment by its header's checksum, which covers the checksums of all chunks: it
+ * computes the offsets of all payloads once for a segment, and decompresses a chunk once as long as
+ * the events that are asked for stay in it. */
 #include "log/segment_format.h"
 
 #include "base/checksum.h"
@@ -76,8 +76,8 @@ static rf_status load_offsets(rf_payload_reader *reader, const rf_segment *segme
     reader->has_chunk = false;
     if (!grow_events(reader, segment->count))
         return no_memory(err);
-    rf_status status = rf_segment_per_event(segment, RF_SEGMENT_DATA_SIZE, reader->data_sizes,
-                                            bytes_decoded, err);
+    rf_status status =
+        rf_segment_per_event(segment, RF_SEGMENT_DATA_SIZE, reader->data_sizes, bytes_decoded, err);
     if (status == RF_OK)
         status = rf_segment_per_event(segment, RF_SEGMENT_METADATA_SIZE, reader->metadata_sizes,
                                       bytes_decoded, err);
@@ -127,8 +127,7 @@ static rf_status load_chunk(rf_payload_reader *reader, const rf_segment *segment
             rf_codec_decompress(reader->codec, chunk->stored, reader->raw, chunk->raw_size, err);
         if (status != RF_OK)
             return rf_err_context(err, "segment of partition %u at position %llu",
-                                  segment->partition,
-                                  (unsigned long long)segment->first_position);
+                                  segment->partition, (unsigned long long)segment->first_position);
         if ((uint32_t)rf_checksum((rf_slice){reader->raw, chunk->raw_size}) != chunk->raw_checksum)
             return damaged(segment, "payloads do not match their checksum", err);
     }

@@ -1,17 +1,19 @@
 /* A segment: an immutable block of one partition's events in position order, by columns.
  *
- * Layout (docs/FORMAT.md has every byte): a checksummed header (counts, position and time range, the types with
- * counts, the directory of columns with checksum, stored and raw size each), then the columns, then
- * the payload chunks. A replay reads the header and the columns that its projections name; payload
- * chunks (original bytes of data and metadata, up to 256 KiB raw, a larger event alone) are touched only by
- * `events`, by comparisons of duplicates and by fields that have no column.
+ * Layout (docs/FORMAT.md has every byte): a checksummed header (counts, position and time range,
+ * the types with counts, the directory of columns with checksum, stored and raw size each), then
+ * the columns, then the payload chunks. A replay reads the header and the columns that its
+ * projections name; payload chunks (original bytes of data and metadata, up to 256 KiB raw, a
+ * larger event alone) are touched only by `events`, by comparisons of duplicates and by fields that
+ * have no column.
  *
  * Envelope columns have one value per event; field columns belong to one (type, path, kind) and
- * have one value per event of that type that has the field, with a presence bitmap where some lack it. A path may
- * have columns of several kinds when its values differ in kind; JSON null counts as missing. Objects
- * with more than RF_SEGMENT_MEMBERS_MAX member names in a segment, paths deeper than RF_SEGMENT_DEPTH_MAX, arrays, and
- * columns past RF_SEGMENT_COLUMNS_MAX a type get none: the type is marked `capped`, and who wants such a path
- * reads the payload.
+ * have one value per event of that type that has the field, with a presence bitmap where some lack
+ * it. A path may have columns of several kinds when its values differ in kind; JSON null counts as
+ * missing, and so do arrays and objects. Below an object with more than RF_SEGMENT_MEMBERS_MAX
+ * member names in a segment, or deeper than RF_SEGMENT_DEPTH_MAX, nothing has a column, nor has
+ * what goes past RF_SEGMENT_COLUMNS_MAX columns a type: the type is marked `capped`, and who wants
+ * such a path (rf_segment_field tells which) reads the payload.
  *
  * Call order: new, then (add …, finish) again and again, free. A builder is confined to one thread;
  * an rf_segment is a read-only view, usable by many.
@@ -24,17 +26,17 @@
 
 enum {
     RF_SEGMENT_EVENTS_MAX = 16384,
-    RF_SEGMENT_RAW_MAX = 4 << 20,    /* raw payload bytes; one larger event stands alone */
+    RF_SEGMENT_RAW_MAX = 4 << 20, /* raw payload bytes; one larger event stands alone */
     RF_SEGMENT_CHUNK_RAW = 256 << 10,
-    RF_SEGMENT_COLUMNS_MAX = 256,    /* per type */
+    RF_SEGMENT_COLUMNS_MAX = 256, /* per type */
     RF_SEGMENT_MEMBERS_MAX = 64,
     RF_SEGMENT_DEPTH_MAX = 8,
-    RF_SEGMENT_COMPRESS_MIN = 4096,  /* smaller segments are not compressed */
+    RF_SEGMENT_COMPRESS_MIN = 4096, /* smaller segments are not compressed */
 };
 
 /* Envelope columns. */
 typedef enum rf_envelope {
-    RF_ENVELOPE_STREAM,          /* stream number in the partition */
+    RF_ENVELOPE_STREAM, /* stream number in the partition */
     RF_ENVELOPE_VERSION,
     RF_ENVELOPE_POSITION,
     RF_ENVELOPE_SOURCE,          /* source number, see log.h */
@@ -42,7 +44,7 @@ typedef enum rf_envelope {
     RF_ENVELOPE_TIME,            /* RF_TIME_NONE: none */
     RF_ENVELOPE_TYPE,            /* index into the segment's types */
     RF_ENVELOPE_SCHEMA,
-    RF_ENVELOPE_FINGERPRINT,     /* 32 bits, of type, schema, time, data, metadata */
+    RF_ENVELOPE_FINGERPRINT, /* 32 bits, of type, schema, time, data, metadata */
     RF_ENVELOPE_COUNT,
 } rf_envelope;
 
@@ -50,7 +52,8 @@ typedef enum rf_envelope {
 typedef enum rf_field_kind {
     RF_FIELD_INT = 1,   /* integer literals within 64 bits */
     RF_FIELD_EXACT = 2, /* numbers with a fraction, exact: mantissa of the column's scale */
-    RF_FIELD_NUMBER = 3,/* other number literals, as text (exponents, beyond 64 bits or 18 digits) */
+    RF_FIELD_NUMBER =
+        3, /* other number literals, as text (exponents, beyond 64 bits or 18 digits) */
     RF_FIELD_BOOL = 4,
     RF_FIELD_TEXT = 5,
 } rf_field_kind;
@@ -83,9 +86,9 @@ uint32_t rf_event_fingerprint(const rf_event *event);
 
 typedef struct rf_segment_type {
     rf_slice name;
-    uint32_t count;  /* events of this type in the segment */
-    bool capped;     /* some paths have no column here */
-    bool overflow;   /* private, as the next two: any path without column may occur nevertheless */
+    uint32_t count; /* events of this type in the segment */
+    bool capped;    /* some paths have no column here */
+    bool overflow;  /* private, as the next two: any path without column may occur nevertheless */
     uint32_t column_begin, column_end;
 } rf_segment_type;
 
@@ -97,20 +100,22 @@ typedef struct rf_segment {
     uint64_t last_position;
     int64_t time_min, time_max; /* RF_TIME_NONE: no event has a time */
     uint32_t stream_min, stream_max;
-    uint64_t raw_bytes; /* of data and metadata */
+    uint64_t raw_bytes;           /* of data and metadata */
     const rf_segment_type *types; /* in the arena given to rf_segment_open, as all that follows */
     uint32_t type_count;
     const struct rf_segment_column *columns; /* private */
     uint32_t column_count;
-    const struct rf_segment_chunk *chunks;   /* private */
+    const struct rf_segment_chunk *chunks; /* private */
     uint32_t chunk_count;
 } rf_segment;
 
-/* Checks the header's checksum and every bound; `bytes` is what finish appended. Nothing else is touched. The
- * directory lives in `arena`. Messages name partition and position; the caller adds the store. */
+/* Checks the header's checksum and every bound; `bytes` is what finish appended. Nothing else is
+ * touched. The directory lives in `arena`. Messages name partition and position; the caller adds
+ * the store. */
 rf_status rf_segment_open(rf_slice bytes, rf_arena *arena, rf_segment *segment_out, rf_err *err);
 
-/* All `count` values of an envelope column. Adds the stored bytes that it read to *bytes_decoded (may be NULL). */
+/* All `count` values of an envelope column. Adds the stored bytes that it read to *bytes_decoded
+ * (may be NULL). */
 rf_status rf_segment_envelope(const rf_segment *segment, rf_envelope column, int64_t *values_out,
                               uint64_t *bytes_decoded, rf_err *err);
 
@@ -118,11 +123,11 @@ rf_status rf_segment_envelope(const rf_segment *segment, rf_envelope column, int
  * order), NULL when all have it; the values are dense, one per present event. */
 typedef struct rf_field_column {
     rf_field_kind kind;
-    uint8_t scale;          /* EXACT */
+    uint8_t scale; /* EXACT */
     uint32_t present_count;
     const uint8_t *present;
-    const int64_t *ints;    /* INT, EXACT; BOOL as 0 and 1 */
-    rf_text_column text;    /* TEXT, NUMBER */
+    const int64_t *ints; /* INT, EXACT; BOOL as 0 and 1 */
+    rf_text_column text; /* TEXT, NUMBER */
 } rf_field_column;
 
 /* A path inside an event. `metadata` says which member it starts in; parts are member names. */
@@ -133,15 +138,15 @@ typedef struct rf_path {
 } rf_path;
 enum { RF_PATH_PARTS_MAX = 16 };
 
-/* Decodes the columns (0 to 5) of a path of types[type]. They live in `arena`. `*capped_out` says that the
- * path may occur without column: read the payload instead. */
+/* Decodes the columns (0 to 5) of a path of types[type]. They live in `arena`. `*capped_out` says
+ * that the path may occur without column: read the payload instead. */
 rf_status rf_segment_field(const rf_segment *segment, uint32_t type, const rf_path *path,
-                           rf_codec *codec, rf_arena *arena,
-                           rf_field_column columns_out[5], uint32_t *column_count_out,
-                           bool *capped_out, uint64_t *bytes_decoded, rf_err *err);
+                           rf_codec *codec, rf_arena *arena, rf_field_column columns_out[5],
+                           uint32_t *column_count_out, bool *capped_out, uint64_t *bytes_decoded,
+                           rf_err *err);
 
-/* For the census and `types`: each (type, path, kind) with its count, in directory order. The path is
- * its parts joined as stored; see rf_field_info. */
+/* For the census and `types`: each (type, path, kind) with its count, in directory order. The path
+ * is its parts joined as stored; see rf_field_info. */
 typedef struct rf_field_info {
     uint32_t type;
     rf_field_kind kind;
@@ -155,12 +160,13 @@ rf_status rf_segment_fields(const rf_segment *segment, rf_arena *arena, rf_field
 typedef struct rf_payload_reader rf_payload_reader;
 rf_payload_reader *rf_payload_reader_new(void);
 void rf_payload_reader_free(rf_payload_reader *reader);
-/* Bytes of event `index`; valid until the next call, and followed by RF_JSON_PADDING readable bytes. metadata.data is
- * NULL if the event has none. */
+/* Bytes of event `index`; valid until the next call, and followed by RF_JSON_PADDING readable
+ * bytes. metadata.data is NULL if the event has none. */
 rf_status rf_payload_read(rf_payload_reader *reader, const rf_segment *segment, uint32_t index,
                           rf_slice *data_out, rf_slice *metadata_out, uint64_t *bytes_decoded,
                           rf_err *err);
-/* Reads and checks everything: every checksum, every column decoded, every payload's size. For verify. */
+/* Reads and checks everything: every checksum, every column decoded, every payload's size. For
+ * verify. */
 rf_status rf_segment_verify(const rf_segment *segment, rf_err *err);
 
 #endif

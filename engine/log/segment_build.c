@@ -253,7 +253,8 @@ static void take_value(rf_segment_builder *builder, uint32_t node, uint32_t ordi
     list->scales[list->count++] = (uint8_t)scale;
 }
 
-/* Of two members of one name the last wins: takes back what this event has put at and below `index`. */
+/* Of two members of one name the last wins: takes back what this event has put at and below
+ * `index`. */
 static void forget_value(rf_segment_builder *builder, uint32_t index, uint32_t ordinal)
 {
     rf_build_node *node = &builder->nodes[index];
@@ -263,7 +264,8 @@ static void forget_value(rf_segment_builder *builder, uint32_t index, uint32_t o
     node->last_seen = 0;
     for (unsigned kind = RF_FIELD_INT; kind <= RF_FIELD_TEXT; kind++) {
         rf_build_list *list = &builder->lists[node->lists[kind]];
-        if (node->lists[kind] == 0 || list->count == 0 || list->ordinals[list->count - 1] != ordinal)
+        if (node->lists[kind] == 0 || list->count == 0 ||
+            list->ordinals[list->count - 1] != ordinal)
             continue;
         list->count--;
         if (kind == RF_FIELD_TEXT || kind == RF_FIELD_NUMBER)
@@ -367,8 +369,8 @@ rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *ev
     RF_ASSERT(rf_segment_builder_fits(builder, event));
     RF_ASSERT(event->type.size >= 1 && event->type.size <= RF_TYPE_SIZE_MAX);
     RF_ASSERT(event->data.size > 0 && (!event->metadata.data || event->metadata.size > 0));
-    RF_ASSERT(at == 0 || (uint64_t)builder->per_event[RF_ENVELOPE_POSITION][at - 1] <
-                             placement->position);
+    RF_ASSERT(at == 0 ||
+              (uint64_t)builder->per_event[RF_ENVELOPE_POSITION][at - 1] < placement->position);
     uint32_t type_index = type_find(builder, event->type);
     if (type_index == UINT32_MAX || !grow_events(builder)) {
         builder->failed = true;

@@ -1,9 +1,10 @@
-/* Inside a segment builder: what adding (segment_build.c) gathers and finishing (segment_finish.c) encodes.
+/* Inside a segment builder: what adding (segment_build.c) gathers and finishing (segment_finish.c)
+ * encodes.
  *
- * Every type has a tree of member names for data and one for metadata. A node that had scalar values has a list of
- * them per kind, with the ordinals of their events within the type. Members come in the same order in
- * most events of a type, so the search of a name begins behind the one found last. Lists are a pool:
- * their memory is kept from segment to segment.
+ * Every type has a tree of member names for data and one for metadata. A node that had scalar
+ * values has a list of them per kind, with the ordinals of their events within the type. Members
+ * come in the same order in most events of a type, so the search of a name begins behind the one
+ * found last. Lists are a pool: their memory is kept from segment to segment.
  */
 #ifndef RF_LOG_SEGMENT_BUILD_H
 #define RF_LOG_SEGMENT_BUILD_H

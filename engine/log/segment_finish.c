@@ -1,4 +1,5 @@
-/* Encoding what a builder gathered: columns, directory, header. See segment_build.h and docs/FORMAT.md. */
+/* Encoding what a builder gathered: columns, directory, header. See segment_build.h and
+ * docs/FORMAT.md. */
 #include "log/segment_build.h"
 
 #include "base/checksum.h"
@@ -110,7 +111,8 @@ typedef struct column_values {
     uint8_t scale;
 } column_values;
 
-/* Brings exact numbers to the largest scale. Those that do not fit are appended to the numbers as text. */
+/* Brings exact numbers to the largest scale. Those that do not fit are appended to the numbers as
+ * text. */
 static bool scale_exact(rf_segment_builder *builder, const rf_build_list *list,
                         column_values *values_out, column_values *spilled_out)
 {
@@ -262,13 +264,14 @@ typedef struct path_walk {
     rf_build_type *type;
     bool metadata;
     bool compress;
-    uint32_t *columns_left; /* of the type */
+    uint32_t *columns_left;                 /* of the type */
     rf_slice written[RF_SEGMENT_DEPTH_MAX]; /* parts of the path that was written last */
     unsigned written_count;
     rf_slice parts[RF_SEGMENT_DEPTH_MAX];
 } path_walk;
 
-static void append_path(rf_segment_builder *builder, path_walk *walk, unsigned depth, unsigned flags)
+static void append_path(rf_segment_builder *builder, path_walk *walk, unsigned depth,
+                        unsigned flags)
 {
     unsigned shared = 0;
 

@@ -1,5 +1,5 @@
-/* What writer and reader of segments share: magic, limits of the stored form, and the private parts of an opened
- * segment. docs/FORMAT.md gives the layout byte by byte. */
+/* What writer and reader of segments share: magic, limits of the stored form, and the private parts
+ * of an opened segment. docs/FORMAT.md gives the layout byte by byte. */
 #ifndef RF_LOG_SEGMENT_FORMAT_H
 #define RF_LOG_SEGMENT_FORMAT_H
 
@@ -13,7 +13,8 @@ enum {
     RF_SEGMENT_LEVEL = 1, /* of payloads: import is bound by it, and 3 gains a tenth of the bytes */
 };
 
-/* Stored behind the envelope columns and like them, but private: sizes of data and of metadata (0: none). */
+/* Stored behind the envelope columns and like them, but private: sizes of data and of metadata (0:
+ * none). */
 enum {
     RF_SEGMENT_DATA_SIZE = RF_ENVELOPE_COUNT,
     RF_SEGMENT_METADATA_SIZE,
@@ -23,7 +24,8 @@ enum {
 /* First byte of a time column. */
 enum { RF_TIMES_ALL = 0, RF_TIMES_NONE = 1, RF_TIMES_SOME = 2 };
 
-/* First byte of a path in the directory; 0 ends the paths of a type. Bits 0 to 4 are the kinds from RF_FIELD_INT on. */
+/* First byte of a path in the directory; 0 ends the paths of a type. Bits 0 to 4 are the kinds from
+ * RF_FIELD_INT on. */
 enum {
     RF_PATH_KINDS = 0x1f,
     RF_PATH_METADATA = 0x20,

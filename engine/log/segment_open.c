@@ -1,8 +1,8 @@
 /* Opening a segment: the header becomes a directory in the caller's arena.
  *
- * The checksum says that the header is what was written; every bound is checked nevertheless, so that bytes
- * that someone made up, with a checksum that fits, give an error too. Every entry takes a byte at least, so
- * no count can ask for much more memory than the header has bytes. */
+ * The checksum says that the header is what was written; every bound is checked nevertheless, so
+ * that bytes that someone made up, with a checksum that fits, give an error too. Every entry takes
+ * a byte at least, so no count can ask for much more memory than the header has bytes. */
 #include "log/segment_format.h"
 
 #include "base/checksum.h"
@@ -44,12 +44,13 @@ static rf_status open_head(opening *o, rf_err *err)
     if (magic != RF_SEGMENT_MAGIC)
         return rf_fail(err, RF_ERR_DAMAGED, "a segment does not begin as one");
     if (size != bytes.size || header_size > size || header_size < RF_SEGMENT_HEAD_SIZE)
-        return rf_fail(err, RF_ERR_DAMAGED, "a segment of %zu bytes says that it has %u, %u of them header",
-                       bytes.size, size, header_size);
+        return rf_fail(err, RF_ERR_DAMAGED,
+                       "a segment of %zu bytes says that it has %u, %u of them header", bytes.size,
+                       size, header_size);
     if (rf_checksum((rf_slice){bytes.data + 8, header_size - 8}) != checksum)
         return rf_fail(err, RF_ERR_DAMAGED, "a segment's header does not match its checksum");
-    o->header = rf_bytes_reader_of((rf_slice){bytes.data + RF_SEGMENT_HEAD_SIZE,
-                                              header_size - RF_SEGMENT_HEAD_SIZE});
+    o->header = rf_bytes_reader_of(
+        (rf_slice){bytes.data + RF_SEGMENT_HEAD_SIZE, header_size - RF_SEGMENT_HEAD_SIZE});
     o->body = rf_bytes_reader_of((rf_slice){bytes.data + header_size, size - header_size});
     return RF_OK;
 }
@@ -217,8 +218,8 @@ static rf_status open_columns(opening *o, rf_err *err)
     o->segment.chunks = o->chunks;
     o->segment.chunk_count = (uint32_t)chunk_count;
     for (; o->column_at < RF_SEGMENT_PER_EVENT; o->column_at++) {
-        o->columns[o->column_at] = (rf_segment_column){.kind = RF_FIELD_PER_EVENT,
-                                                       .present_count = o->segment.count};
+        o->columns[o->column_at] =
+            (rf_segment_column){.kind = RF_FIELD_PER_EVENT, .present_count = o->segment.count};
         open_column(o, &o->columns[o->column_at]);
     }
     for (uint32_t i = 0; i < o->segment.type_count; i++) {

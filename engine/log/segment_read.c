@@ -20,10 +20,10 @@ static rf_status no_memory(const rf_segment *segment, rf_err *err)
 
 static rf_status with_place(const rf_segment *segment, rf_status status, rf_err *err)
 {
-    return status == RF_OK ? RF_OK
-                           : rf_err_context(err, "segment of partition %u at position %llu",
-                                            segment->partition,
-                                            (unsigned long long)segment->first_position);
+    return status == RF_OK
+               ? RF_OK
+               : rf_err_context(err, "segment of partition %u at position %llu", segment->partition,
+                                (unsigned long long)segment->first_position);
 }
 
 static rf_status check_stored(const rf_segment *segment, const rf_segment_column *column,
@@ -181,7 +181,8 @@ static rf_status decode_field(const rf_segment *segment, uint32_t type_count,
     if (count < type_count) {
         size_t size = ((size_t)type_count + 7) / 8;
         if (rest.size < size || !rf_bitmap_check((rf_slice){rest.data, size}, type_count, count))
-            return damaged(segment, "a column's bitmap does not have as many values as it says", err);
+            return damaged(segment, "a column's bitmap does not have as many values as it says",
+                           err);
         uint8_t *present = rf_arena_alloc(arena, size);
         if (!present)
             return no_memory(segment, err);
@@ -222,9 +223,9 @@ static bool path_matches(const rf_segment_column *column, const rf_path *path)
 }
 
 rf_status rf_segment_field(const rf_segment *segment, uint32_t type, const rf_path *path,
-                           rf_codec *codec, rf_arena *arena,
-                           rf_field_column columns_out[5], uint32_t *column_count_out,
-                           bool *capped_out, uint64_t *bytes_decoded, rf_err *err)
+                           rf_codec *codec, rf_arena *arena, rf_field_column columns_out[5],
+                           uint32_t *column_count_out, bool *capped_out, uint64_t *bytes_decoded,
+                           rf_err *err)
 {
     const rf_segment_type *of = &segment->types[type];
     rf_field_column columns[5];

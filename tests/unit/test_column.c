@@ -58,7 +58,8 @@ Test(column, gives_back_integers_of_every_width_and_count)
             for (size_t i = 0; i < counts[c]; i++)
                 values[i] = (int64_t)(base + random_of_width(width));
             size_t size = int_round_trip(values, counts[c]);
-            cr_assert_leq(size, 24 + counts[c] * (width <= 56 ? width : 64) / 8 + counts[c] / 8 + 1);
+            cr_assert_leq(size,
+                          24 + counts[c] * (width <= 56 ? width : 64) / 8 + counts[c] / 8 + 1);
         }
     }
 }
@@ -163,7 +164,8 @@ Test(column, refuses_a_code_beyond_its_dictionary)
     /* Three values need two bits; the eight codes are all 3. */
     cr_assert_eq(rf_int_column_decode(RF_SLICE("\x03\x03\x02\x04\x06\xff\xff"), 8, again, &err),
                  RF_ERR_DAMAGED);
-    cr_assert_eq(rf_int_column_decode(RF_SLICE("\x03\x03\x02\x04\x06\xaa\xaa"), 8, again, &err), RF_OK);
+    cr_assert_eq(rf_int_column_decode(RF_SLICE("\x03\x03\x02\x04\x06\xaa\xaa"), 8, again, &err),
+                 RF_OK);
     cr_assert_eq(again[7], 3);
 }
 
@@ -198,8 +200,8 @@ static size_t text_round_trip(const rf_slice *values, size_t count, bool compres
     rf_text_column column;
     rf_err err;
 
-    rf_status status = rf_text_column_encode(values, count, compress ? f.codec : NULL, &f.scratch,
-                                             &f.out, &err);
+    rf_status status =
+        rf_text_column_encode(values, count, compress ? f.codec : NULL, &f.scratch, &f.out, &err);
     cr_assert_eq(status, RF_OK, "%s", err.message);
     status = rf_text_column_decode(rf_buf_slice(&f.out), count, f.codec, &f.arena, &column, &err);
     cr_assert_eq(status, RF_OK, "%s", err.message);
@@ -260,7 +262,7 @@ Test(column, stores_repeated_long_texts_in_few_bytes)
 
 Test(column, refuses_texts_that_are_cut_short)
 {
-    static const rf_slice values[6] = {RF_SLICE("red"),  RF_SLICE("green"), RF_SLICE("red"),
+    static const rf_slice values[6] = {RF_SLICE("red"), RF_SLICE("green"), RF_SLICE("red"),
                                        RF_SLICE("red"), RF_SLICE("green"), RF_SLICE("blue")};
 
     for (size_t count = 3; count <= 6; count += 3) {
@@ -274,9 +276,9 @@ Test(column, refuses_texts_that_are_cut_short)
                          RF_ERR_DAMAGED);
         rf_arena_free(&f.arena);
         rf_arena_init(&f.arena, 16);
-        cr_assert_eq(rf_text_column_decode(rf_buf_slice(&f.out), count, f.codec, &f.arena, &column,
-                                           &err),
-                     RF_ERR_MEMORY);
+        cr_assert_eq(
+            rf_text_column_decode(rf_buf_slice(&f.out), count, f.codec, &f.arena, &column, &err),
+            RF_ERR_MEMORY);
         text_end(&f);
     }
 }
@@ -292,7 +294,8 @@ Test(column, refuses_compressed_text_that_is_not_what_was_written)
     memset(text, 'a', sizeof text);
     cr_assert_eq(rf_text_column_encode(&value, 1, f.codec, &f.scratch, &f.out, &err), RF_OK);
     cr_assert_lt(f.out.size, 200);
-    /* flags, size in two bytes, size of the lengths, four bytes of lengths: the checksum follows. */
+    /* flags, size in two bytes, size of the lengths, four bytes of lengths: the checksum follows.
+     */
     f.out.data[8] = (char)(f.out.data[8] ^ 1);
     cr_assert_eq(rf_text_column_decode(rf_buf_slice(&f.out), 1, f.codec, &f.arena, &column, &err),
                  RF_ERR_DAMAGED);

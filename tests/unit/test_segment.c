@@ -62,8 +62,9 @@ static rf_event event_of(fixture *f, const char *type, rf_slice data, const char
                       .data = padded(f, data)};
     rf_err err;
 
-    cr_assert_eq(rf_json_parse(f->parser, event.data, &event.data_nodes, &event.data_node_count, &err),
-                 RF_OK, "%s", err.message);
+    cr_assert_eq(
+        rf_json_parse(f->parser, event.data, &event.data_nodes, &event.data_node_count, &err),
+        RF_OK, "%s", err.message);
     if (metadata) {
         event.metadata = padded(f, rf_slice_of(metadata));
         cr_assert_eq(rf_json_parse(f->parser, event.metadata, &event.metadata_nodes,
@@ -137,6 +138,16 @@ static void expect_text(rf_slice actual, const char *expected)
               (int)actual.size, actual.data, expected);
 }
 
+static void expect_value(const rf_segment *segment, rf_envelope column, size_t index,
+                         int64_t expected)
+{
+    static int64_t values[RF_SEGMENT_EVENTS_MAX];
+    rf_err err;
+
+    cr_assert_eq(rf_segment_envelope(segment, column, values, NULL, &err), RF_OK);
+    cr_assert_eq(values[index], expected);
+}
+
 Test(segment, gives_back_envelopes_and_payloads)
 {
     fixture f = begin();
@@ -146,8 +157,8 @@ Test(segment, gives_back_envelopes_and_payloads)
     rf_err err;
 
     for (int i = 0; i < EVENTS; i++) {
-        (void)snprintf(data, sizeof data, "{\"sku\": \"s%d\", \"qty\":%d ,\"fill\":\"%0*d\"}", i % 37, i,
-                       i % 90 + 1, 5);
+        (void)snprintf(data, sizeof data, "{\"sku\": \"s%d\", \"qty\":%d ,\"fill\":\"%0*d\"}",
+                       i % 37, i, i % 90 + 1, 5);
         (void)snprintf(metadata, sizeof metadata, "{\"user\":%d}", i % 5);
         rf_event event = event_of(&f, i % 3 ? "ItemAdded" : "Placed", rf_slice_of(data),
                                   i % 2 ? metadata : NULL);
@@ -175,33 +186,27 @@ Test(segment, gives_back_envelopes_and_payloads)
     cr_assert_eq(s.types[1].count, EVENTS - (EVENTS + 2) / 3);
     cr_assert_lt(f.bytes.size, s.raw_bytes / 2);
 
-    cr_assert_eq(rf_segment_envelope(&s, RF_ENVELOPE_STREAM, values, NULL, &err), RF_OK);
-    cr_assert_eq(values[1], 41);
-    cr_assert_eq(rf_segment_envelope(&s, RF_ENVELOPE_VERSION, values, NULL, &err), RF_OK);
-    cr_assert_eq(values[4999], 49);
-    cr_assert_eq(rf_segment_envelope(&s, RF_ENVELOPE_POSITION, values, NULL, &err), RF_OK);
-    cr_assert_eq(values[100], 350);
-    cr_assert_eq(rf_segment_envelope(&s, RF_ENVELOPE_SOURCE, values, NULL, &err), RF_OK);
-    cr_assert_eq(values[100], 3);
-    cr_assert_eq(rf_segment_envelope(&s, RF_ENVELOPE_SOURCE_POSITION, values, NULL, &err), RF_OK);
-    cr_assert_eq(values[100], 200);
+    expect_value(&s, RF_ENVELOPE_STREAM, 1, 41);
+    expect_value(&s, RF_ENVELOPE_VERSION, 4999, 49);
+    expect_value(&s, RF_ENVELOPE_POSITION, 100, 350);
+    expect_value(&s, RF_ENVELOPE_SOURCE, 100, 3);
+    expect_value(&s, RF_ENVELOPE_SOURCE_POSITION, 100, 200);
+    expect_value(&s, RF_ENVELOPE_TYPE, 3, 0);
+    expect_value(&s, RF_ENVELOPE_TYPE, 4, 1);
+    expect_value(&s, RF_ENVELOPE_SCHEMA, 21, 1);
+    expect_value(&s, RF_ENVELOPE_SCHEMA, 22, 2);
     cr_assert_eq(rf_segment_envelope(&s, RF_ENVELOPE_TIME, values, NULL, &err), RF_OK);
     for (int i = 0; i < EVENTS; i++)
         cr_assert_eq(values[i],
                      i % 7 == 6 ? RF_TIME_NONE : 1700000000000000 + (i * 7919 % 1000) * 1000);
-    cr_assert_eq(rf_segment_envelope(&s, RF_ENVELOPE_TYPE, values, NULL, &err), RF_OK);
-    cr_assert_eq(values[3], 0);
-    cr_assert_eq(values[4], 1);
-    cr_assert_eq(rf_segment_envelope(&s, RF_ENVELOPE_SCHEMA, values, NULL, &err), RF_OK);
-    cr_assert_eq(values[22], 2);
     for (int i = 0; i < EVENTS; i++) {
         rf_slice data_again, metadata_again;
-        (void)snprintf(data, sizeof data, "{\"sku\": \"s%d\", \"qty\":%d ,\"fill\":\"%0*d\"}", i % 37, i,
-                       i % 90 + 1, 5);
+        (void)snprintf(data, sizeof data, "{\"sku\": \"s%d\", \"qty\":%d ,\"fill\":\"%0*d\"}",
+                       i % 37, i, i % 90 + 1, 5);
         (void)snprintf(metadata, sizeof metadata, "{\"user\":%d}", i % 5);
-        cr_assert_eq(rf_payload_read(f.payloads, &s, (uint32_t)i, &data_again, &metadata_again, NULL,
-                                     &err),
-                     RF_OK);
+        cr_assert_eq(
+            rf_payload_read(f.payloads, &s, (uint32_t)i, &data_again, &metadata_again, NULL, &err),
+            RF_OK);
         expect_text(data_again, data);
         if (i % 2)
             expect_text(metadata_again, metadata);
@@ -360,10 +365,12 @@ Test(segment, gives_no_columns_to_an_object_with_too_many_names)
     char data[4096];
 
     rf_slice members = many_members(&f, "k", 65);
-    (void)snprintf(data, sizeof data, "{\"map\":%.*s,\"other\":1}", (int)members.size, members.data);
+    (void)snprintf(data, sizeof data, "{\"map\":%.*s,\"other\":1}", (int)members.size,
+                   members.data);
     add(&f, "T", data);
     members = many_members(&f, "k", 64);
-    (void)snprintf(data, sizeof data, "{\"map\":%.*s,\"other\":1}", (int)members.size, members.data);
+    (void)snprintf(data, sizeof data, "{\"map\":%.*s,\"other\":1}", (int)members.size,
+                   members.data);
     add(&f, "U", data);
     rf_segment s = finish(&f);
     cr_assert(s.types[0].capped);
@@ -403,7 +410,8 @@ Test(segment, gives_no_column_below_depth_eight)
     rf_field_column c[5];
     bool capped;
 
-    add(&f, "T", "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1,\"b\":{\"c\":2}}}}}}}}}");
+    add(&f, "T",
+        "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1,\"b\":{\"c\":2}}}}}}}}}");
     rf_segment s = finish(&f);
     cr_assert(s.types[0].capped);
     cr_assert_eq(field(&f, &s, 0, "a/a/a/a/a/a/a/a", c, &capped), 1);
@@ -509,8 +517,8 @@ Test(segment, of_one_event_is_small)
 {
     fixture f = begin();
 
-    rf_event event = event_of(
-        &f, "ItemAdded", RF_SLICE("{\"sku\":\"sku-004711\",\"qty\":3,\"price\":1999}"), NULL);
+    rf_event event = event_of(&f, "ItemAdded",
+                              RF_SLICE("{\"sku\":\"sku-004711\",\"qty\":3,\"price\":1999}"), NULL);
     event.time = 1700000000000000;
     add_event(&f, &event);
     finish(&f);
@@ -601,8 +609,8 @@ Test(segment, finds_a_flipped_bit_in_every_compressed_byte, .timeout = 110)
     cr_assert_lt(f.bytes.size, s.raw_bytes, "compressed");
     for (size_t at = 0; at < f.bytes.size; at++) {
         f.bytes.data[at] = (char)(f.bytes.data[at] ^ 1 << (at % 8));
-        cr_assert_eq(open_and_verify(f.bytes.data, f.bytes.size, &arena), RF_ERR_DAMAGED, "byte %zu",
-                     at);
+        cr_assert_eq(open_and_verify(f.bytes.data, f.bytes.size, &arena), RF_ERR_DAMAGED,
+                     "byte %zu", at);
         f.bytes.data[at] = (char)(f.bytes.data[at] ^ 1 << (at % 8));
     }
     rf_arena_free(&arena);
@@ -618,7 +626,8 @@ Test(segment, refuses_to_open_at_any_other_length)
     fill_small(&f);
     finish(&f);
     for (size_t size = 0; size < f.bytes.size; size++)
-        cr_assert_eq(open_and_verify(f.bytes.data, size, &arena), RF_ERR_DAMAGED, "%zu bytes", size);
+        cr_assert_eq(open_and_verify(f.bytes.data, size, &arena), RF_ERR_DAMAGED, "%zu bytes",
+                     size);
     rf_buf_append_byte(&f.bytes, 0);
     cr_assert_eq(open_and_verify(f.bytes.data, f.bytes.size, &arena), RF_ERR_DAMAGED);
     rf_arena_free(&arena);
@@ -663,7 +672,8 @@ Test(segment, fingerprints_tell_contents_apart)
     b.stream = RF_SLICE("another");
     b.version = 9;
     b.source_position = 3;
-    cr_assert_eq(rf_event_fingerprint(&b), of_a, "stream, version and source position are no content");
+    cr_assert_eq(rf_event_fingerprint(&b), of_a,
+                 "stream, version and source position are no content");
     b = a;
     b.time = 5;
     cr_assert_neq(rf_event_fingerprint(&b), of_a);
