@@ -18,13 +18,12 @@ static bool is_path(rf_slice projection)
     return false;
 }
 
-rf_status rf_resolve_kept(rf_store *store, const char *name, uint64_t number,
-                          rf_definition **definition_out, rf_err *err)
+rf_status rf_resolve_check_kept(rf_store *store, const char *name, uint64_t number, char *path_out,
+                                rf_err *err)
 {
     char dir[RF_PATH_SIZE];
-    char path[RF_PATH_SIZE];
     rf_manifest manifest;
-    rf_definition *definition;
+    rf_hash128 hash;
 
     rf_status status = rf_catalog_path(store->catalog, name, number, dir, err);
     if (status == RF_OK)
@@ -32,21 +31,25 @@ rf_status rf_resolve_kept(rf_store *store, const char *name, uint64_t number,
     if (status != RF_OK)
         return status;
     rf_hash128 expected = manifest.content_hash;
-    status = rf_path_format(path, "%s/definition/%s", err, dir, manifest.definition_file);
+    status = rf_path_format(path_out, "%s/definition/%s", err, dir, manifest.definition_file);
     rf_manifest_free(&manifest);
     if (status == RF_OK)
-        status = rf_definition_load(path, &definition, err);
-    if (status != RF_OK)
-        return status;
-    if (definition->content_hash.low != expected.low ||
-        definition->content_hash.high != expected.high) {
-        rf_definition_free(definition);
-        return rf_fail(err, RF_ERR_DAMAGED,
-                       "%s: the kept definition is not the one that generation %llu was built with",
-                       path, (unsigned long long)number);
-    }
-    *definition_out = definition;
-    return RF_OK;
+        status = rf_definition_hash_file(path_out, &hash, err);
+    if (status == RF_OK && (hash.low != expected.low || hash.high != expected.high))
+        status = rf_fail(err, RF_ERR_DAMAGED,
+                         "%s: the kept definition is not the one that generation %llu was built "
+                         "with; its rows still serve",
+                         path_out, (unsigned long long)number);
+    return status;
+}
+
+rf_status rf_resolve_kept(rf_store *store, const char *name, uint64_t number,
+                          rf_definition **definition_out, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+
+    rf_status status = rf_resolve_check_kept(store, name, number, path, err);
+    return status == RF_OK ? rf_definition_load(path, definition_out, err) : status;
 }
 
 static rf_status resolve_live(rf_store *store, const char *name, rf_definition **definition_out,

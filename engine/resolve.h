@@ -19,7 +19,11 @@ rf_status rf_resolve(rf_store *store, const char *const *projections, uint32_t p
                      bool all, rf_resolved *resolved_out, rf_err *err);
 void rf_resolved_free(rf_resolved *resolved);
 
-/* The definition that a sealed generation keeps. */
+/* Whether the definition that a generation keeps is the one that it was built with: RF_ERR_DAMAGED
+ * otherwise. Runs nothing of it. `path_out` has RF_PATH_SIZE bytes. */
+rf_status rf_resolve_check_kept(rf_store *store, const char *name, uint64_t number, char *path_out,
+                                rf_err *err);
+/* The definition that a sealed generation keeps, checked before it is loaded. */
 rf_status rf_resolve_kept(rf_store *store, const char *name, uint64_t number,
                           rf_definition **definition_out, rf_err *err);
 

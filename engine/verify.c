@@ -1,8 +1,8 @@
 /* Verifying a store: every stored byte that means something is read and compared; see rf_verify in
  * refold/generation.h.
  *
- * The log checks itself (rf_log_verify). A generation is pinned, its blocks' checksums are verified, its rows
- * decoded, and their digest compared with MANIFEST's. `serial` folds each live generation once more, inline, with the
+ * The log checks itself (rf_log_verify). A generation is pinned, the hash of its kept definition
+ * compared, its blocks' checksums verified, its rows decoded, and their digest compared with MANIFEST's. `serial` folds each live generation once more, inline, with the
  * definition that it keeps, up to its position, and compares the digests: a second way to the same rows.
  */
 #include "base/pool.h"
@@ -142,6 +142,7 @@ static rf_status check_serial(struct verification *verification, const rf_pinned
 static rf_status check_generation(struct verification *verification,
                                   const rf_catalog_generation *generation, bool live, rf_err *err)
 {
+    char path[RF_PATH_SIZE];
     rf_pinned pinned;
 
     rf_status status = rf_catalog_pin(verification->store->catalog, generation->name,
@@ -149,7 +150,10 @@ static rf_status check_generation(struct verification *verification,
     if (status == RF_ERR_ABSENT)
         return RF_OK; /* gc took it meanwhile */
     if (status == RF_OK) {
-        status = check_table(verification, &pinned, err);
+        status = rf_resolve_check_kept(verification->store, generation->name, generation->number,
+                                       path, err);
+        if (status == RF_OK)
+            status = check_table(verification, &pinned, err);
         if (status == RF_OK && live && verification->options->serial)
             status = check_serial(verification, &pinned, err);
         rf_catalog_unpin(&pinned);

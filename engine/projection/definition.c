@@ -407,6 +407,18 @@ rf_status rf_definition_load(const char *path, rf_definition **definition_out, r
     return RF_OK;
 }
 
+rf_status rf_definition_hash_file(const char *path, rf_hash128 *hash_out, rf_err *err)
+{
+    rf_buf content;
+
+    rf_buf_init(&content, RF_PLUGIN_SIZE_MAX);
+    rf_status status = rf_file_read(path, &content, err);
+    if (status == RF_OK)
+        *hash_out = hash_content(rf_buf_slice(&content));
+    rf_buf_free(&content);
+    return status;
+}
+
 rf_status rf_definition_save(const rf_definition *definition, const char *path, rf_err *err)
 {
     return rf_file_create(path, definition->content, err);

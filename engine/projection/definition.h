@@ -54,6 +54,8 @@ void rf_definition_free(rf_definition *definition);
 /* Writes the loaded bytes (not the file at `path`, which may have changed) to a new file, fsynced.
  */
 rf_status rf_definition_save(const rf_definition *definition, const char *path, rf_err *err);
+/* The content hash that a definition loaded from `path` would have. Runs nothing of it. */
+rf_status rf_definition_hash_file(const char *path, rf_hash128 *hash_out, rf_err *err);
 /* "int", "decimal", … */
 const char *rf_kind_name(rf_kind kind);
 /* Whether `name` matches [a-z][a-z0-9_]{0,62}. */

@@ -11,8 +11,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PLUGIN_SIZE_MAX = 64 << 20 };
-
 struct rf_plugin {
     rf_buf bytes;
     int fd; /* of the memory file, or -1 */
@@ -136,7 +134,7 @@ rf_status rf_plugin_load(const char *path, rf_plugin **plugin_out, rf_err *err)
     if (!plugin)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", path);
     plugin->fd = -1;
-    rf_buf_init(&plugin->bytes, PLUGIN_SIZE_MAX);
+    rf_buf_init(&plugin->bytes, RF_PLUGIN_SIZE_MAX);
     rf_status status = rf_file_read(path, &plugin->bytes, err);
     if (status == RF_OK && (plugin->bytes.size < sizeof(ElfW(Ehdr)) ||
                             memcmp(plugin->bytes.data, ELFMAG, SELFMAG) != 0))

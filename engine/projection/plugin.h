@@ -11,6 +11,8 @@
 #include "base/bytes.h"
 #include "refold/projection.h"
 
+enum { RF_PLUGIN_SIZE_MAX = 64 << 20 };
+
 typedef struct rf_plugin rf_plugin;
 
 /* RF_ERR_PLUGIN if the file is no shared object, has no tables, or is of another ABI; only the head
