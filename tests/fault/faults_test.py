@@ -1,13 +1,13 @@
-"""Every call that changes a file fails once: the store opens after it, old or new state whole,
-and a failure has a message.
+"""Every call that changes a file fails once: the store opens after it, old or new state whole, and a
+failure has a message.
 
 shim.c counts the calls of a command and lets one of them fail (no space, input/output error once
 or from then on, a short write) or kills the process there. Afterwards, without faults: the store
 verifies; its log is a prefix and holds what exit 0 acknowledged; the live rows are those of the
 position that it names; the same command then succeeds. A failed command is not silent, and one
 that exits 0 has done its work. By default a sample of the points that fits into a minute or so;
-REFOLD_SOAK=1 takes all. Validated by hand: an exit code forced
-to 0, a message that is thrown away, and a commit whose failure is ignored are each reported.
+REFOLD_SOAK=1 takes all. Validated by hand: an exit code forced to 0, a message that is thrown
+away, and a commit whose failure is ignored are each reported.
 """
 
 import errno
