@@ -49,6 +49,33 @@ rf_hash128 rf_hash128_of_parts(const rf_slice *parts, size_t count)
     return (rf_hash128){hash.low64, hash.high64};
 }
 
+static inline uint64_t fnv_step(uint64_t hash, char byte)
+{
+    return (hash ^ (unsigned char)byte) * 0x100000001b3u;
+}
+
+void rf_partition_of_four(const rf_slice keys[4], uint32_t partitions, uint32_t partitions_out[4])
+{
+    const uint64_t start = 0xcbf29ce484222325u;
+    uint64_t a = start, b = start, c = start, d = start;
+    size_t shared = keys[0].size;
+
+    for (unsigned i = 1; i < 4; i++)
+        shared = keys[i].size < shared ? keys[i].size : shared;
+    for (size_t i = 0; i < shared; i++) {
+        a = fnv_step(a, keys[0].data[i]);
+        b = fnv_step(b, keys[1].data[i]);
+        c = fnv_step(c, keys[2].data[i]);
+        d = fnv_step(d, keys[3].data[i]);
+    }
+    uint64_t hashes[4] = {a, b, c, d};
+    for (unsigned k = 0; k < 4; k++) {
+        for (size_t i = shared; i < keys[k].size; i++)
+            hashes[k] = fnv_step(hashes[k], keys[k].data[i]);
+        partitions_out[k] = (uint32_t)((hashes[k] ^ (hashes[k] >> 32)) & (partitions - 1));
+    }
+}
+
 void rf_hash128_format(rf_hash128 hash, char text_out[33])
 {
     (void)snprintf(text_out, 33, "%016llx%016llx", (unsigned long long)hash.high,

@@ -34,4 +34,8 @@ static inline uint32_t rf_partition_of(rf_slice key, uint32_t partitions)
     return (uint32_t)((hash ^ (hash >> 32)) & (partitions - 1));
 }
 
+/* The same of four keys at once: FNV waits for a multiplication at each byte, so four side by side
+ * take little longer than one. */
+void rf_partition_of_four(const rf_slice keys[4], uint32_t partitions, uint32_t partitions_out[4]);
+
 #endif

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { GROUP_CHUNK = 4096 };
+enum { GROUP_CHUNK = 256 };
 #define IDENTITY_BYTES_MAX ((size_t)256 << 20)
 
 static rf_status source_name_check(const char *name, rf_err *err)
@@ -79,7 +79,7 @@ void rf_appender_free(rf_appender *appender)
     free(appender->active);
     free(appender->merges);
     free(appender->reads);
-    free(appender->partition_of);
+    free(appender->notes);
     free(appender->order);
     free(appender->decisions);
     free(appender);
@@ -161,31 +161,46 @@ static rf_status block_room(rf_appender *appender, size_t count, rf_err *err)
 {
     if (count <= appender->event_room)
         return RF_OK;
-    free(appender->partition_of);
+    free(appender->notes);
     free(appender->order);
     free(appender->decisions);
     appender->event_room = 0;
-    appender->partition_of = malloc(count * sizeof *appender->partition_of);
+    appender->notes = malloc(count * sizeof *appender->notes);
     appender->order = malloc(count * sizeof *appender->order);
     appender->decisions = malloc(count * sizeof *appender->decisions);
-    if (!appender->partition_of || !appender->order || !appender->decisions)
+    if (!appender->notes || !appender->order || !appender->decisions)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory for a block of %zu events", count);
     appender->event_room = count;
     return RF_OK;
 }
 
+/* Takes the notes of a piece of the block. */
 static rf_status group_task(void *arg, uint32_t worker, size_t index, rf_err *err)
 {
     rf_appender *appender = arg;
-    size_t end = (index + 1) * GROUP_CHUNK;
+    const rf_event *events = appender->events;
+    rf_append_note *notes = appender->notes;
+    size_t at = index * GROUP_CHUNK;
+    size_t end =
+        at + GROUP_CHUNK < appender->event_count ? at + GROUP_CHUNK : appender->event_count;
 
     (void)worker;
     (void)err;
-    if (end > appender->event_count)
-        end = appender->event_count;
-    for (size_t i = index * GROUP_CHUNK; i < end; i++)
-        appender->partition_of[i] =
-            (uint16_t)rf_partition_of(appender->events[i].stream, appender->partitions);
+    for (size_t i = at; i < end; i++) {
+        notes[i].stream_hash = rf_streams_hash(events[i].stream);
+        notes[i].fingerprint = rf_event_fingerprint(&events[i]);
+    }
+    for (; at + 4 <= end; at += 4) {
+        rf_slice names[4];
+        uint32_t partitions[4];
+        for (unsigned k = 0; k < 4; k++)
+            names[k] = events[at + k].stream;
+        rf_partition_of_four(names, appender->partitions, partitions);
+        for (unsigned k = 0; k < 4; k++)
+            notes[at + k].partition = partitions[k];
+    }
+    for (; at < end; at++)
+        notes[at].partition = rf_partition_of(events[at].stream, appender->partitions);
     return RF_OK;
 }
 
@@ -208,7 +223,7 @@ static rf_status block_group(rf_appender *appender, rf_err *err)
         part->failure = RF_OK;
     }
     for (size_t i = 0; i < count; i++)
-        appender->parts[appender->partition_of[i]].block_end++;
+        appender->parts[appender->notes[i].partition].block_end++;
     appender->active_count = 0;
     for (uint32_t i = 0; i < appender->partitions; i++) {
         rf_append_part *part = &appender->parts[i];
@@ -219,7 +234,7 @@ static rf_status block_group(rf_appender *appender, rf_err *err)
         part->block_end = part->block_begin;
     }
     for (size_t i = 0; i < count; i++)
-        appender->order[appender->parts[appender->partition_of[i]].block_end++] = (uint32_t)i;
+        appender->order[appender->parts[appender->notes[i].partition].block_end++] = (uint32_t)i;
     return RF_OK;
 }
 

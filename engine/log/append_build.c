@@ -63,7 +63,7 @@ static rf_status build_event(rf_appender *appender, rf_append_part *part, uint32
         .stream_number = decision->stream_number,
         .source = appender->source.number,
         .version = decision->version,
-        .fingerprint = decision->fingerprint,
+        .fingerprint = appender->notes[index].fingerprint,
     };
     rf_status status = RF_OK;
 

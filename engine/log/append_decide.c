@@ -217,12 +217,12 @@ static rf_status decide_event(decide *at, rf_err *err)
     RF_ASSERT(event->type.size > 0 && event->type.size <= RF_TYPE_SIZE_MAX);
     *decision = (rf_append_decision){0};
     rf_status status =
-        rf_streams_find_or_add(at->part->streams, at->txn, event->stream, &at->stream, err);
+        rf_streams_find_or_add(at->part->streams, at->txn, event->stream,
+                               appender->notes[at->index].stream_hash, &at->stream, err);
     if (status)
         return status;
-    at->fingerprint = rf_event_fingerprint(event);
+    at->fingerprint = appender->notes[at->index].fingerprint;
     decision->stream_number = at->stream->number;
-    decision->fingerprint = at->fingerprint;
     status = event->version == RF_VERSION_NONE ? decide_unversioned(at, decision, err)
                                                : decide_versioned(at, decision, err);
     if (status)
@@ -290,6 +290,17 @@ static void compare_all(decide *at)
     part->compare_count = 0;
 }
 
+/* The table of streams is larger than the caches: its lines are asked for some events ahead. */
+static void prefetch_streams(const rf_appender *appender, const rf_append_part *part, uint32_t at)
+{
+    if (at + 12 < part->block_end)
+        rf_streams_prefetch_slot(part->streams,
+                                 appender->notes[appender->order[at + 12]].stream_hash);
+    if (at + 6 < part->block_end)
+        rf_streams_prefetch_entry(part->streams,
+                                  appender->notes[appender->order[at + 6]].stream_hash);
+}
+
 rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err *err)
 {
     rf_appender *appender = arg;
@@ -308,6 +319,7 @@ rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err
     }
     for (uint32_t i = part->block_begin; i < part->block_end && !part->failure; i++) {
         rf_append_prefetch(appender, part, i);
+        prefetch_streams(appender, part, i);
         at.index = appender->order[i];
         at.event = &appender->events[at.index];
         part->failure = decide_event(&at, &part->failure_err);

@@ -64,9 +64,16 @@ typedef struct rf_append_decision {
     uint64_t position;
     int64_t version;
     uint32_t stream_number;
-    uint32_t fingerprint;
     bool is_new;
 } rf_append_decision;
+
+/* What the later phases need of an event's bytes, taken while they are read in order: a partition's
+ * events lie scattered over the block. */
+typedef struct rf_append_note {
+    uint64_t stream_hash;
+    uint32_t fingerprint;
+    uint32_t partition;
+} rf_append_note;
 
 struct rf_appender {
     /* fixed after begin */
@@ -94,7 +101,7 @@ struct rf_appender {
     const rf_event *events; /* the block; borrowed during add */
     size_t event_count;
     size_t event_room;
-    uint16_t *partition_of;        /* of each event */
+    rf_append_note *notes;         /* of each event */
     uint32_t *order;               /* indexes of events, by partition, then as they came */
     rf_append_decision *decisions; /* of each event */
     uint32_t *active;              /* partitions that the running step handles */
@@ -121,10 +128,11 @@ static inline void rf_append_prefetch(const rf_appender *appender, const rf_appe
                                       uint32_t at)
 {
     if (at + 8 < part->block_end) {
-        const char *event = (const char *)&appender->events[appender->order[at + 8]];
+        uint32_t index = appender->order[at + 8];
+        const char *event = (const char *)&appender->events[index];
         __builtin_prefetch(event);
         __builtin_prefetch(event + 64);
-        __builtin_prefetch(&appender->decisions[appender->order[at + 8]]);
+        __builtin_prefetch(&appender->decisions[index]);
     }
     if (at + 4 < part->block_end) {
         const rf_event *event = &appender->events[appender->order[at + 4]];

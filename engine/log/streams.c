@@ -336,10 +336,26 @@ static rf_status find_or_make(rf_streams *streams, rf_kv_txn *txn, rf_slice name
     return status;
 }
 
-rf_status rf_streams_find_or_add(rf_streams *streams, rf_kv_txn *txn, rf_slice name,
+void rf_streams_prefetch_slot(const rf_streams *streams, uint64_t hash)
+{
+    if (streams->slot_count > 0)
+        __builtin_prefetch(&streams->slots[hash & (streams->slot_count - 1)]);
+}
+
+void rf_streams_prefetch_entry(const rf_streams *streams, uint64_t hash)
+{
+    if (streams->slot_count == 0)
+        return;
+    const char *at = (const char *)streams->slots[hash & (streams->slot_count - 1)].entry;
+    if (at) {
+        __builtin_prefetch(at, 1);
+        __builtin_prefetch(at + 64);
+    }
+}
+
+rf_status rf_streams_find_or_add(rf_streams *streams, rf_kv_txn *txn, rf_slice name, uint64_t hash,
                                  rf_stream **stream_out, rf_err *err)
 {
-    uint64_t hash = rf_streams_hash(name);
     entry *found = NULL;
 
     RF_ASSERT(name.size >= 1 && name.size <= RF_STREAM_NAME_SIZE_MAX);

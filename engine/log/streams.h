@@ -6,7 +6,8 @@
  * of (name, number, last version), a block index and a filter, checksummed. An entry in a newer run
  * hides the same name in older ones. Runs of a size class are merged like segments, so a partition
  * has few. A run is stored in parts of about 1 MiB: the table `streams` of the log maps (partition
- * u16 BE, run id u64 BE, part u32 BE) to a part (streams_part.h); the greatest id is the newest run.
+ * u16 BE, run id u64 BE, part u32 BE) to a part (streams_part.h); the greatest id is the newest
+ * run.
  *
  * rf_streams is the appender's view of one partition: the bounded recent part (a hash table of what
  * was touched or looked up since) over the runs. It is confined to the task that handles the
@@ -18,9 +19,16 @@
 #define RF_LOG_STREAMS_H
 
 #include "base/arena.h"
+#include "base/checksum.h"
 #include "base/kv.h"
 
 typedef struct rf_streams rf_streams;
+
+/* Hash of a name, for filters and hash tables. */
+static inline uint64_t rf_streams_hash(rf_slice name)
+{
+    return rf_checksum(name);
+}
 
 typedef struct rf_stream {
     uint32_t number;
@@ -37,10 +45,14 @@ void rf_streams_free(rf_streams *streams);
  * What one commit touches is always kept until then. */
 void rf_streams_set_cache_bytes(rf_streams *streams, size_t cache_bytes);
 enum { RF_STREAMS_CACHE_BYTES = 1 << 20 };
-/* The entry of `name`, or one made with the next number. The pointer is valid until flush or
- * forget; the caller sets `last_version` and `touched`. */
-rf_status rf_streams_find_or_add(rf_streams *streams, rf_kv_txn *txn, rf_slice name,
+/* The entry of `name`, whose rf_streams_hash is `hash`, or one made with the next number. The
+ * pointer is valid until flush or forget; the caller sets `last_version` and `touched`. */
+rf_status rf_streams_find_or_add(rf_streams *streams, rf_kv_txn *txn, rf_slice name, uint64_t hash,
                                  rf_stream **stream_out, rf_err *err);
+/* Ask for the memory that a later find_or_add of `hash` touches: its slot, and, some time after
+ * that, its entry. */
+void rf_streams_prefetch_slot(const rf_streams *streams, uint64_t hash);
+void rf_streams_prefetch_entry(const rf_streams *streams, uint64_t hash);
 uint32_t rf_streams_count(const rf_streams *streams);
 /* Appends a run of all touched entries, in name order, to `out` (nothing if none). The entries
  * count as written when the caller's commit succeeds (rf_streams_flushed); otherwise the caller

@@ -28,12 +28,6 @@ enum {
     RF_STREAMS_NAME_BUFFER = RF_STREAM_NAME_SIZE_MAX + RF_STREAMS_COPY_STEP,
 };
 
-/* Hash of a name, for filters and hash tables. */
-static inline uint64_t rf_streams_hash(rf_slice name)
-{
-    return rf_checksum(name);
-}
-
 typedef struct rf_streams_writer {
     rf_buf blocks;
     rf_buf index;  /* 16 bytes a block; the open block's lacks its checksum */

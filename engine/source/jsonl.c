@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 enum {
-    CHUNK_SIZE = 256 << 10,
+    CHUNK_SIZE = 64 << 10,
     CHUNKS_MAX = RF_LINES_LINE_MAX / CHUNK_SIZE + 2,
     EVENT_LINE_MIN = 9, /* {"a":"b"}, mapped to everything: no event has a shorter line */
 };

@@ -15,7 +15,9 @@
 #include "base/error.h"
 
 enum {
-    RF_LINES_BLOCK_SIZE = 4 << 20,
+    /* So that a block, its events and its nodes stay in the processors' caches until they are
+       stored. */
+    RF_LINES_BLOCK_SIZE = 512 << 10,
     RF_LINES_LINE_MAX = (16 << 20) + (64 << 10), /* an event of 16 MiB and what stands around it */
 };
 

@@ -8,6 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static rf_status find_or_add(rf_streams *streams, rf_kv_txn *txn, rf_slice name,
+                             rf_stream **stream_out, rf_err *err)
+{
+    return rf_streams_find_or_add(streams, txn, name, rf_streams_hash(name), stream_out, err);
+}
+
 enum { PARTITION = 5, TABLE = 0 };
 
 static char dir[64];
@@ -137,9 +143,8 @@ static bool touch(rf_streams *streams, rf_kv_txn *txn, stream_model *model, uint
     rf_stream *stream = NULL;
     int64_t before = model->versions[index];
 
-    cr_assert_eq(
-        rf_streams_find_or_add(streams, txn, rf_slice_of(model->names[index]), &stream, &err),
-        RF_OK, "%s", err.message);
+    cr_assert_eq(find_or_add(streams, txn, rf_slice_of(model->names[index]), &stream, &err), RF_OK,
+                 "%s", err.message);
     if (before < 0)
         model->numbers[index] = model->made++;
     bool agreed = stream->number == model->numbers[index] &&
@@ -404,13 +409,11 @@ Test(streams, stay_within_the_cache_bound_between_commits)
     rf_kv_abort(txn);
     commit(streams, false);
     txn = begin(false);
-    cr_assert_eq(rf_streams_find_or_add(streams, txn, rf_slice_of(model.names[0]), &kept, NULL),
-                 RF_OK);
+    cr_assert_eq(find_or_add(streams, txn, rf_slice_of(model.names[0]), &kept, NULL), RF_OK);
     cr_assert(!kept->is_new && !kept->touched);
     for (uint32_t i = 1; i < 20000; i++)
         (void)touch(streams, txn, &model, i);
-    cr_assert_eq(rf_streams_find_or_add(streams, txn, rf_slice_of(model.names[0]), &again, NULL),
-                 RF_OK);
+    cr_assert_eq(find_or_add(streams, txn, rf_slice_of(model.names[0]), &again, NULL), RF_OK);
     cr_assert_eq(kept, again, "entries stay where they are until the flush");
     rf_kv_abort(txn);
     commit(streams, false);
@@ -422,7 +425,7 @@ Test(streams, stay_within_the_cache_bound_between_commits)
                  RF_OK);
     cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
     txn = begin(false);
-    cr_assert_eq(rf_streams_find_or_add(streams, txn, rf_slice_of(model.names[0]), &again, NULL),
+    cr_assert_eq(find_or_add(streams, txn, rf_slice_of(model.names[0]), &again, NULL),
                  RF_ERR_DAMAGED);
     rf_kv_abort(txn);
     rf_streams_free(streams);
@@ -619,9 +622,8 @@ Test(streams, names_of_480_bytes_and_large_versions_come_back)
     for (uint32_t i = 0; i < 26; i++) {
         name[479] = (char)('a' + i);
         name[300] = (char)('A' + i % 3);
-        cr_assert_eq(
-            rf_streams_find_or_add(streams, txn, (rf_slice){name, 480 - i % 2}, &stream, NULL),
-            RF_OK);
+        cr_assert_eq(find_or_add(streams, txn, (rf_slice){name, 480 - i % 2}, &stream, NULL),
+                     RF_OK);
         stream->last_version = INT64_MAX - i;
         stream->touched = true;
     }
