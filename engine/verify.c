@@ -194,6 +194,25 @@ static rf_status check_generations(struct verification *verification, rf_err *er
     return status;
 }
 
+/* LMDB's own pages, which have no checksums. */
+static rf_status check_environment(struct verification *verification, rf_kv *kv, const char *name,
+                                   rf_err *err)
+{
+    rf_err damage = {0};
+    rf_status status = rf_kv_check_pages(kv, &damage);
+
+    if (status == RF_OK)
+        return RF_OK;
+    (void)rf_err_context(&damage, "%s/data.mdb", name);
+    if (status == RF_ERR_DAMAGED) {
+        report_damage(verification, &damage);
+        return RF_OK;
+    }
+    if (err)
+        *err = damage;
+    return status;
+}
+
 static rf_status check_log(struct verification *verification, rf_err *err)
 {
     rf_log_info info;
@@ -218,7 +237,11 @@ rf_status rf_verify(rf_store *store, const rf_verify_options *options, rf_verify
     rf_status status = rf_pool_new(
         wanted->workers_default ? rf_processor_count() : wanted->workers, &verification.pool, err);
     if (status == RF_OK && !verification.options->name)
+        status = check_environment(&verification, rf_log_kv(store->log), "log", err);
+    if (status == RF_OK && !verification.options->name)
         status = check_log(&verification, err);
+    if (status == RF_OK)
+        status = check_environment(&verification, rf_catalog_kv(store->catalog), "live", err);
     if (status == RF_OK)
         status = check_generations(&verification, err);
     rf_pool_free(verification.pool);

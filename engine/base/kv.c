@@ -365,6 +365,9 @@ void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out)
     *info_out = (rf_kv_info){
         .last_txn_id = info.me_last_txnid,
         .bytes_used = (info.me_last_pgno + 1) * kv->page_size,
+        .last_page = info.me_last_pgno,
+        .page_size = kv->page_size,
+        .table_count = kv->table_count,
         .map = kv->map,
     };
 }
@@ -543,8 +546,9 @@ rf_status rf_kv_cursor_open(rf_kv_txn *txn, uint32_t table, rf_kv_cursor **curso
 
     if (!cursor)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a cursor", txn->kv->path);
-    RF_ASSERT(table < txn->kv->table_count);
-    int code = mdb_cursor_open(txn->txn, txn->kv->tables[table], &cursor->cursor);
+    RF_ASSERT(table < txn->kv->table_count || table >= RF_KV_TABLE_FREE);
+    MDB_dbi dbi = table < txn->kv->table_count ? txn->kv->tables[table] : table - RF_KV_TABLE_FREE;
+    int code = mdb_cursor_open(txn->txn, dbi, &cursor->cursor);
     if (code != 0) {
         free(cursor);
         return fail_kv(err, code, txn->kv->path, "cannot open a cursor");

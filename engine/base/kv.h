@@ -36,7 +36,10 @@ rf_status rf_kv_sync(rf_kv *kv, rf_err *err);
 
 typedef struct rf_kv_info {
     uint64_t last_txn_id;
-    uint64_t bytes_used; /* pages in use, times page size */
+    uint64_t bytes_used; /* pages up to the last one, times page size */
+    uint64_t last_page;
+    size_t page_size;
+    uint32_t table_count;
     const char *map;      /* of an immutable file: start of the mapping, for offsets of slices in it; NULL if it is empty */
 } rf_kv_info;
 void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out);
@@ -75,11 +78,19 @@ typedef enum rf_kv_seek {
     RF_KV_PREVIOUS,
 } rf_kv_seek;
 
+/* Tables of LMDB's own, for rf_kv_check_pages: its list of free pages, and the table of tables. */
+#define RF_KV_TABLE_FREE (UINT32_MAX - 1)
+#define RF_KV_TABLE_MAIN UINT32_MAX
+
 rf_status rf_kv_cursor_open(rf_kv_txn *txn, uint32_t table, rf_kv_cursor **cursor_out, rf_err *err);
 /* Takes NULL. Closed before its transaction ends. */
 void rf_kv_cursor_close(rf_kv_cursor *cursor);
 /* `key` matters for AT_LEAST and AT_MOST only. *found_out false at the end. */
 rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key, rf_slice *key_out,
                             rf_slice *value_out, bool *found_out, rf_err *err);
+
+/* Walks every table and LMDB's list of free pages: RF_ERR_DAMAGED where a page is out of range, is free
+ * twice, or is both free and in use, which the next commit would turn into lost data. For verify. */
+rf_status rf_kv_check_pages(rf_kv *kv, rf_err *err);
 
 #endif

@@ -63,6 +63,11 @@ void rf_catalog_close(rf_catalog *catalog)
     free(catalog);
 }
 
+rf_kv *rf_catalog_kv(rf_catalog *catalog)
+{
+    return catalog->kv;
+}
+
 rf_status rf_catalog_get_model(rf_catalog *catalog, const char *name, rf_catalog_model *model_out,
                                bool *found_out, rf_err *err)
 {

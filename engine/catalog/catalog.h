@@ -21,6 +21,8 @@ typedef struct rf_catalog rf_catalog;
 /* `store_path` holds live/ and generations/. */
 rf_status rf_catalog_open(const char *store_path, bool create, rf_catalog **catalog_out, rf_err *err);
 void rf_catalog_close(rf_catalog *catalog);
+/* The environment live/, for verify. */
+rf_kv *rf_catalog_kv(rf_catalog *catalog);
 
 /* A sealed generation as the catalog knows it. */
 typedef struct rf_catalog_generation {
