@@ -31,6 +31,7 @@ struct slot {
 struct rf_build {
     rf_store *store;
     const rf_definition *definition;
+    bool scratch;
     uint64_t number;
     char dir[RF_PATH_SIZE];
     char definition_file[256];
@@ -152,8 +153,8 @@ static rf_status keep_definition(rf_build *build, rf_err *err)
     return status == RF_OK ? rf_dir_sync(path, err) : status;
 }
 
-rf_status rf_build_begin(rf_store *store, const rf_definition *definition, uint32_t worker_slots,
-                         rf_build **build_out, rf_err *err)
+rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
+                         const rf_build_options *options, rf_build **build_out, rf_err *err)
 {
     rf_log_info info;
     rf_build *build = calloc(1, sizeof *build);
@@ -162,14 +163,18 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition, uint3
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", definition->name);
     build->store = store;
     build->definition = definition;
+    build->scratch = options->scratch;
+    build->number = 1; /* in the MANIFEST of a scratch */
     rf_status status = rf_log_get_info(store->log, &info, err);
-    if (status == RF_OK)
+    if (status == RF_OK && build->scratch)
+        status = rf_catalog_new_scratch(store->catalog, definition->name, build->dir, err);
+    else if (status == RF_OK)
         status = rf_catalog_new_generation(store->catalog, definition->name, &build->number,
                                            build->dir, err);
     if (status == RF_OK)
         status = keep_definition(build, err);
     if (status == RF_OK)
-        status = make_slots(build, worker_slots, err);
+        status = make_slots(build, options->worker_slots, err);
     if (status == RF_OK) {
         uint64_t expected =
             info.streams * (ROW_OVERHEAD + (uint64_t)definition->column_count * COLUMN_BYTES);
@@ -237,7 +242,7 @@ rf_status rf_build_seal(rf_build *build, uint64_t position, int64_t time_last, r
         status = rf_dir_sync(build->dir, err);
     if (status == RF_OK)
         status = rf_manifest_write(build->dir, &build->manifest, err);
-    if (status == RF_OK)
+    if (status == RF_OK && !build->scratch)
         status = rf_catalog_add_generation(build->store->catalog, &build->manifest, err);
     build->sealed = status == RF_OK;
     return status;
@@ -264,7 +269,7 @@ void rf_build_free(rf_build *build)
         return;
     rf_base_writer_free(build->writer);
     /* What cannot be removed now is a leftover: nobody serves it, and gc removes it later. */
-    if (!build->sealed && build->dir[0])
+    if ((!build->sealed || build->scratch) && build->dir[0])
         (void)rf_dir_remove(build->dir, NULL);
     for (uint32_t i = 0; i < build->slot_count; i++) {
         rf_block_builder_free(build->slots[i].blocks);

@@ -7,6 +7,9 @@
  * and collects finished blocks, which go to the base files about a MiB at a time. seal fsyncs everything, MANIFEST last, and
  * tells the catalog. free without seal removes the directory.
  *
+ * A scratch build goes the same way into a directory that is no generation: the catalog never hears of
+ * it, and free always removes it. There is one of a name at a time.
+ *
  * Threads: begin, seal and free on one thread; the sinks on any worker, each with its own slot.
  */
 #ifndef RF_BUILD_H
@@ -17,9 +20,14 @@
 
 typedef struct rf_build rf_build;
 
-/* `definition` is borrowed until free. `worker_slots` is that of the pool the fold runs on. */
-rf_status rf_build_begin(rf_store *store, const rf_definition *definition, uint32_t worker_slots,
-                         rf_build **build_out, rf_err *err);
+typedef struct rf_build_options {
+    uint32_t worker_slots; /* of the pool that the fold runs on */
+    bool scratch;
+} rf_build_options;
+
+/* `definition` is borrowed until free. */
+rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
+                         const rf_build_options *options, rf_build **build_out, rf_err *err);
 void rf_build_target(rf_build *build, rf_fold_target *target_out);
 /* `time_last`: the largest event time in the log up to `position`, or RF_TIME_NONE. */
 rf_status rf_build_seal(rf_build *build, uint64_t position, int64_t time_last, rf_err *err);

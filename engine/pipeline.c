@@ -7,9 +7,9 @@
  * live. LOCK is held from start to end, live/SWAP by the flip only.
  */
 #include "base/clock.h"
-#include "build.h"
 #include "gates.h"
 #include "preflight.h"
+#include "replay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,6 @@ enum {
     KEEP_DEFAULT = 3,
     FLIP_TRIES_MAX = 8, /* times that another flip may come in between */
 };
-#define MEMORY_DEFAULT ((uint64_t)256 << 20)
 
 /* One rebuild under way. */
 struct pipeline {
@@ -31,14 +30,12 @@ struct pipeline {
     int lock;
     uint64_t position;
     int64_t time_last;
-    rf_build **builds;  /* one per definition */
-    uint64_t *events;   /* that each definition's handlers got */
-    uint64_t *live;     /* generation that each was compared with */
+    rf_replay replay;
+    uint64_t *live; /* generation that each definition was compared with */
     rf_gate_counts *counts;
     bool *flipped;
     bool sealed;
-    rf_timings timings;
-    uint64_t bytes_decoded;
+    double swap_s;
     double start;
 };
 
@@ -46,15 +43,6 @@ struct report {
     rf_rebuild_report report;
     rf_arena arena;
 };
-
-static double lap(double *since)
-{
-    double now = rf_clock_seconds();
-    double seconds = now - *since;
-
-    *since = now;
-    return seconds;
-}
 
 static rf_status check_options(const rf_rebuild_options *options, rf_err *err)
 {
@@ -132,57 +120,31 @@ static rf_status check_changed(struct pipeline *pipeline, rf_err *err)
                    (unsigned long long)pipeline->position);
 }
 
-static rf_status begin_builds(struct pipeline *pipeline, rf_err *err)
+static rf_status begin(struct pipeline *pipeline, rf_err *err)
 {
     uint32_t count = pipeline->resolved.count;
-    rf_status status = RF_OK;
 
-    pipeline->builds = calloc(count, sizeof *pipeline->builds);
-    pipeline->events = calloc(count, sizeof *pipeline->events);
     pipeline->live = calloc(count, sizeof *pipeline->live);
     pipeline->counts = calloc(count, sizeof *pipeline->counts);
     pipeline->flipped = calloc(count, sizeof *pipeline->flipped);
-    if (!pipeline->builds || !pipeline->events || !pipeline->live || !pipeline->counts ||
-        !pipeline->flipped)
+    if (!pipeline->live || !pipeline->counts || !pipeline->flipped)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
-    for (uint32_t i = 0; status == RF_OK && i < count; i++)
-        status = rf_build_begin(pipeline->store, pipeline->resolved.definitions[i],
-                                rf_pool_worker_slots(pipeline->pool), &pipeline->builds[i], err);
-    return status;
+    return rf_replay_begin(&pipeline->replay, pipeline->store, &pipeline->resolved, pipeline->pool,
+                           false, err);
 }
 
 static rf_status fold(struct pipeline *pipeline, rf_err *err)
 {
     const rf_rebuild_options *options = pipeline->options;
-    uint32_t count = pipeline->resolved.count;
-    rf_fold_stats stats = {0};
-
-    rf_fold_target *targets = calloc(count, sizeof *targets);
-    if (!targets)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
-    for (uint32_t i = 0; i < count; i++)
-        rf_build_target(pipeline->builds[i], &targets[i]);
-    rf_fold_options fold_options = {
+    const rf_fold_options fold_options = {
         .until = pipeline->position,
-        .memory_bytes = options->memory_bytes ? options->memory_bytes : MEMORY_DEFAULT,
+        .memory_bytes = options->memory_bytes,
         .cancel = options->run.cancel,
         .progress = options->run.progress,
         .progress_arg = options->run.progress_arg,
     };
-    rf_status status = rf_fold_run(pipeline->store->log, pipeline->pool, targets, count,
-                                   &fold_options, &stats, err);
-    for (uint32_t i = 0; i < count; i++) {
-        pipeline->events[i] = targets[i].events;
-        pipeline->timings.write += rf_build_write_seconds(pipeline->builds[i]);
-    }
-    pipeline->bytes_decoded = stats.bytes_decoded;
-    pipeline->timings.load = stats.decode_s;
-    pipeline->timings.fold = stats.fold_s;
-    pipeline->timings.emit = stats.emit_s > pipeline->timings.write
-                                 ? stats.emit_s - pipeline->timings.write
-                                 : 0; /* the sinks write from within emit */
-    free(targets);
-    return status;
+
+    return rf_replay_fold(&pipeline->replay, &fold_options, err);
 }
 
 static rf_status check_cancel(const struct pipeline *pipeline, rf_err *err)
@@ -195,12 +157,11 @@ static rf_status check_cancel(const struct pipeline *pipeline, rf_err *err)
 
 static rf_status seal(struct pipeline *pipeline, rf_err *err)
 {
-    double start = rf_clock_seconds();
     rf_status status = check_cancel(pipeline, err);
 
-    for (uint32_t i = 0; status == RF_OK && i < pipeline->resolved.count; i++)
-        status = rf_build_seal(pipeline->builds[i], pipeline->position, pipeline->time_last, err);
-    pipeline->timings.seal = lap(&start);
+    if (status == RF_OK)
+        status =
+            rf_replay_seal(&pipeline->replay, pipeline->position, pipeline->time_last, err);
     pipeline->sealed = status == RF_OK;
     return status;
 }
@@ -208,7 +169,7 @@ static rf_status seal(struct pipeline *pipeline, rf_err *err)
 /* Gates of one definition against what is live now, and whether a rollback holds its content. */
 static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_err *err)
 {
-    const rf_manifest *manifest = rf_build_manifest(pipeline->builds[index]);
+    const rf_manifest *manifest = rf_build_manifest(pipeline->replay.builds[index]);
     rf_catalog_model model = {0};
     bool found = false;
 
@@ -245,7 +206,7 @@ static rf_status flip(struct pipeline *pipeline, uint32_t begin, uint32_t end, r
             status = pass_gates(pipeline, begin + i, err);
             if (status != RF_OK)
                 goto done;
-            const rf_manifest *manifest = rf_build_manifest(pipeline->builds[begin + i]);
+            const rf_manifest *manifest = rf_build_manifest(pipeline->replay.builds[begin + i]);
             changes[i] = (rf_catalog_change){.name = manifest->name,
                                              .to = manifest->number,
                                              .expected = pipeline->live[begin + i]};
@@ -281,7 +242,7 @@ static rf_status flip_all(struct pipeline *pipeline, rf_err *err)
             }
         }
     }
-    pipeline->timings.swap = lap(&start);
+    pipeline->swap_s = rf_clock_seconds() - start;
     return status;
 }
 
@@ -309,7 +270,7 @@ static rf_status run(struct pipeline *pipeline, rf_err *err)
     if (status == RF_OK && options->if_changed)
         status = check_changed(pipeline, err);
     if (status == RF_OK)
-        status = begin_builds(pipeline, err);
+        status = begin(pipeline, err);
     if (status == RF_OK)
         status = fold(pipeline, err);
     if (status == RF_OK)
@@ -324,14 +285,14 @@ static rf_status run(struct pipeline *pipeline, rf_err *err)
 static void report_projection(const struct pipeline *pipeline, uint32_t index, rf_arena *arena,
                               rf_rebuilt *out)
 {
-    const rf_manifest *manifest = rf_build_manifest(pipeline->builds[index]);
+    const rf_manifest *manifest = rf_build_manifest(pipeline->replay.builds[index]);
 
     *out = (rf_rebuilt){
         .name = rf_arena_copy(arena, rf_slice_of(manifest->name)).data,
         .version = manifest->version,
         .generation = manifest->number,
         .rows = manifest->rows,
-        .events = pipeline->events[index],
+        .events = pipeline->replay.events[index],
         .live = pipeline->flipped[index],
         .generation_before = pipeline->live[index],
         .rows_before = pipeline->counts[index].rows_before,
@@ -361,11 +322,12 @@ static rf_status make_report(const struct pipeline *pipeline, rf_rebuild_report 
                                                           : pipeline->options->run.workers,
         .seconds = rf_clock_seconds() - pipeline->start,
         .events = pipeline->position,
-        .bytes_decoded = pipeline->bytes_decoded,
-        .timings = pipeline->timings,
+        .bytes_decoded = pipeline->replay.bytes_decoded,
+        .timings = pipeline->replay.timings,
         .projection_count = count,
         .finding_count = findings,
     };
+    out->timings.swap = pipeline->swap_s;
     out->projections = rf_arena_alloc(&report->arena, count * sizeof *out->projections);
     out->findings = rf_arena_alloc(&report->arena, findings * sizeof *out->findings);
     if (!out->projections || !out->findings) {
@@ -385,10 +347,7 @@ static rf_status make_report(const struct pipeline *pipeline, rf_rebuild_report 
 
 static void pipeline_end(struct pipeline *pipeline)
 {
-    for (uint32_t i = 0; pipeline->builds && i < pipeline->resolved.count; i++)
-        rf_build_free(pipeline->builds[i]);
-    free(pipeline->builds);
-    free(pipeline->events);
+    rf_replay_end(&pipeline->replay);
     free(pipeline->live);
     free(pipeline->counts);
     free(pipeline->flipped);

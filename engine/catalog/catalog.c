@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#define SCRATCH "generations/.scratch" /* no name of a read model begins with a dot */
+
 static rf_status make_dirs(const char *store_path, rf_err *err)
 {
     char path[RF_PATH_SIZE];
@@ -168,39 +170,72 @@ static rf_status take_number(rf_catalog *catalog, const char *name, const char *
     return rf_kv_commit(txn, err);
 }
 
+/* A new directory with definition/ in it; both are durable. */
+static rf_status make_build_dir(const char *parent, const char *dir, rf_err *err)
+{
+    char definition[RF_PATH_SIZE];
+
+    rf_status status = rf_path_format(definition, "%s/definition", err, dir);
+    if (status == RF_OK)
+        status = rf_dir_make(dir, err);
+    if (status == RF_OK)
+        status = rf_dir_make(definition, err);
+    return status == RF_OK ? rf_dir_sync(parent, err) : status;
+}
+
 rf_status rf_catalog_new_generation(rf_catalog *catalog, const char *name, uint64_t *number_out,
                                     char dir_out[RF_PATH_SIZE], rf_err *err)
 {
-    char parent[RF_PATH_SIZE], dir[RF_PATH_SIZE], definition[RF_PATH_SIZE];
+    char all[RF_PATH_SIZE], parent[RF_PATH_SIZE], dir[RF_PATH_SIZE];
     uint64_t number = 0;
 
     if (!rf_record_name_valid(name))
         return rf_fail(err, RF_ERR_INPUT, "%s is no name of a read model", name);
-    rf_status status = rf_path_format(parent, "%s/generations", err, catalog->path);
+    rf_status status = rf_path_format(all, "%s/generations", err, catalog->path);
     if (status == RF_OK)
-        status = rf_path_format(dir, "%s/%s", err, parent, name);
+        status = rf_path_format(parent, "%s/%s", err, all, name);
     if (status == RF_OK)
-        status = rf_dir_make(dir, err);
+        status = rf_dir_make(parent, err);
     if (status == RF_OK)
-        status = rf_dir_sync(parent, err);
+        status = rf_dir_sync(all, err);
     if (status == RF_OK)
-        status = take_number(catalog, name, dir, &number, err);
-    memcpy(parent, dir, sizeof parent);
+        status = take_number(catalog, name, parent, &number, err);
     if (status == RF_OK)
         status = rf_catalog_path(catalog, name, number, dir, err);
     if (status == RF_OK)
-        status = rf_dir_make(dir, err);
-    if (status == RF_OK)
-        status = rf_path_format(definition, "%s/definition", err, dir);
-    if (status == RF_OK)
-        status = rf_dir_make(definition, err);
-    if (status == RF_OK)
-        status = rf_dir_sync(parent, err);
+        status = make_build_dir(parent, dir, err);
     if (status != RF_OK)
         return status;
     memcpy(dir_out, dir, sizeof dir);
     *number_out = number;
     return RF_OK;
+}
+
+rf_status rf_catalog_new_scratch(rf_catalog *catalog, const char *name, char dir_out[RF_PATH_SIZE],
+                                 rf_err *err)
+{
+    char parent[RF_PATH_SIZE], dir[RF_PATH_SIZE];
+
+    if (!rf_record_name_valid(name))
+        return rf_fail(err, RF_ERR_INPUT, "%s is no name of a read model", name);
+    rf_status status = rf_path_format(parent, "%s/" SCRATCH, err, catalog->path);
+    if (status == RF_OK)
+        status = rf_path_format(dir, "%s/%s", err, parent, name);
+    if (status == RF_OK)
+        status = rf_dir_make(parent, err);
+    if (status == RF_OK)
+        status = make_build_dir(parent, dir, err);
+    if (status == RF_OK)
+        memcpy(dir_out, dir, sizeof dir);
+    return status;
+}
+
+rf_status rf_catalog_remove_scratch(rf_catalog *catalog, rf_err *err)
+{
+    char dir[RF_PATH_SIZE];
+
+    rf_status status = rf_path_format(dir, "%s/" SCRATCH, err, catalog->path);
+    return status == RF_OK ? rf_dir_remove(dir, err) : status;
 }
 
 rf_status rf_catalog_add_generation(rf_catalog *catalog, const rf_manifest *manifest, rf_err *err)

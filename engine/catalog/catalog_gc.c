@@ -231,7 +231,9 @@ rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, in
     bool any = false;
 
     RF_ASSERT(keep > 0);
-    rf_status status = rf_catalog_models(catalog, &models, &count, err);
+    rf_status status = rf_catalog_remove_scratch(catalog, err);
+    if (status == RF_OK)
+        status = rf_catalog_models(catalog, &models, &count, err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++) {
         if (name && strcmp(name, models[i].name) != 0)
             continue;

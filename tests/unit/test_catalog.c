@@ -536,6 +536,26 @@ Test(catalog, gc_removes_leftovers_and_nothing_that_it_does_not_know)
     cr_assert_eq(rf_catalog_gc(catalog, "b", 3, 0, &result, &err), RF_ERR_ABSENT);
 }
 
+Test(catalog, a_scratch_takes_no_number_and_gc_removes_it)
+{
+    char scratch[RF_PATH_SIZE], again[RF_PATH_SIZE], path[RF_PATH_SIZE];
+    uint64_t first = add("a", 1);
+    rf_err err = {0};
+
+    cr_assert_eq(rf_catalog_new_scratch(catalog, "a", scratch, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_catalog_new_scratch(catalog, "a", again, &err), RF_OK, "%s", err.message);
+    cr_assert_str_eq(scratch, again);
+    cr_assert_eq(rf_path_format(path, "%s/definition", NULL, scratch), RF_OK);
+    cr_assert(rf_path_is_dir(path));
+    cr_assert_eq(rf_catalog_new_scratch(catalog, "../a", again, &err), RF_ERR_INPUT);
+    cr_assert_eq(model_of("a").next_number, first + 1);
+    collect("a", 3);
+    path_in(path, "generations/.scratch");
+    cr_assert_not(rf_path_exists(path));
+    cr_assert(is_there("a", first));
+    cr_assert_eq(rf_catalog_remove_scratch(catalog, &err), RF_OK, "%s", err.message);
+}
+
 Test(catalog, gc_removes_more_than_a_batch)
 {
     for (int i = 0; i < 150; i++)

@@ -1,0 +1,40 @@
+/* A replay: the log folded once, from its start to a position, into sealed builds of any number of
+ * definitions. What `rebuild` and `bench` have in common, and all that bench measures.
+ *
+ *     rf_replay_begin -> rf_replay_fold -> rf_replay_seal -> rf_replay_build … -> rf_replay_end
+ *
+ * After a failure only end is called. Called by the holder of the store's LOCK, on one thread.
+ */
+#ifndef RF_REPLAY_H
+#define RF_REPLAY_H
+
+#include "build.h"
+#include "refold/rebuild.h"
+#include "resolve.h"
+
+#define RF_REPLAY_MEMORY_DEFAULT ((uint64_t)256 << 20)
+
+typedef struct rf_replay {
+    /* fixed after begin, borrowed until end */
+    rf_store *store;
+    const rf_resolved *resolved;
+    rf_pool *pool;
+    /* owned; one per definition */
+    rf_build **builds;
+    uint64_t *events; /* that its handlers got */
+    /* results */
+    uint64_t bytes_decoded;
+    rf_timings timings; /* load, fold, emit, write and seal */
+} rf_replay;
+
+/* Makes the builds. `scratch`: they are no generations, see build.h. Zeroed or begun, a replay may be
+ * ended. */
+rf_status rf_replay_begin(rf_replay *replay, rf_store *store, const rf_resolved *resolved,
+                          rf_pool *pool, bool scratch, rf_err *err);
+/* options->memory_bytes 0: 256 MiB. */
+rf_status rf_replay_fold(rf_replay *replay, const rf_fold_options *options, rf_err *err);
+/* See rf_build_seal. */
+rf_status rf_replay_seal(rf_replay *replay, uint64_t position, int64_t time_last, rf_err *err);
+void rf_replay_end(rf_replay *replay);
+
+#endif
