@@ -3,10 +3,12 @@
  * Creation: the directory, LOCK (which marks a directory as a store being made), log/, live/,
  * generations/, and FORMAT last, durably. A directory with LOCK and without FORMAT is a creation
  * that was interrupted: the next create completes it, under LOCK; an open without create says so.
+ * Where its log holds events it is a store that lost its FORMAT, and is left alone.
  */
 #include "store.h"
 
 #include "base/checksum.h"
+#include "log/record.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -173,14 +175,49 @@ static rf_status store_make(rf_store *store, rf_err *err)
     return status ? status : rf_dir_sync(path, err);
 }
 
+/* The position that the log or its witness names; 0 also where there is no log yet, or only its
+ * beginning. */
+static rf_status log_position(const char *log_path, uint64_t *position_out, rf_err *err)
+{
+    rf_kv_options options = {.tables = {"segments", "directory", "streams", "census", "meta"}};
+    rf_head head = {0};
+    uint64_t position = 0;
+    uint32_t partitions;
+    rf_kv *kv = NULL;
+    rf_kv_txn *txn;
+    bool found;
+
+    rf_status status = rf_head_read(log_path, &head, &found, err);
+    if (status)
+        return status;
+    if (!rf_kv_open(log_path, &options, &kv, NULL) && !rf_kv_begin(kv, false, &txn, NULL)) {
+        status = rf_meta_read(txn, &partitions, &position, &found, err);
+        rf_kv_abort(txn);
+    }
+    rf_kv_close(kv);
+    if (!status)
+        *position_out = position > head.position ? position : head.position;
+    return status;
+}
+
 /* A creation that was interrupted may have made the log with another number of partitions; it is
  * without events, so it is begun anew. */
 static rf_status store_clear(const char *path, rf_err *err)
 {
     static const char *const parts[] = {"log", "live", "generations"};
     char part[RF_PATH_SIZE];
-    rf_status status = RF_OK;
+    uint64_t position;
 
+    rf_status status = rf_path_format(part, "%s/log", err, path);
+    if (!status)
+        status = log_position(part, &position, err);
+    if (status)
+        return status;
+    if (position > 0)
+        return rf_fail(err, RF_ERR_DAMAGED,
+                       "%s/FORMAT is missing, but the log holds events up to position %" PRIu64
+                       "; nothing was changed",
+                       path, position);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0] && !status; i++) {
         status = rf_path_format(part, "%s/%s", err, path, parts[i]);
         if (!status)
