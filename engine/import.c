@@ -49,9 +49,9 @@ static rf_status import_take(void *arg, const rf_event *events, size_t count, rf
         return status;
     run->events += count;
     double now = rf_clock_seconds();
-    if (run->batch_begun == 0)
+    if (run->batch_begun == 0 && count > 0)
         run->batch_begun = now;
-    if (!run->options->atomic && (rf_appender_pending_bytes(run->appender) >= BATCH_BYTES_MAX ||
+    if (!run->options->atomic && run->batch_begun > 0 && (rf_appender_pending_bytes(run->appender) >= BATCH_BYTES_MAX ||
                                   now - run->batch_begun >= BATCH_SECONDS_MAX)) {
         status = rf_appender_commit(run->appender, err);
         run->batch_begun = 0;
@@ -71,11 +71,14 @@ static rf_status import_failed(const import *run, rf_status status, rf_err *err)
     if (!err)
         return status;
     rf_appender_get_counts(run->appender, &counts);
-    int size = snprintf(holds, sizeof holds,
-                        run->options->atomic
-                            ? "; nothing was added, the store is at position %" PRIu64
-                            : "; nothing of this batch was kept, the store is at position %" PRIu64,
-                        counts.position);
+    int size = counts.added > 0
+                   ? snprintf(holds, sizeof holds,
+                              "; %" PRIu64 " events were added, up to position %" PRIu64
+                              ", and none after",
+                              counts.added, counts.position)
+                   : snprintf(holds, sizeof holds,
+                              "; nothing was added, the store is at position %" PRIu64,
+                              counts.position);
     int cause = err->cause;
     uint64_t position = err->position;
     char message[RF_ERR_MESSAGE_SIZE];

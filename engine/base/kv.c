@@ -177,6 +177,9 @@ static rf_status check_size(rf_kv *kv, rf_err *err)
     (void)mdb_env_info(kv->env, &info);
     (void)mdb_env_stat(kv->env, &stat);
     kv->page_size = stat.ms_psize;
+    /* Another process may commit beside this one: the file as it is after the metas were read. */
+    if (fstat(fd, &file) != 0)
+        return fail_kv(err, errno, kv->path, "cannot look at its size");
     if (info.me_last_pgno >= (uint64_t)file.st_size / stat.ms_psize)
         return rf_fail(err, RF_ERR_DAMAGED,
                        "%s: damaged: %lld bytes, shorter than its last page (%zu)", kv->path,

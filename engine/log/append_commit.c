@@ -143,16 +143,14 @@ static rf_status batch_commit(rf_appender *appender, rf_err *err)
     rf_kv_txn *txn = appender->txn;
     appender->txn = NULL;
     status = rf_kv_commit(txn, err);
-    if (!status)
-        status = rf_head_raise(rf_log_path(appender->log), appender->position, txn_id, err);
     if (status)
         return status;
     appender->known_txn = txn_id;
     appender->source_is_new = false;
     for (uint32_t i = 0; i < appender->active_count; i++)
         part_committed(&appender->parts[appender->active[i]]);
-    batch_counted(appender);
-    return RF_OK;
+    batch_counted(appender); /* it is in the log, whatever becomes of HEAD */
+    return rf_head_raise(rf_log_path(appender->log), appender->position, txn_id, err);
 }
 
 rf_status rf_appender_commit(rf_appender *appender, rf_err *err)
@@ -160,13 +158,17 @@ rf_status rf_appender_commit(rf_appender *appender, rf_err *err)
     RF_ASSERT(!appender->is_failed);
     if (!appender->txn)
         return RF_OK;
+    rf_status status;
     if (appender->batch.added == 0) {
         rf_kv_abort(appender->txn);
         appender->txn = NULL;
         batch_counted(appender);
-        return RF_OK;
+        /* What it has in duplicate may be of a process that died before it wrote HEAD. */
+        status = rf_head_raise(rf_log_path(appender->log), appender->position, 0, err);
+        appender->is_failed = status != RF_OK;
+        return status;
     }
-    rf_status status = batch_commit(appender, err);
+    status = batch_commit(appender, err);
     if (!status)
         status = rf_append_merge(appender, RF_MERGE_TAIL_COMMIT, err);
     appender->is_failed = status != RF_OK;

@@ -33,6 +33,8 @@ typedef struct jsonl_chunk {
 typedef struct jsonl_reader {
     /* fixed while tasks run */
     rf_lines *lines;
+    rf_events_take take;
+    void *take_arg;
     rf_mapping *mapping;
     rf_slice name;
     uint32_t chunk_count;
@@ -224,7 +226,7 @@ static size_t block_collect(jsonl_reader *reader, size_t bytes, rf_jsonl_stats *
 
 /* One block from text to the taker; the next one stands in *block after it. */
 static rf_status block_take(jsonl_reader *reader, rf_slice *block, rf_pool *pool,
-                            rf_events_take take, void *take_arg, rf_jsonl_stats *stats, rf_err *err)
+                            rf_jsonl_stats *stats, rf_err *err)
 {
     block_cut(reader, *block);
     rf_status status = rf_pool_run(pool, reader->chunk_count, count_task, reader, err);
@@ -239,7 +241,7 @@ static rf_status block_take(jsonl_reader *reader, rf_slice *block, rf_pool *pool
         return status;
     size_t count = block_collect(reader, block->size, stats);
     if (count > 0)
-        status = take(take_arg, reader->events, count, err);
+        status = reader->take(reader->take_arg, reader->events, count, err);
     for (uint32_t i = 0; i < reader->chunk_count; i++)
         rf_json_parser_reset(reader->chunks[i].parser);
     if (status != RF_OK)
@@ -252,6 +254,13 @@ static rf_status block_take(jsonl_reader *reader, rf_slice *block, rf_pool *pool
     return reader->ahead_status;
 }
 
+static rf_status reader_waits(void *arg, rf_err *err)
+{
+    const jsonl_reader *reader = arg;
+
+    return reader->take(reader->take_arg, NULL, 0, err);
+}
+
 rf_status rf_jsonl_read(const char *path, const rf_import_options *options, rf_pool *pool,
                         rf_events_take take, void *take_arg, rf_jsonl_stats *stats, rf_err *err)
 {
@@ -262,13 +271,16 @@ rf_status rf_jsonl_read(const char *path, const rf_import_options *options, rf_p
     rf_status status = reader_new(path, options, &reader, err);
     if (status != RF_OK)
         return status;
+    reader->take = take;
+    reader->take_arg = take_arg;
+    rf_lines_on_wait(reader->lines, reader_waits, reader);
     status = rf_lines_next(reader->lines, reader->line_next, &block, err);
     while (status == RF_OK && block.size > 0) {
         if (cancel && *cancel)
             status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted before line %llu of %s",
                              (unsigned long long)reader->line_next, reader->name.data);
         else
-            status = block_take(reader, &block, pool, take, take_arg, stats, err);
+            status = block_take(reader, &block, pool, stats, err);
     }
     reader_free(reader);
     return status;

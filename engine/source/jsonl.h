@@ -11,7 +11,8 @@
 #include "event/event.h"
 #include "refold/import.h"
 
-/* The events are valid during the call. */
+/* The events are valid during the call. Without events it is told that it has been waiting for
+ * more: a chance to commit what it has. */
 typedef rf_status (*rf_events_take)(void *arg, const rf_event *events, size_t count, rf_err *err);
 
 typedef struct rf_jsonl_stats {

@@ -35,6 +35,8 @@ struct rf_lines {
     int fd; /* -1 until open; 0 is not ours */
     bool is_file;
     const volatile int *cancel;
+    rf_status (*waiting)(void *arg, rf_err *err); /* NULL: none */
+    void *waiting_arg;
 
     lines_format format;
     char *input_bytes; /* INPUT_SIZE */
@@ -112,6 +114,12 @@ void rf_lines_close(rf_lines *lines)
     free(lines);
 }
 
+void rf_lines_on_wait(rf_lines *lines, rf_status (*waiting)(void *arg, rf_err *err), void *arg)
+{
+    lines->waiting = waiting;
+    lines->waiting_arg = arg;
+}
+
 rf_slice rf_lines_name(const rf_lines *lines)
 {
     return rf_slice_of(lines->name);
@@ -138,7 +146,7 @@ static rf_status read_raw(rf_lines *lines, char *out, size_t size, size_t *got_o
                 continue;
             if (ready == 0) {
                 *idle_out = true;
-                return RF_OK;
+                return lines->waiting ? lines->waiting(lines->waiting_arg, err) : RF_OK;
             }
         }
         ssize_t got = read(lines->fd, out, size);

@@ -27,6 +27,9 @@ typedef struct rf_lines rf_lines;
 rf_status rf_lines_open(const char *path, const volatile int *cancel, rf_lines **lines_out,
                         rf_err *err);
 void rf_lines_close(rf_lines *lines); /* takes NULL */
+/* `waiting` is called by rf_lines_next, a few times a second, while nothing comes: what was taken
+ * from earlier blocks need not wait for the next. A failure of it ends the read. */
+void rf_lines_on_wait(rf_lines *lines, rf_status (*waiting)(void *arg, rf_err *err), void *arg);
 /* The path, or "standard input". */
 rf_slice rf_lines_name(const rf_lines *lines);
 /* Whether reading never waits for another process: then a block may be read ahead. */

@@ -167,6 +167,23 @@ Test(log, ahead_of_its_head_renews_it_before_anything_is_acknowledged)
     cr_assert_eq(head.position, 2);
 }
 
+Test(log, ahead_of_its_head_renews_it_for_an_import_of_duplicates_only)
+{
+    rf_head head;
+    bool found;
+
+    (void)fixture_event("a", 1, "T", "{}");
+    (void)fixture_append();
+    rf_appender *appender = fixture_begin(NULL, false);
+    /* Another process committed while this one ran, and died before it wrote HEAD. */
+    cr_assert_eq(rf_head_write(fixture_log_path, &(rf_head){0, 0}, NULL), RF_OK);
+    (void)fixture_event("a", 1, "T", "{}");
+    fixture_add(appender);
+    fixture_finish(appender);
+    cr_assert_eq(rf_head_read(fixture_log_path, &head, &found, NULL), RF_OK);
+    cr_assert_eq(head.position, 1);
+}
+
 Test(log, head_never_goes_back)
 {
     rf_head head;
