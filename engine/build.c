@@ -40,6 +40,7 @@ struct rf_build {
     uint32_t slot_count;
     rf_manifest manifest;
     bool sealed;
+    bool kept; /* the directory stays */
 };
 
 static rf_status write_pending(struct slot *slot, rf_err *err)
@@ -231,6 +232,18 @@ static rf_status fill_manifest(rf_build *build, uint64_t position, int64_t time_
     return RF_OK;
 }
 
+/* After a commit that failed: whether the catalog has the generation all the same, or does not
+ * tell. Then its directory stays; if nobody knows it, it is a leftover. */
+static bool may_be_known(const rf_build *build)
+{
+    rf_catalog_generation generation;
+    bool found = true;
+
+    return rf_catalog_get_generation(build->store->catalog, build->manifest.name, build->number,
+                                     &generation, &found, NULL) != RF_OK ||
+           found;
+}
+
 rf_status rf_build_seal(rf_build *build, uint64_t position, int64_t time_last, rf_err *err)
 {
     RF_ASSERT(!build->sealed);
@@ -242,9 +255,12 @@ rf_status rf_build_seal(rf_build *build, uint64_t position, int64_t time_last, r
         status = rf_dir_sync(build->dir, err);
     if (status == RF_OK)
         status = rf_manifest_write(build->dir, &build->manifest, err);
-    if (status == RF_OK && !build->scratch)
+    if (status != RF_OK)
+        return status;
+    if (!build->scratch)
         status = rf_catalog_add_generation(build->store->catalog, &build->manifest, err);
     build->sealed = status == RF_OK;
+    build->kept = !build->scratch && (status == RF_OK || may_be_known(build));
     return status;
 }
 
@@ -269,7 +285,7 @@ void rf_build_free(rf_build *build)
         return;
     rf_base_writer_free(build->writer);
     /* What cannot be removed now is a leftover: nobody serves it, and gc removes it later. */
-    if ((!build->sealed || build->scratch) && build->dir[0])
+    if (!build->kept && build->dir[0])
         (void)rf_dir_remove(build->dir, NULL);
     for (uint32_t i = 0; i < build->slot_count; i++) {
         rf_block_builder_free(build->slots[i].blocks);

@@ -129,6 +129,8 @@ static rf_status begin(struct pipeline *pipeline, rf_err *err)
     pipeline->flipped = calloc(count, sizeof *pipeline->flipped);
     if (!pipeline->live || !pipeline->counts || !pipeline->flipped)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
+    for (uint32_t i = 0; i < count; i++)
+        rf_catalog_sweep(pipeline->store->catalog, pipeline->resolved.definitions[i]->name);
     return rf_replay_begin(&pipeline->replay, pipeline->store, &pipeline->resolved, pipeline->pool,
                            false, err);
 }

@@ -205,21 +205,37 @@ static rf_status sweep_entry(void *arg, const char *name, rf_err *err)
     return status;
 }
 
-static rf_status gc_model(rf_catalog *catalog, const rf_catalog_model *model, uint32_t keep,
-                          int64_t wait_lock_ms, rf_gc_result *result, rf_err *err)
+static rf_status sweep_model(rf_catalog *catalog, const rf_catalog_model *model,
+                             rf_gc_result *result, rf_err *err)
 {
     char path[RF_PATH_SIZE];
     sweep at = {catalog, model, result};
+
+    rf_status status = rf_path_format(path, "%s/generations/%s", err, catalog->path, model->name);
+    if (status != RF_OK || !rf_path_is_dir(path))
+        return status;
+    return rf_dir_list(path, sweep_entry, &at, err);
+}
+
+void rf_catalog_sweep(rf_catalog *catalog, const char *name)
+{
+    rf_catalog_model model;
+    rf_gc_result result = {0};
+    bool found = false;
+
+    if (rf_catalog_get_model(catalog, name, &model, &found, NULL) == RF_OK && found)
+        (void)sweep_model(catalog, &model, &result, NULL);
+}
+
+static rf_status gc_model(rf_catalog *catalog, const rf_catalog_model *model, uint32_t keep,
+                          int64_t wait_lock_ms, rf_gc_result *result, rf_err *err)
+{
     bool more = true;
     rf_status status = RF_OK;
 
     while (status == RF_OK && more)
         status = remove_batch(catalog, model->name, keep, wait_lock_ms, result, &more, err);
-    if (status == RF_OK)
-        status = rf_path_format(path, "%s/generations/%s", err, catalog->path, model->name);
-    if (status != RF_OK || !rf_path_is_dir(path))
-        return status;
-    return rf_dir_list(path, sweep_entry, &at, err);
+    return status == RF_OK ? sweep_model(catalog, model, result, err) : status;
 }
 
 rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, int64_t wait_lock_ms,
