@@ -95,7 +95,7 @@ static rf_status judge(const rf_manifest *manifest, const rf_gate_counts *counts
     unsigned long long rows = manifest->rows;
     unsigned long long before = counts->rows_before;
     unsigned long long number = manifest->number;
-    uint64_t min_rows = options->has_min_rows ? options->min_rows : (before > 0 ? 1 : 0);
+    uint64_t min_rows = options->has_min_rows ? options->min_rows : 1;
     double max_removed = options->has_max_removed ? options->max_removed : MAX_REMOVED_DEFAULT;
 
     if (rows < min_rows)

@@ -25,7 +25,7 @@ static const cli_option table[] = {
     {"full", NULL, "read the whole log, reuse nothing", CLI_FLAG, AT(full), 0, 0},
     {"keep", "N", "generations that stay, the live one counted (3)", CLI_COUNT, AT(keep), 1,
      UINT32_MAX},
-    {"min-rows", "N", "gate: refuse fewer rows", CLI_COUNT, AT(min_rows), 0, 0},
+    {"min-rows", "N", "gate: refuse fewer rows (1)", CLI_COUNT, AT(min_rows), 0, 0},
     {"max-removed", "SHARE", "gate: refuse if more of the live rows are gone (50%)", CLI_SHARE,
      AT(max_removed), 0, 0},
     {"allow-missing", NULL, "types and fields that never occurred are only noted", CLI_FLAG,

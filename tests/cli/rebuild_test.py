@@ -133,7 +133,12 @@ class Checks(tool.Shop):
     def test_types_that_never_occurred_are_refused_and_can_be_allowed(self):
         accounts = tool.projection('account_activity')
         self.refuses(tool.REFUSED, ['account_activity'], 'rebuild', self.store, accounts, '--quiet')
-        entry = self.rebuild(accounts, options=('--allow-missing',))[0]
+        self.refuses(
+            tool.REFUSED,
+            ['account_activity', '0 rows', '--min-rows 0'],
+            *('rebuild', self.store, accounts, '--allow-missing', '--quiet'),
+        )
+        entry = self.rebuild(accounts, options=('--allow-missing', '--min-rows', 0))[0]
         self.assertEqual((entry['rows'], entry['live']), (0, True))
 
     def test_an_empty_log_is_refused(self):

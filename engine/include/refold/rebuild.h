@@ -17,7 +17,7 @@ typedef struct rf_rebuild_options {
     int64_t until_time; /* with has_until_time: the longest prefix without a later event */
     bool has_until_time;
     uint32_t keep;     /* generations kept after the swap, the live one counted; 0: 3 */
-    uint64_t min_rows; /* gate; with has_min_rows, else 1 where there were rows */
+    uint64_t min_rows; /* gate; with has_min_rows, else 1 */
     bool has_min_rows;
     double max_removed; /* gate: share of the live rows that may be gone, 0 to 1; with
                            has_max_removed, else 0.5 */
