@@ -46,7 +46,9 @@ rf_status rf_appender_begin(rf_log *log, rf_pool *pool, const rf_append_options 
     appender->active = calloc(appender->partitions, sizeof *appender->active);
     appender->merges = calloc(appender->partitions, sizeof *appender->merges);
     appender->reads = calloc(slots, sizeof(rf_kv_txn *));
-    if (!appender->parts || !appender->active || !appender->merges || !appender->reads) {
+    appender->censuses = calloc(slots, sizeof(rf_census *));
+    if (!appender->parts || !appender->active || !appender->merges || !appender->reads ||
+        !appender->censuses) {
         status = rf_fail(err, RF_ERR_MEMORY, "log: no memory to append");
         goto fail;
     }
@@ -73,12 +75,15 @@ void rf_appender_free(rf_appender *appender)
     rf_kv_abort(appender->txn);
     for (uint32_t i = 0; appender->reads && i < rf_pool_worker_slots(appender->pool); i++)
         rf_kv_abort(appender->reads[i]);
+    for (uint32_t i = 0; appender->censuses && i < rf_pool_worker_slots(appender->pool); i++)
+        rf_census_free(appender->censuses[i]);
     for (uint32_t i = 0; appender->parts && i < appender->partitions; i++)
         rf_append_part_free(&appender->parts[i]);
     free(appender->parts);
     free(appender->active);
     free(appender->merges);
     free(appender->reads);
+    free(appender->censuses);
     free(appender->notes);
     free(appender->order);
     free(appender->decisions);
@@ -310,8 +315,8 @@ static rf_status block_run(rf_appender *appender, rf_err *err)
     if (status)
         return status;
     block_place(appender);
-    status =
-        rf_pool_run(appender->pool, appender->active_count, rf_append_build_task, appender, err);
+    status = rf_pool_run(appender->pool, rf_append_build_tasks(appender), rf_append_build_task,
+                         appender, err);
     if (!status)
         status = block_failure(appender, err);
     return status ? status : pending_check(appender, err);

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { SEGMENT_BYTES_MAX = 64 << 20 };
+enum { SEGMENT_BYTES_MAX = 64 << 20, CENSUS_CHUNK = 256 };
 
 static rf_status segments_room(rf_append_part *part, rf_err *err)
 {
@@ -83,26 +83,49 @@ static rf_status build_event(rf_appender *appender, rf_append_part *part, uint32
     part->batch_events++;
     part->batch_raw += raw;
     part->batch_last = placement.position;
-    return rf_census_count_event(part->census, event, placement.position, err);
+    return RF_OK;
+}
+
+static rf_status census_task(rf_appender *appender, uint32_t worker, size_t index, rf_err *err)
+{
+    rf_census **census = &appender->censuses[worker];
+    size_t at = index * CENSUS_CHUNK;
+    size_t end = at + CENSUS_CHUNK;
+    rf_status status = RF_OK;
+
+    if (!*census)
+        *census = rf_census_new();
+    if (!*census)
+        return rf_fail(err, RF_ERR_MEMORY, "log: no memory for the census");
+    if (end > appender->event_count)
+        end = appender->event_count;
+    for (; at < end && !status; at++)
+        if (appender->decisions[at].is_new)
+            status = rf_census_count_event(*census, &appender->events[at],
+                                           appender->decisions[at].position, err);
+    return status;
+}
+
+size_t rf_append_build_tasks(const rf_appender *appender)
+{
+    return appender->active_count + (appender->event_count + CENSUS_CHUNK - 1) / CENSUS_CHUNK;
 }
 
 rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err *err)
 {
     rf_appender *appender = arg;
-    uint32_t partition = appender->active[index];
-    rf_append_part *part = &appender->parts[partition];
     uint32_t recent = 0;
 
-    (void)worker;
-    (void)err;
+    if (index >= appender->active_count)
+        return census_task(appender, worker, index - appender->active_count, err);
+    uint32_t partition = appender->active[index];
+    rf_append_part *part = &appender->parts[partition];
     if (part->block_new == 0)
         return RF_OK;
     if (!part->builder)
         part->builder = rf_segment_builder_new(partition);
-    if (!part->census)
-        part->census = rf_census_new();
     part->failure_index = appender->order[part->block_begin];
-    if (!part->builder || !part->census) {
+    if (!part->builder) {
         part->failure = rf_fail(&part->failure_err, RF_ERR_MEMORY, "log: no memory for a segment");
         return RF_OK;
     }
@@ -137,7 +160,6 @@ void rf_append_part_free(rf_append_part *part)
 {
     rf_append_part_forget(part);
     rf_segment_builder_free(part->builder);
-    rf_census_free(part->census);
     rf_recent_free(&part->recent);
     for (uint32_t i = 0; i < part->segment_count; i++)
         rf_buf_free(&part->segments[i].bytes);

@@ -75,8 +75,9 @@ static rf_status census_put(rf_appender *appender, rf_err *err)
 
     if (!all)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory for the census");
-    for (uint32_t i = 0; i < appender->active_count && !status; i++)
-        status = rf_census_add(all, appender->parts[appender->active[i]].census, err);
+    for (uint32_t i = 0; i < rf_pool_worker_slots(appender->pool) && !status; i++)
+        if (appender->censuses[i])
+            status = rf_census_add(all, appender->censuses[i], err);
     if (!status)
         status = rf_census_store(appender->txn, RF_LOG_CENSUS, all, err);
     rf_census_free(all);
@@ -89,7 +90,6 @@ static void part_committed(rf_append_part *part)
     if (part->identity)
         rf_identity_committed(part->identity);
     rf_streams_flushed(part->streams);
-    rf_census_clear(part->census);
     for (uint32_t i = 0; i < part->segment_count; i++)
         rf_buf_free(&part->segments[i].bytes);
     part->segment_count = 0;
@@ -149,6 +149,9 @@ static rf_status batch_commit(rf_appender *appender, rf_err *err)
     appender->source_is_new = false;
     for (uint32_t i = 0; i < appender->active_count; i++)
         part_committed(&appender->parts[appender->active[i]]);
+    for (uint32_t i = 0; i < rf_pool_worker_slots(appender->pool); i++)
+        if (appender->censuses[i])
+            rf_census_clear(appender->censuses[i]);
     batch_counted(appender); /* it is in the log, whatever becomes of HEAD */
     return rf_head_raise(rf_log_path(appender->log), appender->position, txn_id, err);
 }

@@ -36,7 +36,6 @@ typedef struct rf_append_part {
     rf_streams *streams;
     rf_identity *identity;
     rf_segment_builder *builder;
-    rf_census *census;
     rf_recent recent;
     /* of the batch: since the last commit */
     uint32_t builder_events;
@@ -98,6 +97,7 @@ struct rf_appender {
     /* handed to the pool's tasks, element by element */
     rf_append_part *parts;
     rf_kv_txn **reads;      /* read transactions by worker; NULL before the first use */
+    rf_census **censuses;   /* of the batch, by worker; NULL before the first use */
     const rf_event *events; /* the block; borrowed during add */
     size_t event_count;
     size_t event_room;
@@ -120,6 +120,9 @@ void rf_append_read_end(rf_appender *appender, uint32_t worker);
 /* Tasks of the pool; `arg` is the appender, `index` counts in `active`. Faults of an event are kept
  * in its part, so that the lowest event is reported, whatever the workers. */
 rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err *err);
+/* As many tasks as rf_append_build_tasks says: those past `active` count pieces of the block into
+ * the census, which does not ask for partitions. */
+size_t rf_append_build_tasks(const rf_appender *appender);
 rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err *err);
 
 /* The events of a partition lie scattered over the block: asks for what the event a few places on
