@@ -46,9 +46,10 @@ rf_status rf_appender_begin(rf_log *log, rf_pool *pool, const rf_append_options 
     appender->active = calloc(appender->partitions, sizeof *appender->active);
     appender->merges = calloc(appender->partitions, sizeof *appender->merges);
     appender->reads = calloc(slots, sizeof(rf_kv_txn *));
+    appender->workspaces = calloc(slots, sizeof(rf_segment_workspace *));
     appender->censuses = calloc(slots, sizeof(rf_census *));
     if (!appender->parts || !appender->active || !appender->merges || !appender->reads ||
-        !appender->censuses) {
+        !appender->workspaces || !appender->censuses) {
         status = rf_fail(err, RF_ERR_MEMORY, "log: no memory to append");
         goto fail;
     }
@@ -75,6 +76,8 @@ void rf_appender_free(rf_appender *appender)
     rf_kv_abort(appender->txn);
     for (uint32_t i = 0; appender->reads && i < rf_pool_worker_slots(appender->pool); i++)
         rf_kv_abort(appender->reads[i]);
+    for (uint32_t i = 0; appender->workspaces && i < rf_pool_worker_slots(appender->pool); i++)
+        rf_segment_workspace_free(appender->workspaces[i]);
     for (uint32_t i = 0; appender->censuses && i < rf_pool_worker_slots(appender->pool); i++)
         rf_census_free(appender->censuses[i]);
     for (uint32_t i = 0; appender->parts && i < appender->partitions; i++)
@@ -83,6 +86,7 @@ void rf_appender_free(rf_appender *appender)
     free(appender->active);
     free(appender->merges);
     free(appender->reads);
+    free(appender->workspaces);
     free(appender->censuses);
     free(appender->notes);
     free(appender->order);

@@ -18,11 +18,28 @@ static rf_status segments_room(rf_append_part *part, rf_err *err)
     return RF_OK;
 }
 
-rf_status rf_append_finish_builder(rf_append_part *part, rf_err *err)
+/* The builder works in the worker's workspace. */
+static rf_status workspace_use(rf_appender *appender, rf_append_part *part, uint32_t worker,
+                               rf_err *err)
+{
+    rf_segment_workspace **workspace = &appender->workspaces[worker];
+
+    if (!*workspace)
+        *workspace = rf_segment_workspace_new();
+    if (!*workspace)
+        return rf_fail(err, RF_ERR_MEMORY, "log: no memory for a segment");
+    rf_segment_builder_use(part->builder, *workspace);
+    return RF_OK;
+}
+
+rf_status rf_append_finish_builder(rf_appender *appender, rf_append_part *part, uint32_t worker,
+                                   rf_err *err)
 {
     if (part->builder_events == 0)
         return RF_OK;
-    rf_status status = segments_room(part, err);
+    rf_status status = workspace_use(appender, part, worker, err);
+    if (!status)
+        status = segments_room(part, err);
     if (status)
         return status;
     rf_append_segment *segment = &part->segments[part->segment_count];
@@ -53,8 +70,8 @@ rf_status rf_append_finish_builder(rf_append_part *part, rf_err *err)
     return status;
 }
 
-static rf_status build_event(rf_appender *appender, rf_append_part *part, uint32_t index,
-                             rf_err *err)
+static rf_status build_event(rf_appender *appender, rf_append_part *part, uint32_t worker,
+                             uint32_t index, rf_err *err)
 {
     const rf_event *event = &appender->events[index];
     const rf_append_decision *decision = &appender->decisions[index];
@@ -68,7 +85,7 @@ static rf_status build_event(rf_appender *appender, rf_append_part *part, uint32
     rf_status status = RF_OK;
 
     if (part->builder_events > 0 && !rf_segment_builder_fits(part->builder, event)) {
-        status = rf_append_finish_builder(part, err);
+        status = rf_append_finish_builder(appender, part, worker, err);
         if (status)
             return status;
     }
@@ -125,10 +142,12 @@ rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err 
     if (!part->builder)
         part->builder = rf_segment_builder_new(partition);
     part->failure_index = appender->order[part->block_begin];
-    if (!part->builder) {
+    if (!part->builder)
         part->failure = rf_fail(&part->failure_err, RF_ERR_MEMORY, "log: no memory for a segment");
+    else
+        part->failure = workspace_use(appender, part, worker, &part->failure_err);
+    if (part->failure)
         return RF_OK;
-    }
     RF_ASSERT(part->recent.count >= part->block_new);
     recent = part->recent.count - part->block_new; /* entry of the next event to build */
     for (uint32_t i = part->block_begin; i < part->block_end && !part->failure; i++) {
@@ -137,7 +156,7 @@ rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err 
         if (!appender->decisions[event].is_new)
             continue;
         uint32_t before = part->segment_count;
-        part->failure = build_event(appender, part, event, &part->failure_err);
+        part->failure = build_event(appender, part, worker, event, &part->failure_err);
         part->failure_index = event;
         if (part->segment_count > before)
             recent = 0; /* finishing the builder forgot what stood before */

@@ -14,8 +14,7 @@ static rf_status finish_task(void *arg, uint32_t worker, size_t index, rf_err *e
     rf_appender *appender = arg;
     rf_append_part *part = &appender->parts[appender->active[index]];
 
-    (void)worker;
-    rf_status status = rf_append_finish_builder(part, err);
+    rf_status status = rf_append_finish_builder(appender, part, worker, err);
     if (status)
         return status;
     rf_buf_init(&part->run, RUN_BYTES_MAX);

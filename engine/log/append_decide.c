@@ -12,6 +12,7 @@ typedef struct decide {
     rf_appender *appender;
     rf_append_part *part;
     uint32_t partition;
+    uint32_t worker;
     rf_kv_txn *txn;
     const rf_event *event;
     uint32_t index; /* in the block */
@@ -117,7 +118,7 @@ static rf_status find_stored(const decide *at, const rf_identity_key *key, bool 
         return refuse_duplicate(at, key, stored, 0, err);
     }
     if (recent) /* it is in the open builder: once that is finished it can be read */
-        status = rf_append_finish_builder(at->part, err);
+        status = rf_append_finish_builder(at->appender, at->part, at->worker, err);
     else if (recent_only)
         return RF_OK;
     if (!status)
@@ -304,7 +305,7 @@ static void prefetch_streams(const rf_appender *appender, const rf_append_part *
 rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err *err)
 {
     rf_appender *appender = arg;
-    decide at = {.appender = appender, .partition = appender->active[index]};
+    decide at = {.appender = appender, .partition = appender->active[index], .worker = worker};
     rf_append_part *part = &appender->parts[at.partition];
 
     (void)err;

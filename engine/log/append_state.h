@@ -96,9 +96,10 @@ struct rf_appender {
     uint64_t pending_compressed;
     /* handed to the pool's tasks, element by element */
     rf_append_part *parts;
-    rf_kv_txn **reads;      /* read transactions by worker; NULL before the first use */
-    rf_census **censuses;   /* of the batch, by worker; NULL before the first use */
-    const rf_event *events; /* the block; borrowed during add */
+    rf_kv_txn **reads;                 /* read transactions by worker; NULL before the first use */
+    rf_segment_workspace **workspaces; /* by worker; NULL before the first use */
+    rf_census **censuses;              /* of the batch, by worker; NULL before the first use */
+    const rf_event *events;            /* the block; borrowed during add */
     size_t event_count;
     size_t event_room;
     rf_append_note *notes;         /* of each event */
@@ -146,7 +147,8 @@ static inline void rf_append_prefetch(const rf_appender *appender, const rf_appe
 }
 
 /* Finishes the open builder, if it has events, into the part's list of segments. */
-rf_status rf_append_finish_builder(rf_append_part *part, rf_err *err);
+rf_status rf_append_finish_builder(rf_appender *appender, rf_append_part *part, uint32_t worker,
+                                   rf_err *err);
 /* Forgets the views of the log, which went on without this appender. */
 void rf_append_part_forget(rf_append_part *part);
 void rf_append_part_free(rf_append_part *part);

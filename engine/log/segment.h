@@ -59,6 +59,8 @@ typedef enum rf_field_kind {
 } rf_field_kind;
 
 typedef struct rf_segment_builder rf_segment_builder;
+/* Memory for encoding: buffers and a compressor. Builders that are used in turn may share one. */
+typedef struct rf_segment_workspace rf_segment_workspace;
 
 /* What the appender decided about an event. */
 typedef struct rf_placement {
@@ -71,6 +73,11 @@ typedef struct rf_placement {
 
 rf_segment_builder *rf_segment_builder_new(uint32_t partition); /* NULL without memory */
 void rf_segment_builder_free(rf_segment_builder *builder);
+rf_segment_workspace *rf_segment_workspace_new(void);            /* NULL without memory */
+void rf_segment_workspace_free(rf_segment_workspace *workspace); /* takes NULL */
+/* What add and finish work in from now on, borrowed; a builder that was given none makes its own.
+ */
+void rf_segment_builder_use(rf_segment_builder *builder, rf_segment_workspace *workspace);
 /* Copies what it needs of `event`. Positions must rise. */
 rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *event,
                                  const rf_placement *placement, rf_err *err);

@@ -20,15 +20,60 @@ rf_segment_builder *rf_segment_builder_new(uint32_t partition)
         return NULL;
     builder->partition = partition;
     rf_arena_init(&builder->names, ARENA_SIZE_MAX);
-    rf_arena_init(&builder->scratch, ARENA_SIZE_MAX);
     rf_buf_init(&builder->chunk, RF_SEGMENT_CHUNK_RAW_MAX);
     rf_buf_init(&builder->chunk_directory, BUF_SIZE_MAX);
     rf_buf_init(&builder->chunks, BUF_SIZE_MAX);
-    rf_buf_init(&builder->columns, BUF_SIZE_MAX);
-    rf_buf_init(&builder->header, BUF_SIZE_MAX);
-    rf_buf_init(&builder->fields, BUF_SIZE_MAX);
     rf_build_reset(builder);
     return builder;
+}
+
+rf_segment_workspace *rf_segment_workspace_new(void)
+{
+    rf_segment_workspace *work = calloc(1, sizeof *work);
+
+    if (!work)
+        return NULL;
+    rf_arena_init(&work->scratch, ARENA_SIZE_MAX);
+    rf_buf_init(&work->compressed, BUF_SIZE_MAX);
+    rf_buf_init(&work->columns, BUF_SIZE_MAX);
+    rf_buf_init(&work->per_event, BUF_SIZE_MAX);
+    rf_buf_init(&work->fields, BUF_SIZE_MAX);
+    rf_buf_init(&work->header, BUF_SIZE_MAX);
+    work->codec = rf_codec_new();
+    if (!work->codec) {
+        rf_segment_workspace_free(work);
+        return NULL;
+    }
+    return work;
+}
+
+void rf_segment_workspace_free(rf_segment_workspace *workspace)
+{
+    if (!workspace)
+        return;
+    rf_codec_free(workspace->codec);
+    rf_arena_free(&workspace->scratch);
+    rf_buf_free(&workspace->compressed);
+    rf_buf_free(&workspace->columns);
+    rf_buf_free(&workspace->per_event);
+    rf_buf_free(&workspace->fields);
+    rf_buf_free(&workspace->header);
+    free(workspace);
+}
+
+void rf_segment_builder_use(rf_segment_builder *builder, rf_segment_workspace *workspace)
+{
+    builder->work = workspace;
+}
+
+rf_status rf_build_work(rf_segment_builder *builder, rf_err *err)
+{
+    if (builder->work)
+        return RF_OK;
+    if (!builder->own)
+        builder->own = rf_segment_workspace_new();
+    builder->work = builder->own;
+    return builder->work ? RF_OK : rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
 }
 
 static void free_lists(rf_segment_builder *builder)
@@ -55,14 +100,10 @@ void rf_segment_builder_free(rf_segment_builder *builder)
     free(builder->types);
     free(builder->nodes);
     rf_arena_free(&builder->names);
-    rf_arena_free(&builder->scratch);
     rf_buf_free(&builder->chunk);
     rf_buf_free(&builder->chunk_directory);
     rf_buf_free(&builder->chunks);
-    rf_buf_free(&builder->columns);
-    rf_buf_free(&builder->header);
-    rf_buf_free(&builder->fields);
-    rf_codec_free(builder->codec);
+    rf_segment_workspace_free(builder->own);
     free(builder);
 }
 
@@ -82,13 +123,9 @@ void rf_build_reset(rf_segment_builder *builder)
     builder->list_count = 1;
     memset(builder->buckets, 0, sizeof builder->buckets);
     rf_arena_reset(&builder->names);
-    rf_arena_reset(&builder->scratch);
     rf_buf_clear(&builder->chunk);
     rf_buf_clear(&builder->chunk_directory);
     rf_buf_clear(&builder->chunks);
-    rf_buf_clear(&builder->columns);
-    rf_buf_clear(&builder->header);
-    rf_buf_clear(&builder->fields);
     builder->chunk_events = 0;
     builder->chunk_count = 0;
     builder->column_count = 0;

@@ -56,7 +56,6 @@ struct rf_segment_builder {
     int64_t *per_event[RF_SEGMENT_PER_EVENT];
     uint64_t raw_bytes;
     rf_arena names; /* of types and members, until the segment is finished */
-    rf_arena scratch;
 
     rf_build_type *types;
     uint32_t type_count, type_capacity;
@@ -66,19 +65,29 @@ struct rf_segment_builder {
     rf_build_list *lists;
     uint32_t list_count, list_capacity; /* lists past `list_count` wait with their memory */
 
-    rf_codec *codec; /* made when first needed, freed by finish */
-    rf_buf chunk;    /* raw bytes of the open chunk */
+    rf_segment_workspace *work; /* NULL before the first use */
+    rf_segment_workspace *own;  /* NULL where it was given one */
+    rf_buf chunk;               /* raw bytes of the open chunk */
     uint32_t chunk_events;
     uint32_t chunk_count;
     rf_buf chunk_directory;
     rf_buf chunks; /* stored */
-
-    rf_buf columns; /* stored, while finishing */
-    rf_buf header;
-    rf_buf fields;
     uint32_t column_count;
 };
 
+/* Empty between two calls of the builder, but for its memory. */
+struct rf_segment_workspace {
+    rf_codec *codec;
+    rf_arena scratch;
+    rf_buf compressed; /* a chunk */
+    rf_buf columns;    /* stored */
+    rf_buf per_event;  /* directory of the columns that have a value per event */
+    rf_buf fields;     /* directory of the others */
+    rf_buf header;
+};
+
+/* Sees to it that there is a workspace. */
+rf_status rf_build_work(rf_segment_builder *builder, rf_err *err);
 /* Ends the open chunk. */
 rf_status rf_build_flush_chunk(rf_segment_builder *builder, bool compress, rf_err *err);
 /* Forgets all events, keeps memory. */

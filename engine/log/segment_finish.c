@@ -5,36 +5,29 @@
 #include "base/checksum.h"
 #include "event/value.h"
 
-static rf_status codec_ready(rf_segment_builder *builder, rf_err *err)
-{
-    if (!builder->codec)
-        builder->codec = rf_codec_new();
-    return builder->codec ? RF_OK
-                          : rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
-}
-
 rf_status rf_build_flush_chunk(rf_segment_builder *builder, bool compress, rf_err *err)
 {
     rf_slice raw = rf_buf_slice(&builder->chunk);
+    rf_slice stored = raw;
     rf_buf *directory = &builder->chunk_directory;
-    size_t begin = builder->chunks.size;
     bool compressed = false;
 
     RF_ASSERT(builder->chunk_events > 0);
     if (compress) {
-        rf_status status = codec_ready(builder, err);
-        if (status == RF_OK)
-            status = rf_codec_compress(builder->codec, raw, RF_SEGMENT_LEVEL, &builder->chunks,
-                                       &compressed, err);
+        rf_status status = rf_build_work(builder, err);
         if (status != RF_OK)
             return status;
-    } else {
-        rf_buf_append_slice(&builder->chunks, raw);
+        rf_buf_clear(&builder->work->compressed);
+        status = rf_codec_compress(builder->work->codec, raw, RF_SEGMENT_LEVEL,
+                                   &builder->work->compressed, &compressed, err);
+        if (status != RF_OK)
+            return status;
+        stored = rf_buf_slice(&builder->work->compressed);
     }
+    rf_buf_append_slice(&builder->chunks, stored);
     rf_status status = rf_buf_check(&builder->chunks, "building a segment", err);
     if (status != RF_OK)
         return status;
-    rf_slice stored = {builder->chunks.data + begin, builder->chunks.size - begin};
     RF_ASSERT(compressed == (stored.size < raw.size));
     rf_buf_append_varint(directory, builder->chunk_events);
     rf_buf_append_varint(directory, raw.size);
@@ -51,9 +44,9 @@ rf_status rf_build_flush_chunk(rf_segment_builder *builder, bool compress, rf_er
 /* Size and checksum of the column that was appended from `begin` on. */
 static void describe_column(rf_segment_builder *builder, size_t begin, rf_buf *directory)
 {
-    if (builder->columns.failed)
+    if (builder->work->columns.failed)
         return; /* asked at the end */
-    rf_slice stored = {builder->columns.data + begin, builder->columns.size - begin};
+    rf_slice stored = {builder->work->columns.data + begin, builder->work->columns.size - begin};
     rf_buf_append_varint(directory, stored.size);
     rf_buf_append_u32(directory, (uint32_t)rf_checksum(stored));
     builder->column_count++;
@@ -63,8 +56,8 @@ static void describe_column(rf_segment_builder *builder, size_t begin, rf_buf *d
 static rf_status append_times(rf_segment_builder *builder, rf_err *err)
 {
     const int64_t *times = builder->per_event[RF_ENVELOPE_TIME];
-    uint8_t *bits = rf_arena_alloc(&builder->scratch, (builder->count + 7) / 8);
-    int64_t *present = rf_arena_alloc(&builder->scratch, builder->count * sizeof *present);
+    uint8_t *bits = rf_arena_alloc(&builder->work->scratch, (builder->count + 7) / 8);
+    int64_t *present = rf_arena_alloc(&builder->work->scratch, builder->count * sizeof *present);
     uint32_t count = 0;
 
     if (!bits || !present)
@@ -76,12 +69,12 @@ static rf_status append_times(rf_segment_builder *builder, rf_err *err)
         bits[i >> 3] = (uint8_t)(bits[i >> 3] | 1u << (i & 7));
         present[count++] = times[i];
     }
-    rf_buf_append_byte(&builder->columns, count == builder->count ? RF_TIMES_ALL
-                                          : count == 0            ? RF_TIMES_NONE
-                                                                  : RF_TIMES_SOME);
+    rf_buf_append_byte(&builder->work->columns, count == builder->count ? RF_TIMES_ALL
+                                                : count == 0            ? RF_TIMES_NONE
+                                                                        : RF_TIMES_SOME);
     if (count > 0 && count < builder->count)
-        rf_bitmap_encode(bits, builder->count, &builder->columns);
-    rf_int_column_encode(present, count, &builder->scratch, &builder->columns);
+        rf_bitmap_encode(bits, builder->count, &builder->work->columns);
+    rf_int_column_encode(present, count, &builder->work->scratch, &builder->work->columns);
     return RF_OK;
 }
 
@@ -90,14 +83,14 @@ static rf_status append_per_event(rf_segment_builder *builder, rf_err *err)
     rf_status status = RF_OK;
 
     for (unsigned i = 0; i < RF_SEGMENT_PER_EVENT && status == RF_OK; i++) {
-        size_t begin = builder->columns.size;
-        rf_arena_reset(&builder->scratch);
+        size_t begin = builder->work->columns.size;
+        rf_arena_reset(&builder->work->scratch);
         if (i == RF_ENVELOPE_TIME)
             status = append_times(builder, err);
         else
-            rf_int_column_encode(builder->per_event[i], builder->count, &builder->scratch,
-                                 &builder->columns);
-        describe_column(builder, begin, &builder->header);
+            rf_int_column_encode(builder->per_event[i], builder->count, &builder->work->scratch,
+                                 &builder->work->columns);
+        describe_column(builder, begin, &builder->work->per_event);
     }
     return status;
 }
@@ -116,7 +109,7 @@ typedef struct column_values {
 static bool scale_exact(rf_segment_builder *builder, const rf_build_list *list,
                         column_values *values_out, column_values *spilled_out)
 {
-    rf_arena *scratch = &builder->scratch;
+    rf_arena *scratch = &builder->work->scratch;
     int64_t *ints = rf_arena_alloc(scratch, list->count * sizeof *ints);
     uint16_t *ordinals = rf_arena_alloc(scratch, list->count * sizeof *ordinals);
     uint16_t *spilled = rf_arena_alloc(scratch, list->count * sizeof *spilled);
@@ -152,8 +145,8 @@ static bool merge_texts(rf_segment_builder *builder, const rf_build_list *list,
 {
     uint32_t list_count = list ? list->count : 0;
     uint32_t count = list_count + spilled->count;
-    rf_slice *texts = rf_arena_alloc(&builder->scratch, count * sizeof *texts);
-    uint16_t *ordinals = rf_arena_alloc(&builder->scratch, count * sizeof *ordinals);
+    rf_slice *texts = rf_arena_alloc(&builder->work->scratch, count * sizeof *texts);
+    uint16_t *ordinals = rf_arena_alloc(&builder->work->scratch, count * sizeof *ordinals);
     uint32_t at = 0, other = 0;
     int64_t begin = 0;
 
@@ -179,7 +172,7 @@ static bool merge_texts(rf_segment_builder *builder, const rf_build_list *list,
 static bool append_bits(rf_segment_builder *builder, uint32_t bit_count, const uint16_t *ordinals,
                         const int64_t *values, uint32_t count)
 {
-    uint8_t *bits = rf_arena_alloc(&builder->scratch, (bit_count + 7) / 8);
+    uint8_t *bits = rf_arena_alloc(&builder->work->scratch, (bit_count + 7) / 8);
 
     if (!bits)
         return false;
@@ -189,7 +182,7 @@ static bool append_bits(rf_segment_builder *builder, uint32_t bit_count, const u
         bool set = !values || values[i];
         bits[bit >> 3] = (uint8_t)(bits[bit >> 3] | (unsigned)set << (bit & 7));
     }
-    rf_bitmap_encode(bits, bit_count, &builder->columns);
+    rf_bitmap_encode(bits, bit_count, &builder->work->columns);
     return true;
 }
 
@@ -197,7 +190,7 @@ static rf_status append_field(rf_segment_builder *builder, const rf_build_type *
                               rf_field_kind kind, const column_values *values, bool compress,
                               rf_err *err)
 {
-    size_t begin = builder->columns.size;
+    size_t begin = builder->work->columns.size;
     rf_status status = RF_OK;
 
     RF_ASSERT(values->count > 0 && values->count <= type->count);
@@ -207,7 +200,8 @@ static rf_status append_field(rf_segment_builder *builder, const rf_build_type *
     switch (kind) {
     case RF_FIELD_INT:
     case RF_FIELD_EXACT:
-        rf_int_column_encode(values->ints, values->count, &builder->scratch, &builder->columns);
+        rf_int_column_encode(values->ints, values->count, &builder->work->scratch,
+                             &builder->work->columns);
         break;
     case RF_FIELD_BOOL:
         if (!append_bits(builder, values->count, NULL, values->ints, values->count))
@@ -215,18 +209,15 @@ static rf_status append_field(rf_segment_builder *builder, const rf_build_type *
         break;
     case RF_FIELD_TEXT:
     case RF_FIELD_NUMBER:
-        if (compress)
-            status = codec_ready(builder, err);
-        if (status == RF_OK)
-            status = rf_text_column_encode(values->texts, values->count,
-                                           compress ? builder->codec : NULL, &builder->scratch,
-                                           &builder->columns, err);
+        status = rf_text_column_encode(values->texts, values->count,
+                                       compress ? builder->work->codec : NULL,
+                                       &builder->work->scratch, &builder->work->columns, err);
         break;
     }
     if (kind == RF_FIELD_EXACT)
-        rf_buf_append_byte(&builder->fields, values->scale);
-    rf_buf_append_varint(&builder->fields, type->count - values->count);
-    describe_column(builder, begin, &builder->fields);
+        rf_buf_append_byte(&builder->work->fields, values->scale);
+    rf_buf_append_varint(&builder->work->fields, type->count - values->count);
+    describe_column(builder, begin, &builder->work->fields);
     return status;
 }
 
@@ -278,12 +269,12 @@ static void append_path(rf_segment_builder *builder, path_walk *walk, unsigned d
     while (shared < depth && shared < walk->written_count &&
            rf_slice_equal(walk->written[shared], walk->parts[shared]))
         shared++;
-    rf_buf_append_byte(&builder->fields,
+    rf_buf_append_byte(&builder->work->fields,
                        (uint8_t)(flags | (walk->metadata ? RF_PATH_METADATA : 0)));
-    rf_buf_append_byte(&builder->fields, (uint8_t)(shared << 4 | (depth - shared)));
+    rf_buf_append_byte(&builder->work->fields, (uint8_t)(shared << 4 | (depth - shared)));
     for (unsigned i = shared; i < depth; i++) {
-        rf_buf_append_byte(&builder->fields, (uint8_t)walk->parts[i].size);
-        rf_buf_append_slice(&builder->fields, walk->parts[i]);
+        rf_buf_append_byte(&builder->work->fields, (uint8_t)walk->parts[i].size);
+        rf_buf_append_slice(&builder->work->fields, walk->parts[i]);
         walk->written[i] = walk->parts[i];
     }
     walk->written_count = depth;
@@ -300,7 +291,7 @@ static rf_status append_node(rf_segment_builder *builder, path_walk *walk, uint3
 
     if (node->depth > 0)
         walk->parts[node->depth - 1] = node->key;
-    rf_arena_reset(&builder->scratch);
+    rf_arena_reset(&builder->work->scratch);
     if (!node_values(builder, node, values))
         return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
     for (unsigned kind = RF_FIELD_INT; kind <= RF_FIELD_TEXT; kind++)
@@ -341,7 +332,7 @@ static rf_status append_fields(rf_segment_builder *builder, bool compress, rf_er
             if (type->roots[root])
                 status = append_node(builder, &walk, type->roots[root], err);
         }
-        rf_buf_append_byte(&builder->fields, 0);
+        rf_buf_append_byte(&builder->work->fields, 0);
     }
     return status;
 }
@@ -349,7 +340,7 @@ static rf_status append_fields(rf_segment_builder *builder, bool compress, rf_er
 /* Counts and ranges, in front of the directory. */
 static void append_summary(rf_segment_builder *builder)
 {
-    rf_buf *header = &builder->header;
+    rf_buf *header = &builder->work->header;
     const int64_t *times = builder->per_event[RF_ENVELOPE_TIME];
     const int64_t *streams = builder->per_event[RF_ENVELOPE_STREAM];
     const int64_t *positions = builder->per_event[RF_ENVELOPE_POSITION];
@@ -389,8 +380,8 @@ static void append_summary(rf_segment_builder *builder)
 /* Puts header, columns and chunks together behind the head. */
 static rf_status append_all(rf_segment_builder *builder, rf_buf *out, rf_err *err)
 {
-    size_t header_size = RF_SEGMENT_HEAD_SIZE + builder->header.size;
-    size_t size = header_size + builder->columns.size + builder->chunks.size;
+    size_t header_size = RF_SEGMENT_HEAD_SIZE + builder->work->header.size;
+    size_t size = header_size + builder->work->columns.size + builder->chunks.size;
     size_t begin = out->size;
 
     if (!rf_buf_reserve(out, size))
@@ -400,51 +391,55 @@ static rf_status append_all(rf_segment_builder *builder, rf_buf *out, rf_err *er
     rf_buf_append_u32(out, RF_SEGMENT_MAGIC);
     rf_buf_append_u32(out, (uint32_t)header_size);
     rf_buf_append_u32(out, (uint32_t)size);
-    rf_buf_append_slice(out, rf_buf_slice(&builder->header));
+    rf_buf_append_slice(out, rf_buf_slice(&builder->work->header));
     char *head = out->data + begin;
     rf_store_u64(head, rf_checksum((rf_slice){head + 8, header_size - 8}));
-    rf_buf_append_slice(out, rf_buf_slice(&builder->columns));
+    rf_buf_append_slice(out, rf_buf_slice(&builder->work->columns));
     rf_buf_append_slice(out, rf_buf_slice(&builder->chunks));
     RF_ASSERT(out->size == begin + size);
     return RF_OK;
 }
 
-rf_status rf_segment_builder_finish(rf_segment_builder *builder, rf_buf *out, rf_err *err)
+/* All of the segment into the workspace: columns, and the header behind its head. */
+static rf_status encode(rf_segment_builder *builder, bool compress, rf_err *err)
 {
-    bool compress = builder->raw_bytes >= RF_SEGMENT_COMPRESS_MIN;
-    rf_buf per_event_directory;
+    rf_segment_workspace *work = builder->work;
+    const rf_buf *const bufs[] = {&work->columns, &work->per_event, &work->fields, &work->header};
 
-    RF_ASSERT(builder->count > 0);
-    if (builder->failed)
-        return rf_fail(err, RF_ERR_MEMORY, "finishing a segment that ran out of memory before");
+    rf_buf_clear(&work->columns);
+    rf_buf_clear(&work->per_event);
+    rf_buf_clear(&work->fields);
+    rf_buf_clear(&work->header);
     rf_status status = append_per_event(builder, err);
-    per_event_directory = builder->header;
-    rf_buf_init(&builder->header, per_event_directory.size_max);
     if (status == RF_OK)
         status = append_fields(builder, compress, err);
     if (status == RF_OK && builder->chunk_events > 0)
         status = rf_build_flush_chunk(builder, compress, err);
-    if (status == RF_OK) {
-        rf_buf *header = &builder->header;
-        append_summary(builder); /* knows by now which types overflow */
-        rf_buf_append_varint(header, builder->column_count);
-        rf_buf_append_varint(header, builder->chunk_count);
-        rf_buf_append_slice(header, rf_buf_slice(&per_event_directory));
-        rf_buf_append_slice(header, rf_buf_slice(&builder->fields));
-        rf_buf_append_slice(header, rf_buf_slice(&builder->chunk_directory));
-        status = rf_buf_check(&per_event_directory, "finishing a segment", err);
-    }
+    if (status != RF_OK)
+        return status;
+    append_summary(builder); /* knows by now which types overflow */
+    rf_buf_append_varint(&work->header, builder->column_count);
+    rf_buf_append_varint(&work->header, builder->chunk_count);
+    rf_buf_append_slice(&work->header, rf_buf_slice(&work->per_event));
+    rf_buf_append_slice(&work->header, rf_buf_slice(&work->fields));
+    rf_buf_append_slice(&work->header, rf_buf_slice(&builder->chunk_directory));
+    for (unsigned i = 0; i < sizeof bufs / sizeof *bufs && status == RF_OK; i++)
+        status = rf_buf_check(bufs[i], "finishing a segment", err);
+    return status;
+}
+
+rf_status rf_segment_builder_finish(rf_segment_builder *builder, rf_buf *out, rf_err *err)
+{
+    bool compress = builder->raw_bytes >= RF_SEGMENT_COMPRESS_MIN;
+
+    RF_ASSERT(builder->count > 0);
+    if (builder->failed)
+        return rf_fail(err, RF_ERR_MEMORY, "finishing a segment that ran out of memory before");
+    rf_status status = rf_build_work(builder, err);
     if (status == RF_OK)
-        status = rf_buf_check(&builder->columns, "finishing a segment", err);
-    if (status == RF_OK)
-        status = rf_buf_check(&builder->fields, "finishing a segment", err);
-    if (status == RF_OK)
-        status = rf_buf_check(&builder->header, "finishing a segment", err);
+        status = encode(builder, compress, err);
     if (status == RF_OK)
         status = append_all(builder, out, err);
-    rf_buf_free(&per_event_directory);
-    rf_codec_free(builder->codec);
-    builder->codec = NULL;
     if (status == RF_OK)
         rf_build_reset(builder);
     else
