@@ -1,8 +1,9 @@
 /* See pool.h.
  *
- * One mutex guards the run; `work` is signalled when a run begins or the pool ends, `done` when the last
- * worker of a run has nothing left. Indexes are given out under the mutex: tasks are large
- * (a partition, a block of lines), so it is never contended enough to matter.
+ * The caller works too, as worker 0. One mutex guards the run; `work` is signalled when a run
+ * begins or the pool ends, `done` when the last worker that joined a run has nothing left. A worker
+ * that wakes too late for a run does not join it. Indexes are given out under the mutex: tasks are
+ * large (a partition, a block of lines), so it is never contended enough to matter.
  */
 #include "base/pool.h"
 
@@ -21,7 +22,8 @@ struct worker {
 struct rf_pool {
     /* fixed after start */
     uint32_t worker_count;
-    struct worker *workers;
+    uint32_t thread_count;  /* one less: the caller is worker 0 */
+    struct worker *workers; /* of the threads */
 
     pthread_mutex_t mutex;
     pthread_cond_t work;
@@ -30,7 +32,7 @@ struct rf_pool {
     /* guarded by mutex */
     bool ending;
     uint64_t run;     /* raised by each run, so that a worker knows a new one */
-    uint32_t running; /* workers that have not finished the present run */
+    uint32_t running; /* threads that have joined the present run and not left it */
     rf_task task;
     void *arg;
     size_t next;
@@ -47,7 +49,8 @@ static void note_failure(rf_pool *pool, size_t index, const rf_err *failure)
     }
 }
 
-/* Takes tasks until none is left or one failed. Called with the mutex held, returns with it held. */
+/* Takes tasks until none is left or one failed. Called with the mutex held, returns with it held.
+ */
 static void work_on_run(rf_pool *pool, uint32_t worker)
 {
     while (pool->next < pool->count && pool->failed_index == SIZE_MAX) {
@@ -80,6 +83,9 @@ static void *worker_main(void *arg)
         if (pool->ending)
             break;
         seen = pool->run;
+        if (pool->next >= pool->count)
+            continue;
+        pool->running++;
         work_on_run(pool, worker->number);
         RF_ASSERT(pool->running > 0);
         if (--pool->running == 0)
@@ -106,16 +112,17 @@ rf_status rf_pool_new(uint32_t workers, rf_pool **pool_out, rf_err *err)
         rf_pool_free(pool);
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a pool of workers");
     }
-    for (uint32_t i = 0; i < workers; i++) {
+    pool->worker_count = workers;
+    for (uint32_t i = 0; i + 1 < workers; i++) {
         struct worker *worker = &pool->workers[i];
-        *worker = (struct worker){.pool = pool, .number = i};
+        *worker = (struct worker){.pool = pool, .number = i + 1};
         int cause = pthread_create(&worker->thread, NULL, worker_main, worker);
         if (cause != 0) {
             rf_pool_free(pool);
-            return rf_fail(err, RF_ERR_IO, "cannot start worker %u of %u: error %d", i + 1, workers,
+            return rf_fail(err, RF_ERR_IO, "cannot start worker %u of %u: error %d", i + 2, workers,
                            cause);
         }
-        pool->worker_count++;
+        pool->thread_count++;
     }
     *pool_out = pool;
     return RF_OK;
@@ -129,7 +136,7 @@ void rf_pool_free(rf_pool *pool)
     pool->ending = true;
     (void)pthread_cond_broadcast(&pool->work);
     (void)pthread_mutex_unlock(&pool->mutex);
-    for (uint32_t i = 0; i < pool->worker_count; i++)
+    for (uint32_t i = 0; i < pool->thread_count; i++)
         (void)pthread_join(pool->workers[i].thread, NULL);
     (void)pthread_cond_destroy(&pool->done);
     (void)pthread_cond_destroy(&pool->work);
@@ -152,15 +159,15 @@ rf_status rf_pool_run(rf_pool *pool, size_t count, rf_task task, void *arg, rf_e
     pool->next = 0;
     pool->count = count;
     pool->failed_index = SIZE_MAX;
-    if (pool->worker_count == 0 || count == 0) {
-        work_on_run(pool, 0);
-    } else {
-        pool->running = pool->worker_count;
-        pool->run++;
+    pool->run++;
+    if (count > pool->thread_count)
         (void)pthread_cond_broadcast(&pool->work);
-        while (pool->running > 0)
-            (void)pthread_cond_wait(&pool->done, &pool->mutex);
-    }
+    else
+        for (size_t i = 1; i < count; i++)
+            (void)pthread_cond_signal(&pool->work);
+    work_on_run(pool, 0);
+    while (pool->running > 0)
+        (void)pthread_cond_wait(&pool->done, &pool->mutex);
     rf_status status = RF_OK;
     if (pool->failed_index != SIZE_MAX) {
         status = pool->failure.status;

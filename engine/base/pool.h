@@ -2,13 +2,14 @@
  *
  * rf_pool_run(pool, count, task, arg) calls task(arg, worker, index, err) once for each index below
  * `count`, in ascending order of start, and returns when all have ended. With 0 workers the
- * caller runs them all itself, in order: the same code, deterministic. With n workers the caller
- * waits and n threads run. After a failure no further task is started; the failure with the
- * lowest index is returned, which is the same for any number of workers because lower indexes have
- * all been started before and run to their end.
+ * caller runs them all itself, in order: the same code, deterministic. With n workers the caller is
+ * one of them (number 0) and n - 1 threads help it, so that short runs wake few threads. After a
+ * failure no further task is started; the failure with the lowest index is returned, which is the
+ * same for any number of workers because lower indexes have all been started before and run to
+ * their end.
  *
- * A task knows its worker (0 to rf_pool_worker_slots() - 1) and keeps per-worker state by it, confined.
- * rf_pool_run is called by one thread at a time.
+ * A task knows its worker (0 to rf_pool_worker_slots() - 1) and keeps per-worker state by it,
+ * confined. rf_pool_run is called by one thread at a time.
  */
 #ifndef RF_BASE_POOL_H
 #define RF_BASE_POOL_H
