@@ -226,11 +226,11 @@ static rf_status check_handler(const rf_projection *tables, uint32_t index, rf_e
         return rf_fail(err, RF_ERR_PLUGIN, "%s: the handler of %s has no function", tables->name,
                        handler->type);
     if (handler->field_count > RF_COLUMNS_MAX || (handler->field_count > 0 && !handler->fields) ||
-        handler->event_size > STRUCT_SIZE_MAX || handler->event_size % sizeof(int64_t) > 0)
+        handler->event_size > STRUCT_SIZE_MAX)
         return rf_fail(
             err, RF_ERR_PLUGIN,
-            "%s: the handler of %s has %u fields in an event of %u bytes; at most %d fields, "
-            "a size divisible by 8 up to %d",
+            "%s: the handler of %s has %u fields in an event of %u bytes; at most %d fields and "
+            "%d bytes",
             tables->name, handler->type, handler->field_count, handler->event_size, RF_COLUMNS_MAX,
             STRUCT_SIZE_MAX);
     return RF_OK;
@@ -261,7 +261,7 @@ static rf_status take_handlers(struct build *build, const rf_projection *tables,
             .type = rf_slice_of(handler->type),
             .every_type = strcmp(handler->type, "*") == 0,
             .fold = handler->fold,
-            .event_size = handler->event_size,
+            .event_size = (handler->event_size + 7u) & ~7u,
             .field_count = handler->field_count,
             .fields = fields,
         };

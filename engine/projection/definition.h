@@ -24,7 +24,7 @@ typedef struct rf_definition_handler {
     rf_slice type; /* "*" for all */
     bool every_type;
     rf_handler_fn fold;
-    uint32_t event_size;
+    uint32_t event_size; /* rounded up to 8: event structs stand in arrays, each aligned */
     uint32_t field_count;
     const rf_definition_field *fields;
 } rf_definition_handler;

@@ -182,6 +182,22 @@ Test(definition, refuses_columns_that_do_not_hold)
     free(tables);
 }
 
+Test(definition, takes_an_event_struct_of_a_single_bool)
+{
+    struct tables *tables = tables_make();
+    rf_definition *definition;
+    rf_err err = {0};
+
+    tables->fields[0] = (rf_field){RF_PAYLOAD, RF_BOOL, 0, 0, 0, RF_NO_PRESENT, "paid"};
+    tables->handlers[0].field_count = 1;
+    tables->handlers[0].event_size = sizeof(bool);
+    cr_assert_eq(rf_definition_of(&tables->projection, RF_SLICE("x"), &definition, &err), RF_OK, "%s",
+                 err.message);
+    cr_assert_eq(definition->handlers[0].event_size, 8);
+    rf_definition_free(definition);
+    free(tables);
+}
+
 Test(definition, refuses_handlers_and_fields_that_do_not_hold)
 {
     struct tables *tables = tables_make();
@@ -199,8 +215,8 @@ Test(definition, refuses_handlers_and_fields_that_do_not_hold)
     handler->fields = NULL;
     refused(tables, "2 fields in an event");
     *handler = good_handler;
-    handler->event_size = 20;
-    refused(tables, "an event of 20 bytes");
+    handler->event_size = (1 << 20) + 1;
+    refused(tables, "an event of 1048577 bytes");
     *handler = good_handler;
     field->path = NULL;
     refused(tables, "has no path");
