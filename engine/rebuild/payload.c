@@ -40,8 +40,10 @@ static bool classify(const rf_json_node *node, rf_scalar *scalar_out)
         scalar.number = node->kind == RF_JSON_TRUE;
         break;
     case RF_JSON_INTEGER:
-        scalar.kind = rf_parse_int(scalar.text, &scalar.number) == RF_VALUE_OK ? RF_FIELD_INT
-                                                                               : RF_FIELD_NUMBER;
+        scalar.kind = rf_parse_int(scalar.text, &scalar.number) == RF_VALUE_OK &&
+                              (scalar.number != 0 || scalar.text.size == 1)
+                          ? RF_FIELD_INT
+                          : RF_FIELD_NUMBER; /* also -0 */
         break;
     case RF_JSON_NUMBER:
         scalar.kind = RF_FIELD_NUMBER;
