@@ -55,7 +55,10 @@ static rf_status print_json(const rf_check_report *report, rf_err *err)
         cli_json_text(&json, "kind", kind_name(field->kind));
         cli_json_bool(&json, "optional", field->optional);
         cli_json_count(&json, "events", field->events);
-        cli_json_count(&json, "present", field->present);
+        if (field->uncounted)
+            cli_json_text(&json, "present", NULL);
+        else
+            cli_json_count(&json, "present", field->present);
         cli_json_close(&json, '}');
     }
     cli_json_close(&json, ']');
@@ -80,7 +83,10 @@ static rf_status print_text(const rf_check_report *report, rf_err *err)
             cli_table_cell(table, kind_name(field->kind));
             cli_table_cell(table, field->optional ? "optional" : "");
             cli_table_count(table, field->events);
-            cli_table_count(table, field->present);
+            if (field->uncounted)
+                cli_table_cell(table, "?");
+            else
+                cli_table_count(table, field->present);
         }
         rf_status status = cli_table_finish(table, err);
         if (status != RF_OK)

@@ -329,6 +329,7 @@ static rf_status list_field(struct checking *checking, const rf_definition_handl
         .optional = field->field.optional,
         .events = tally->events,
         .present = tally->present,
+        .uncounted = tally->present == 0 && tally->capped,
     };
     list->fields = fields;
     return RF_OK;

@@ -24,6 +24,13 @@ class Check(tool.Shop):
         field = [f for f in found['fields'] if f['path'] == 'qty'][0]
         self.assertEqual((field['type'], field['events'], field['present']), ('ItemAdded', 3, 2))
 
+    def test_what_is_not_counted_is_not_said_to_be_missing(self):
+        wide = dict({'m%d' % i: i for i in range(70)}, qty=2)
+        self.import_lines(event('order-1', 'ItemAdded', wide))
+        found = self.ok('check', self.store, self.plugin(), '--json').json
+        field = [f for f in found['fields'] if f['path'] == 'qty'][0]
+        self.assertIsNone(field['present'])
+
     def test_what_a_rebuild_would_refuse_is_named_with_the_nearest_name(self):
         result = tool.call('check', self.store, self.plugin(FIELD='quty'))
         self.assertEqual(result.code, tool.REFUSED, str(result))

@@ -80,6 +80,7 @@ typedef struct rf_check_field {
     bool optional;
     uint64_t events;  /* of the type */
     uint64_t present; /* of these, with the field, not null */
+    bool uncounted;   /* `present` is not known: a type has more fields than are counted */
 } rf_check_field;
 
 typedef struct rf_check_report {
