@@ -180,15 +180,16 @@ static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_err *e
     if (status != RF_OK)
         return status;
     pipeline->live[index] = found ? model.live : 0;
-    for (uint32_t i = 0; found && i < model.held_count; i++)
+    status = rf_gates_check(pipeline->store, pipeline->pool, manifest, pipeline->live[index],
+                            pipeline->options, &pipeline->counts[index], err);
+    for (uint32_t i = 0; status == RF_OK && i < model.held_count; i++)
         if (model.held[i].low == manifest->content_hash.low &&
             model.held[i].high == manifest->content_hash.high)
             return rf_fail(err, RF_ERR_REFUSED,
                            "%s: a rollback left this definition, so generation %llu is kept, not live; "
                            "`refold swap` of %s takes it",
                            manifest->name, (unsigned long long)manifest->number, manifest->name);
-    return rf_gates_check(pipeline->store, pipeline->pool, manifest, pipeline->live[index],
-                          pipeline->options, &pipeline->counts[index], err);
+    return status;
 }
 
 /* Flips definitions [begin, end) together. Another flip that came in between means gates again. */

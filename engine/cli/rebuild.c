@@ -90,18 +90,19 @@ static rf_status print_json(const rf_rebuild_report *report, rf_err *err)
 static void print_projection(const rf_rebuilt *rebuilt, uint64_t position)
 {
     char a[CLI_NUMBER_SIZE], b[CLI_NUMBER_SIZE];
-    cli_print("%s generation %llu: %s rows of %s events, ", rebuilt->name,
+    cli_print("%s generation %llu: %s row%s of %s event%s, ", rebuilt->name,
               (unsigned long long)rebuilt->generation, cli_format_count(rebuilt->rows, a),
-              cli_format_count(rebuilt->events, b));
+              cli_plural(rebuilt->rows), cli_format_count(rebuilt->events, b),
+              cli_plural(rebuilt->events));
     cli_print("%s\n", cli_format_bytes(rebuilt->bytes, a));
     if (rebuilt->live)
         cli_print("  live at position %s", cli_format_count(position, a));
     else
         cli_print("  sealed, not live");
     if (rebuilt->generation_before)
-        cli_print("; before: generation %llu, %s rows; added %s",
+        cli_print("; before: generation %llu, %s row%s; added %s",
                   (unsigned long long)rebuilt->generation_before,
-                  cli_format_count(rebuilt->rows_before, a),
+                  cli_format_count(rebuilt->rows_before, a), cli_plural(rebuilt->rows_before),
                   cli_format_count(rebuilt->rows_added, b));
     if (rebuilt->generation_before)
         cli_print(", removed %s", cli_format_count(rebuilt->rows_removed, a));
@@ -114,8 +115,10 @@ static void print_text(const rf_rebuild_report *report, bool refused)
     cli_findings_print(report->findings, report->finding_count, !refused);
     for (uint32_t i = 0; i < report->projection_count; i++)
         print_projection(&report->projections[i], report->position);
-    cli_print("%s events in %s: %s events/s, ", cli_format_count(report->events, a),
-              cli_format_seconds(report->seconds, b),
+    if (!report->projection_count) /* refused before anything was built */
+        return;
+    cli_print("%s event%s in %s: %s events/s, ", cli_format_count(report->events, a),
+              cli_plural(report->events), cli_format_seconds(report->seconds, b),
               cli_format_rate(report->events, report->seconds, c));
     cli_print("%s decoded, %u worker%s\n", cli_format_bytes(report->bytes_decoded, a),
               report->workers, cli_plural(report->workers));

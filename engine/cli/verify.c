@@ -47,7 +47,7 @@ static void print_result(const rf_verify_result *result)
     cli_print("%s segment%s, %s generation%s, ", cli_format_count(result->segments, a),
               cli_plural(result->segments), cli_format_count(result->generations, b),
               cli_plural(result->generations));
-    cli_print("%s rows: ", cli_format_count(result->rows, a));
+    cli_print("%s row%s: ", cli_format_count(result->rows, a), cli_plural(result->rows));
     if (result->damages)
         cli_print("%s damage%s\n", cli_format_count(result->damages, c),
                   cli_plural(result->damages));

@@ -286,10 +286,7 @@ static rf_status judge_field(struct checking *checking, const rf_definition_hand
     if (tally->present > 0 && tally->fitting == 0)
         return refuse_kind(checking, handler, field, tally, err);
     if (tally->present == 0 && tally->capped)
-        return add_finding(checking, false, NULL, err,
-                           "field %.*s of type %.*s is read from the payload: the type has more "
-                           "fields than are counted",
-                           (int)path.size, path.data, (int)type.size, type.data);
+        return RF_OK; /* note_uncounted says it once for all of them */
     if (tally->present == 0 && optional && !looks_misspelt(nearest))
         return RF_OK; /* handlers share lists of fields: not every type has all of them */
     if (tally->present == 0)
@@ -335,10 +332,27 @@ static rf_status list_field(struct checking *checking, const rf_definition_handl
     return RF_OK;
 }
 
+/* Wide types have many of them: one line for all. */
+static rf_status note_uncounted(struct checking *checking, const rf_definition_handler *handler,
+                                rf_slice first, uint32_t count, rf_err *err)
+{
+    char others[40] = "";
+
+    if (count > 1)
+        (void)snprintf(others, sizeof others, " and %u more", count - 1);
+    return add_finding(checking, false, NULL, err,
+                       "field %.*s%s of type %.*s: the type has more fields than are counted, so "
+                       "it is not known how many events have %s",
+                       (int)first.size, first.data, others, (int)handler->type.size,
+                       handler->type.data, count > 1 ? "them" : "it");
+}
+
 static rf_status check_fields(struct checking *checking, const rf_definition_handler *handler,
                               rf_err *err)
 {
     rf_status status = RF_OK;
+    rf_slice uncounted_first = {0};
+    uint32_t uncounted = 0;
 
     for (uint32_t i = 0; status == RF_OK && i < handler->field_count; i++) {
         const rf_definition_field *field = &handler->fields[i];
@@ -349,7 +363,11 @@ static rf_status check_fields(struct checking *checking, const rf_definition_han
         status = list_field(checking, handler, field, &tally, err);
         if (status == RF_OK && tally.events > 0)
             status = judge_field(checking, handler, field, &tally, &nearest, err);
+        if (tally.events > 0 && tally.present == 0 && tally.capped && uncounted++ == 0)
+            uncounted_first = field->path_text;
     }
+    if (status == RF_OK && uncounted > 0)
+        status = note_uncounted(checking, handler, uncounted_first, uncounted, err);
     return status;
 }
 

@@ -30,6 +30,7 @@ class Check(tool.Shop):
         found = self.ok('check', self.store, self.plugin(), '--json').json
         field = [f for f in found['fields'] if f['path'] == 'qty'][0]
         self.assertIsNone(field['present'])
+        self.assertEqual(len([f for f in found['findings'] if 'than are counted' in f['text']]), 1)
 
     def test_what_a_rebuild_would_refuse_is_named_with_the_nearest_name(self):
         result = tool.call('check', self.store, self.plugin(FIELD='quty'))

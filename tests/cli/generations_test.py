@@ -49,6 +49,20 @@ class Generations(tool.Shop):
         self.assertEqual((self.live(), self.rows('order_summary').count(b'\n')), ([1], 3))
         self.verifies()
 
+    def test_a_definition_that_a_rollback_left_is_held_until_swap_names_it(self):
+        second = self.plugin('second.so', VERSION=2)
+        self.rebuild(self.plugin())
+        self.rebuild(second)
+        self.ok('rollback', self.store, 'counting')
+        result = self.refuses(
+            tool.REFUSED, ['generation 3', 'rollback'], 'rebuild', self.store, second, '--quiet'
+        )
+        self.assertIn('generation 1, 1 row; added 0, removed 0', result.out.decode())
+        held = self.ok('status', self.store, '--json').json['models'][0]
+        self.assertEqual((held['name'], held['generation'], held['held']), ('counting', 1, True))
+        self.ok('swap', self.store, 'counting')
+        self.assertTrue(self.rebuild(second)[0]['live'])
+
     def test_rollback_without_an_earlier_one_is_refused(self):
         result = tool.call('rollback', self.store, 'order_summary')
         self.assertEqual(result.code, tool.FAILED, str(result))

@@ -132,7 +132,10 @@ class Rebuild(tool.Shop):
 class Checks(tool.Shop):
     def test_types_that_never_occurred_are_refused_and_can_be_allowed(self):
         accounts = tool.projection('account_activity')
-        self.refuses(tool.REFUSED, ['account_activity'], 'rebuild', self.store, accounts, '--quiet')
+        result = self.refuses(
+            tool.REFUSED, ['account_activity'], 'rebuild', self.store, accounts, '--quiet'
+        )
+        self.assertNotIn(b'events/s', result.out, 'nothing was built, so there is no rate')
         self.refuses(
             tool.REFUSED,
             ['account_activity', '0 rows', '--min-rows 0'],
