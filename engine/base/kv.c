@@ -11,6 +11,7 @@
 #include "base/kv.h"
 
 #include "base/file.h"
+#include "base/kv_meta.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -282,11 +283,11 @@ static rf_status open_new(const char *path, const char *data_path, const rf_kv_o
         return rf_fail(err, RF_ERR_ABSENT, "%s: no such file", data_path);
     if (exists && info.st_size == 0 && !options->create)
         return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: the file is empty", data_path);
-    if (!options->file && !options->immutable) {
-        rf_status status = preallocate_lock(path, err);
-        if (status != RF_OK)
-            return status;
-    }
+    rf_status status = exists ? rf_kv_meta_check(data_path, options->immutable, err) : RF_OK;
+    if (status == RF_OK && !options->file && !options->immutable)
+        status = preallocate_lock(path, err);
+    if (status != RF_OK)
+        return status;
     rf_kv *kv = calloc(1, sizeof *kv);
     if (!kv || !(kv->path = strdup(path))) {
         free(kv);
@@ -296,7 +297,7 @@ static rf_status open_new(const char *path, const char *data_path, const rf_kv_o
     kv->immutable = options->immutable;
     kv->pid = getpid();
     kv->users = 1;
-    rf_status status = open_env(kv, options, exists ? info.st_size : 0, err);
+    status = open_env(kv, options, exists ? info.st_size : 0, err);
     if (status == RF_OK && !exists)
         status = sync_new(kv, options, err);
     if (status == RF_OK && stat(data_path, &info) != 0)
