@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     KEEP_DEFAULT = 3,
@@ -260,7 +261,33 @@ static void collect_garbage(struct pipeline *pipeline)
                             -1, &removed, NULL);
 }
 
-static rf_status run(struct pipeline *pipeline, rf_err *err)
+/* A failure before the flips adds what still serves; a refusal says so itself. */
+static rf_status add_what_serves(const struct pipeline *pipeline, rf_status status, rf_err *err)
+{
+    rf_catalog_model model = {0};
+    const char *name = pipeline->resolved.definitions[0]->name;
+    bool found = false;
+    char line[sizeof err->message];
+    char what[160] = "what was live is live";
+
+    if (status == RF_OK || status == RF_ERR_REFUSED || status == RF_ERR_NOTHING ||
+        status == RF_ERR_USAGE || status == RF_ERR_INTERRUPTED)
+        return status;
+    if (pipeline->resolved.count == 1 &&
+        rf_catalog_get_model(pipeline->store->catalog, name, &model, &found, NULL) == RF_OK) {
+        if (found && model.live != 0)
+            (void)snprintf(what, sizeof what, "generation %llu stays live",
+                           (unsigned long long)model.live);
+        else
+            (void)snprintf(what, sizeof what, "nothing was built");
+    }
+    memcpy(line, err->message, sizeof line);
+    (void)snprintf(err->message, sizeof err->message, "%.*s; %s",
+                   (int)(sizeof line - sizeof what - 4), line, what);
+    return status;
+}
+
+static rf_status build(struct pipeline *pipeline, rf_err *err)
 {
     const rf_rebuild_options *options = pipeline->options;
     uint32_t workers = options->run.workers_default ? rf_processor_count() : options->run.workers;
@@ -278,6 +305,14 @@ static rf_status run(struct pipeline *pipeline, rf_err *err)
         status = fold(pipeline, err);
     if (status == RF_OK)
         status = seal(pipeline, err);
+    return add_what_serves(pipeline, status, err);
+}
+
+static rf_status run(struct pipeline *pipeline, rf_err *err)
+{
+    const rf_rebuild_options *options = pipeline->options;
+
+    rf_status status = build(pipeline, err);
     if (status == RF_OK && !options->no_swap)
         status = flip_all(pipeline, err);
     if (status == RF_OK && !options->no_swap)
@@ -370,7 +405,6 @@ rf_status rf_rebuild(rf_store *store, const char *const *projections, uint32_t p
         .options = options ? options : &none,
         .lock = -1,
         .time_last = RF_TIME_NONE,
-        .start = rf_clock_seconds(),
     };
     rf_err failure = {0};
 
@@ -382,6 +416,7 @@ rf_status rf_rebuild(rf_store *store, const char *const *projections, uint32_t p
     if (status == RF_OK)
         status = rf_resolve(store, projections, projection_count, pipeline.options->all,
                             &pipeline.resolved, &failure);
+    pipeline.start = rf_clock_seconds(); /* waiting for the lock is no work */
     if (status == RF_OK)
         status = run(&pipeline, &failure);
     if (status == RF_OK || (status == RF_ERR_REFUSED && pipeline.preflight_done)) {

@@ -150,6 +150,17 @@ class Checks(tool.Shop):
         self.refuses(tool.REFUSED, [], 'rebuild', self.store, self.orders, '--quiet')
 
 
+class Failures(tool.Shop):
+    def test_a_failure_says_what_still_serves(self):
+        failing = self.plugin('failing.so', FAIL_AT=3, VERSION=2)
+        call = ('rebuild', self.store, failing, '--quiet')
+        self.refuses(tool.FAILED, ['at position', 'nothing was built'], *call)
+        self.rebuild(self.plugin())
+        self.refuses(tool.FAILED, ['at position', 'generation 2 stays live'], *call)
+        call = ('rebuild', self.store, failing, 'order_summary', '--quiet')
+        self.refuses(tool.FAILED, ['at position', 'what was live is live'], *call)
+
+
 class Versions(tool.Shop):
     def setUp(self):
         super().setUp()
