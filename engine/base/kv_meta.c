@@ -28,6 +28,7 @@ enum {
 #define META_MAGIC 0xbeefc0deu
 
 typedef struct kv_meta {
+    const char *bytes;
     uint64_t page_size;
     uint64_t last_page;
     uint64_t txn_id;
@@ -45,28 +46,33 @@ static bool table_makes_sense(const char *table, uint64_t last_page)
     return root >= 2 && root <= last_page && depth > 0 && depth <= DEPTH_MAX;
 }
 
-static bool meta_makes_sense(const char bytes[META_SIZE], uint64_t file_size, kv_meta *out)
+/* What holds for both metas. The tables of the older one may be anything: where the write of a
+ * commit's meta failed, LMDB puts back nothing but its transaction and last page. */
+static bool meta_read(const char bytes[META_SIZE], kv_meta *out)
 {
-    uint64_t page_size = rf_load_u32(bytes + META_TABLES_AT);
-    uint64_t last_page = rf_load_u64(bytes + META_LAST_PAGE_AT);
-
-    if (rf_load_u32(bytes + META_MAGIC_AT) != META_MAGIC || page_size < PAGE_SIZE_MIN ||
-        page_size > PAGE_SIZE_MAX || (page_size & (page_size - 1)) != 0 || last_page < 1 ||
-        last_page >= file_size / page_size)
-        return false;
-    for (size_t i = 0; i < META_TABLES; i++)
-        if (!table_makes_sense(bytes + META_TABLES_AT + i * META_TABLE_SIZE, last_page))
-            return false;
-    if (rf_load_u16(bytes + META_TABLES_AT + META_TABLE_SIZE + TABLE_FLAGS_AT) != 0)
-        return false; /* an order of keys that refold never asks for */
     *out = (kv_meta){
-        .page_size = page_size,
-        .last_page = last_page,
+        .bytes = bytes,
+        .page_size = rf_load_u32(bytes + META_TABLES_AT),
+        .last_page = rf_load_u64(bytes + META_LAST_PAGE_AT),
         .txn_id = rf_load_u64(bytes + META_TXN_AT),
         .is_empty =
             rf_load_u64(bytes + META_TABLES_AT + META_TABLE_SIZE + TABLE_ROOT_AT) == UINT64_MAX,
     };
-    return true;
+    return rf_load_u32(bytes + META_MAGIC_AT) == META_MAGIC && out->page_size >= PAGE_SIZE_MIN &&
+           out->page_size <= PAGE_SIZE_MAX && (out->page_size & (out->page_size - 1)) == 0;
+}
+
+static bool meta_makes_sense(const kv_meta *meta, uint64_t file_size)
+{
+    const char *tables = meta->bytes + META_TABLES_AT;
+
+    if (meta->last_page < 1 || meta->last_page >= file_size / meta->page_size)
+        return false;
+    for (size_t i = 0; i < META_TABLES; i++)
+        if (!table_makes_sense(tables + i * META_TABLE_SIZE, meta->last_page))
+            return false;
+    /* Flags of the main table are an order of keys that refold never asks for. */
+    return rf_load_u16(tables + META_TABLE_SIZE + TABLE_FLAGS_AT) == 0;
 }
 
 /* Commits write the two in turns: even ones the first, odd ones the second. A new file has 0 in
@@ -94,12 +100,13 @@ static bool metas_make_sense(int fd, bool sealed)
         fstat(fd, &info) != 0) /* after both: another process may commit beside this one */
         return false;
     uint64_t file_size = (uint64_t)info.st_size;
-    if (!meta_makes_sense(bytes, file_size, &first) ||
-        !meta_makes_sense(other, file_size, &second) || first.page_size != second.page_size)
+    if (!meta_read(bytes, &first) || !meta_read(other, &second) ||
+        first.page_size != second.page_size)
         return false;
     const kv_meta *newest = first.txn_id > second.txn_id ? &first : &second;
     const kv_meta *older = newest == &first ? &second : &first;
-    return turns_hold(&first, &second) && newest->last_page >= older->last_page &&
+    return turns_hold(&first, &second) && meta_makes_sense(newest, file_size) &&
+           newest->last_page >= older->last_page &&
            (!sealed || (newest->last_page + 1) * newest->page_size == file_size);
 }
 
