@@ -164,6 +164,13 @@ static rf_status check_generation(struct verification *verification,
     return status;
 }
 
+/* Whether a failure is the store's; else it is one of the moment, and says nothing of the bytes. */
+static bool is_of_store(rf_status status)
+{
+    return status == RF_ERR_DAMAGED || status == RF_ERR_ABSENT || status == RF_ERR_FORMAT ||
+           status == RF_ERR_IO;
+}
+
 static rf_status check_generations(struct verification *verification, rf_err *err)
 {
     rf_catalog *catalog = verification->store->catalog;
@@ -185,8 +192,13 @@ static rf_status check_generations(struct verification *verification, rf_err *er
         bool live = found && model.live == generations[i].number;
         rf_status one = check_generation(verification, &generations[i], live, &damage);
         verification->result.generations++;
-        if (one != RF_OK)
+        if (one != RF_OK && is_of_store(one)) {
             report_damage(verification, &damage);
+        } else if (one != RF_OK) {
+            status = one;
+            if (err)
+                *err = damage;
+        }
         if (cancel && *cancel)
             status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted; verify changes nothing");
     }

@@ -279,3 +279,58 @@ Test(rebuild, verify_finds_nothing_wrong_and_a_serial_fold_agrees)
     cr_assert_eq(result.rows, 2);
     cr_assert_eq(result.damages, 0);
 }
+
+static void count_damage(void *arg, const char *line)
+{
+    (void)line;
+    ++*(int *)arg;
+}
+
+Test(rebuild, verify_that_is_interrupted_reports_no_damage)
+{
+    int damages = 0;
+    volatile int cancel = 1;
+    rf_verify_options options = {.run = {.cancel = &cancel},
+                                 .serial = true,
+                                 .report = count_damage,
+                                 .report_arg = &damages};
+    rf_verify_result result;
+    rf_err err = {0};
+
+    cr_assert_eq(rebuild(PLUGIN, NULL, NULL, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_verify(store, &options, &result, &err), RF_ERR_INTERRUPTED, "%s", err.message);
+    cr_assert_eq(damages, 0);
+    cr_assert_eq(result.damages, 0);
+}
+
+Test(rebuild, two_handles_of_a_store_in_a_process_share_it)
+{
+    rf_store *other;
+    rf_reader *reader;
+    rf_rebuilt first;
+    rf_row row;
+    bool changed = false;
+    rf_err err = {0};
+
+    cr_assert_eq(rebuild(PLUGIN, NULL, &first, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_store_open(store_path, NULL, &other, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_reader_open(other, "order_summary", 0, &reader, &err), RF_OK, "%s",
+                 err.message);
+    /* what one handle removes the other still reads */
+    rf_gc_result removed;
+    rf_rebuild_options keep = {.keep = 1, .run = {.workers = 1}};
+    cr_assert_eq(rebuild(PLUGIN, &keep, &first, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_gc(store, NULL, 1, 0, &removed, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(removed.removed, 0);
+    cr_assert_eq(removed.in_use, 1);
+    cr_assert_eq(rf_reader_get(reader, RF_SLICE("order-1"), &row, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_reader_refresh(reader, &changed, &err), RF_OK, "%s", err.message);
+    cr_assert(changed);
+    cr_assert_eq(rf_gc(store, NULL, 1, 0, &removed, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(removed.removed, 1);
+    rf_store *kept = store;
+    rf_reader_close(reader);
+    rf_store_close(other);
+    import_text("{\"stream\":\"order-9\",\"type\":\"OrderPlaced\",\"data\":{\"customer\":\"c\"}}\n");
+    cr_assert_eq(store, kept);
+}
