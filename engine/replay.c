@@ -21,8 +21,7 @@ rf_status rf_replay_begin(rf_replay *replay, rf_store *store, const rf_resolved 
     if (!replay->builds || !replay->events)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", resolved->count);
     for (uint32_t i = 0; status == RF_OK && i < resolved->count; i++)
-        status =
-            rf_build_begin(store, resolved->definitions[i], &options, &replay->builds[i], err);
+        status = rf_build_begin(store, resolved->definitions[i], &options, &replay->builds[i], err);
     return status;
 }
 
@@ -40,8 +39,8 @@ rf_status rf_replay_fold(rf_replay *replay, const rf_fold_options *options, rf_e
         rf_build_target(replay->builds[i], &targets[i]);
     if (fold_options.memory_bytes == 0)
         fold_options.memory_bytes = RF_REPLAY_MEMORY_DEFAULT;
-    rf_status status = rf_fold_run(replay->store->log, replay->pool, targets, count, &fold_options,
-                                   &stats, err);
+    rf_status status =
+        rf_fold_run(replay->store->log, replay->pool, targets, count, &fold_options, &stats, err);
     timings->write = 0;
     for (uint32_t i = 0; i < count; i++) {
         replay->events[i] = targets[i].events;

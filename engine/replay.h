@@ -27,8 +27,8 @@ typedef struct rf_replay {
     rf_timings timings; /* load, fold, emit, write and seal */
 } rf_replay;
 
-/* Makes the builds. `scratch`: they are no generations, see build.h. Zeroed or begun, a replay may be
- * ended. */
+/* Makes the builds. `scratch`: they are no generations, see build.h. Zeroed or begun, a replay may
+ * be ended. */
 rf_status rf_replay_begin(rf_replay *replay, rf_store *store, const rf_resolved *resolved,
                           rf_pool *pool, bool scratch, rf_err *err);
 /* options->memory_bytes 0: 256 MiB. */

@@ -89,8 +89,8 @@ rf_status rf_catalog_flip(rf_catalog *catalog, const rf_catalog_change *changes,
 rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, int64_t wait_lock_ms,
                         rf_gc_result *result_out, rf_err *err);
 
-/* Removes only the leftovers of `name` (none if there is no such model): what a build or gc that
- * was killed left. Tried before a rebuild, which may need the room; nothing serves them, so what
+/* Removes only the leftovers of `name` (none if there is no such model) and scratch builds: what a
+ * build or gc that was killed left. Tried before a rebuild, which may need the room; nothing serves them, so what
  * cannot be removed is tried again by the next. */
 void rf_catalog_sweep(rf_catalog *catalog, const char *name);
 

@@ -223,6 +223,7 @@ void rf_catalog_sweep(rf_catalog *catalog, const char *name)
     rf_gc_result result = {0};
     bool found = false;
 
+    (void)rf_catalog_remove_scratch(catalog, NULL);
     if (rf_catalog_get_model(catalog, name, &model, &found, NULL) == RF_OK && found)
         (void)sweep_model(catalog, &model, &result, NULL);
 }

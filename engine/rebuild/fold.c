@@ -499,25 +499,24 @@ static int compare_sizes(const void *left, const void *right)
 }
 
 /* Largest first: the last to end are small. */
-static rf_status order_partitions(struct run *run, rf_err *err)
+rf_status rf_fold_order(rf_log *log, uint32_t *order, rf_err *err)
 {
-    uint32_t count = rf_log_partitions(run->log);
+    uint32_t count = rf_log_partitions(log);
     struct partition_size *sizes = calloc(count, sizeof *sizes);
     rf_status status = RF_OK;
 
-    run->order = calloc(count, sizeof *run->order);
-    if (!sizes || !run->order)
-        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u partitions", count);
+    if (!sizes)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u partitions", count);
     for (uint32_t i = 0; status == RF_OK && i < count; i++) {
         rf_log_partition info;
-        status = rf_log_get_partition(run->log, i, &info, err);
+        status = rf_log_get_partition(log, i, &info, err);
         if (status == RF_OK)
             sizes[i] = (struct partition_size){info.events, i};
     }
     if (status == RF_OK) {
         qsort(sizes, count, sizeof *sizes, compare_sizes);
         for (uint32_t i = 0; i < count; i++)
-            run->order[i] = sizes[i].partition;
+            order[i] = sizes[i].partition;
     }
     free(sizes);
     return status;
@@ -528,7 +527,8 @@ static rf_status run_begin(struct run *run, rf_err *err)
     run->definitions = calloc(run->target_count, sizeof *run->definitions);
     run->workers = calloc(run->worker_count, sizeof *run->workers);
     run->census = rf_census_new();
-    if (!run->definitions || !run->workers || !run->census)
+    run->order = calloc(rf_log_partitions(run->log), sizeof *run->order);
+    if (!run->definitions || !run->workers || !run->census || !run->order)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
     rf_status status = rf_log_census(run->log, run->census, err);
     if (status == RF_OK)
@@ -540,7 +540,7 @@ static rf_status run_begin(struct run *run, rf_err *err)
     for (uint32_t i = 0; i < run->worker_count; i++)
         if (!worker_begin(&run->workers[i], run))
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", i + 1);
-    return order_partitions(run, err);
+    return rf_fold_order(run->log, run->order, err);
 }
 
 static void run_end(struct run *run)

@@ -50,4 +50,7 @@ typedef struct rf_fold_stats {
 rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,
                       const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err);
 
+/* The order in which partitions are best folded, for rf_log_partitions of them. */
+rf_status rf_fold_order(rf_log *log, uint32_t *order, rf_err *err);
+
 #endif
