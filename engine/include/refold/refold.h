@@ -13,6 +13,7 @@
 #include "refold/import.h"
 #include "refold/log.h"
 #include "refold/rebuild.h"
+#include "refold/bench.h"
 #include "refold/generation.h"
 #include "refold/read.h"
 #include "refold/text.h"
