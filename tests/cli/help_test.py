@@ -22,6 +22,7 @@ COMMANDS = (
     'get',
     'scan',
     'verify',
+    'bench',
 )
 OPTIONS = {
     'import': (
@@ -57,6 +58,7 @@ OPTIONS = {
     'scan': ('--prefix', '--from', '--to', '--limit', '--generation', '--format'),
     'get': ('--generation',),
     'verify': ('--serial', '--json'),
+    'bench': ('--workers', '--runs', '--memory', '--html', '--json', '--quiet'),
 }
 
 

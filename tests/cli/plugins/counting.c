@@ -3,7 +3,8 @@
  * Built by the tests with macros that make it good or bad: COUNTING_NAME, COUNTING_VERSION,
  * COUNTING_TYPE, COUNTING_FIELD, COUNTING_OPTIONAL, COUNTING_ABI, COUNTING_MAGIC, COUNTING_KEY,
  * COUNTING_FAIL_AT (the sum at which the handler fails), COUNTING_SPIN (turns of idling at each
- * event), COUNTING_CONTENT (makes another file of the same definition).
+ * event), COUNTING_RESTLESS (rows are others each time), COUNTING_CONTENT (makes another file of the
+ * same definition).
  */
 #include "refold/projection.h"
 
@@ -40,6 +41,9 @@
 #ifndef COUNTING_SPIN
 #define COUNTING_SPIN 0
 #endif
+#ifndef COUNTING_RESTLESS
+#define COUNTING_RESTLESS 0
+#endif
 #ifndef COUNTING_CONTENT
 #define COUNTING_CONTENT "first"
 #endif
@@ -63,7 +67,8 @@ static rf_fold_result fold_item(rf_fold *fold, void *row_in, const void *event_i
 
     for (volatile int64_t turn = 0; turn < COUNTING_SPIN; turn = turn + 1)
         continue;
-    r->count++;
+    static int64_t calls;
+    r->count += COUNTING_RESTLESS ? ++calls : 1;
     if (!rf_add(&r->sum, e->value))
         return rf_fold_fail(fold, "sum beyond 64 bits");
     if (r->sum >= COUNTING_FAIL_AT)

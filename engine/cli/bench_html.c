@@ -1,0 +1,316 @@
+#include "cli/bench_html.h"
+
+#include "cli/bench_charts.h"
+#include "cli/fail.h"
+#include "cli/html.h"
+#include "cli/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The fills of the shares carry dark figures in both modes. */
+static const char style[] =
+    ":root{color-scheme:light dark;--paper:#fff;--ink:#1b1f24;--soft:#5b6470;--line:#dfe3e8;"
+    "--card:#f5f7f9;--replay:#2f6fdd;--on-replay:#fff;--floor:#a9b4c0;--dot:#0b2a63;--ideal:#"
+    "c2410c}\n"
+    "@media (prefers-color-scheme:dark){:root{--paper:#14171b;--ink:#e8ebef;--soft:#9aa5b1;"
+    "--line:#2c333b;--card:#1c2127;--replay:#6ea2f7;--on-replay:#0b1a33;--floor:#56616d;"
+    "--dot:#e3edff;--ideal:#fb9a5b}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"
+    "'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;font-variant-numeric:tabular-nums}\n"
+    "main{max-width:860px;margin:0 auto;padding:36px 28px 48px}\n"
+    "h1{font-size:26px;line-height:1.25;margin:0 0 4px;letter-spacing:-.01em}\n"
+    "h2{font-size:17px;margin:40px 0 2px}\n"
+    "p{margin:4px 0 10px}.soft,.note{color:var(--soft)}.note{font-size:13.5px}\n"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px;"
+    "margin:22px 0 6px}\n"
+    ".tile{background:var(--card);border:1px solid var(--line);border-radius:10px;"
+    "padding:11px 14px}\n"
+    ".tile "
+    "b{display:block;font-size:22px;line-height:1.3;letter-spacing:-.01em;white-space:nowrap}\n"
+    ".tile span{color:var(--soft);font-size:13px}\n"
+    ".legend{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:13px;color:var(--soft);"
+    "margin:6px 0 4px}\n"
+    ".legend i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:6px;"
+    "vertical-align:-1px}\n"
+    ".legend "
+    "i.run{border-radius:50%;width:8px;height:8px;background:var(--dot);vertical-align:1px}\n"
+    ".legend i.ideal{height:0;width:16px;border-top:2px dashed var(--ideal);border-radius:0;"
+    "background:none;vertical-align:4px}\n"
+    ".scroll{overflow-x:auto}svg{display:block;width:100%;min-width:600px;height:auto}\n"
+    "svg text{fill:var(--ink);font-size:13px}svg .tick{fill:var(--soft);font-size:12px}\n"
+    "svg .value{font-weight:600}svg .figure{fill:var(--on-replay);font-weight:600}\n"
+    "svg .part{fill:#1b1f24;font-size:12px}\n"
+    ".grid{stroke:var(--line)}.axis{stroke:var(--soft)}\n"
+    ".ideal{stroke:var(--ideal);stroke-width:2;stroke-dasharray:5 4}\n"
+    ".run{fill:var(--dot);fill-opacity:.75;stroke:var(--paper);stroke-width:1}\n"
+    ".spread{stroke:var(--ink);stroke-width:1.5;fill:none}\n"
+    ".replay{fill:var(--replay);background:var(--replay)}.floor{fill:var(--floor);"
+    "background:var(--floor)}\n"
+    ".decode{fill:#8cc0f2;background:#8cc0f2}.fold{fill:#f4cf7c;background:#f4cf7c}\n"
+    ".emit{fill:#8ad8b6;background:#8ad8b6}.write{fill:#dcb4e6;background:#dcb4e6}\n"
+    ".seal{fill:#f3a58f;background:#f3a58f}.idle{fill:#ccd3da;background:#ccd3da}\n"
+    "table{border-collapse:collapse;width:100%;font-size:13.5px;margin-top:8px}\n"
+    "th{font-weight:600;color:var(--soft);font-size:12.5px;vertical-align:bottom;line-height:1.3}\n"
+    "th,td{text-align:right;padding:6px 0 6px 14px;border-bottom:1px solid var(--line);"
+    "white-space:nowrap}\n"
+    "th{white-space:normal}th:first-child,td:first-child{text-align:left;padding-left:0}\n"
+    "dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;margin:10px 0;"
+    "font-size:14px}\n"
+    "dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}\n"
+    "code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:13px}\n"
+    "pre{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 14px;"
+    "white-space:pre-wrap;overflow-wrap:anywhere;margin:10px 0}\n"
+    "@media print{main{padding:0}h2{break-after:avoid}svg,table{break-inside:avoid}}\n";
+
+/* Of the fastest number of workers. */
+static const rf_bench_case *best_of(const rf_bench_report *report)
+{
+    const rf_bench_case *best = &report->cases[0];
+
+    for (uint32_t i = 1; i < report->case_count; i++)
+        if (report->cases[i].median < best->median)
+            best = &report->cases[i];
+    return best;
+}
+
+static void put_names(rf_text *page, const rf_bench_report *report)
+{
+    for (uint32_t i = 0; i < report->projection_count; i++) {
+        cli_html_put(page, "%s", i == 0 ? "" : i + 1 < report->projection_count ? ", " : " and ");
+        cli_html_value(page, report->projections[i].name);
+    }
+}
+
+static void put_head(rf_text *page, const rf_bench_report *report)
+{
+    char number[CLI_NUMBER_SIZE];
+
+    cli_html_put(page, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                       "<title>refold bench: ");
+    put_names(page, report);
+    cli_html_put(page, "</title>\n<style>\n");
+    rf_text_append(page, (rf_slice){style, sizeof style - 1});
+    cli_html_put(page, "</style>\n</head>\n<body>\n<main>\n<h1>Replay of ");
+    put_names(page, report);
+    cli_html_put(page, "</h1>\n<p class=\"soft\">%s events, ",
+                 cli_format_count(report->events, number));
+    cli_html_put(page, "%s streams, ", cli_format_count(report->streams, number));
+    cli_html_put(page, "%s of payload &middot; ", cli_format_bytes(report->payload_bytes, number));
+    cli_html_value(page, report->processor);
+    cli_html_put(page, ", %u processor%s</p>\n", report->processors,
+                 cli_plural(report->processors));
+}
+
+static void put_tiles(rf_text *page, const rf_bench_report *report)
+{
+    const rf_bench_case *best = best_of(report);
+    char number[CLI_NUMBER_SIZE], brief[CLI_SHORT_SIZE], workers[CLI_SHORT_SIZE];
+
+    cli_html_put(page,
+                 "<div class=\"tiles\">\n"
+                 "<div class=\"tile\"><b>%s</b><span>events a second, %s</span></div>\n",
+                 cli_bench_short(best->events_per_second, brief),
+                 cli_bench_workers(best->workers, workers));
+    cli_html_put(page,
+                 "<div class=\"tile\"><b>%s</b><span>from the log to sealed read models"
+                 "</span></div>\n",
+                 cli_format_seconds(best->median, number));
+    cli_html_put(page,
+                 "<div class=\"tile\"><b>%.2f &times;</b><span>the floor of this machine"
+                 "</span></div>\n",
+                 best->floor_ratio);
+    if (best->workers != report->baseline_workers)
+        cli_html_put(page,
+                     "<div class=\"tile\"><b>%.2f &times;</b><span>the speed of %s</span></div>\n",
+                     best->speedup, cli_bench_workers(report->baseline_workers, workers));
+    cli_html_put(page, "<div class=\"tile\"><b>%s</b><span>peak memory</span></div>\n</div>\n",
+                 best->memory_peak ? cli_format_bytes(best->memory_peak, number) : "unknown");
+}
+
+static void put_charts(rf_text *page, const rf_bench_report *report)
+{
+    char workers[CLI_SHORT_SIZE];
+
+    cli_html_put(page,
+                 "<h2>Throughput</h2>\n<div class=\"legend\"><span><i class=\"replay\"></i>median, "
+                 "events a second</span><span><i class=\"run\"></i>each of %u run%s</span><span>"
+                 "<i class=\"ideal\"></i>perfect scaling from %s</span></div>\n",
+                 report->runs, cli_plural(report->runs),
+                 cli_bench_workers(report->baseline_workers, workers));
+    cli_bench_chart_throughput(page, report);
+    cli_html_put(page,
+                 "<h2>Beside the floor</h2>\n<p class=\"note\">The floor is measured right after "
+                 "each replay: decoding the columns that the projections need, plus writing and "
+                 "fsyncing as many bytes as the replay wrote, with "
+                 "as many workers. No fold of this log can do without these.</p>\n"
+                 "<div class=\"legend\"><span><i class=\"replay\"></i>replay: median, with the "
+                 "fastest and slowest run</span><span><i class=\"floor\"></i>floor: median</span>"
+                 "</div>\n");
+    cli_bench_chart_floor(page, report);
+    cli_html_put(page, "<h2>Where the time goes</h2>\n<div class=\"legend\">"
+                       "<span><i class=\"decode\"></i>decode columns</span>"
+                       "<span><i class=\"fold\"></i>fold events</span>"
+                       "<span><i class=\"emit\"></i>emit rows</span>"
+                       "<span><i class=\"write\"></i>write</span>"
+                       "<span><i class=\"seal\"></i>seal (fsync)</span>"
+                       "<span><i class=\"idle\"></i>idle</span></div>\n");
+    cli_bench_chart_shares(page, report);
+    cli_html_put(page, "<p class=\"note\">Shares of all workers' time. One thread seals: the other "
+                       "workers are idle meanwhile.</p>\n");
+}
+
+static void put_figures(rf_text *page, const rf_bench_report *report)
+{
+    char number[CLI_NUMBER_SIZE];
+
+    cli_html_put(page,
+                 "<h2>All figures</h2>\n<div class=\"scroll\"><table>\n<tr><th>workers</th>"
+                 "<th>median</th><th>fastest</th><th>slowest</th><th>events/s</th>"
+                 "<th>payload MB/s</th><th>speed-up</th><th>floor</th><th>replay by floor</th>"
+                 "<th>peak memory</th></tr>\n");
+    for (uint32_t i = 0; i < report->case_count; i++) {
+        const rf_bench_case *at = &report->cases[i];
+        char workers[CLI_SHORT_SIZE];
+        cli_html_put(page,
+                     "<tr><td>%s</td><td>%.3f s</td><td>%.3f s</td><td>%.3f s</td><td>%s</td>",
+                     cli_bench_workers(at->workers, workers), at->median, at->fastest, at->slowest,
+                     cli_format_count((uint64_t)at->events_per_second, number));
+        cli_html_put(
+            page, "<td>%.0f</td><td>%.2f</td><td>%.3f s</td><td>%.2f</td><td>%s</td></tr>\n",
+            at->payload_bytes_per_second / 1e6, at->speedup, at->floor_median, at->floor_ratio,
+            at->memory_peak ? cli_format_bytes(at->memory_peak, number) : "unknown");
+    }
+    cli_html_put(page, "</table></div>\n<div class=\"scroll\"><table>\n<tr><th>projection</th>"
+                       "<th>version</th><th>rows</th><th>events</th><th>written</th>"
+                       "<th>digest of the rows</th></tr>\n");
+    for (uint32_t i = 0; i < report->projection_count; i++) {
+        const rf_bench_projection *projection = &report->projections[i];
+        cli_html_put(page, "<tr><td>");
+        cli_html_value(page, projection->name);
+        cli_html_put(page, "</td><td>%u</td><td>%s</td>", projection->version,
+                     cli_format_count(projection->rows, number));
+        cli_html_put(page, "<td>%s</td>", cli_format_count(projection->events, number));
+        cli_html_put(page, "<td>%s</td><td><code>%s</code></td></tr>\n",
+                     cli_format_bytes(projection->bytes, number), projection->digest);
+    }
+    cli_html_put(page, "</table></div>\n");
+}
+
+static void put_term(rf_text *page, const char *term, const char *value)
+{
+    cli_html_put(page, "<dt>%s</dt><dd>", term);
+    cli_html_value(page, value);
+    cli_html_put(page, "</dd>\n");
+}
+
+static void put_circumstances(rf_text *page, const rf_bench_report *report, const char *command)
+{
+    char number[CLI_NUMBER_SIZE], line[256];
+
+    cli_html_put(page, "<h2>How it was measured</h2>\n<dl>\n");
+    snprintf(line, sizeof line, "%.120s, %u processor%s, %s", report->processor, report->processors,
+             cli_plural(report->processors), cli_format_bytes(report->machine_memory, number));
+    put_term(page, "machine", line);
+    snprintf(line, sizeof line, "%.120s; load %.1f when the bench began", report->system,
+             report->load);
+    put_term(page, "system", line);
+    put_term(page, "refold", RF_VERSION);
+    cli_html_put(page, "<dt>date</dt><dd>");
+    rf_text_append_time(page, report->measured_at / 1000000 * 1000000);
+    cli_html_put(page, "</dd>\n");
+    const char *slash = strrchr(report->store, '/');
+    put_term(page, "store", slash && slash[1] ? slash + 1 : report->store);
+    cli_html_put(page, "<dt>log</dt><dd>%s events, ", cli_format_count(report->events, number));
+    cli_html_put(page, "%s on disk, ", cli_format_bytes(report->log_bytes, number));
+    cli_html_put(page, "%u partition%s</dd>\n", report->partitions, cli_plural(report->partitions));
+    cli_html_put(page, "<dt>a replay</dt><dd>decodes %s of columns and ",
+                 cli_format_bytes(report->bytes_decoded, number));
+    cli_html_put(page, "writes %s</dd>\n", cli_format_bytes(report->bytes_written, number));
+    put_term(page, "budget", cli_format_bytes(report->memory_bytes, number));
+    cli_html_put(page,
+                 "<dt>runs</dt><dd>%u for each number of workers, in turns, after one warm-up "
+                 "replay that is not counted</dd>\n</dl>\n<pre>",
+                 report->runs);
+    cli_html_value(page, command);
+    cli_html_put(
+        page, "</pre>\n<p class=\"note\">A replay is what a rebuild does from the first event to "
+              "sealed files, by the same code and with the same fsyncs; checks, gates, catalog "
+              "and swap are left out, and nothing live was touched. All replays gave the same "
+              "digests. Peak memory is the largest resident set of the process, pages of mapped "
+              "files included. 1 MB is 10<sup>6</sup> bytes, 1 MiB is 2<sup>20</sup>.</p>\n"
+              "</main>\n</body>\n</html>\n");
+}
+
+/* ---- the file ---- */
+
+rf_status cli_bench_page_begin(cli_bench_page *page, const char *path, rf_err *err)
+{
+    struct stat info;
+
+    *page = (cli_bench_page){.path = path, .fd = -1};
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return cli_fail(err, RF_ERR_INPUT, "%s: not a file; nothing was measured", path);
+    size_t size = strlen(path) + sizeof ".tmp";
+    page->temporary = malloc(size);
+    if (!page->temporary)
+        return cli_fail(err, RF_ERR_MEMORY, "out of memory for a path");
+    snprintf(page->temporary, size, "%s.tmp", path);
+    page->fd = open(page->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (page->fd < 0)
+        return cli_fail(err, RF_ERR_IO, "%s: cannot be written: %s; nothing was measured", path,
+                        strerror(errno));
+    return RF_OK;
+}
+
+static rf_status write_all(const cli_bench_page *page, rf_slice bytes, rf_err *err)
+{
+    for (size_t at = 0; at < bytes.size;) {
+        ssize_t written = write(page->fd, bytes.data + at, bytes.size - at);
+        if (written < 0)
+            return cli_fail(err, RF_ERR_IO, "%s: %s", page->path, strerror(errno));
+        at += (size_t)written;
+    }
+    return RF_OK;
+}
+
+rf_status cli_bench_page_write(cli_bench_page *page, const rf_bench_report *report,
+                               const char *command, rf_err *err)
+{
+    rf_text *text = rf_text_new();
+
+    if (!text)
+        return cli_fail(err, RF_ERR_MEMORY, "out of memory for the page");
+    put_head(text, report);
+    put_tiles(text, report);
+    put_charts(text, report);
+    put_figures(text, report);
+    put_circumstances(text, report, command);
+    rf_status status = rf_text_check(text, err);
+    if (status == RF_OK)
+        status = write_all(page, rf_text_bytes(text), err);
+    rf_text_free(text);
+    if (status == RF_OK && rename(page->temporary, page->path) != 0)
+        status = cli_fail(err, RF_ERR_IO, "%s: %s", page->path, strerror(errno));
+    if (status == RF_OK) {
+        (void)close(page->fd);
+        page->fd = -1;
+    }
+    return status;
+}
+
+void cli_bench_page_end(cli_bench_page *page)
+{
+    if (page->fd >= 0) {
+        (void)close(page->fd);
+        (void)unlink(page->temporary);
+    }
+    free(page->temporary);
+}
