@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum {
@@ -30,6 +31,7 @@ enum {
     PAGES_SLACK = 1024,         /* the list of free pages and the tables' roots */
     META_PAGES_SIZE = 2 * 4096,
     PAGE_HEADER_SIZE = 16,
+    DISK_FULL_BYTES = 1 << 20, /* a write of LMDB was cut short with less than this free */
 };
 #define LMDB_MAGIC 0xbeefc0deu
 #define MAP_BYTES ((size_t)1 << 40)
@@ -69,10 +71,20 @@ struct rf_kv_cursor {
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 static rf_kv *registry;
 
+/* LMDB gives EIO for a write that was cut short, which is what a full disk does. */
+static bool disk_full(const char *path)
+{
+    struct statvfs disk;
+
+    return statvfs(path, &disk) == 0 && disk.f_bavail * disk.f_frsize < DISK_FULL_BYTES;
+}
+
 static rf_status fail_kv(rf_err *err, int code, const char *path, const char *what)
 {
     rf_status status = RF_ERR_IO;
 
+    if (code == EIO && disk_full(path))
+        code = ENOSPC;
     if (code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND || code == MDB_INVALID ||
         code == MDB_PANIC)
         status = RF_ERR_DAMAGED;

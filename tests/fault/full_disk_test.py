@@ -64,6 +64,7 @@ class FullDisk(tool.Case):
             return
         self.assertEqual(result.code, tool.FAILED, str(result))
         self.assertEqual(result.message.count('\n'), 1, str(result))
+        self.assertIn('No space left', result.message)
 
     def serves(self, place, generation_rows):
         readers = [
