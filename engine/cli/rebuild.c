@@ -98,7 +98,7 @@ static void print_projection(const rf_rebuilt *rebuilt, uint64_t position)
     if (rebuilt->live)
         cli_print("  live at position %s", cli_format_count(position, a));
     else
-        cli_print("  sealed, not live");
+        cli_print("  sealed at position %s, not live", cli_format_count(position, a));
     if (rebuilt->generation_before)
         cli_print("; before: generation %llu, %s row%s; added %s",
                   (unsigned long long)rebuilt->generation_before,

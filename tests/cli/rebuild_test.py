@@ -107,6 +107,11 @@ class Rebuild(tool.Shop):
             '2024-07-10T12:00:03.25Z',
         ).json
         self.assertEqual((report['position'], report['projections'][0]['events']), (4, 4))
+        text = self.ok(
+            *('rebuild', self.store, self.orders, '--quiet', '--no-swap'),
+            *('--until', '2024-07-10T12:00:03.25Z'),
+        ).out.decode()
+        self.assertIn('sealed at position 4, not live', text)
 
     def test_full_is_accepted(self):
         self.assertEqual(self.rebuild(self.orders, options=('--full',))[0]['rows'], 3)
