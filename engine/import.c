@@ -12,7 +12,6 @@
 #include "store.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 /* A batch ends with whichever comes first. */
 #define BATCH_BYTES_MAX ((uint64_t)64 << 20)
@@ -63,30 +62,19 @@ static rf_status import_take(void *arg, const rf_event *events, size_t count, rf
 }
 
 /* Adds to a failure what still holds. */
-static rf_status import_failed(const import *run, rf_status status, rf_err *err)
+static void import_failed(const import *run, rf_err *err)
 {
     rf_append_counts counts;
-    char holds[160];
 
-    if (!err)
-        return status;
     rf_appender_get_counts(run->appender, &counts);
-    int size = counts.added > 0
-                   ? snprintf(holds, sizeof holds,
-                              "; %" PRIu64 " events were added, up to position %" PRIu64
-                              ", and none after",
-                              counts.added, counts.position)
-                   : snprintf(holds, sizeof holds,
-                              "; nothing was added, the store is at position %" PRIu64,
-                              counts.position);
-    int cause = err->cause;
-    uint64_t position = err->position;
-    char message[RF_ERR_MESSAGE_SIZE];
-    (void)snprintf(message, sizeof message, "%.*s", (int)sizeof message - 16 - size, err->message);
-    (void)rf_fail(err, status, "%s%s", message, holds);
-    err->cause = cause;
-    err->position = position;
-    return status;
+    if (counts.added > 0)
+        (void)rf_err_suffix(err,
+                            "%" PRIu64 " event%s added, up to position %" PRIu64
+                            ", and none after",
+                            counts.added, counts.added == 1 ? " was" : "s were", counts.position);
+    else
+        (void)rf_err_suffix(err, "nothing was added, the store is at position %" PRIu64,
+                            counts.position);
 }
 
 static rf_status import_files(import *run, const char *const *paths, uint32_t path_count,
@@ -100,7 +88,9 @@ static rf_status import_files(import *run, const char *const *paths, uint32_t pa
         status = rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted");
     if (!status)
         status = rf_appender_finish(run->appender, err);
-    return status ? import_failed(run, status, err) : RF_OK;
+    if (status)
+        import_failed(run, err);
+    return status;
 }
 
 static void import_sum(const import *run, const rf_jsonl_stats *stats, rf_import_summary *out)

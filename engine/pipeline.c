@@ -36,6 +36,7 @@ struct pipeline {
     rf_gate_counts *counts;
     bool *flipped;
     bool sealed;
+    bool flip_tried; /* from then on a failure says itself what was swapped */
     double swap_s;
     double start;
 };
@@ -216,6 +217,7 @@ static rf_status flip(struct pipeline *pipeline, uint32_t begin, uint32_t end, r
                                              .expected = pipeline->live[begin + i]};
         }
         status = check_cancel(pipeline, err);
+        pipeline->flip_tried = pipeline->flip_tried || status == RF_OK;
         if (status == RF_OK)
             status = rf_catalog_flip(pipeline->store->catalog, changes, count, -1, from, err);
     }
@@ -396,6 +398,32 @@ static void pipeline_end(struct pipeline *pipeline)
     rf_lock_release(pipeline->lock);
 }
 
+/* Adds to what went wrong under way what still holds; refusals and interruptions say it. */
+static void tell_what_holds(const struct pipeline *pipeline, rf_err *failure)
+{
+    switch (failure->status) {
+    case RF_ERR_IO:
+    case RF_ERR_MEMORY:
+    case RF_ERR_INPUT:
+    case RF_ERR_DAMAGED:
+    case RF_ERR_PLUGIN:
+        if (!pipeline->flip_tried)
+            (void)rf_err_suffix(failure, "nothing was swapped, what was live is live");
+        break;
+    case RF_OK:
+    case RF_ERR_ABSENT:
+    case RF_ERR_FORMAT:
+    case RF_ERR_USAGE:
+    case RF_ERR_NO_ROW:
+    case RF_ERR_NOTHING:
+    case RF_ERR_REFUSED:
+    case RF_ERR_LOCKED:
+    case RF_ERR_UNREACHABLE:
+    case RF_ERR_INTERRUPTED:
+        break;
+    }
+}
+
 rf_status rf_rebuild(rf_store *store, const char *const *projections, uint32_t projection_count,
                      const rf_rebuild_options *options, rf_rebuild_report **report_out, rf_err *err)
 {
@@ -419,6 +447,8 @@ rf_status rf_rebuild(rf_store *store, const char *const *projections, uint32_t p
     pipeline.start = rf_clock_seconds(); /* waiting for the lock is no work */
     if (status == RF_OK)
         status = run(&pipeline, &failure);
+    if (status != RF_OK)
+        tell_what_holds(&pipeline, &failure);
     if (status == RF_OK || (status == RF_ERR_REFUSED && pipeline.preflight_done)) {
         rf_status reported = make_report(&pipeline, report_out, &failure);
         status = reported == RF_OK ? status : reported;

@@ -286,7 +286,8 @@ rf_status rf_store_open(const char *path, const rf_store_options *options, rf_st
         return rf_fail(err, RF_ERR_ABSENT,
                        found == PLACE_EMPTY
                            ? "there is no store at %s"
-                           : "the creation of the store %s was interrupted; create it again",
+                           : "the creation of the store %s is under way or was interrupted; the "
+                             "next import completes it",
                        path);
 
     store = calloc(1, sizeof *store);

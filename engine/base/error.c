@@ -128,6 +128,26 @@ rf_status rf_err_context(rf_err *err, const char *format, ...)
     return err->status;
 }
 
+rf_status rf_err_suffix(rf_err *err, const char *format, ...)
+{
+    enum { CUT = 16 }; /* room for "; ", "..." and a character that is escaped */
+    char suffix[RF_ERR_MESSAGE_SIZE / 2];
+    char text[2 * RF_ERR_MESSAGE_SIZE];
+    va_list args;
+
+    if (!err)
+        return RF_ERR_IO;
+    va_start(args, format);
+    (void)vsnprintf(suffix, sizeof suffix, format, args);
+    va_end(args);
+    size_t room = sizeof err->message - CUT - strlen(suffix);
+    size_t size = strlen(err->message);
+    (void)snprintf(text, sizeof text, "%.*s%s; %s", (int)(size > room ? room : size), err->message,
+                   size > room ? "..." : "", suffix);
+    message_set(err, text);
+    return err->status;
+}
+
 void rf_assert_failed(const char *condition, const char *file, int line)
 {
     (void)fprintf(stderr, "refold: programmer's error: %s does not hold (%s:%d)\n", condition, file,

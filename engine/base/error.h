@@ -20,6 +20,10 @@ __attribute__((format(printf, 2, 3))) rf_status rf_fail_errno(rf_err *err, const
 /* Puts "PREFIX: " before the message of *err and returns its status. */
 __attribute__((format(printf, 2, 3))) rf_status rf_err_context(rf_err *err, const char *format, ...);
 
+/* Puts "; SUFFIX" behind the message of *err, which is cut where both do not fit; returns its
+ * status. Status, cause and position stay. */
+__attribute__((format(printf, 2, 3))) rf_status rf_err_suffix(rf_err *err, const char *format, ...);
+
 /* States a programmer's error; stays on in release builds. Never used on bytes from outside. */
 #define RF_ASSERT(condition)                                                                       \
     ((condition) ? (void)0 : rf_assert_failed(#condition, __FILE__, __LINE__))

@@ -334,3 +334,20 @@ Test(rebuild, two_handles_of_a_store_in_a_process_share_it)
     import_text("{\"stream\":\"order-9\",\"type\":\"OrderPlaced\",\"data\":{\"customer\":\"c\"}}\n");
     cr_assert_eq(store, kept);
 }
+
+Test(rebuild, a_failure_says_what_still_holds)
+{
+    char command[512];
+    rf_rebuilt first;
+    rf_err err = {0};
+
+    cr_assert_eq(rebuild(PLUGIN, NULL, &first, &err), RF_OK, "%s", err.message);
+    /* no folder can be made below what is a file */
+    (void)snprintf(command, sizeof command,
+                   "rm -rf '%s/generations/order_summary' && touch '%s/generations/order_summary'",
+                   store_path, store_path);
+    cr_assert_eq(system(command), 0);
+    cr_assert_eq(rebuild(PLUGIN, NULL, &first, &err), RF_ERR_IO);
+    cr_assert_not_null(strstr(err.message, "nothing was swapped, what was live is live"), "%s",
+                       err.message);
+}
