@@ -17,7 +17,6 @@ enum {
 struct slot {
     rf_build *build;
     rf_block_builder *blocks;
-    rf_buf row;     /* the encoded row */
     rf_buf pending; /* keys and blocks, one after another */
     struct {
         size_t key_at, key_size, block_at, block_size;
@@ -90,17 +89,18 @@ static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
     rf_build *build = arg;
     struct slot *slot = &build->slots[worker];
     const rf_definition *definition = build->definition;
+    rf_buf *to = NULL;
 
     RF_ASSERT(worker < build->slot_count);
     slot->partition = partition;
-    rf_buf_clear(&slot->row);
-    rf_row_encode(definition->columns, definition->column_count, row, &slot->row);
-    if (slot->row.failed)
+    rf_status status = rf_block_builder_begin_row(slot->blocks, key, &to, err);
+    if (status != RF_OK)
+        return status;
+    rf_row_encode(definition->columns, definition->column_count, row, to);
+    if (to->failed)
         return rf_fail(err, RF_ERR_INPUT, "%s: the row of %.*s is larger than %d bytes",
                        definition->name, (int)key.size, key.data, RF_ROW_SIZE_MAX);
-    rf_slice encoded = rf_buf_slice(&slot->row);
-    rf_digest_add_row(&slot->digest, key, encoded);
-    return rf_block_builder_add(slot->blocks, key, encoded, err);
+    return rf_block_builder_end_row(slot->blocks, &slot->digest, err);
 }
 
 static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
@@ -123,7 +123,6 @@ static rf_status make_slots(rf_build *build, uint32_t count, rf_err *err)
     for (uint32_t i = 0; i < count; i++) {
         struct slot *slot = &build->slots[i];
         slot->build = build;
-        rf_buf_init(&slot->row, RF_ROW_SIZE_MAX);
         rf_buf_init(&slot->pending, PENDING_BYTES + 2 * RF_ROW_SIZE_MAX);
         slot->blocks = rf_block_builder_new(take_block, slot);
         if (!slot->blocks)
@@ -289,7 +288,6 @@ void rf_build_free(rf_build *build)
         (void)rf_dir_remove(build->dir, NULL);
     for (uint32_t i = 0; i < build->slot_count; i++) {
         rf_block_builder_free(build->slots[i].blocks);
-        rf_buf_free(&build->slots[i].row);
         rf_buf_free(&build->slots[i].pending);
     }
     free(build->slots);

@@ -22,18 +22,19 @@ enum {
     BLOCK_SIZE = 2 * 4096 - 16,
     BLOCK_ROWS_MAX = (BLOCK_SIZE - HEADER_SIZE) / ENTRY_SIZE,
     DATA_SIZE_MAX = RF_ROW_SIZE_MAX + RF_KEY_SIZE_MAX,
+    PAD = RF_DIGEST_PAD, /* before the first row: what its digest wants there */
 };
 
 struct rf_block_builder {
     rf_block_sink sink;
     void *sink_arg;
     uint32_t count;
-    rf_buf data; /* keys and rows of the block that grows */
+    rf_buf data;  /* PAD, then keys and rows of the block that grows, then the row being added */
+    size_t filled; /* bytes of `data` before the row being added */
+    size_t key_size; /* of the row being added */
     rf_buf block;
-    size_t last_size; /* key of the last row added, also of a block that is gone; SIZE_MAX: none */
-    char last[RF_KEY_SIZE_MAX];
     struct {
-        uint16_t start, key_size; /* start within `data` */
+        uint16_t start, key_size; /* start within `data`, PAD left out */
     } entries[BLOCK_ROWS_MAX];
 };
 
@@ -47,9 +48,14 @@ rf_block_builder *rf_block_builder_new(rf_block_sink sink, void *sink_arg)
     builder->sink = sink;
     builder->sink_arg = sink_arg;
     builder->count = 0;
-    builder->last_size = SIZE_MAX;
-    rf_buf_init(&builder->data, DATA_SIZE_MAX);
+    builder->filled = PAD;
+    rf_buf_init(&builder->data, PAD + BLOCK_SIZE + DATA_SIZE_MAX);
     rf_buf_init(&builder->block, DATA_SIZE_MAX + HEADER_SIZE + ENTRY_SIZE);
+    if (!rf_buf_reserve(&builder->data, 2 * BLOCK_SIZE)) {
+        free(builder);
+        return NULL;
+    }
+    memset(builder->data.data, 0, PAD);
     return builder;
 }
 
@@ -62,10 +68,12 @@ void rf_block_builder_free(rf_block_builder *builder)
     free(builder);
 }
 
+/* All rows but the one being added. */
 static rf_status give_block(rf_block_builder *builder, rf_err *err)
 {
     size_t table_end = HEADER_SIZE + (size_t)builder->count * ENTRY_SIZE;
-    size_t size = table_end + builder->data.size;
+    size_t data_size = builder->filled - PAD;
+    size_t size = table_end + data_size;
 
     if (builder->count == 0)
         return RF_OK;
@@ -80,55 +88,88 @@ static rf_status give_block(rf_block_builder *builder, rf_err *err)
         rf_store_u16(entry, (uint16_t)(builder->entries[i].start + table_end));
         rf_store_u16(entry + 2, builder->entries[i].key_size);
     }
-    if (builder->data.size > 0)
-        memcpy(at + table_end, builder->data.data, builder->data.size);
+    memcpy(at + table_end, builder->data.data + PAD, data_size);
     rf_store_u64(at, rf_checksum((rf_slice){at + 8, size - 8}));
     rf_slice first_key = {at + table_end, builder->entries[0].key_size};
     builder->count = 0;
-    rf_buf_clear(&builder->data);
+    builder->filled = PAD;
     return builder->sink(builder->sink_arg, first_key, (rf_slice){at, size}, err);
 }
 
-rf_status rf_block_builder_add(rf_block_builder *builder, rf_slice key, rf_slice row, rf_err *err)
+static rf_slice last_key(const rf_block_builder *builder)
 {
-    size_t size = key.size + row.size;
+    RF_ASSERT(builder->count > 0);
+    return (rf_slice){builder->data.data + PAD + builder->entries[builder->count - 1].start,
+                      builder->entries[builder->count - 1].key_size};
+}
+
+rf_status rf_block_builder_begin_row(rf_block_builder *builder, rf_slice key, rf_buf **row_out,
+                                     rf_err *err)
+{
+    rf_buf *data = &builder->data;
 
     if (key.size > RF_KEY_SIZE_MAX)
         return rf_fail(err, RF_ERR_INPUT, "a row's key of %zu bytes is over the limit of %d",
                        key.size, RF_KEY_SIZE_MAX);
-    if (row.size > RF_ROW_SIZE_MAX)
-        return rf_fail(err, RF_ERR_INPUT, "row %.*s: %zu bytes are over the limit of %d",
-                       (int)key.size, key.data, row.size, RF_ROW_SIZE_MAX);
-    if (builder->last_size != SIZE_MAX &&
-        rf_slice_compare((rf_slice){builder->last, builder->last_size}, key) >= 0)
+    if (builder->count > 0 && rf_slice_compare(last_key(builder), key) >= 0) {
+        rf_slice last = last_key(builder);
         return rf_fail(err, RF_ERR_INPUT, "row %.*s comes after %.*s: keys must rise",
-                       (int)key.size, key.data, (int)builder->last_size, builder->last);
+                       (int)key.size, key.data, (int)last.size, last.data);
+    }
+    data->size = builder->filled; /* a row that was begun and not ended is gone */
+    data->size_max = builder->filled + key.size + RF_ROW_SIZE_MAX;
+    data->failed = false;
+    if (!rf_buf_reserve(data, key.size))
+        return rf_buf_check(data, "a block of rows", err);
+    if (key.size > 0)
+        memcpy(data->data + data->size, key.data, key.size);
+    data->size += key.size;
+    builder->key_size = key.size;
+    *row_out = data;
+    return RF_OK;
+}
+
+rf_status rf_block_builder_end_row(rf_block_builder *builder, rf_digest *digest, rf_err *err)
+{
+    rf_buf *data = &builder->data;
+    size_t start = builder->filled;
+    size_t size = data->size - start;
+
+    RF_ASSERT(!data->failed && size >= builder->key_size);
+    if (digest)
+        rf_digest_add_joined(digest, data->data + start, builder->key_size, size);
     if (builder->count > 0 && HEADER_SIZE + (size_t)(builder->count + 1) * ENTRY_SIZE +
-                                      builder->data.size + size > BLOCK_SIZE) {
+                                      (data->size - PAD) > BLOCK_SIZE) {
         rf_status status = give_block(builder, err);
+        memmove(data->data + PAD, data->data + start, size);
+        data->size = PAD + size;
         if (status != RF_OK)
             return status;
     }
-    char *at = rf_buf_reserve(&builder->data, size);
-    if (!at)
-        return rf_buf_check(&builder->data, "a block of rows", err);
-    builder->entries[builder->count].start = (uint16_t)builder->data.size;
-    builder->entries[builder->count].key_size = (uint16_t)key.size;
-    if (key.size > 0) {
-        memcpy(at, key.data, key.size);
-        memcpy(builder->last, key.data, key.size);
-    }
-    if (row.size > 0)
-        memcpy(at + key.size, row.data, row.size);
-    builder->last_size = key.size;
-    builder->data.size += size;
+    builder->entries[builder->count].start = (uint16_t)(builder->filled - PAD);
+    builder->entries[builder->count].key_size = (uint16_t)builder->key_size;
     builder->count++;
+    builder->filled = data->size;
     return RF_OK;
+}
+
+rf_status rf_block_builder_add(rf_block_builder *builder, rf_slice key, rf_slice row, rf_err *err)
+{
+    rf_buf *to = NULL;
+
+    if (row.size > RF_ROW_SIZE_MAX)
+        return rf_fail(err, RF_ERR_INPUT, "row %.*s: %zu bytes are over the limit of %d",
+                       (int)key.size, key.data, row.size, RF_ROW_SIZE_MAX);
+    rf_status status = rf_block_builder_begin_row(builder, key, &to, err);
+    if (status != RF_OK)
+        return status;
+    rf_buf_append_slice(to, row);
+    status = rf_buf_check(to, "a block of rows", err);
+    return status == RF_OK ? rf_block_builder_end_row(builder, NULL, err) : status;
 }
 
 rf_status rf_block_builder_flush(rf_block_builder *builder, rf_err *err)
 {
-    builder->last_size = SIZE_MAX;
     return give_block(builder, err);
 }
 

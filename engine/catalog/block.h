@@ -8,6 +8,7 @@
 #define RF_CATALOG_BLOCK_H
 
 #include "base/bytes.h"
+#include "catalog/row.h"
 
 /* Collects rows of one partition in key order and gives finished blocks one after another. Confined. */
 typedef struct rf_block_builder rf_block_builder;
@@ -19,6 +20,12 @@ rf_block_builder *rf_block_builder_new(rf_block_sink sink, void *sink_arg);
 void rf_block_builder_free(rf_block_builder *builder);
 /* Keys must rise. */
 rf_status rf_block_builder_add(rf_block_builder *builder, rf_slice key, rf_slice row, rf_err *err);
+/* The same without a copy of the row: the caller appends the row, of RF_ROW_SIZE_MAX bytes at most, to
+ * *row_out, and ends it if that did not fail. Whatever else is called in between drops the row. `digest`,
+ * which the row is added to, may be NULL. */
+rf_status rf_block_builder_begin_row(rf_block_builder *builder, rf_slice key, rf_buf **row_out,
+                                     rf_err *err);
+rf_status rf_block_builder_end_row(rf_block_builder *builder, rf_digest *digest, rf_err *err);
 /* Gives the last block; the builder is empty then, ready for the next partition. */
 rf_status rf_block_builder_flush(rf_block_builder *builder, rf_err *err);
 

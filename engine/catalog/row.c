@@ -26,6 +26,12 @@ enum {
     NEGATIVE_FIXED = 0xe0,
 };
 
+enum {
+    HEAD_SIZE_MAX = 3,
+    VALUE_SIZE_MAX = 9,  /* but for a text's own bytes */
+    ROOM_USUAL = 512, /* for the texts of most rows */
+};
+
 /* Every NaN is this one, so that a row that holds one has one encoding too. */
 #define NAN_BITS 0x7ff8000000000000u
 
@@ -141,12 +147,33 @@ static char *put_column(char *at, const rf_column *column, const void *row)
     rf_assert_failed("a column has a known kind", __FILE__, __LINE__);
 }
 
-void rf_row_encode(const rf_column *columns, uint32_t column_count, const void *row, rf_buf *out)
+/* Writes the columns where there is room before `end` for the longest that they can get, without measuring
+ * them first; NULL where there is not. */
+static char *put_columns(char *at, const char *end, const rf_column *columns, uint32_t column_count,
+                         const void *row)
+{
+    for (uint32_t i = 0; i < column_count; i++) {
+        size_t text_size = text_of(&columns[i], row).size;
+        if (text_size > RF_ROW_SIZE_MAX || (size_t)(end - at) < VALUE_SIZE_MAX + text_size)
+            return NULL;
+        at = put_column(at, &columns[i], row);
+    }
+    return at;
+}
+
+static char *put_head(char *at, uint32_t column_count)
+{
+    return column_count < 16 ? put_byte(at, FIXED_ARRAY | column_count)
+                             : put_u16(at, ARRAY_16, (uint16_t)column_count);
+}
+
+/* When room is short: what the row needs at most may be more than `out` can have, what it needs less. */
+static void encode_measured(const rf_column *columns, uint32_t column_count, const void *row,
+                            rf_buf *out)
 {
     size_t least = 1 + (size_t)column_count;
-    size_t room = 3 + 9 * (size_t)column_count;
+    size_t room = HEAD_SIZE_MAX + VALUE_SIZE_MAX * (size_t)column_count;
 
-    RF_ASSERT(column_count <= UINT16_MAX);
     for (uint32_t i = 0; i < column_count; i++) {
         size_t size = text_of(&columns[i], row).size;
         /* A size that no row can have makes the buffer fail; the sum must not wrap before that. */
@@ -154,29 +181,41 @@ void rf_row_encode(const rf_column *columns, uint32_t column_count, const void *
         room += size;
         least += size;
     }
-    if (room > out->size_max - out->size) {
-        /* The measure is the worst case; what a row really needs may still fit. */
-        if (least > out->size_max - out->size) {
-            out->failed = true;
-            return;
-        }
-        rf_buf exact;
-        rf_buf_init(&exact, room);
-        rf_row_encode(columns, column_count, row, &exact);
-        out->failed |= exact.failed;
-        rf_buf_append(out, exact.data, exact.size);
-        rf_buf_free(&exact);
+    if (least > out->size_max - out->size) {
+        out->failed = true;
         return;
     }
-    char *start = rf_buf_reserve(out, room);
-    if (!start)
+    rf_buf exact;
+    rf_buf_init(&exact, room);
+    char *start = rf_buf_reserve(&exact, room);
+    if (start) {
+        char *at = put_columns(put_head(start, column_count), start + room, columns, column_count, row);
+        RF_ASSERT(at != NULL);
+        rf_buf_append(out, start, (size_t)(at - start));
+    }
+    out->failed |= exact.failed;
+    rf_buf_free(&exact);
+}
+
+void rf_row_encode(const rf_column *columns, uint32_t column_count, const void *row, rf_buf *out)
+{
+    size_t room = ROOM_USUAL + VALUE_SIZE_MAX * (size_t)column_count;
+    char *at = NULL;
+
+    RF_ASSERT(column_count <= UINT16_MAX);
+    if (out->failed)
         return;
-    char *at = column_count < 16 ? put_byte(start, FIXED_ARRAY | column_count)
-                                 : put_u16(start, ARRAY_16, (uint16_t)column_count);
-    for (uint32_t i = 0; i < column_count; i++)
-        at = put_column(at, &columns[i], row);
-    out->size += (size_t)(at - start);
-    RF_ASSERT((size_t)(at - start) <= room);
+    if (room <= out->size_max - out->size) {
+        char *start = rf_buf_reserve(out, room);
+        if (!start)
+            return;
+        size_t end = out->capacity < out->size_max ? out->capacity : out->size_max;
+        at = put_columns(put_head(start, column_count), out->data + end, columns, column_count, row);
+    }
+    if (at)
+        out->size = (size_t)(at - out->data);
+    else
+        encode_measured(columns, column_count, row, out);
 }
 
 static uint32_t read_u32_be(rf_bytes_reader *reader)
@@ -311,6 +350,18 @@ void rf_digest_add_row(rf_digest *digest, rf_slice key, rf_slice stored)
 
     rf_store_u32(size, (uint32_t)key.size);
     rf_hash128 hash = rf_hash128_of_parts((rf_slice[]){{size, sizeof size}, key, stored}, 3);
+    rf_digest_add(digest, &(rf_digest){hash.low, hash.high, 1});
+}
+
+void rf_digest_add_joined(rf_digest *digest, char *at, size_t key_size, size_t size)
+{
+    char *start = at - RF_DIGEST_PAD;
+    uint32_t kept = rf_load_u32(start);
+
+    RF_ASSERT(key_size <= size);
+    rf_store_u32(start, (uint32_t)key_size);
+    rf_hash128 hash = rf_hash128_of((rf_slice){start, RF_DIGEST_PAD + size});
+    rf_store_u32(start, kept);
     rf_digest_add(digest, &(rf_digest){hash.low, hash.high, 1});
 }
 

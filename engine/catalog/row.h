@@ -26,6 +26,10 @@ typedef struct rf_digest {
     uint64_t rows;
 } rf_digest;
 void rf_digest_add_row(rf_digest *digest, rf_slice key, rf_slice stored);
+/* The same for `size` bytes at `at`, key and stored row one after the other: hashed where they stand. The
+ * RF_DIGEST_PAD bytes before `at` are borrowed for the key's size and put back. */
+void rf_digest_add_joined(rf_digest *digest, char *at, size_t key_size, size_t size);
+enum { RF_DIGEST_PAD = 4 };
 void rf_digest_add(rf_digest *digest, const rf_digest *other);
 /* 32 hex digits; the row count is mixed in. */
 void rf_digest_format(const rf_digest *digest, char text_out[33]);
