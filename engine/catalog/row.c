@@ -59,28 +59,49 @@ static char *put_u64(char *at, unsigned byte, uint64_t value)
     return put_byte(at, byte) + 8;
 }
 
+/* What an integer begins with, and how many bytes follow, by the bytes that it takes. */
+typedef struct int_form {
+    uint8_t byte;
+    uint8_t size;
+} int_form;
+
+/* Without a branch on the width, which a processor cannot guess: the value goes out as eight bytes, of
+ * which those behind its width are written over by what comes next. `at` has room for nine. */
+static char *put_wide(char *at, const int_form *form, int64_t value)
+{
+    rf_store_u64_be(at + 1, (uint64_t)value << (64 - 8 * form->size));
+    return put_byte(at, form->byte) + form->size;
+}
+
 static char *put_int(char *at, int64_t value)
 {
-    if (value >= 0) {
-        if (value < 0x80)
-            return put_byte(at, (unsigned)value);
-        if (value <= UINT8_MAX)
-            return put_byte(put_byte(at, UINT_8), (unsigned)value);
-        if (value <= UINT16_MAX)
-            return put_u16(at, UINT_16, (uint16_t)value);
-        if (value <= UINT32_MAX)
-            return put_u32(at, UINT_32, (uint32_t)value);
-        return put_u64(at, UINT_64, (uint64_t)value);
-    }
-    if (value >= -32)
+    static const int_form positive[] = {{0, 0},      {UINT_8, 1},  {UINT_16, 2}, {UINT_32, 4}, {UINT_32, 4},
+                                        {UINT_64, 8}, {UINT_64, 8}, {UINT_64, 8}, {UINT_64, 8}};
+    static const int_form negative[] = {{0, 0},     {INT_8, 1},  {INT_16, 2}, {INT_32, 4}, {INT_32, 4},
+                                        {INT_64, 8}, {INT_64, 8}, {INT_64, 8}, {INT_64, 8}};
+
+    if (value >= -32 && value < 0x80)
         return put_byte(at, (unsigned)(value & 0xff));
-    if (value >= INT8_MIN)
-        return put_byte(put_byte(at, INT_8), (unsigned)(value & 0xff));
-    if (value >= INT16_MIN)
-        return put_u16(at, INT_16, (uint16_t)value);
-    if (value >= INT32_MIN)
-        return put_u32(at, INT_32, (uint32_t)value);
-    return put_u64(at, INT_64, (uint64_t)value);
+    /* significant bits: of a negative value one more, the sign */
+    uint64_t bits = value < 0 ? ((uint64_t)~value << 1) | 1 : (uint64_t)value;
+    unsigned size = (64 - (unsigned)__builtin_clzll(bits) + 7) / 8;
+    return put_wide(at, value < 0 ? &negative[size] : &positive[size], value);
+}
+
+/* Most texts are short, and a call of memcpy costs more than their bytes. */
+static void copy_text(char *to, const char *from, size_t size)
+{
+    if (size >= 8 && size <= 16) {
+        uint64_t first = rf_load_u64(from);
+        rf_store_u64(to + size - 8, rf_load_u64(from + size - 8));
+        rf_store_u64(to, first);
+    } else if (size >= 4 && size < 8) {
+        uint32_t first = rf_load_u32(from);
+        rf_store_u32(to + size - 4, rf_load_u32(from + size - 4));
+        rf_store_u32(to, first);
+    } else if (size > 0) {
+        memcpy(to, from, size);
+    }
 }
 
 static char *put_text(char *at, rf_slice text)
@@ -93,8 +114,7 @@ static char *put_text(char *at, rf_slice text)
         at = put_u16(at, STR_16, (uint16_t)text.size);
     else
         at = put_u32(at, STR_32, (uint32_t)text.size);
-    if (text.size > 0)
-        memcpy(at, text.data, text.size);
+    copy_text(at, text.data, text.size);
     return at + text.size;
 }
 

@@ -20,7 +20,7 @@
 enum {
     FOLD_ALLOC_MAX = 16 << 20,
     REASON_SIZE = 256,
-    EMIT_AHEAD = 8,
+    EMIT_AHEAD = 16,
 };
 #define TEXT_BUDGET_MIN ((size_t)1 << 20)
 /* No budget but a border: an arena must have one. What is kept is what rows need, twice at most. */
@@ -405,6 +405,27 @@ static rf_status begin_partition(struct worker *worker, uint32_t partition, rf_e
     return status;
 }
 
+/* Name order is no order of memory: rows are fetched some names ahead, and when they are there, what
+ * their texts refer to. */
+static inline void fetch_row(const rf_state *state, uint32_t number)
+{
+    __builtin_prefetch(state->flags + number);
+    __builtin_prefetch(state->rows + number * state->stride);
+    __builtin_prefetch(state->rows + (number + 1) * state->stride - 1);
+}
+
+static inline void fetch_texts(const rf_state *state, uint32_t number)
+{
+    if (number >= state->stream_count || !(state->flags[number] & RF_STATE_TOUCHED))
+        return;
+    const char *row = state->rows + number * state->stride;
+    for (uint32_t i = 0; i < state->text_count; i++) {
+        rf_slice text;
+        memcpy(&text, row + state->text_offsets[i], sizeof text);
+        __builtin_prefetch(text.data);
+    }
+}
+
 static rf_status emit_rows(struct worker *worker, uint32_t target_index, rf_err *err)
 {
     const rf_fold_target *target = &worker->run->targets[target_index];
@@ -414,9 +435,10 @@ static rf_status emit_rows(struct worker *worker, uint32_t target_index, rf_err 
 
     for (uint32_t i = 0; status == RF_OK && i < worker->name_count; i++) {
         uint32_t number = worker->names[i].number;
-        /* name order is no order of memory: rows are fetched some names ahead */
         if (i + EMIT_AHEAD < worker->name_count)
-            __builtin_prefetch(state->rows + worker->names[i + EMIT_AHEAD].number * state->stride);
+            fetch_row(state, worker->names[i + EMIT_AHEAD].number);
+        if (i + EMIT_AHEAD / 2 < worker->name_count)
+            fetch_texts(state, worker->names[i + EMIT_AHEAD / 2].number);
         if (number >= worker->stream_count || !(state->flags[number] & RF_STATE_EXISTS))
             continue;
         status = target->row(target->sink_arg, worker_index, worker->partition,

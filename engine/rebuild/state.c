@@ -9,6 +9,12 @@ void rf_state_begin(rf_state *state, const rf_definition *definition)
         .definition = definition,
         .stride = (definition->row_size + 15u) & ~(size_t)15,
     };
+    for (uint32_t i = 0; i < definition->column_count; i++) {
+        const rf_column *column = &definition->columns[i];
+        if (state->text_count < RF_STATE_TEXTS_MAX &&
+            (column->kind == RF_TEXT || column->kind == RF_JSON))
+            state->text_offsets[state->text_count++] = column->offset;
+    }
 }
 
 void rf_state_end(rf_state *state)

@@ -13,6 +13,7 @@
 enum {
     RF_STATE_TOUCHED = 1, /* the row's bytes are set */
     RF_STATE_EXISTS = 2,  /* a handler wrote */
+    RF_STATE_TEXTS_MAX = 8,
 };
 
 typedef struct rf_state {
@@ -23,6 +24,8 @@ typedef struct rf_state {
     size_t rows_capacity; /* bytes */
     size_t flags_capacity;
     uint32_t stream_count;
+    uint32_t text_count;
+    uint32_t text_offsets[RF_STATE_TEXTS_MAX]; /* in a row, of its first columns of text */
 } rf_state;
 
 void rf_state_begin(rf_state *state, const rf_definition *definition);
