@@ -29,6 +29,7 @@ static void free_chunks(rf_arena_chunk *chunk)
 void rf_arena_free(rf_arena *arena)
 {
     free_chunks(arena->chunks);
+    free_chunks(arena->spare);
     rf_arena_init(arena, arena->bytes_max);
 }
 
@@ -49,6 +50,43 @@ void rf_arena_reset(rf_arena *arena)
     arena->end = kept->bytes + kept->size;
 }
 
+void rf_arena_rewind(rf_arena *arena)
+{
+    rf_arena_chunk *chunk = arena->chunks;
+
+    /* newest first, so the oldest ends in front: chunks are used again in the order of their sizes */
+    while (chunk) {
+        rf_arena_chunk *older = chunk->older;
+        if (chunk->size > CHUNK_SIZE_MAX) {
+            free(chunk);
+        } else {
+            chunk->older = arena->spare;
+            arena->spare = chunk;
+            arena->spare_bytes += chunk->size;
+        }
+        chunk = older;
+    }
+    arena->chunks = NULL;
+    arena->bytes = 0;
+    arena->at = NULL;
+    arena->end = NULL;
+}
+
+/* A spare chunk that has the size and with which the arena keeps its limit; what comes before it in the
+ * list is let go of, and if `size` is 0 all of it. */
+static rf_arena_chunk *take_spare(rf_arena *arena, size_t size)
+{
+    while (arena->spare) {
+        rf_arena_chunk *chunk = arena->spare;
+        arena->spare = chunk->older;
+        arena->spare_bytes -= chunk->size;
+        if (size > 0 && chunk->size >= size && chunk->size <= arena->bytes_max - arena->bytes)
+            return chunk;
+        free(chunk);
+    }
+    return NULL;
+}
+
 static bool arena_grow(rf_arena *arena, size_t size)
 {
     size_t wanted = arena->bytes < CHUNK_SIZE_MIN ? CHUNK_SIZE_MIN : arena->bytes;
@@ -60,15 +98,20 @@ static bool arena_grow(rf_arena *arena, size_t size)
     if (size > SIZE_MAX - sizeof(rf_arena_chunk) - 16 || arena->bytes > arena->bytes_max ||
         wanted > arena->bytes_max - arena->bytes)
         return false;
-    rf_arena_chunk *chunk = malloc(sizeof *chunk + wanted);
-    if (!chunk)
-        return false;
+    rf_arena_chunk *chunk = wanted <= CHUNK_SIZE_MAX ? take_spare(arena, size + 16) : NULL;
+    if (!chunk) {
+        if (arena->spare_bytes > arena->bytes_max - arena->bytes - wanted)
+            (void)take_spare(arena, 0);
+        chunk = malloc(sizeof *chunk + wanted);
+        if (!chunk)
+            return false;
+        chunk->size = wanted;
+    }
     chunk->older = arena->chunks;
-    chunk->size = wanted;
     arena->chunks = chunk;
-    arena->bytes += wanted;
+    arena->bytes += chunk->size;
     arena->at = chunk->bytes;
-    arena->end = chunk->bytes + wanted;
+    arena->end = chunk->bytes + chunk->size;
     return true;
 }
 

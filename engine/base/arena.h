@@ -17,12 +17,17 @@ typedef struct rf_arena {
     char *end;
     size_t bytes;     /* of all chunks */
     size_t bytes_max;
+    rf_arena_chunk *spare; /* from before a rewind, to be used again; owned */
+    size_t spare_bytes;    /* together with `bytes` within the limit */
 } rf_arena;
 
 void rf_arena_init(rf_arena *arena, size_t bytes_max);
 void rf_arena_free(rf_arena *arena);
 /* Forgets all pieces; keeps one chunk for the next use. */
 void rf_arena_reset(rf_arena *arena);
+/* The same, but keeps all chunks: for an arena that is filled as much again, round after round, where new
+ * memory costs a page fault each 4 KiB. */
+void rf_arena_rewind(rf_arena *arena);
 /* `size` bytes aligned to 16, not zeroed; NULL past the limit. A size of 0 gives a valid pointer. */
 void *rf_arena_alloc(rf_arena *arena, size_t size);
 /* A copy of `slice` in the arena with a NUL after it; data is NULL past the limit. */

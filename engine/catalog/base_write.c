@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TXN_BYTES_MAX = 8 << 20, WRITE_PARTITIONS_MAX = 1024 };
+enum { TXN_BYTES_MAX = 1 << 20, WRITE_PARTITIONS_MAX = 1024 };
 
 typedef struct writer_file {
     /* fixed after start */

@@ -391,8 +391,8 @@ static rf_status begin_partition(struct worker *worker, uint32_t partition, rf_e
     worker->names = NULL;
     worker->name_count = 0;
     worker->names_by_number = NULL;
-    rf_arena_reset(&worker->names_arena);
-    rf_arena_reset(&worker->text);
+    rf_arena_rewind(&worker->names_arena);
+    rf_arena_rewind(&worker->text);
     worker->text_live = 0;
     rf_status status = rf_log_get_partition(worker->run->log, partition, &info, err);
     if (status != RF_OK)

@@ -376,7 +376,7 @@ static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t t
         }
         return RF_OK;
     }
-    rf_arena_reset(&plan->scratch);
+    rf_arena_rewind(&plan->scratch);
     rf_status status = rf_segment_field(input->segment, type, &begin->field->path, plan->codec,
                                         keeps_text ? input->text : &plan->scratch, columns,
                                         &column_count, &capped, &plan->bytes_decoded, err);

@@ -39,6 +39,34 @@ Test(arena, gives_nothing_past_its_limit_and_again_after_a_reset)
     rf_arena_free(&arena);
 }
 
+Test(arena, is_filled_again_from_the_same_chunks_after_a_rewind_and_keeps_its_limit)
+{
+    rf_arena arena;
+    size_t first = 0;
+
+    rf_arena_init(&arena, 4 << 20);
+    char *begin = rf_arena_alloc(&arena, 1000);
+    while (rf_arena_alloc(&arena, 1000))
+        first++;
+    for (int round = 0; round < 3; round++) {
+        size_t given = 0;
+        rf_arena_rewind(&arena);
+        cr_assert_eq(arena.bytes, 0);
+        cr_assert_eq(rf_arena_alloc(&arena, 1000), begin, "the oldest chunk comes first");
+        while (rf_arena_alloc(&arena, 1000)) {
+            given++;
+            cr_assert_leq(arena.bytes + arena.spare_bytes, arena.bytes_max);
+        }
+        cr_assert_eq(given, first);
+    }
+    /* a large piece does not fit beside the spare chunks: they go */
+    rf_arena_rewind(&arena);
+    cr_assert_gt(arena.spare_bytes, 2 << 20);
+    cr_assert_not_null(rf_arena_alloc(&arena, 3 << 20));
+    cr_assert_leq(arena.bytes + arena.spare_bytes, arena.bytes_max);
+    rf_arena_free(&arena);
+}
+
 Test(arena, a_copy_ends_with_nul_and_empty_text_is_not_null)
 {
     rf_arena arena;
