@@ -1,7 +1,7 @@
 /* Base files: the immutable LMDB files that hold a generation's rows, as blocks by (partition u16 BE, first key).
  *
  * Written once: workers hand over a partition's blocks, each file has one writer at a time and transactions of
- * at most 8 MiB, nothing is fsynced until seal. How many files depends on the expected bytes, never on the
+ * some 2 MiB, nothing is fsynced until seal. How many files depends on the expected bytes, never on the
  * workers: one up to some 64 MiB, then one per group of partitions. Read without locks, shared by threads;
  * checksums of blocks are verified at first touch.
  */

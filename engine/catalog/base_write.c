@@ -1,7 +1,7 @@
 /* Writing base files; see base.h.
  *
  * Each file has a mutex and, under it, one write transaction that stays open over several puts until it
- * holds 8 MiB: whoever comes next continues it, so a put costs little more than its copy. That is
+ * holds 2 MiB: whoever comes next continues it, so a put costs little more than its copy. That is
  * sound because a file that is being built has no lock of LMDB's, only this mutex.
  */
 #include "catalog/base.h"
@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TXN_BYTES_MAX = 1 << 20, WRITE_PARTITIONS_MAX = 1024 };
+enum { TXN_BYTES_MAX = 2 << 20, WRITE_PARTITIONS_MAX = 1024 };
 
 typedef struct writer_file {
     /* fixed after start */
