@@ -163,7 +163,6 @@ static rf_status reader_next_block(const rf_streams_merge_state *merge, rf_strea
     if (reader->next_block == reader->part.block_count) {
         if (reader->part.last) {
             reader->ended = true;
-            reader->key = UINT64_MAX;
             return RF_OK;
         }
         rf_status status =
@@ -182,12 +181,15 @@ static rf_status reader_next_block(const rf_streams_merge_state *merge, rf_strea
     return RF_OK;
 }
 
-static rf_status reader_next(const rf_streams_merge_state *merge, rf_streams_reader *reader,
-                             rf_err *err)
+static rf_status reader_next(const rf_streams_merge_state *merge, uint32_t index, rf_err *err)
 {
+    rf_streams_reader *reader = &merge->readers[index];
+
     RF_ASSERT(!reader->ended);
     if (reader->at == reader->end) {
         rf_status status = reader_next_block(merge, reader, err);
+        if (reader->ended)
+            merge->keys[index] = UINT64_MAX;
         if (status != RF_OK || reader->ended)
             return status;
     }
@@ -197,7 +199,7 @@ static rf_status reader_next(const rf_streams_merge_state *merge, rf_streams_rea
         return rf_fail(err, RF_ERR_DAMAGED,
                        "stream names of partition %u: an entry of run %llu that cannot be",
                        merge->partition, (unsigned long long)reader->run);
-    reader->key = key_of(reader, merge->shared);
+    merge->keys[index] = key_of(reader, merge->shared);
     return RF_OK;
 }
 
@@ -245,7 +247,8 @@ rf_status rf_streams_merge_open(rf_streams_merge_state *merge, rf_kv_txn *txn, u
     *merge = (rf_streams_merge_state){
         .txn = txn, .count = count, .current = count, .table = table, .partition = partition};
     merge->readers = calloc(count, sizeof *merge->readers);
-    if (!merge->readers)
+    merge->keys = calloc(count, sizeof *merge->keys);
+    if (!merge->readers || !merge->keys)
         return rf_fail(err, RF_ERR_MEMORY, "stream names: out of memory for %u runs", count);
     for (uint32_t i = 0; i < count; i++) {
         rf_streams_reader *reader = &merge->readers[i];
@@ -256,13 +259,14 @@ rf_status rf_streams_merge_open(rf_streams_merge_state *merge, rf_kv_txn *txn, u
     }
     rf_status status = count > 1 ? find_shared(merge, runs, err) : RF_OK;
     for (uint32_t i = 0; i < count && status == RF_OK; i++)
-        status = reader_next(merge, &merge->readers[i], err);
+        status = reader_next(merge, i, err);
     return status;
 }
 
 void rf_streams_merge_free(rf_streams_merge_state *merge)
 {
     free(merge->readers);
+    free(merge->keys);
     *merge = (rf_streams_merge_state){0};
 }
 
@@ -278,7 +282,7 @@ static uint32_t pick_among_equal(const rf_streams_merge_state *merge, uint64_t k
 
     for (uint32_t i = 0; i < merge->count; i++) {
         const rf_streams_reader *reader = &merge->readers[i];
-        if (reader->key != key || reader->ended)
+        if (merge->keys[i] != key || reader->ended)
             continue;
         if (best == merge->count ||
             rf_slice_compare(reader_name(reader), reader_name(&merge->readers[best])) < 0)
@@ -292,20 +296,20 @@ static uint32_t pick_among_equal(const rf_streams_merge_state *merge, uint64_t k
 static rf_status step_over(rf_streams_merge_state *merge, bool *renumbered_out, rf_err *err)
 {
     rf_streams_reader *current = &merge->readers[merge->current];
-    uint64_t key = current->key;
+    uint64_t key = merge->keys[merge->current];
 
     for (uint32_t i = 0; merge->tied && i < merge->count; i++) {
         rf_streams_reader *reader = &merge->readers[i];
-        if (i == merge->current || reader->key != key || reader->ended ||
+        if (i == merge->current || merge->keys[i] != key || reader->ended ||
             !rf_slice_equal(reader_name(reader), reader_name(current)))
             continue;
         if (reader->entry.number != current->entry.number && renumbered_out)
             *renumbered_out = true;
-        rf_status status = reader_next(merge, reader, err);
+        rf_status status = reader_next(merge, i, err);
         if (status != RF_OK)
             return status;
     }
-    return reader_next(merge, current, err);
+    return reader_next(merge, merge->current, err);
 }
 
 rf_status rf_streams_merge_next(rf_streams_merge_state *merge, bool *found_out,
@@ -323,7 +327,7 @@ rf_status rf_streams_merge_next(rf_streams_merge_state *merge, bool *found_out,
             return status;
     }
     for (uint32_t i = 0; i < merge->count; i++) {
-        uint64_t key = merge->readers[i].key;
+        uint64_t key = merge->keys[i];
         equal = key < best_key ? 0 : equal + (key == best_key);
         best = key < best_key ? i : best;
         best_key = key < best_key ? key : best_key;

@@ -7,7 +7,8 @@
  * A merge reads the runs side by side and gives each name once, with the entry of its newest run.
  * To compare cheaply every run's current name has a key: the eight bytes behind what all names of
  * the partition share; most names differ there, and the minimum over at most some twenty integers
- * beats a heap. Confined to one thread; reads through the transaction that is passed.
+ * beats a heap. The keys stand side by side, not in
+ * the readers, each of which has a name's buffer: one cache line instead of one a run. Confined to one thread; reads through the transaction that is passed.
  */
 #ifndef RF_LOG_STREAMS_MERGE_H
 #define RF_LOG_STREAMS_MERGE_H
@@ -41,7 +42,6 @@ rf_status rf_streams_load_part(rf_kv_txn *txn, uint32_t table, uint32_t partitio
                                rf_err *err);
 
 typedef struct rf_streams_reader {
-    uint64_t key; /* orders like the name; equal keys need the names */
     const char *at;
     const char *end;
     rf_streams_part part;
@@ -55,6 +55,7 @@ typedef struct rf_streams_reader {
 typedef struct rf_streams_merge_state {
     rf_kv_txn *txn;
     rf_streams_reader *readers; /* owned; newest run first */
+    uint64_t *keys; /* owned; by reader: orders like its name, equal keys need the names */
     uint32_t count;
     uint32_t current; /* reader whose entry is the current one; `count` before the first */
     uint32_t table;
