@@ -163,6 +163,24 @@ class Faults(tool.Case):
             stdin=self.place.chunk(0, self.SECOND),
         )
 
+    def test_import_that_merges_small_segments(self):
+        self.FIRST, self.base = 31, os.path.join(self.folder, 'small')
+        for i in range(self.FIRST):
+            self.ok(
+                *('import', self.base, '-', '--quiet', '--partitions', '1'),
+                stdin=self.place.chunk(i, i + 1)
+            )
+        self.ok('rebuild', self.base, self.plugin, '--quiet')
+        segments = self.ok('info', self.base, '--json').json['segments']
+        self.assertEqual(segments, self.FIRST, 'one more import makes them few')
+        self.enumerate(
+            'import',
+            lambda events, _: events == 33,
+            options=('-', '--quiet'),
+            stdin=self.place.chunk(0, 33),
+        )
+        self.assertLess(self.ok('info', self.store, '--json').json['segments'], 4)
+
     def test_rebuild(self):
         self.enumerate(
             'rebuild',
