@@ -89,6 +89,14 @@ static uint32_t default_workers(uint32_t workers_out[RF_BENCH_CASES_MAX])
     return count;
 }
 
+static int compare_counts(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left;
+    uint32_t b = *(const uint32_t *)right;
+
+    return (a > b) - (a < b);
+}
+
 static rf_status make_cases(struct bench *bench, rf_err *err)
 {
     rf_bench_report *report = &bench->report;
@@ -101,6 +109,7 @@ static rf_status make_cases(struct bench *bench, rf_err *err)
         count = default_workers(workers);
     else
         memcpy(workers, options->workers, count * sizeof *workers);
+    qsort(workers, count, sizeof *workers, compare_counts);
     report->runs = options->runs ? options->runs : RUNS_DEFAULT;
     report->case_count = count;
     report->projection_count = bench->resolved.count;
@@ -294,8 +303,9 @@ static rf_status measure_case(struct bench *bench, uint32_t index, uint32_t roun
         measure_replay(bench, at->workers, &bench->seconds[index][round], &timings, err);
     if (status != RF_OK)
         return status;
-    uint64_t peak = known ? rf_memory_peak() : 0;
-    at->memory_peak = peak > at->memory_peak ? peak : at->memory_peak;
+    /* in later rounds what more workers left in malloc's hands would count too */
+    if (known && round == 0)
+        at->memory_peak = rf_memory_peak();
     sums->wall += bench->seconds[index][round];
     sums->timings.load += timings.load;
     sums->timings.fold += timings.fold;
@@ -307,14 +317,11 @@ static rf_status measure_case(struct bench *bench, uint32_t index, uint32_t roun
 
 static rf_status measure(struct bench *bench, rf_err *err)
 {
-    uint32_t most = 0;
     rf_timings timings;
     double seconds;
 
-    for (uint32_t i = 0; i < bench->report.case_count; i++)
-        most = bench->cases[i].workers > most ? bench->cases[i].workers : most;
     bench->scratch_made = true;
-    rf_status status = measure_replay(bench, most, &seconds, &timings, err);
+    rf_status status = measure_replay(bench, bench->cases[0].workers, &seconds, &timings, err);
     for (uint32_t round = 0; status == RF_OK && round < bench->report.runs; round++)
         for (uint32_t i = 0; status == RF_OK && i < bench->report.case_count; i++)
             status = measure_case(bench, i, round, err);
@@ -379,7 +386,7 @@ static rf_status compute(struct bench *bench, rf_err *err)
         at->events_per_second = ratio((double)report->events, at->median);
         at->payload_bytes_per_second = ratio((double)report->payload_bytes, at->median);
         at->shares = shares_of(&bench->sums[i], at->workers);
-        if (at->workers == 1 || (baseline->workers != 1 && at->workers < baseline->workers))
+        if (at->workers == 1)
             baseline = at;
     }
     report->baseline_workers = baseline->workers;

@@ -16,6 +16,8 @@ enum {
     STACK = 40,
     BAR = 18,
     LABEL_ROOM = 190, /* right of the longest bar */
+    FIGURE_ROOM = 52, /* least width of a column with its figure */
+    NAME_ROOM = 86,   /* and of a band that says "12 workers" instead of "12" */
 };
 
 /* Three figures, or as many as a round number has. */
@@ -150,7 +152,7 @@ static void put_column(rf_text *page, const rf_bench_report *report, const rf_be
     cli_html_put(page,
                  "\n<line class=\"ideal\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n",
                  centre - width / 2 - 7, ideal, centre + width / 2 + 7, ideal);
-    if (width >= 24)
+    if (width >= FIGURE_ROOM)
         cli_html_put(
             page, "<text class=\"figure\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
             centre, COLUMNS_BOTTOM - 10.0, cli_bench_short(at->events_per_second, number));
@@ -176,7 +178,7 @@ void cli_bench_chart_throughput(rf_text *page, const rf_bench_report *report)
         char name[CLI_SHORT_SIZE];
         double centre = LEFT + step * (i + 0.5);
         put_column(page, report, at, centre, band * 0.5, most);
-        if (step < 60)
+        if (step < NAME_ROOM)
             snprintf(name, sizeof name, "%u", at->workers);
         else
             cli_bench_workers(at->workers, name);
@@ -185,6 +187,8 @@ void cli_bench_chart_throughput(rf_text *page, const rf_bench_report *report)
                      centre, COLUMNS_BOTTOM + 24, name);
     }
     close_svg(page);
+    if (step < NAME_ROOM)
+        cli_html_put(page, "<p class=\"note\">Numbers of workers; 0 is in line.</p>\n");
 }
 
 /* ---- floor ---- */

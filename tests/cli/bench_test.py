@@ -97,7 +97,8 @@ class Bench(tool.Shop):
         self.assertEqual(report['cases'][1]['speedup'], 1)
 
     def test_replays_give_what_a_rebuild_gives(self):
-        report = self.bench('--runs', '1', '--workers', '0,3')
+        report = self.bench('--runs', '1', '--workers', '3,0')
+        self.assertEqual([case['workers'] for case in report['cases']], [0, 3])
         entry = report['projections'][0]
         for name in ('name', 'version', 'rows', 'events', 'digest', 'bytes'):
             if name in self.first:

@@ -8,8 +8,9 @@
  * need, plus writing and fsyncing as many bytes as the replay wrote, with as many workers.
  *
  * One replay warms the caches and is not counted. Then come rounds: each measures every number
- * of workers once, a replay and a floor, so that a disturbance falls on all alike. Nothing in the
- * store is changed. The store's LOCK is held: no rebuild runs beside it and none is measured.
+ * of workers once, the fewest first, a replay and a floor, so that a disturbance falls on all
+ * alike. Nothing in the store is changed. The store's LOCK is held: no rebuild runs beside it and
+ * none is measured.
  */
 #ifndef REFOLD_BENCH_H
 #define REFOLD_BENCH_H
@@ -45,8 +46,9 @@ typedef struct rf_bench_case {
     double speedup;     /* against `baseline_workers` */
     double events_per_second, payload_bytes_per_second; /* by the median */
     rf_bench_shares shares;                             /* over all its replays */
-    uint64_t
-        memory_peak; /* largest resident set of the process, mapped files included; 0: unknown */
+    /* Largest resident set of the process in the first round's replay, mapped files included; 0:
+     * unknown. */
+    uint64_t memory_peak;
 } rf_bench_case;
 
 typedef struct rf_bench_projection {
@@ -77,7 +79,7 @@ typedef struct rf_bench_report {
     uint64_t bytes_written; /* by a replay: base files of all projections */
     const rf_bench_projection *projections;
     uint32_t projection_count;
-    const rf_bench_case *cases; /* as they were asked for */
+    const rf_bench_case *cases; /* the fewest workers first */
     uint32_t case_count;
 } rf_bench_report;
 
