@@ -182,7 +182,8 @@ static rf_status read_all(int fd, const char *path, rf_buf *buf, rf_err *err)
 static rf_status open_regular(const char *path, int *fd_out, rf_err *err)
 {
     struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Without waiting for the other end of what turns out to be a pipe. */
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 
     if (fd < 0)
         return errno == ENOENT ? rf_fail(err, RF_ERR_ABSENT, "%s: no such file", path)

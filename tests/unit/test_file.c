@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char dir[64];
@@ -98,4 +99,36 @@ Test(file, removes_a_directory_without_following_links)
     cr_assert_eq(rf_dir_remove(inner, NULL), RF_OK);
     cr_assert(rf_path_exists(path));
     cr_assert_not(rf_path_exists(inner));
+}
+
+Test(file, refuses_a_pipe_without_waiting_for_it, .timeout = 10)
+{
+    rf_buf buf;
+    rf_err err = {0};
+
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    rf_buf_init(&buf, 100);
+    cr_assert_eq(rf_file_read(path, &buf, &err), RF_ERR_INPUT);
+    cr_assert_not_null(strstr(err.message, "not a regular file"), "%s", err.message);
+    rf_buf_free(&buf);
+    cr_assert_eq(unlink(path), 0);
+}
+
+Test(file, a_suffix_stays_whole_behind_a_message_that_is_cut)
+{
+    char text[2 * RF_ERR_MESSAGE_SIZE];
+    rf_err err = {0};
+
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    cr_assert_eq(rf_fail(&err, RF_ERR_IO, "%s", text), RF_ERR_IO);
+    err.position = 7;
+    cr_assert_eq(rf_err_suffix(&err, "what was live is %s", "live"), RF_ERR_IO);
+    size_t size = strlen(err.message);
+    cr_assert_str_eq(err.message + size - strlen("...; what was live is live"),
+                     "...; what was live is live");
+    cr_assert_eq(err.position, 7);
+    cr_assert_eq(rf_fail(&err, RF_ERR_INPUT, "short"), RF_ERR_INPUT);
+    cr_assert_eq(rf_err_suffix(&err, "%d", 3), RF_ERR_INPUT);
+    cr_assert_str_eq(err.message, "short; 3");
 }
