@@ -83,6 +83,23 @@ static rf_status take_block(void *arg, rf_slice first_key, rf_slice block, rf_er
     return RF_OK;
 }
 
+/* What handlers make is checked here: all that reads a row may rely on UTF-8. */
+static rf_status check_text(const rf_definition *definition, rf_slice key, const void *row,
+                            rf_err *err)
+{
+    for (uint32_t i = 0; i < definition->column_count; i++) {
+        const rf_column *column = &definition->columns[i];
+        rf_slice text;
+        if (column->kind != RF_TEXT && column->kind != RF_JSON)
+            continue;
+        memcpy(&text, (const char *)row + column->offset, sizeof text);
+        if (text.data && !rf_utf8_valid(text))
+            return rf_fail(err, RF_ERR_PLUGIN, "%s: column %s of row %.*s holds what is no UTF-8",
+                           definition->name, column->name, (int)key.size, key.data);
+    }
+    return RF_OK;
+}
+
 static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_slice key,
                           const void *row, rf_err *err)
 {
@@ -100,7 +117,8 @@ static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
     if (to->failed)
         return rf_fail(err, RF_ERR_INPUT, "%s: the row of %.*s is larger than %d bytes",
                        definition->name, (int)key.size, key.data, RF_ROW_SIZE_MAX);
-    return rf_block_builder_end_row(slot->blocks, &slot->digest, err);
+    status = check_text(definition, key, row, err);
+    return status == RF_OK ? rf_block_builder_end_row(slot->blocks, &slot->digest, err) : status;
 }
 
 static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, rf_err *err)

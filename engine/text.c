@@ -87,9 +87,10 @@ static bool value_is_null(const rf_value *value)
     case RF_TEXT:
     case RF_JSON:
         return !value->text.data;
+    case RF_FLOAT: /* neither JSON nor SQL's CSV has a word for them that all readers take */
+        return !__builtin_isfinite(value->number);
     case RF_INT:
     case RF_DECIMAL:
-    case RF_FLOAT:
     case RF_BOOL:
         break;
     }

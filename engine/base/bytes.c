@@ -34,6 +34,14 @@ size_t rf_utf8_width(rf_slice text)
 bool rf_utf8_valid(rf_slice text)
 {
     for (size_t i = 0; i < text.size;) {
+        uint64_t eight;
+        if (text.size - i >= sizeof eight) { /* most text is ASCII */
+            memcpy(&eight, text.data + i, sizeof eight);
+            if ((eight & UINT64_C(0x8080808080808080)) == 0) {
+                i += sizeof eight;
+                continue;
+            }
+        }
         size_t width = rf_utf8_width((rf_slice){text.data + i, text.size - i});
         if (width == 0)
             return false;

@@ -27,6 +27,16 @@ class Plugins(tool.Shop):
         )
         self.assertEqual(self.rows('counting'), b'{"key":"order-1","count":2,"sum":3}\n')
 
+    def test_text_that_a_handler_makes_is_utf8(self):
+        good = tool.compile_plugin(self.path('made.so'), 'made.c', BYTES='\\xc3\\xa9')
+        bad = tool.compile_plugin(self.path('bad.so'), 'made.c', BYTES='abcdefgh\\xff')
+        self.refused(tool.FAILED, ['made', 'order-', 'UTF-8'], bad)
+        self.rebuild(good)
+        row = self.ok('scan', self.store, 'made', '--limit', 1).json
+        self.assertEqual((row['made'], row['share']), ('\u00e9', None))
+        csv = self.ok('scan', self.store, 'made', '--limit', 1, '--format', 'csv').out
+        self.assertEqual(csv.decode().split('\r\n')[1], '%s,\u00e9,' % row['key'])
+
     def test_another_abi(self):
         self.refused(tool.FAILED, ['abi', '99', 'counting.so'], self.plugin(ABI=99))
 

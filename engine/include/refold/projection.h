@@ -11,6 +11,9 @@
  * rebuild is deterministic. Handlers run on several threads at once, each on rows of its own; they
  * must not use mutable statics.
  *
+ * Text in a row is UTF-8, which is checked; a json column holds one JSON value, for which the handler
+ * answers.
+ *
  * Text in an event is borrowed and may be assigned to a row as it is: the engine keeps it alive as
  * long as the row needs it. Text that a handler makes comes from rf_fold_alloc. Literals are fine
  * too.
