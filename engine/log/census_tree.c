@@ -155,7 +155,7 @@ rf_status rf_census_tree_child(rf_census_forest *forest, rf_census_tree *tree, u
 {
     uint32_t at = forest->nodes[parent].first_child;
 
-    while (at && !rf_slice_equal(forest->nodes[at].name, name))
+    while (at && !rf_short_equal(forest->nodes[at].name, name))
         at = forest->nodes[at].next;
     if (!at)
         return make_child(forest, tree, parent, name, node_out, err);
@@ -204,7 +204,7 @@ static inline rf_status step(rf_census_forest *forest, rf_census_tree *tree, lev
     uint32_t guess = above->before ? forest->nodes[above->before].next_guess
                                    : forest->nodes[above->node].child_guess;
 
-    if (guess && rf_slice_equal(forest->nodes[guess].name, name)) {
+    if (guess && rf_short_equal(forest->nodes[guess].name, name)) {
         *node_out = guess;
         return RF_OK;
     }

@@ -72,7 +72,7 @@ static bool text_dictionary_build(text_dictionary *dictionary, const rf_slice *v
     for (size_t i = 0; i < count; i++) {
         size_t slot = text_hash(values[i]) & (slots - 1);
         while (table[slot] &&
-               !rf_slice_equal(values[dictionary->firsts[table[slot] - 1]], values[i]))
+               !rf_short_equal(values[dictionary->firsts[table[slot] - 1]], values[i]))
             slot = (slot + 1) & (slots - 1);
         if (!table[slot]) {
             if (dictionary->count == distinct_max)

@@ -95,8 +95,7 @@ void rf_segment_builder_free(rf_segment_builder *builder)
     if (!builder)
         return;
     free_lists(builder);
-    for (unsigned i = 0; i < RF_SEGMENT_PER_EVENT; i++)
-        free(builder->per_event[i]);
+    free(builder->rows);
     free(builder->types);
     free(builder->nodes);
     rf_arena_free(&builder->names);
@@ -161,22 +160,6 @@ static bool grow(void *array_at, uint32_t count, uint32_t *capacity, uint32_t fi
     return true;
 }
 
-static bool grow_events(rf_segment_builder *builder)
-{
-    uint32_t capacity = builder->capacity;
-
-    if (builder->count < builder->capacity)
-        return true;
-    for (unsigned i = 0; i < RF_SEGMENT_PER_EVENT; i++) {
-        capacity = builder->capacity;
-        if (!grow(&builder->per_event[i], builder->count, &capacity, EVENTS_FIRST,
-                  sizeof *builder->per_event[i]))
-            return false;
-    }
-    builder->capacity = capacity;
-    return true;
-}
-
 static uint32_t node_new(rf_segment_builder *builder, rf_build_type *type, rf_slice key,
                          unsigned depth)
 {
@@ -203,7 +186,7 @@ static uint32_t type_find(rf_segment_builder *builder, rf_slice name)
 
     for (uint32_t at = *bucket; at; at = builder->types[at - 1].next_in_bucket) {
         const rf_build_type *type = &builder->types[at - 1];
-        if (type->hash == hash && rf_slice_equal(type->name, name))
+        if (type->hash == hash && rf_short_equal(type->name, name))
             return at - 1;
     }
     rf_slice copy = rf_arena_copy(&builder->names, name);
@@ -318,10 +301,10 @@ static uint32_t child_find(rf_segment_builder *builder, rf_build_type *type, uin
 {
     const rf_build_node *nodes = builder->nodes;
 
-    if (guess && rf_slice_equal(nodes[guess].key, key))
+    if (guess && rf_short_equal(nodes[guess].key, key))
         return guess;
     for (uint32_t at = nodes[parent].first_child; at; at = nodes[at].next_sibling) {
-        if (rf_slice_equal(nodes[at].key, key))
+        if (rf_short_equal(nodes[at].key, key))
             return at;
     }
     if (nodes[parent].child_count == RF_SEGMENT_MEMBERS_MAX) {
@@ -406,30 +389,28 @@ rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *ev
     RF_ASSERT(rf_segment_builder_fits(builder, event));
     RF_ASSERT(event->type.size >= 1 && event->type.size <= RF_TYPE_SIZE_MAX);
     RF_ASSERT(event->data.size > 0 && (!event->metadata.data || event->metadata.size > 0));
-    RF_ASSERT(at == 0 ||
-              (uint64_t)builder->per_event[RF_ENVELOPE_POSITION][at - 1] < placement->position);
+    RF_ASSERT(at == 0 || builder->rows[at - 1].position < placement->position);
     uint32_t type_index = type_find(builder, event->type);
-    if (type_index == UINT32_MAX || !grow_events(builder)) {
+    if (type_index == UINT32_MAX ||
+        !grow(&builder->rows, at, &builder->capacity, EVENTS_FIRST, sizeof *builder->rows)) {
         builder->failed = true;
         return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
     }
     rf_build_type *type = &builder->types[type_index];
     uint32_t ordinal = type->count++;
-    const int64_t row[RF_SEGMENT_PER_EVENT] = {
-        [RF_ENVELOPE_STREAM] = placement->stream_number,
-        [RF_ENVELOPE_VERSION] = placement->version,
-        [RF_ENVELOPE_POSITION] = (int64_t)placement->position,
-        [RF_ENVELOPE_SOURCE] = placement->source,
-        [RF_ENVELOPE_SOURCE_POSITION] = (int64_t)event->source_position,
-        [RF_ENVELOPE_TIME] = event->time,
-        [RF_ENVELOPE_TYPE] = type_index,
-        [RF_ENVELOPE_SCHEMA] = event->schema,
-        [RF_ENVELOPE_FINGERPRINT] = placement->fingerprint,
-        [RF_SEGMENT_DATA_SIZE] = (int64_t)event->data.size,
-        [RF_SEGMENT_METADATA_SIZE] = (int64_t)event->metadata.size,
+    builder->rows[at] = (rf_build_row){
+        .version = placement->version,
+        .position = placement->position,
+        .source_position = event->source_position,
+        .time = event->time,
+        .schema = event->schema,
+        .stream = placement->stream_number,
+        .source = placement->source,
+        .type = type_index,
+        .fingerprint = placement->fingerprint,
+        .data_size = (uint32_t)event->data.size,
+        .metadata_size = (uint32_t)event->metadata.size,
     };
-    for (unsigned i = 0; i < RF_SEGMENT_PER_EVENT; i++)
-        builder->per_event[i][at] = row[i];
     builder->count++;
     take_root(builder, type, false, ordinal, event->data_nodes, event->data_node_count);
     take_root(builder, type, true, ordinal, event->metadata_nodes, event->metadata_node_count);

@@ -48,12 +48,29 @@ typedef struct rf_build_type {
     bool overflow; /* a path that has no column may nevertheless occur */
 } rf_build_type;
 
+/* What an event has of the columns that have a value per event: one line of the cache, because a
+ * partition's builder is touched again only after all others were. */
+typedef struct rf_build_row {
+    int64_t version;
+    uint64_t position;
+    uint64_t source_position;
+    int64_t time;
+    int64_t schema;
+    uint32_t stream;
+    uint32_t source;
+    uint32_t type; /* index */
+    uint32_t fingerprint;
+    uint32_t data_size;
+    uint32_t metadata_size;
+} rf_build_row;
+_Static_assert(sizeof(rf_build_row) == 64, "a row of the builder is a cache line");
+
 struct rf_segment_builder {
     uint32_t partition;
     bool failed;
     uint32_t count;
     uint32_t capacity;
-    int64_t *per_event[RF_SEGMENT_PER_EVENT];
+    rf_build_row *rows;
     uint64_t raw_bytes;
     rf_arena names; /* of types and members, until the segment is finished */
 

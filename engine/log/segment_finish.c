@@ -5,6 +5,8 @@
 #include "base/checksum.h"
 #include "event/value.h"
 
+#include <stddef.h>
+
 rf_status rf_build_flush_chunk(rf_segment_builder *builder, bool compress, rf_err *err)
 {
     rf_slice raw = rf_buf_slice(&builder->chunk);
@@ -53,9 +55,8 @@ static void describe_column(rf_segment_builder *builder, size_t begin, rf_buf *d
 }
 
 /* Times where some events have none: a bitmap, then those that are there. */
-static rf_status append_times(rf_segment_builder *builder, rf_err *err)
+static rf_status append_times(rf_segment_builder *builder, const int64_t *times, rf_err *err)
 {
-    const int64_t *times = builder->per_event[RF_ENVELOPE_TIME];
     uint8_t *bits = rf_arena_alloc(&builder->work->scratch, (builder->count + 7) / 8);
     int64_t *present = rf_arena_alloc(&builder->work->scratch, builder->count * sizeof *present);
     uint32_t count = 0;
@@ -78,6 +79,35 @@ static rf_status append_times(rf_segment_builder *builder, rf_err *err)
     return RF_OK;
 }
 
+/* The values of a column that has one per event. */
+static void gather(const rf_segment_builder *builder, unsigned column, int64_t *values_out)
+{
+    static const struct {
+        uint8_t offset;
+        bool wide; /* 64 bits, else 32 */
+    } places[RF_SEGMENT_PER_EVENT] = {
+        [RF_ENVELOPE_STREAM] = {offsetof(rf_build_row, stream), false},
+        [RF_ENVELOPE_VERSION] = {offsetof(rf_build_row, version), true},
+        [RF_ENVELOPE_POSITION] = {offsetof(rf_build_row, position), true},
+        [RF_ENVELOPE_SOURCE] = {offsetof(rf_build_row, source), false},
+        [RF_ENVELOPE_SOURCE_POSITION] = {offsetof(rf_build_row, source_position), true},
+        [RF_ENVELOPE_TIME] = {offsetof(rf_build_row, time), true},
+        [RF_ENVELOPE_TYPE] = {offsetof(rf_build_row, type), false},
+        [RF_ENVELOPE_SCHEMA] = {offsetof(rf_build_row, schema), true},
+        [RF_ENVELOPE_FINGERPRINT] = {offsetof(rf_build_row, fingerprint), false},
+        [RF_SEGMENT_DATA_SIZE] = {offsetof(rf_build_row, data_size), false},
+        [RF_SEGMENT_METADATA_SIZE] = {offsetof(rf_build_row, metadata_size), false},
+    };
+    const char *at = (const char *)builder->rows + places[column].offset;
+
+    if (places[column].wide)
+        for (uint32_t i = 0; i < builder->count; i++, at += sizeof(rf_build_row))
+            values_out[i] = (int64_t)rf_load_u64(at);
+    else
+        for (uint32_t i = 0; i < builder->count; i++, at += sizeof(rf_build_row))
+            values_out[i] = rf_load_u32(at);
+}
+
 static rf_status append_per_event(rf_segment_builder *builder, rf_err *err)
 {
     rf_status status = RF_OK;
@@ -85,10 +115,14 @@ static rf_status append_per_event(rf_segment_builder *builder, rf_err *err)
     for (unsigned i = 0; i < RF_SEGMENT_PER_EVENT && status == RF_OK; i++) {
         size_t begin = builder->work->columns.size;
         rf_arena_reset(&builder->work->scratch);
+        int64_t *values = rf_arena_alloc(&builder->work->scratch, builder->count * sizeof *values);
+        if (!values)
+            return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
+        gather(builder, i, values);
         if (i == RF_ENVELOPE_TIME)
-            status = append_times(builder, err);
+            status = append_times(builder, values, err);
         else
-            rf_int_column_encode(builder->per_event[i], builder->count, &builder->work->scratch,
+            rf_int_column_encode(values, builder->count, &builder->work->scratch,
                                  &builder->work->columns);
         describe_column(builder, begin, &builder->work->per_event);
     }
@@ -341,32 +375,30 @@ static rf_status append_fields(rf_segment_builder *builder, bool compress, rf_er
 static void append_summary(rf_segment_builder *builder)
 {
     rf_buf *header = &builder->work->header;
-    const int64_t *times = builder->per_event[RF_ENVELOPE_TIME];
-    const int64_t *streams = builder->per_event[RF_ENVELOPE_STREAM];
-    const int64_t *positions = builder->per_event[RF_ENVELOPE_POSITION];
+    const rf_build_row *rows = builder->rows;
     int64_t time_min = INT64_MAX, time_max = INT64_MIN;
-    int64_t stream_min = streams[0], stream_max = streams[0];
+    uint32_t stream_min = rows[0].stream, stream_max = rows[0].stream;
 
     for (uint32_t i = 0; i < builder->count; i++) {
-        if (times[i] != RF_TIME_NONE) {
-            time_min = times[i] < time_min ? times[i] : time_min;
-            time_max = times[i] > time_max ? times[i] : time_max;
+        if (rows[i].time != RF_TIME_NONE) {
+            time_min = rows[i].time < time_min ? rows[i].time : time_min;
+            time_max = rows[i].time > time_max ? rows[i].time : time_max;
         }
-        stream_min = streams[i] < stream_min ? streams[i] : stream_min;
-        stream_max = streams[i] > stream_max ? streams[i] : stream_max;
+        stream_min = rows[i].stream < stream_min ? rows[i].stream : stream_min;
+        stream_max = rows[i].stream > stream_max ? rows[i].stream : stream_max;
     }
     rf_buf_append_varint(header, builder->partition);
     rf_buf_append_varint(header, builder->count);
-    rf_buf_append_varint(header, (uint64_t)positions[0]);
-    rf_buf_append_varint(header, (uint64_t)(positions[builder->count - 1] - positions[0]));
+    rf_buf_append_varint(header, rows[0].position);
+    rf_buf_append_varint(header, rows[builder->count - 1].position - rows[0].position);
     bool has_time = time_max != INT64_MIN;
     rf_buf_append_byte(header, has_time);
     if (has_time) {
         rf_buf_append_varint(header, rf_zigzag(time_min));
         rf_buf_append_varint(header, (uint64_t)time_max - (uint64_t)time_min);
     }
-    rf_buf_append_varint(header, (uint64_t)stream_min);
-    rf_buf_append_varint(header, (uint64_t)(stream_max - stream_min));
+    rf_buf_append_varint(header, stream_min);
+    rf_buf_append_varint(header, stream_max - stream_min);
     rf_buf_append_varint(header, builder->raw_bytes);
     rf_buf_append_varint(header, builder->type_count);
     for (uint32_t i = 0; i < builder->type_count; i++) {

@@ -346,10 +346,13 @@ void rf_streams_prefetch_entry(const rf_streams *streams, uint64_t hash)
 {
     if (streams->slot_count == 0)
         return;
-    const char *at = (const char *)streams->slots[hash & (streams->slot_count - 1)].entry;
-    if (at) {
-        __builtin_prefetch(at, 1);
-        __builtin_prefetch(at + 64);
+    size_t at = hash & (streams->slot_count - 1);
+    while (streams->slots[at].entry && streams->slots[at].hash != hash)
+        at = (at + 1) & (streams->slot_count - 1);
+    const char *found = (const char *)streams->slots[at].entry;
+    if (found) {
+        __builtin_prefetch(found, 1);
+        __builtin_prefetch(found + 64);
     }
 }
 

@@ -110,7 +110,7 @@ static rf_status members_find(reading *from)
     for (uint32_t i = 1; i < from->count; i = from->nodes[i].next, ordinal++) {
         rf_slice key = rf_json_key(&from->nodes[i]);
         uint32_t at = 0;
-        while (at < mapping->name_count && !rf_slice_equal(mapping->names[at].name, key))
+        while (at < mapping->name_count && !rf_short_equal(mapping->names[at].name, key))
             at++;
         if (at < mapping->name_count) {
             if (seen >> at & 1)
