@@ -202,7 +202,7 @@ static rf_status check_size(rf_kv *kv, rf_err *err)
 
 /* Where the mapping starts. LMDB tells only with a fixed address, but each page begins with its number; the
  * first entry's page leads to page 0, which has to look like one. */
-static rf_status find_map(rf_kv *kv, rf_err *err)
+static rf_status find_map(rf_kv *kv, char **map_out, rf_err *err)
 {
     MDB_txn *txn;
     MDB_cursor *cursor;
@@ -228,7 +228,7 @@ static rf_status find_map(rf_kv *kv, rf_err *err)
         char *map = page - number * kv->page_size;
         if (mincore(map, kv->page_size, &resident) == 0 && rf_load_u64(map) == 0 &&
             rf_load_u32(map + PAGE_HEADER_SIZE) == LMDB_MAGIC) {
-            kv->map = map;
+            *map_out = map;
             return RF_OK;
         }
     }
@@ -263,7 +263,11 @@ static rf_status open_env(rf_kv *kv, const rf_kv_options *options, off_t file_si
         (void)mdb_reader_check(kv->env, NULL);
     if (status == RF_OK)
         status = open_tables(kv, options, err);
-    return status == RF_OK && options->immutable ? find_map(kv, err) : status;
+    char *map = NULL;
+    if (status == RF_OK && options->immutable)
+        status = find_map(kv, &map, err);
+    kv->map = map;
+    return status;
 }
 
 static void kv_free(rf_kv *kv)
@@ -386,6 +390,17 @@ void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out)
         .table_count = kv->table_count,
         .map = kv->map,
     };
+}
+
+void rf_kv_unload(rf_kv *kv)
+{
+    MDB_envinfo info;
+    char *map = NULL;
+
+    (void)mdb_env_info(kv->env, &info);
+    /* For a shared mapping of a file this only forgets where the pages are in memory. */
+    if (find_map(kv, &map, NULL) == RF_OK && map)
+        (void)madvise(map, (info.me_last_pgno + 1) * kv->page_size, MADV_DONTNEED);
 }
 
 static rf_status begin_txn(rf_kv *kv, bool write, rf_kv_txn *txn, rf_err *err)

@@ -43,6 +43,9 @@ typedef struct rf_kv_info {
     const char *map;      /* of an immutable file: start of the mapping, for offsets of slices in it; NULL if it is empty */
 } rf_kv_info;
 void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out);
+/* Takes pages that were read out of this process' memory, as far as that is possible; those that
+ * are still needed come back from the system's cache. For who goes through a large file once. */
+void rf_kv_unload(rf_kv *kv);
 
 rf_status rf_kv_begin(rf_kv *kv, bool write, rf_kv_txn **txn_out, rf_err *err);
 /* Ends the transaction whatever it returns. Durable unless `building`. */

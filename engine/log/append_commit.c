@@ -38,8 +38,10 @@ static rf_status part_put(rf_appender *appender, uint32_t partition, rf_director
     rf_status status = RF_OK;
 
     *record = part->record;
+    if (part->identity)
+        rf_identity_committed(part->identity);
     for (uint32_t i = 0; i < part->segment_count && !status; i++) {
-        const rf_append_segment *segment = &part->segments[i];
+        rf_append_segment *segment = &part->segments[i];
         rf_segment_key key = rf_segment_key_of(partition, segment->first_position);
         char *room;
         status = rf_kv_put_room(appender->txn, RF_LOG_SEGMENTS, rf_segment_key_slice(&key),
@@ -47,11 +49,13 @@ static rf_status part_put(rf_appender *appender, uint32_t partition, rf_director
         if (status)
             return status;
         memcpy(room, segment->bytes.data, segment->bytes.size);
+        rf_buf_free(&segment->bytes); /* what is pending need not be in memory twice */
         rf_merge_note_segment(record, segment->first_position, segment->events, segment->raw_bytes);
     }
     if (!status && part->run.size > 0)
         status = rf_streams_put_run(appender->txn, RF_LOG_STREAMS, partition,
                                     rf_buf_slice(&part->run), err);
+    rf_buf_free(&part->run);
     for (bool merged = true; merged && !status;) {
         uint64_t bytes_written = 0;
         status = rf_streams_merge(appender->txn, RF_LOG_STREAMS, partition, &merged, &bytes_written,
@@ -86,13 +90,8 @@ static rf_status census_put(rf_appender *appender, rf_err *err)
 /* After the commit: what was pending is history. */
 static void part_committed(rf_append_part *part)
 {
-    if (part->identity)
-        rf_identity_committed(part->identity);
     rf_streams_flushed(part->streams);
-    for (uint32_t i = 0; i < part->segment_count; i++)
-        rf_buf_free(&part->segments[i].bytes);
     part->segment_count = 0;
-    rf_buf_free(&part->run);
     part->batch_events = 0;
     part->batch_raw = 0;
 }
@@ -152,6 +151,7 @@ static rf_status batch_commit(rf_appender *appender, rf_err *err)
         if (appender->censuses[i])
             rf_census_clear(appender->censuses[i]);
     batch_counted(appender); /* it is in the log, whatever becomes of HEAD */
+    rf_kv_unload(rf_log_kv(appender->log));
     return rf_head_raise(rf_log_path(appender->log), appender->position, txn_id, err);
 }
 

@@ -238,10 +238,10 @@ static rf_status decide_event(decide *at, rf_err *err)
     at->stream->touched = true;
     at->part->block_new++;
     rf_recent_event recent = {
-        .key = {.stream = decision->stream_number,
-                .version = decision->version,
-                .source = appender->source.number,
-                .source_position = event->source_position},
+        .version = decision->version,
+        .source_position = event->source_position,
+        .stream = decision->stream_number,
+        .source = appender->source.number,
         .fingerprint = at->fingerprint,
         .block_index = at->index,
     };

@@ -13,7 +13,7 @@ void rf_recent_free(rf_recent *recent)
 rf_status rf_recent_add(rf_recent *recent, const rf_recent_event *event, rf_err *err)
 {
     if (recent->count == recent->room) {
-        uint32_t room = recent->room ? 2 * recent->room : 64;
+        uint32_t room = recent->room ? recent->room + recent->room / 2 : 64;
         rf_recent_event *grown = realloc(recent->events, room * sizeof *grown);
         if (!grown)
             return rf_fail(err, RF_ERR_MEMORY, "log: no memory for a batch of %u events", room);
@@ -21,8 +21,8 @@ rf_status rf_recent_add(rf_recent *recent, const rf_recent_event *event, rf_err 
         recent->room = room;
     }
     recent->events[recent->count++] = *event;
-    if (event->key.source_position > recent->source_position_max)
-        recent->source_position_max = event->key.source_position;
+    if (event->source_position > recent->source_position_max)
+        recent->source_position_max = event->source_position;
     return RF_OK;
 }
 
@@ -36,7 +36,7 @@ static uint32_t slot_of(const rf_recent *recent, uint32_t stream, uint64_t secon
 
 static void index_put(rf_recent *recent, uint32_t *slots, uint64_t second, uint32_t index)
 {
-    uint32_t slot = slot_of(recent, recent->events[index].key.stream, second);
+    uint32_t slot = slot_of(recent, recent->events[index].stream, second);
 
     while (slots[slot])
         slot = (slot + 1) & (recent->slot_count - 1);
@@ -58,10 +58,10 @@ static rf_status index_extend(rf_recent *recent, rf_err *err)
         recent->indexed = 0;
     }
     for (; recent->indexed < recent->count; recent->indexed++) {
-        const rf_identity_key *key = &recent->events[recent->indexed].key;
-        index_put(recent, recent->slots, (uint64_t)key->version, recent->indexed);
-        if (key->source_position > 0)
-            index_put(recent, recent->slots + recent->slot_count, key->source_position,
+        const rf_recent_event *event = &recent->events[recent->indexed];
+        index_put(recent, recent->slots, (uint64_t)event->version, recent->indexed);
+        if (event->source_position > 0)
+            index_put(recent, recent->slots + recent->slot_count, event->source_position,
                       recent->indexed);
     }
     return RF_OK;
@@ -81,10 +81,10 @@ rf_status rf_recent_find(rf_recent *recent, const rf_identity_key *key,
     uint32_t slot = slot_of(recent, key->stream, second);
     for (; slots[slot]; slot = (slot + 1) & (recent->slot_count - 1)) {
         const rf_recent_event *event = &recent->events[slots[slot] - 1];
-        bool equal = event->key.stream == key->stream &&
-                     (key->by_source ? event->key.source_position == key->source_position &&
-                                           event->key.source == key->source
-                                     : event->key.version == key->version);
+        bool equal = event->stream == key->stream &&
+                     (key->by_source ? event->source_position == key->source_position &&
+                                           event->source == key->source
+                                     : event->version == key->version);
         if (equal) {
             *event_out = event;
             break;

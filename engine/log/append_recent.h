@@ -11,7 +11,10 @@
 #include "log/identity.h"
 
 typedef struct rf_recent_event {
-    rf_identity_key key; /* by_source is not used here: both ways are looked for */
+    int64_t version;
+    uint64_t source_position;
+    uint32_t stream;
+    uint32_t source;
     uint32_t fingerprint;
     uint32_t block_index; /* of the event in the block at hand; RF_RECENT_BUILT: in the builder */
 } rf_recent_event;

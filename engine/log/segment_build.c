@@ -143,11 +143,12 @@ bool rf_segment_builder_fits(const rf_segment_builder *builder, const rf_event *
                                    builder->raw_bytes + raw <= RF_SEGMENT_RAW_MAX);
 }
 
-/* Room for one more of `size` bytes each in an array that doubles; false without memory. */
+/* Room for one more of `size` bytes each in an array that grows by halves: 64 partitions have one;
+ * false without memory. */
 static bool grow(void *array_at, uint32_t count, uint32_t *capacity, uint32_t first, size_t size)
 {
     void *array;
-    uint32_t wanted = *capacity ? *capacity * 2 : first;
+    uint32_t wanted = *capacity ? *capacity + *capacity / 2 : first;
 
     if (count < *capacity)
         return true;
