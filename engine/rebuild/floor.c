@@ -11,7 +11,7 @@
 
 enum {
     CHUNK_BYTES = 1 << 20,
-    FLUSH_BYTES = 8 << 20, /* the disk starts on so many, as it does for base files */
+    FLUSH_BYTES = 2 << 20, /* the disk starts on so many, as it does for base files */
 };
 #define SCRATCH_BYTES_MAX ((size_t)4 << 30)
 
