@@ -286,8 +286,8 @@ rf_status rf_store_open(const char *path, const rf_store_options *options, rf_st
         return rf_fail(err, RF_ERR_ABSENT,
                        found == PLACE_EMPTY
                            ? "there is no store at %s"
-                           : "the creation of the store %s is under way or was interrupted; the "
-                             "next import completes it",
+                           : "%s has no FORMAT: its creation is under way or was interrupted; the "
+                             "next import completes it if the store holds no events",
                        path);
 
     store = calloc(1, sizeof *store);
