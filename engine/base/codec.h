@@ -14,7 +14,7 @@ typedef struct rf_codec rf_codec;
 rf_codec *rf_codec_new(void); /* NULL without memory */
 void rf_codec_free(rf_codec *codec);
 
-/* Appends the compressed form of `raw` to `out` and sets *stored_out to true, or appends `raw` as it is and sets
+/* Appends the compressed form of `raw` to `out` and sets *compressed_out to true, or appends `raw` as it is and sets
  * it to false where compression gains less than 1/16. `level` 1 to 12. */
 rf_status rf_codec_compress(rf_codec *codec, rf_slice raw, int level, rf_buf *out,
                             bool *compressed_out, rf_err *err);

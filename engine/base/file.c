@@ -59,14 +59,6 @@ rf_status rf_dir_sync(const char *path, rf_err *err)
     return sync_and_close(fd, path, err);
 }
 
-rf_status rf_file_sync(const char *path, rf_err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return rf_fail_errno(err, "%s: cannot open", path);
-    return sync_and_close(fd, path, err);
-}
-
 rf_status rf_dir_list(const char *path, rf_status (*visit)(void *arg, const char *name, rf_err *err),
                       void *arg, rf_err *err)
 {

@@ -531,12 +531,6 @@ rf_status rf_kv_put(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice value
     return put_flags(txn, table, key, &put, 0, err);
 }
 
-rf_status rf_kv_append(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice value, rf_err *err)
-{
-    MDB_val put = val_of(value);
-    return put_flags(txn, table, key, &put, MDB_APPEND, err);
-}
-
 rf_status rf_kv_put_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size, char **room_out,
                          rf_err *err)
 {

@@ -63,8 +63,6 @@ uint64_t rf_kv_txn_id(rf_kv_txn *txn);
 rf_status rf_kv_get(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice *value_out,
                     bool *found_out, rf_err *err);
 rf_status rf_kv_put(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice value, rf_err *err);
-/* As put, for a key greater than all others in the table. */
-rf_status rf_kv_append(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice value, rf_err *err);
 /* As put, with room for `size` bytes that the caller fills before the next write. */
 rf_status rf_kv_put_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size, char **room_out,
                          rf_err *err);

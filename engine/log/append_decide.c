@@ -5,7 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { WHERE_SIZE = 320, NAME_SHOWN_MAX = 128 };
+enum {
+    WHERE_SIZE = 320,
+    NAME_SHOWN_MAX = 128,
+    RECENT_BYTES = 64 << 20, /* names that an import keeps at hand, over all partitions */
+};
 
 /* The event of a block that is being decided, and what it takes. */
 typedef struct decide {
@@ -314,7 +318,9 @@ rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err
     part->failure_index = appender->order[part->block_begin];
     if (!part->failure && !part->streams) {
         part->streams = rf_streams_new(at.partition, RF_LOG_STREAMS, part->record.counts.streams);
-        if (!part->streams)
+        if (part->streams)
+            rf_streams_set_cache_bytes(part->streams, RECENT_BYTES / appender->partitions);
+        else
             part->failure =
                 rf_fail(&part->failure_err, RF_ERR_MEMORY, "log: no memory for streams");
     }
