@@ -150,7 +150,8 @@ static rf_status make_slots(rf_build *build, uint32_t count, rf_err *err)
     return RF_OK;
 }
 
-/* Keeps the very bytes that are loaded: catch-up, rollback and verify run this copy and nothing else. */
+/* Keeps the very bytes that are loaded: catch-up, rollback and verify run this copy and nothing
+ * else. */
 static rf_status keep_definition(rf_build *build, rf_err *err)
 {
     char path[RF_PATH_SIZE];

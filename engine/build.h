@@ -2,13 +2,14 @@
  *
  *     rf_build_begin -> rf_build_target -> (the fold runs) -> rf_build_seal -> rf_build_free
  *
- * begin takes the next generation number, makes the directory and keeps the definition in it. The fold's
- * rows arrive per worker (rf_build_target gives the sinks): each worker encodes them, adds them to its digest
- * and collects finished blocks, which go to the base files about a MiB at a time. seal fsyncs everything, MANIFEST last, and
- * tells the catalog. free without seal removes the directory.
+ * begin takes the next generation number, makes the directory and keeps the definition in it. The
+ * fold's rows arrive per worker (rf_build_target gives the sinks): each worker encodes them, adds
+ * them to its digest and collects finished blocks, which go to the base files about a MiB at a
+ * time. seal fsyncs everything, MANIFEST last, and tells the catalog. free without seal removes the
+ * directory.
  *
- * A scratch build goes the same way into a directory that is no generation: the catalog never hears of
- * it, and free always removes it. There is one of a name at a time.
+ * A scratch build goes the same way into a directory that is no generation: the catalog never hears
+ * of it, and free always removes it. There is one of a name at a time.
  *
  * Threads: begin, seal and free on one thread; the sinks on any worker, each with its own slot.
  */

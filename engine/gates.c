@@ -71,7 +71,8 @@ static rf_status compare_keys(rf_store *store, rf_pool *pool, const rf_manifest 
 {
     rf_pinned after;
 
-    rf_status status = rf_catalog_pin(store->catalog, manifest->name, manifest->number, &after, err);
+    rf_status status =
+        rf_catalog_pin(store->catalog, manifest->name, manifest->number, &after, err);
     if (status != RF_OK)
         return status;
     struct comparison comparison = {.before = before, .after = &after};

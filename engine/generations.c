@@ -1,7 +1,8 @@
-/* Generations as the library shows them: listing, swap, rollback, gc and status; see refold/generation.h.
+/* Generations as the library shows them: listing, swap, rollback, gc and status; see
+ * refold/generation.h.
  *
- * Which generation a swap or rollback goes to is decided here, against the catalog as it is read; the flip itself
- * is refused if another came in between.
+ * Which generation a swap or rollback goes to is decided here, against the catalog as it is read;
+ * the flip itself is refused if another came in between.
  */
 #include "catalog/catalog.h"
 #include "refold/generation.h"
@@ -42,7 +43,8 @@ void rf_generations_free(rf_generations *list)
     free(list);
 }
 
-/* A damaged manifest hides its own facts, not the generation: it has to stay visible to be collected. */
+/* A damaged manifest hides its own facts, not the generation: it has to stay visible to be
+ * collected. */
 static rf_status describe(rf_store *store, const rf_catalog_generation *known,
                           const rf_catalog_model *model, rf_generation *item, rf_err *err)
 {
@@ -79,7 +81,8 @@ static rf_status describe(rf_store *store, const rf_catalog_generation *known,
     return RF_OK;
 }
 
-rf_status rf_generations_list(rf_store *store, const char *name, rf_generations **list_out, rf_err *err)
+rf_status rf_generations_list(rf_store *store, const char *name, rf_generations **list_out,
+                              rf_err *err)
 {
     rf_catalog_generation *known = NULL;
     rf_catalog_model model = {0};
@@ -171,7 +174,8 @@ static rf_status choose(rf_store *store, const char *name, uint64_t number, bool
     if (is_rollback && model.live == 0)
         return rf_fail(err, RF_ERR_ABSENT, "%s: no generation of it is live", name);
     if (number == 0)
-        status = is_rollback ? back_of(&model, &number, err) : newest_of(store, &model, &number, err);
+        status =
+            is_rollback ? back_of(&model, &number, err) : newest_of(store, &model, &number, err);
     *change = (rf_catalog_change){
         .name = name,
         .to = number,
@@ -239,8 +243,8 @@ rf_status rf_swap(rf_store *store, const char *const *names, uint32_t name_count
     return flip(store, names, name_count, number, false, wait_lock_ms, flips_out, err);
 }
 
-rf_status rf_rollback(rf_store *store, const char *const *names, uint32_t name_count, uint64_t number,
-                      int64_t wait_lock_ms, rf_flip *flips_out, rf_err *err)
+rf_status rf_rollback(rf_store *store, const char *const *names, uint32_t name_count,
+                      uint64_t number, int64_t wait_lock_ms, rf_flip *flips_out, rf_err *err)
 {
     return flip(store, names, name_count, number, true, wait_lock_ms, flips_out, err);
 }
@@ -253,8 +257,8 @@ rf_status rf_gc(rf_store *store, const char *name, uint32_t keep, int64_t wait_l
     rf_status status = rf_store_lock(store, wait_lock_ms, &lock, err);
     if (status != RF_OK)
         return status;
-    status = rf_catalog_gc(store->catalog, name, keep ? keep : KEEP_DEFAULT, wait_lock_ms, result_out,
-                           err);
+    status = rf_catalog_gc(store->catalog, name, keep ? keep : KEEP_DEFAULT, wait_lock_ms,
+                           result_out, err);
     rf_lock_release(lock);
     return status;
 }

@@ -50,8 +50,9 @@ static rf_status import_take(void *arg, const rf_event *events, size_t count, rf
     double now = rf_clock_seconds();
     if (run->batch_begun == 0 && count > 0)
         run->batch_begun = now;
-    if (!run->options->atomic && run->batch_begun > 0 && (rf_appender_pending_bytes(run->appender) >= BATCH_BYTES_MAX ||
-                                  now - run->batch_begun >= BATCH_SECONDS_MAX)) {
+    if (!run->options->atomic && run->batch_begun > 0 &&
+        (rf_appender_pending_bytes(run->appender) >= BATCH_BYTES_MAX ||
+         now - run->batch_begun >= BATCH_SECONDS_MAX)) {
         status = rf_appender_commit(run->appender, err);
         run->batch_begun = 0;
         now = rf_clock_seconds();

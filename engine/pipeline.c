@@ -1,10 +1,11 @@
 /* One rebuild: the only file that sees the whole way of the data.
  *
- *     lock -> resolve -> checks -> end position -> begin builds -> fold -> seal -> gates -> flip -> gc
+ *     lock -> resolve -> checks -> end position -> begin builds -> fold -> seal -> gates -> flip ->
+ * gc
  *
- * Before the flip nothing that readers see has changed; a failure anywhere removes what was not sealed and
- * leaves the live generations as they were. Sealed generations that a gate refused stay, not
- * live. LOCK is held from start to end, live/SWAP by the flip only.
+ * Before the flip nothing that readers see has changed; a failure anywhere removes what was not
+ * sealed and leaves the live generations as they were. Sealed generations that a gate refused stay,
+ * not live. LOCK is held from start to end, live/SWAP by the flip only.
  */
 #include "base/clock.h"
 #include "gates.h"
@@ -49,8 +50,9 @@ struct report {
 static rf_status check_options(const rf_rebuild_options *options, rf_err *err)
 {
     if ((options->until != 0 || options->has_until_time) && !options->no_swap)
-        return rf_fail(err, RF_ERR_USAGE,
-                       "a rebuild up to a position or time needs --no-swap: it would go live behind");
+        return rf_fail(
+            err, RF_ERR_USAGE,
+            "a rebuild up to a position or time needs --no-swap: it would go live behind");
     if (options->until != 0 && options->has_until_time)
         return rf_fail(err, RF_ERR_USAGE, "either a position or a time to end at, not both");
     return RF_OK;
@@ -118,7 +120,8 @@ static rf_status check_changed(struct pipeline *pipeline, rf_err *err)
             live.content_hash.high != definition->content_hash.high)
             return RF_OK;
     }
-    return rf_fail(err, RF_ERR_NOTHING, "nothing changed: the live generations are at position %llu",
+    return rf_fail(err, RF_ERR_NOTHING,
+                   "nothing changed: the live generations are at position %llu",
                    (unsigned long long)pipeline->position);
 }
 
@@ -177,8 +180,8 @@ static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_err *e
     rf_catalog_model model = {0};
     bool found = false;
 
-    rf_status status = rf_catalog_get_model(pipeline->store->catalog, manifest->name, &model, &found,
-                                            err);
+    rf_status status =
+        rf_catalog_get_model(pipeline->store->catalog, manifest->name, &model, &found, err);
     if (status != RF_OK)
         return status;
     pipeline->live[index] = found ? model.live : 0;
@@ -187,10 +190,11 @@ static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_err *e
     for (uint32_t i = 0; status == RF_OK && i < model.held_count; i++)
         if (model.held[i].low == manifest->content_hash.low &&
             model.held[i].high == manifest->content_hash.high)
-            return rf_fail(err, RF_ERR_REFUSED,
-                           "%s: a rollback left this definition, so generation %llu is kept, not live; "
-                           "`refold swap` of %s takes it",
-                           manifest->name, (unsigned long long)manifest->number, manifest->name);
+            return rf_fail(
+                err, RF_ERR_REFUSED,
+                "%s: a rollback left this definition, so generation %llu is kept, not live; "
+                "`refold swap` of %s takes it",
+                manifest->name, (unsigned long long)manifest->number, manifest->name);
     return status;
 }
 
@@ -252,7 +256,8 @@ static rf_status flip_all(struct pipeline *pipeline, rf_err *err)
     return status;
 }
 
-/* Old generations go; failing to remove some is no failure of the rebuild, the next gc tries again. */
+/* Old generations go; failing to remove some is no failure of the rebuild, the next gc tries again.
+ */
 static void collect_garbage(struct pipeline *pipeline)
 {
     uint32_t keep = pipeline->options->keep ? pipeline->options->keep : KEEP_DEFAULT;
@@ -344,7 +349,8 @@ static void report_projection(const struct pipeline *pipeline, uint32_t index, r
     rf_digest_format(&manifest->digest, out->digest);
 }
 
-/* What was built and found, in memory of its own. A refused check has findings and no projections. */
+/* What was built and found, in memory of its own. A refused check has findings and no projections.
+ */
 static rf_status make_report(const struct pipeline *pipeline, rf_rebuild_report **report_out,
                              rf_err *err)
 {

@@ -5,8 +5,8 @@
 
 #define ARENA_BYTES_MAX ((size_t)256 << 20)
 
-rf_status rf_preflight_run(rf_store *store, const rf_resolved *resolved, rf_preflight *preflight_out,
-                           rf_err *err)
+rf_status rf_preflight_run(rf_store *store, const rf_resolved *resolved,
+                           rf_preflight *preflight_out, rf_err *err)
 {
     rf_preflight preflight = {.time_last = RF_TIME_NONE};
     const rf_census_type *types = NULL;

@@ -1,7 +1,8 @@
 /* Reading read models; see refold/read.h.
  *
- * A reader is a pin of one generation and one thread's view of its files. Rows are decoded into values that
- * belong to the reader (or cursor) and whose text stands in the mapped file: nothing is copied.
+ * A reader is a pin of one generation and one thread's view of its files. Rows are decoded into
+ * values that belong to the reader (or cursor) and whose text stands in the mapped file: nothing is
+ * copied.
  */
 #include "catalog/catalog.h"
 #include "refold/read.h"
@@ -32,7 +33,8 @@ struct rf_cursor {
     char bytes[];
 };
 
-/* What belongs to one generation: made anew by refresh, beside the old, which is dropped on success only. */
+/* What belongs to one generation: made anew by refresh, beside the old, which is dropped on success
+ * only. */
 static void drop_generation(rf_reader *reader)
 {
     rf_base_reader_close(reader->base);
@@ -59,8 +61,8 @@ static rf_status take_generation(rf_reader *reader, uint64_t number, rf_err *err
         return status;
     }
     for (uint32_t i = 0; i < manifest->column_count; i++)
-        reader->columns[i] = (rf_reader_column){manifest->columns[i].name, manifest->columns[i].kind,
-                                                manifest->columns[i].scale};
+        reader->columns[i] = (rf_reader_column){
+            manifest->columns[i].name, manifest->columns[i].kind, manifest->columns[i].scale};
     reader->info = (rf_reader_info){
         .name = reader->name,
         .generation = manifest->number,
@@ -144,7 +146,8 @@ const rf_reader_info *rf_reader_get_info(const rf_reader *reader)
 static rf_status decode(const rf_reader *reader, rf_slice key, rf_slice stored, rf_value *values,
                         rf_row *row_out, rf_err *err)
 {
-    rf_status status = rf_row_decode(stored, reader->columns, reader->info.column_count, values, err);
+    rf_status status =
+        rf_row_decode(stored, reader->columns, reader->info.column_count, values, err);
 
     if (status != RF_OK) {
         (void)rf_err_context(err, "%s generation %llu, row %.*s", reader->name,
@@ -169,7 +172,8 @@ rf_status rf_reader_get(rf_reader *reader, rf_slice key, rf_row *row_out, rf_err
     return decode(reader, key, stored, reader->values, row_out, err);
 }
 
-rf_status rf_cursor_open(rf_reader *reader, const rf_range *range, rf_cursor **cursor_out, rf_err *err)
+rf_status rf_cursor_open(rf_reader *reader, const rf_range *range, rf_cursor **cursor_out,
+                         rf_err *err)
 {
     rf_range all = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
     rf_slice from = {"", 0};

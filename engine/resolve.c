@@ -59,20 +59,21 @@ static rf_status resolve_live(rf_store *store, const char *name, rf_definition *
     bool found = false;
 
     if (!rf_name_valid(rf_slice_of(name)))
-        return rf_fail(err, RF_ERR_USAGE,
-                       "%s: neither the path of a projection (./NAME.so) nor the name of a read model",
-                       name);
+        return rf_fail(
+            err, RF_ERR_USAGE,
+            "%s: neither the path of a projection (./NAME.so) nor the name of a read model", name);
     rf_status status = rf_catalog_get_model(store->catalog, name, &model, &found, err);
     if (status != RF_OK)
         return status;
     if (!found || model.live == 0)
         return rf_fail(err, RF_ERR_ABSENT,
-                       "%s: no live read model of this name; give the path of its projection", name);
+                       "%s: no live read model of this name; give the path of its projection",
+                       name);
     return rf_resolve_kept(store, name, model.live, definition_out, err);
 }
 
-static rf_status resolve_one(rf_store *store, const char *projection, rf_definition **definition_out,
-                             rf_err *err)
+static rf_status resolve_one(rf_store *store, const char *projection,
+                             rf_definition **definition_out, rf_err *err)
 {
     if (is_path(rf_slice_of(projection)))
         return rf_definition_load(projection, definition_out, err);

@@ -13,8 +13,8 @@ typedef struct rf_resolved {
     uint32_t count;
 } rf_resolved;
 
-/* `all`: every live read model, and no projections are named. RF_ERR_USAGE for a name that is meant twice,
- * RF_ERR_ABSENT for a name that is not live. */
+/* `all`: every live read model, and no projections are named. RF_ERR_USAGE for a name that is meant
+ * twice, RF_ERR_ABSENT for a name that is not live. */
 rf_status rf_resolve(rf_store *store, const char *const *projections, uint32_t projection_count,
                      bool all, rf_resolved *resolved_out, rf_err *err);
 void rf_resolved_free(rf_resolved *resolved);

@@ -341,8 +341,8 @@ uint32_t rf_store_partitions(const rf_store *store)
 
 rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err)
 {
-    return lock_path(store->path, "LOCK", wait_ms, "another rebuild, bench, gc or repair is running",
-                     fd_out, err);
+    return lock_path(store->path, "LOCK", wait_ms,
+                     "another rebuild, bench, gc or repair is running", fd_out, err);
 }
 
 rf_status rf_store_lock_import(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err)

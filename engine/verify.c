@@ -2,8 +2,9 @@
  * refold/generation.h.
  *
  * The log checks itself (rf_log_verify). A generation is pinned, the hash of its kept definition
- * compared, its blocks' checksums verified, its rows decoded, and their digest compared with MANIFEST's. `serial` folds each live generation once more, inline, with the
- * definition that it keeps, up to its position, and compares the digests: a second way to the same rows.
+ * compared, its blocks' checksums verified, its rows decoded, and their digest compared with
+ * MANIFEST's. `serial` folds each live generation once more, inline, with the definition that it
+ * keeps, up to its position, and compares the digests: a second way to the same rows.
  */
 #include "base/pool.h"
 #include "build.h"
@@ -67,7 +68,8 @@ static rf_status check_partition(void *arg, uint32_t worker, size_t index, rf_er
     return status;
 }
 
-static rf_status check_table(struct verification *verification, const rf_pinned *pinned, rf_err *err)
+static rf_status check_table(struct verification *verification, const rf_pinned *pinned,
+                             rf_err *err)
 {
     const rf_manifest *manifest = &pinned->manifest;
     rf_digest sum = {0};
@@ -77,12 +79,14 @@ static rf_status check_table(struct verification *verification, const rf_pinned 
     struct table_check check = {.pinned = pinned, .columns = columns};
     check.digests = calloc(manifest->partitions, sizeof *check.digests);
     if (!columns || !check.digests)
-        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u partitions", manifest->partitions);
+        status =
+            rf_fail(err, RF_ERR_MEMORY, "out of memory for %u partitions", manifest->partitions);
     for (uint32_t i = 0; status == RF_OK && i < manifest->column_count; i++)
         columns[i] = (rf_reader_column){manifest->columns[i].name, manifest->columns[i].kind,
                                         manifest->columns[i].scale};
     if (status == RF_OK)
-        status = rf_pool_run(verification->pool, manifest->partitions, check_partition, &check, err);
+        status =
+            rf_pool_run(verification->pool, manifest->partitions, check_partition, &check, err);
     for (uint32_t i = 0; status == RF_OK && i < manifest->partitions; i++)
         rf_digest_add(&sum, &check.digests[i]);
     if (status == RF_OK && (sum.low != manifest->digest.low || sum.high != manifest->digest.high ||
@@ -112,7 +116,8 @@ static rf_status refold(struct verification *verification, const rf_definition *
     };
     rf_status status = rf_pool_new(0, &inline_pool, err);
     if (status == RF_OK)
-        status = rf_fold_run(verification->store->log, inline_pool, &target, 1, &options, &stats, err);
+        status =
+            rf_fold_run(verification->store->log, inline_pool, &target, 1, &options, &stats, err);
     const rf_digest *digest = rf_digest_sink_digest(sink);
     if (status == RF_OK &&
         (digest->low != manifest->digest.low || digest->high != manifest->digest.high ||
@@ -125,7 +130,8 @@ static rf_status refold(struct verification *verification, const rf_definition *
     return status;
 }
 
-static rf_status check_serial(struct verification *verification, const rf_pinned *pinned, rf_err *err)
+static rf_status check_serial(struct verification *verification, const rf_pinned *pinned,
+                              rf_err *err)
 {
     const rf_manifest *manifest = &pinned->manifest;
     rf_definition *definition;

@@ -54,7 +54,8 @@ void rf_arena_rewind(rf_arena *arena)
 {
     rf_arena_chunk *chunk = arena->chunks;
 
-    /* newest first, so the oldest ends in front: chunks are used again in the order of their sizes */
+    /* newest first, so the oldest ends in front: chunks are used again in the order of their sizes
+     */
     while (chunk) {
         rf_arena_chunk *older = chunk->older;
         if (chunk->size > CHUNK_SIZE_MAX) {
@@ -72,8 +73,8 @@ void rf_arena_rewind(rf_arena *arena)
     arena->end = NULL;
 }
 
-/* A spare chunk that has the size and with which the arena keeps its limit; what comes before it in the
- * list is let go of, and if `size` is 0 all of it. */
+/* A spare chunk that has the size and with which the arena keeps its limit; what comes before it in
+ * the list is let go of, and if `size` is 0 all of it. */
 static rf_arena_chunk *take_spare(rf_arena *arena, size_t size)
 {
     while (arena->spare) {

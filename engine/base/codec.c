@@ -62,9 +62,10 @@ rf_status rf_codec_compress(rf_codec *codec, rf_slice raw, int level, rf_buf *ou
         return rf_buf_check(&codec->check, "checking what was compressed", err);
     rf_status status = rf_codec_decompress(codec, (rf_slice){at, size}, again, raw.size, err);
     if (status != RF_OK || memcmp(again, raw.data, raw.size) != 0)
-        return rf_fail(err, RF_ERR_DAMAGED,
-                       "zstd did not give back the %zu bytes that it compressed; nothing was stored",
-                       raw.size);
+        return rf_fail(
+            err, RF_ERR_DAMAGED,
+            "zstd did not give back the %zu bytes that it compressed; nothing was stored",
+            raw.size);
     out->size += size;
     *compressed_out = true;
     return RF_OK;

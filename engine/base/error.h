@@ -18,7 +18,8 @@ __attribute__((format(printf, 3, 4))) rf_status rf_fail(rf_err *err, rf_status s
 __attribute__((format(printf, 2, 3))) rf_status rf_fail_errno(rf_err *err, const char *format, ...);
 
 /* Puts "PREFIX: " before the message of *err and returns its status. */
-__attribute__((format(printf, 2, 3))) rf_status rf_err_context(rf_err *err, const char *format, ...);
+__attribute__((format(printf, 2, 3))) rf_status rf_err_context(rf_err *err, const char *format,
+                                                               ...);
 
 /* Puts "; SUFFIX" behind the message of *err, which is cut where both do not fit; returns its
  * status. Status, cause and position stay. */

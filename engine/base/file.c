@@ -59,8 +59,9 @@ rf_status rf_dir_sync(const char *path, rf_err *err)
     return sync_and_close(fd, path, err);
 }
 
-rf_status rf_dir_list(const char *path, rf_status (*visit)(void *arg, const char *name, rf_err *err),
-                      void *arg, rf_err *err)
+rf_status rf_dir_list(const char *path,
+                      rf_status (*visit)(void *arg, const char *name, rf_err *err), void *arg,
+                      rf_err *err)
 {
     DIR *dir = opendir(path);
     if (!dir)
@@ -285,7 +286,8 @@ rf_status rf_lock_acquire(const char *path, rf_lock_mode mode, int64_t wait_ms, 
         }
         if (wait_ms >= 0 && rf_clock_seconds() >= end) {
             (void)close(fd);
-            return rf_fail(err, RF_ERR_LOCKED, "%s (%s is locked); nothing was changed", what, path);
+            return rf_fail(err, RF_ERR_LOCKED, "%s (%s is locked); nothing was changed", what,
+                           path);
         }
         struct timespec pause = {0, LOCK_POLL_MS * 1000000};
         (void)nanosleep(&pause, NULL);

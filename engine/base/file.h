@@ -1,5 +1,5 @@
-/* Files and directories, with what durability needs: every function that says "durable" has fsynced the
- * bytes and the directory entry when it returns. A failed fsync is never tried again. All
+/* Files and directories, with what durability needs: every function that says "durable" has fsynced
+ * the bytes and the directory entry when it returns. A failed fsync is never tried again. All
  * descriptors are close-on-exec. Lock files are flock()s: they die with their process.
  */
 #ifndef RF_BASE_FILE_H
@@ -13,8 +13,9 @@ rf_status rf_dir_sync(const char *path, rf_err *err);
 /* Removes a directory and what is in it, without following symbolic links. RF_OK if absent. */
 rf_status rf_dir_remove(const char *path, rf_err *err);
 /* Calls `visit` for each entry but "." and ".."; stops at the first status that is not RF_OK. */
-rf_status rf_dir_list(const char *path, rf_status (*visit)(void *arg, const char *name, rf_err *err),
-                      void *arg, rf_err *err);
+rf_status rf_dir_list(const char *path,
+                      rf_status (*visit)(void *arg, const char *name, rf_err *err), void *arg,
+                      rf_err *err);
 
 bool rf_path_exists(const char *path);
 bool rf_path_is_dir(const char *path);
@@ -32,8 +33,8 @@ rf_status rf_file_copy(const char *from, const char *to, rf_err *err);
 
 typedef enum rf_lock_mode { RF_LOCK_SHARED, RF_LOCK_EXCLUSIVE } rf_lock_mode;
 
-/* Opens (and, unless shared, creates) `path` and flock()s it, waiting up to `wait_ms` (-1: without limit).
- * RF_ERR_LOCKED with `what` in the message when another holds it. *fd_out is released by
+/* Opens (and, unless shared, creates) `path` and flock()s it, waiting up to `wait_ms` (-1: without
+ * limit). RF_ERR_LOCKED with `what` in the message when another holds it. *fd_out is released by
  * rf_lock_release. */
 rf_status rf_lock_acquire(const char *path, rf_lock_mode mode, int64_t wait_ms, const char *what,
                           int *fd_out, rf_err *err);
@@ -42,7 +43,7 @@ void rf_lock_release(int fd);
 
 /* Joins with snprintf into a buffer of RF_PATH_SIZE; RF_ERR_INPUT where it does not fit. */
 enum { RF_PATH_SIZE = 4096 };
-__attribute__((format(printf, 2, 4))) rf_status rf_path_format(char path_out[RF_PATH_SIZE],
-                                                               const char *format, rf_err *err, ...);
+__attribute__((format(printf, 2, 4))) rf_status
+rf_path_format(char path_out[RF_PATH_SIZE], const char *format, rf_err *err, ...);
 
 #endif

@@ -1,12 +1,14 @@
 /* See kv.h.
  *
- * The registry: LMDB must not have a file open twice in a process (its locks are the process's, and closing
- * any descriptor of lock.mdb drops them), so environments are counted by device and inode under one mutex.
+ * The registry: LMDB must not have a file open twice in a process (its locks are the process's, and
+ * closing any descriptor of lock.mdb drops them), so environments are counted by device and inode
+ * under one mutex.
  *
- * The size of the data file: LMDB never writes pages that a transaction took and freed again, so the file may end
- * before its last page, and a truncated file looks the same. Here a commit first makes the file as long as
- * the pages that it can have taken at most (a hole, no blocks); so a file that is shorter than its last page
- * is damage, and is refused before anything in the mapping is touched that could raise SIGBUS.
+ * The size of the data file: LMDB never writes pages that a transaction took and freed again, so
+ * the file may end before its last page, and a truncated file looks the same. Here a commit first
+ * makes the file as long as the pages that it can have taken at most (a hole, no blocks); so a file
+ * that is shorter than its last page is damage, and is refused before anything in the mapping is
+ * touched that could raise SIGBUS.
  */
 #include "base/kv.h"
 
@@ -200,8 +202,8 @@ static rf_status check_size(rf_kv *kv, rf_err *err)
     return RF_OK;
 }
 
-/* Where the mapping starts. LMDB tells only with a fixed address, but each page begins with its number; the
- * first entry's page leads to page 0, which has to look like one. */
+/* Where the mapping starts. LMDB tells only with a fixed address, but each page begins with its
+ * number; the first entry's page leads to page 0, which has to look like one. */
 static rf_status find_map(rf_kv *kv, char **map_out, rf_err *err)
 {
     MDB_txn *txn;
@@ -413,7 +415,8 @@ static rf_status begin_txn(rf_kv *kv, bool write, rf_kv_txn *txn, rf_err *err)
         code = mdb_txn_begin(kv->env, NULL, write ? 0 : MDB_RDONLY, &txn->txn);
     }
     if (code != 0)
-        return fail_kv(err, code, kv->path, write ? "cannot begin to write" : "cannot begin to read");
+        return fail_kv(err, code, kv->path,
+                       write ? "cannot begin to write" : "cannot begin to read");
     txn->kv = kv;
     txn->write = write;
     txn->pages_max = PAGES_SLACK;

@@ -1,14 +1,17 @@
-/* LMDB, the only file that knows it: environments with a fixed set of tables, transactions, cursors.
+/* LMDB, the only file that knows it: environments with a fixed set of tables, transactions,
+ * cursors.
  *
  * Rules kept here as code. Tables are opened once, before any thread uses the environment.
- * No file is opened twice in a process: rf_kv_open gives the same environment again, counted. The map is 1 TiB of
- * address space from the start (REFOLD_MAP_BYTES overrides it, for tests), so it is never resized. No WRITEMAP, no DUPSORT.
- * lock.mdb is preallocated, readers that died are cleared at open. A data file that is shorter than its last
- * page is refused before it is mapped and read. LMDB's return codes are kept as err->cause.
+ * No file is opened twice in a process: rf_kv_open gives the same environment again, counted. The
+ * map is 1 TiB of address space from the start (REFOLD_MAP_BYTES overrides it, for tests), so it is
+ * never resized. No WRITEMAP, no DUPSORT. lock.mdb is preallocated, readers that died are cleared
+ * at open. A data file that is shorter than its last page is refused before it is mapped and read.
+ * LMDB's return codes are kept as err->cause.
  *
  * Threads: an rf_kv is shared. Transactions and cursors are confined to the thread that began them;
- * any thread may begin a read transaction (NOTLS); one write transaction at a time. Slices that reads return are
- * valid until the transaction ends or, in a write transaction, until the next write.
+ * any thread may begin a read transaction (NOTLS); one write transaction at a time. Slices that
+ * reads return are valid until the transaction ends or, in a write transaction, until the next
+ * write.
  */
 #ifndef RF_BASE_KV_H
 #define RF_BASE_KV_H
@@ -22,7 +25,8 @@ typedef struct rf_kv_cursor rf_kv_cursor;
 enum { RF_KV_TABLES_MAX = 8, RF_KV_KEY_SIZE_MAX = 511 };
 
 typedef struct rf_kv_options {
-    const char *tables[RF_KV_TABLES_MAX]; /* names; none (all NULL) means the unnamed table, as table 0 */
+    /* Names; none (all NULL) means the unnamed table, as table 0. */
+    const char *tables[RF_KV_TABLES_MAX];
     bool create;    /* make it if absent: a directory's environment, or with `file` a new file */
     bool file;      /* `path` is the data file itself (base files), else a directory */
     bool immutable; /* read-only without any lock; only for files that never change again */
@@ -40,7 +44,8 @@ typedef struct rf_kv_info {
     uint64_t last_page;
     size_t page_size;
     uint32_t table_count;
-    const char *map;      /* of an immutable file: start of the mapping, for offsets of slices in it; NULL if it is empty */
+    const char *map; /* of an immutable file: start of the mapping, for offsets of slices in it;
+                        NULL if it is empty */
 } rf_kv_info;
 void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out);
 /* Takes pages that were read out of this process' memory, as far as that is possible; those that
@@ -56,7 +61,8 @@ void rf_kv_abort(rf_kv_txn *txn);
  * view at a tenth of the cost. After a reset the transaction may only be renewed or aborted. */
 void rf_kv_reset(rf_kv_txn *txn);
 rf_status rf_kv_renew(rf_kv_txn *txn, rf_err *err);
-/* Id of the transaction: the last commit that a read transaction sees, or the one that a write transaction will be. */
+/* Id of the transaction: the last commit that a read transaction sees, or the one that a write
+ * transaction will be. */
 uint64_t rf_kv_txn_id(rf_kv_txn *txn);
 
 /* *found_out false where there is no such key: that is no error. */
@@ -90,8 +96,9 @@ void rf_kv_cursor_close(rf_kv_cursor *cursor);
 rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key, rf_slice *key_out,
                             rf_slice *value_out, bool *found_out, rf_err *err);
 
-/* Walks every table and LMDB's list of free pages: RF_ERR_DAMAGED where a page is out of range, is free
- * twice, or is both free and in use, which the next commit would turn into lost data. For verify. */
+/* Walks every table and LMDB's list of free pages: RF_ERR_DAMAGED where a page is out of range, is
+ * free twice, or is both free and in use, which the next commit would turn into lost data. For
+ * verify. */
 rf_status rf_kv_check_pages(rf_kv *kv, rf_err *err);
 
 #endif

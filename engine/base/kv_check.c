@@ -1,9 +1,10 @@
 /* Looking for damage in what LMDB itself keeps and does not check; see rf_kv_check_pages in kv.h.
  *
- * LMDB's pages have no checksums. Damage in the trees shows when they are walked, but a wrong number in the list of
- * free pages shows only when a later commit writes over a page in use. So the pages of all entries are
- * marked, by where their keys and values lie (each page begins with its number), and the list of free pages
- * is held against the marks. Pages inside the trees that hold no entries cannot be seen this way.
+ * LMDB's pages have no checksums. Damage in the trees shows when they are walked, but a wrong
+ * number in the list of free pages shows only when a later commit writes over a page in use. So the
+ * pages of all entries are marked, by where their keys and values lie (each page begins with its
+ * number), and the list of free pages is held against the marks. Pages inside the trees that hold
+ * no entries cannot be seen this way.
  */
 #include "base/kv.h"
 

@@ -127,9 +127,10 @@ rf_status rf_kv_meta_check(const char *path, bool sealed, rf_err *err)
         sense = metas_make_sense(fd, sealed);
     }
     (void)close(fd);
-    return sense ? RF_OK
-                 : rf_fail(err, RF_ERR_DAMAGED,
-                           "%s: damaged: what it begins with is not what LMDB writes, or is shorter "
-                           "than its last page",
-                           path);
+    return sense
+               ? RF_OK
+               : rf_fail(err, RF_ERR_DAMAGED,
+                         "%s: damaged: what it begins with is not what LMDB writes, or is shorter "
+                         "than its last page",
+                         path);
 }

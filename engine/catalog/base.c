@@ -1,9 +1,9 @@
 /* See base.h. This file reads base files; base_write.c writes them.
  *
- * A block's checksum is verified when a thread first touches it: one bit for each page of the file, set
- * after the check, remembers that. Two threads may both check; neither serves rows before it has. Only blocks on
- * pages of their own start right after a page's header; smaller ones share a leaf of the
- * tree with others and are checked each time, which costs as little as reading them.
+ * A block's checksum is verified when a thread first touches it: one bit for each page of the file,
+ * set after the check, remembers that. Two threads may both check; neither serves rows before it
+ * has. Only blocks on pages of their own start right after a page's header; smaller ones share a
+ * leaf of the tree with others and are checked each time, which costs as little as reading them.
  */
 #include "catalog/base.h"
 
@@ -79,8 +79,8 @@ static rf_status file_open(base_file *file, const char *dir, const rf_base_file 
     return RF_OK;
 }
 
-rf_status rf_base_open(const char *dir, uint32_t partitions, const rf_base_file *files, uint32_t count,
-                       rf_base **base_out, rf_err *err)
+rf_status rf_base_open(const char *dir, uint32_t partitions, const rf_base_file *files,
+                       uint32_t count, rf_base **base_out, rf_err *err)
 {
     RF_ASSERT(partitions > 0 && partitions <= PARTITIONS_MAX);
     RF_ASSERT(count > 0 && count <= RF_BASE_FILES_MAX);
@@ -93,8 +93,8 @@ rf_status rf_base_open(const char *dir, uint32_t partitions, const rf_base_file 
         base->file_count = i + 1;
         rf_status status = RF_OK;
         if (files[i].first_partition != next || files[i].last_partition < next)
-            status = rf_fail(err, RF_ERR_DAMAGED, "%s: base file %u is not for partition %u", dir, i,
-                             next);
+            status = rf_fail(err, RF_ERR_DAMAGED, "%s: base file %u is not for partition %u", dir,
+                             i, next);
         if (status == RF_OK)
             status = file_open(&base->files[i], dir, &files[i], err);
         if (status != RF_OK) {
@@ -166,15 +166,16 @@ static rf_status fail_block(const base_file *file, rf_slice first_key, rf_err *e
 }
 
 /* Opens the block that stands under `stored_key`, verified unless it was before. */
-static rf_status open_block(base_file *file, rf_slice stored_key, rf_slice value, rf_block *block_out,
-                            rf_err *err)
+static rf_status open_block(base_file *file, rf_slice stored_key, rf_slice value,
+                            rf_block *block_out, rf_err *err)
 {
     size_t offset = (size_t)(value.data - file->map);
     rf_slice first_key = {stored_key.data + 2, stored_key.size - 2};
     size_t page = offset / PAGE_SIZE;
     rf_slice key, row;
 
-    /* A damaged inner page can make LMDB point outside of the mapping; such a block is not touched. */
+    /* A damaged inner page can make LMDB point outside of the mapping; such a block is not touched.
+     */
     if (value.data < file->map || offset > file->size || value.size > file->size - offset) {
         (void)rf_fail(err, RF_ERR_DAMAGED, "it is outside of the file");
         return fail_block(file, first_key, err);
@@ -229,8 +230,8 @@ void rf_base_reader_close(rf_base_reader *reader)
     free(reader);
 }
 
-rf_status rf_base_reader_get(rf_base_reader *reader, rf_slice key, rf_slice *row_out, bool *found_out,
-                             rf_err *err)
+rf_status rf_base_reader_get(rf_base_reader *reader, rf_slice key, rf_slice *row_out,
+                             bool *found_out, rf_err *err)
 {
     char bytes[BASE_KEY_SIZE_MAX];
     rf_slice stored_key, value, row_key, row;
@@ -269,7 +270,8 @@ rf_status rf_base_reader_get(rf_base_reader *reader, rf_slice key, rf_slice *row
     return RF_OK;
 }
 
-/* Cursors: a lane for each partition, merged by a binary heap of lanes with the lowest key on top. */
+/* Cursors: a lane for each partition, merged by a binary heap of lanes with the lowest key on top.
+ */
 typedef struct base_lane {
     uint32_t partition;
     base_file *file;
@@ -314,7 +316,8 @@ static void heap_sink(rf_base_cursor *cursor, uint32_t at)
 }
 
 /* Moves to the block that a seek gave; *found_out false past the partition's end. */
-static rf_status lane_enter(base_lane *lane, rf_kv_seek seek, rf_slice at, bool *found_out, rf_err *err)
+static rf_status lane_enter(base_lane *lane, rf_kv_seek seek, rf_slice at, bool *found_out,
+                            rf_err *err)
 {
     rf_slice stored_key, value;
     bool found;
@@ -342,7 +345,8 @@ static rf_status lane_next(base_lane *lane, bool *found_out, rf_err *err)
     return RF_OK;
 }
 
-/* The first row with key >= `from`: in the block that begins at or before it, or first of the next. */
+/* The first row with key >= `from`: in the block that begins at or before it, or first of the next.
+ */
 static rf_status lane_start(base_lane *lane, rf_slice from, bool *found_out, rf_err *err)
 {
     char bytes[BASE_KEY_SIZE_MAX];

@@ -1,9 +1,10 @@
-/* Base files: the immutable LMDB files that hold a generation's rows, as blocks by (partition u16 BE, first key).
+/* Base files: the immutable LMDB files that hold a generation's rows, as blocks by (partition u16
+ * BE, first key).
  *
- * Written once: workers hand over a partition's blocks, each file has one writer at a time and transactions of
- * some 2 MiB, nothing is fsynced until seal. How many files depends on the expected bytes, never on the
- * workers: one up to some 64 MiB, then one per group of partitions. Read without locks, shared by threads;
- * checksums of blocks are verified at first touch.
+ * Written once: workers hand over a partition's blocks, each file has one writer at a time and
+ * transactions of some 2 MiB, nothing is fsynced until seal. How many files depends on the expected
+ * bytes, never on the workers: one up to some 64 MiB, then one per group of partitions. Read
+ * without locks, shared by threads; checksums of blocks are verified at first touch.
  */
 #ifndef RF_CATALOG_BASE_H
 #define RF_CATALOG_BASE_H
@@ -23,7 +24,8 @@ typedef struct rf_base_writer rf_base_writer;
 /* `dir` exists and has no base files. */
 rf_status rf_base_writer_new(const char *dir, uint32_t partitions, uint64_t expected_bytes,
                              rf_base_writer **writer_out, rf_err *err);
-/* Adds blocks of one partition, in key order; several calls per partition continue it. Any thread. */
+/* Adds blocks of one partition, in key order; several calls per partition continue it. Any thread.
+ */
 rf_status rf_base_writer_put(rf_base_writer *writer, uint32_t partition, const rf_slice *first_keys,
                              const rf_slice *blocks, size_t count, rf_err *err);
 /* Commits, fsyncs and closes every file; lists them. */
@@ -34,21 +36,24 @@ void rf_base_writer_free(rf_base_writer *writer);
 
 typedef struct rf_base rf_base;
 /* Refuses files that are missing or of another size. Shared by threads. */
-rf_status rf_base_open(const char *dir, uint32_t partitions, const rf_base_file *files, uint32_t count,
-                       rf_base **base_out, rf_err *err);
+rf_status rf_base_open(const char *dir, uint32_t partitions, const rf_base_file *files,
+                       uint32_t count, rf_base **base_out, rf_err *err);
 void rf_base_close(rf_base *base);
 
 /* Reads one base; confined to one thread. The rows it gives are valid while it is open. */
 typedef struct rf_base_reader rf_base_reader;
 rf_status rf_base_reader_open(rf_base *base, rf_base_reader **reader_out, rf_err *err);
 void rf_base_reader_close(rf_base_reader *reader);
-rf_status rf_base_reader_get(rf_base_reader *reader, rf_slice key, rf_slice *row_out, bool *found_out, rf_err *err);
+rf_status rf_base_reader_get(rf_base_reader *reader, rf_slice key, rf_slice *row_out,
+                             bool *found_out, rf_err *err);
 
 /* Rows in key order: of one partition, or of all merged (partition RF_BASE_ALL). */
 #define RF_BASE_ALL UINT32_MAX
 typedef struct rf_base_cursor rf_base_cursor;
-rf_status rf_base_cursor_open(rf_base *base, uint32_t partition, rf_slice from, rf_base_cursor **cursor_out, rf_err *err);
+rf_status rf_base_cursor_open(rf_base *base, uint32_t partition, rf_slice from,
+                              rf_base_cursor **cursor_out, rf_err *err);
 void rf_base_cursor_close(rf_base_cursor *cursor);
-rf_status rf_base_cursor_next(rf_base_cursor *cursor, rf_slice *key_out, rf_slice *row_out, bool *found_out, rf_err *err);
+rf_status rf_base_cursor_next(rf_base_cursor *cursor, rf_slice *key_out, rf_slice *row_out,
+                              bool *found_out, rf_err *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* Writing base files; see base.h.
  *
- * Each file has a mutex and, under it, one write transaction that stays open over several puts until it
- * holds 2 MiB: whoever comes next continues it, so a put costs little more than its copy. That is
- * sound because a file that is being built has no lock of LMDB's, only this mutex.
+ * Each file has a mutex and, under it, one write transaction that stays open over several puts
+ * until it holds 2 MiB: whoever comes next continues it, so a put costs little more than its copy.
+ * That is sound because a file that is being built has no lock of LMDB's, only this mutex.
  */
 #include "catalog/base.h"
 
@@ -114,14 +114,15 @@ static rf_status commit_file(writer_file *file, rf_err *err)
     file->txn = NULL;
     file->txn_bytes = 0;
     rf_status status = rf_kv_commit(txn, err);
-    /* The disk starts on it now, so that little is left for the fsync of seal; that one tells of failures. */
+    /* The disk starts on it now, so that little is left for the fsync of seal; that one tells of
+     * failures. */
     if (status == RF_OK)
         (void)sync_file_range(file->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     return status;
 }
 
-static rf_status put_block(writer_file *file, uint32_t partition, rf_slice first_key, rf_slice block,
-                           rf_err *err)
+static rf_status put_block(writer_file *file, uint32_t partition, rf_slice first_key,
+                           rf_slice block, rf_err *err)
 {
     char key[2 + RF_KEY_SIZE_MAX];
     char *room;
@@ -138,8 +139,8 @@ static rf_status put_block(writer_file *file, uint32_t partition, rf_slice first
     if (first_key.size > 0)
         memcpy(key + 2, first_key.data, first_key.size);
     if (status == RF_OK)
-        status = rf_kv_put_room(file->txn, 0, (rf_slice){key, 2 + first_key.size}, block.size, &room,
-                                err);
+        status = rf_kv_put_room(file->txn, 0, (rf_slice){key, 2 + first_key.size}, block.size,
+                                &room, err);
     if (status != RF_OK)
         return status;
     memcpy(room, block.data, block.size);
@@ -165,7 +166,8 @@ rf_status rf_base_writer_put(rf_base_writer *writer, uint32_t partition, const r
     return status;
 }
 
-/* A file may end before its last page, one that LMDB took and freed again; readers refuse such files. */
+/* A file may end before its last page, one that LMDB took and freed again; readers refuse such
+ * files. */
 static rf_status lengthen(const writer_file *file, rf_err *err)
 {
     rf_kv_info info;

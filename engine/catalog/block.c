@@ -5,8 +5,8 @@
  *     12  count times: u16 start of the row's key in the block, u16 size of the key
  *     …   rows: key, then the encoded row, which ends where the next key starts or the block ends
  *
- * A block of several rows is at most RF_BLOCK_SIZE bytes, so its starts fit 16 bits; a larger row is alone
- * in its block and starts right after the table.
+ * A block of several rows is at most RF_BLOCK_SIZE bytes, so its starts fit 16 bits; a larger row
+ * is alone in its block and starts right after the table.
  */
 #include "catalog/block.h"
 

@@ -1,5 +1,6 @@
 /* See catalog.h. Here: opening, looking things up, new and sealed generations. catalog_flip.c makes
- * generations live, catalog_pin.c opens them for reading, catalog_gc.c removes them; record.c has the bytes. */
+ * generations live, catalog_pin.c opens them for reading, catalog_gc.c removes them; record.c has
+ * the bytes. */
 #include "catalog/catalog.h"
 
 #include "catalog/record.h"
@@ -25,7 +26,8 @@ static rf_status make_dirs(const char *store_path, rf_err *err)
     return status == RF_OK ? rf_dir_sync(store_path, err) : status;
 }
 
-rf_status rf_catalog_open(const char *store_path, bool create, rf_catalog **catalog_out, rf_err *err)
+rf_status rf_catalog_open(const char *store_path, bool create, rf_catalog **catalog_out,
+                          rf_err *err)
 {
     rf_kv_options options = {.tables = {"catalog"}, .create = create};
     char path[RF_PATH_SIZE];
@@ -96,7 +98,8 @@ rf_status rf_catalog_get_generation(rf_catalog *catalog, const char *name, uint6
     return status;
 }
 
-rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_t *count_out, rf_err *err)
+rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_t *count_out,
+                            rf_err *err)
 {
     rf_kv_txn *txn;
 
@@ -126,7 +129,8 @@ rf_status rf_catalog_path(rf_catalog *catalog, const char *name, uint64_t number
 {
     if (!rf_record_name_valid(name))
         return rf_fail(err, RF_ERR_ABSENT, "%s is no name of a read model", name);
-    return rf_path_format(dir_out, "%s/generations/%s/%06" PRIu64, err, catalog->path, name, number);
+    return rf_path_format(dir_out, "%s/generations/%s/%06" PRIu64, err, catalog->path, name,
+                          number);
 }
 
 static rf_status note_number(void *arg, const char *name, rf_err *err)
@@ -136,7 +140,8 @@ static rf_status note_number(void *arg, const char *name, rf_err *err)
 
     (void)err;
     unsigned long long number = strtoull(name, &end, 10);
-    if (*name >= '0' && *name <= '9' && *end == '\0' && number < UINT64_MAX / 2 && number > *highest)
+    if (*name >= '0' && *name <= '9' && *end == '\0' && number < UINT64_MAX / 2 &&
+        number > *highest)
         *highest = number;
     return RF_OK;
 }
@@ -285,15 +290,15 @@ rf_status rf_catalog_check_manifest(rf_catalog *catalog, const rf_catalog_genera
     if (status != RF_OK)
         return status;
     if (rf_manifest_checksum(&manifest) != generation->manifest_checksum)
-        status = rf_fail(err, RF_ERR_DAMAGED, "%s/MANIFEST: damaged: it is not the one that was sealed",
-                         dir);
+        status = rf_fail(err, RF_ERR_DAMAGED,
+                         "%s/MANIFEST: damaged: it is not the one that was sealed", dir);
     for (uint32_t i = 0; status == RF_OK && i < manifest.file_count; i++) {
         const rf_base_file *file = &manifest.files[i];
         status = rf_path_format(path, "%s/%s", err, dir, file->name);
         if (status == RF_OK && (stat(path, &info) != 0 || (uint64_t)info.st_size != file->size))
             status = rf_fail(err, RF_ERR_DAMAGED,
-                             "%s: damaged: missing, or not the %" PRIu64 " bytes that were sealed", path,
-                             file->size);
+                             "%s: damaged: missing, or not the %" PRIu64 " bytes that were sealed",
+                             path, file->size);
     }
     if (status != RF_OK) {
         rf_manifest_free(&manifest);

@@ -1,12 +1,13 @@
 /* The catalog: which generations of which read models are sealed, and which is live.
  *
- * The LMDB environment live/ (table `catalog`: name NUL kind … -> checksummed record) and its witness CURRENT: epoch,
- * live generation and manifest checksum of every model. Every flip raises the epoch, also a rollback; a catalog
- * whose epoch is below the witness's went back and is refused, one above it (a crash between the two)
- * renews the witness at the next change (see witness.c). live/SWAP is held, briefly, by each flip and by gc's removals.
+ * The LMDB environment live/ (table `catalog`: name NUL kind … -> checksummed record) and its
+ * witness CURRENT: epoch, live generation and manifest checksum of every model. Every flip raises
+ * the epoch, also a rollback; a catalog whose epoch is below the witness's went back and is
+ * refused, one above it (a crash between the two) renews the witness at the next change (see
+ * witness.c). live/SWAP is held, briefly, by each flip and by gc's removals.
  *
- * Numbers of generations are never reused: the next is one above the highest ever given, which the catalog keeps,
- * and above any directory that is there.
+ * Numbers of generations are never reused: the next is one above the highest ever given, which the
+ * catalog keeps, and above any directory that is there.
  */
 #ifndef RF_CATALOG_CATALOG_H
 #define RF_CATALOG_CATALOG_H
@@ -19,7 +20,8 @@
 typedef struct rf_catalog rf_catalog;
 
 /* `store_path` holds live/ and generations/. */
-rf_status rf_catalog_open(const char *store_path, bool create, rf_catalog **catalog_out, rf_err *err);
+rf_status rf_catalog_open(const char *store_path, bool create, rf_catalog **catalog_out,
+                          rf_err *err);
 void rf_catalog_close(rf_catalog *catalog);
 /* The environment live/, for verify. */
 rf_kv *rf_catalog_kv(rf_catalog *catalog);
@@ -52,18 +54,22 @@ rf_status rf_catalog_get_model(rf_catalog *catalog, const char *name, rf_catalog
 rf_status rf_catalog_get_generation(rf_catalog *catalog, const char *name, uint64_t number,
                                     rf_catalog_generation *out, bool *found_out, rf_err *err);
 /* malloc'ed lists, by name (and number); the caller frees. `name` NULL: of all. */
-rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_t *count_out, rf_err *err);
+rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_t *count_out,
+                            rf_err *err);
 rf_status rf_catalog_generations(rf_catalog *catalog, const char *name, rf_catalog_generation **out,
                                  uint32_t *count_out, rf_err *err);
 
 /* The rest is called by the holder of the store's LOCK. */
 
-/* Gives the next number of `name` (durable: never given again) and makes its empty directory with definition/ in it. */
+/* Gives the next number of `name` (durable: never given again) and makes its empty directory with
+ * definition/ in it. */
 rf_status rf_catalog_new_generation(rf_catalog *catalog, const char *name, uint64_t *number_out,
                                     char dir_out[RF_PATH_SIZE], rf_err *err);
-/* The same for a build that is no generation and takes no number: the directory of `name` in generations/.scratch.
- * remove takes all of them away, also what a killed run left, and does nothing where there are none. */
-rf_status rf_catalog_new_scratch(rf_catalog *catalog, const char *name, char dir_out[RF_PATH_SIZE], rf_err *err);
+/* The same for a build that is no generation and takes no number: the directory of `name` in
+ * generations/.scratch. remove takes all of them away, also what a killed run left, and does
+ * nothing where there are none. */
+rf_status rf_catalog_new_scratch(rf_catalog *catalog, const char *name, char dir_out[RF_PATH_SIZE],
+                                 rf_err *err);
 rf_status rf_catalog_remove_scratch(rf_catalog *catalog, rf_err *err);
 /* Records a sealed generation; its MANIFEST is durable already. */
 rf_status rf_catalog_add_generation(rf_catalog *catalog, const rf_manifest *manifest, rf_err *err);
@@ -79,32 +85,36 @@ typedef struct rf_catalog_change {
 } rf_catalog_change;
 #define RF_CATALOG_ANY UINT64_MAX
 
-/* Flips all in one transaction under live/SWAP, then renews CURRENT. `from_out[i]` gets what was live. RF_ERR_LOCKED if a live one is not the
- * expected. Verifies that the manifests of the generations are whole before. */
+/* Flips all in one transaction under live/SWAP, then renews CURRENT. `from_out[i]` gets what was
+ * live. RF_ERR_LOCKED if a live one is not the expected. Verifies that the manifests of the
+ * generations are whole before. */
 rf_status rf_catalog_flip(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
                           int64_t wait_lock_ms, uint64_t *from_out, rf_err *err);
 
-/* Removes generations of `name` (NULL: all) but the live one and the newest others up to `keep` in all, never one that a reader
- * holds; and leftovers (directories that the catalog does not know). */
+/* Removes generations of `name` (NULL: all) but the live one and the newest others up to `keep` in
+ * all, never one that a reader holds; and leftovers (directories that the catalog does not know).
+ */
 rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, int64_t wait_lock_ms,
                         rf_gc_result *result_out, rf_err *err);
 
 /* Removes only the leftovers of `name` (none if there is no such model) and scratch builds: what a
- * build or gc that was killed left. Tried before a rebuild, which may need the room; nothing serves them, so what
- * cannot be removed is tried again by the next. */
+ * build or gc that was killed left. Tried before a rebuild, which may need the room; nothing serves
+ * them, so what cannot be removed is tried again by the next. */
 void rf_catalog_sweep(rf_catalog *catalog, const char *name);
 
-/* Opens a generation for reading: takes the shared lock on its MANIFEST, looks at the catalog a second time, maps its files. `number` 0: the live
- * one. Shared by threads once open. */
+/* Opens a generation for reading: takes the shared lock on its MANIFEST, looks at the catalog a
+ * second time, maps its files. `number` 0: the live one. Shared by threads once open. */
 typedef struct rf_pinned {
     rf_manifest manifest; /* its columns belong to the pin: never freed by who pinned */
     rf_base *base;
     int lock_fd;
     struct rf_pin *pin; /* what all pins of one generation in this process share */
 } rf_pinned;
-rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number, rf_pinned *pinned_out, rf_err *err);
+rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number,
+                         rf_pinned *pinned_out, rf_err *err);
 void rf_catalog_unpin(rf_pinned *pinned);
-/* Changes with every change of the catalog; costs next to nothing, so that a reader may ask often. */
+/* Changes with every change of the catalog; costs next to nothing, so that a reader may ask often.
+ */
 uint64_t rf_catalog_stamp(rf_catalog *catalog);
 
 #endif

@@ -1,8 +1,8 @@
 /* Making generations live; see catalog.h.
  *
- * History is what rollback goes back along: each generation stands in it once, where it was live last. A
- * rollback cuts it at its target, so the next one goes further back. A content that a rollback left for
- * another one is held until a flip goes to it.
+ * History is what rollback goes back along: each generation stands in it once, where it was live
+ * last. A rollback cuts it at its target, so the next one goes further back. A content that a
+ * rollback left for another one is held until a flip goes to it.
  */
 #include "catalog/record.h"
 
@@ -97,7 +97,8 @@ static rf_status apply_change(rf_kv_txn *txn, const rf_catalog_change *change, u
     if (change->to != model.live) {
         if (change->is_rollback && !history_cut(&model, change->to))
             return rf_fail(err, RF_ERR_ABSENT,
-                           "%s: generation %" PRIu64 " was not live before; `swap --generation` takes any",
+                           "%s: generation %" PRIu64
+                           " was not live before; `swap --generation` takes any",
                            change->name, change->to);
         if (change->is_rollback && has_left && !same_hash(left.content_hash, to.content_hash))
             held_add(&model, left.content_hash);
@@ -110,8 +111,8 @@ static rf_status apply_change(rf_kv_txn *txn, const rf_catalog_change *change, u
     return rf_record_put_model(txn, &model, err);
 }
 
-static rf_status check_targets(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
-                               rf_err *err)
+static rf_status check_targets(rf_catalog *catalog, const rf_catalog_change *changes,
+                               uint32_t count, rf_err *err)
 {
     for (uint32_t i = 0; i < count; i++) {
         rf_catalog_generation generation;
@@ -132,8 +133,8 @@ static rf_status check_targets(rf_catalog *catalog, const rf_catalog_change *cha
 }
 
 /* All changes and the new epoch in one transaction; *text gets the witness that belongs to it. */
-static rf_status commit_changes(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
-                                uint64_t *from, rf_buf *text, rf_err *err)
+static rf_status commit_changes(rf_catalog *catalog, const rf_catalog_change *changes,
+                                uint32_t count, uint64_t *from, rf_buf *text, rf_err *err)
 {
     rf_kv_txn *txn;
     uint64_t epoch = 0;

@@ -1,8 +1,9 @@
 /* Removing generations; see catalog.h.
  *
  * Kept are the live one, the one that a rollback would go to, and then the newest. A generation
- * that goes is locked by its MANIFEST first, without waiting: readers hold it shared, so one that is read is skipped. Its record
- * goes before its directory, so a crash in between leaves a leftover and never a record of nothing.
+ * that goes is locked by its MANIFEST first, without waiting: readers hold it shared, so one that
+ * is read is skipped. Its record goes before its directory, so a crash in between leaves a leftover
+ * and never a record of nothing.
  */
 #include "catalog/record.h"
 
@@ -69,7 +70,8 @@ static bool is_kept(const rf_catalog_model *model, const rf_catalog_generation *
                     uint32_t count, uint32_t index, uint32_t keep)
 {
     uint64_t number = generations[index].number;
-    uint64_t back = model->history_count > 0 && keep > 1 ? model->history[model->history_count - 1] : 0;
+    uint64_t back =
+        model->history_count > 0 && keep > 1 ? model->history[model->history_count - 1] : 0;
     uint32_t newer = 0; /* others before it in the order of who is kept */
 
     if (number == model->live || number == back)
@@ -131,7 +133,8 @@ static rf_status forget(rf_catalog *catalog, const char *name, uint32_t keep, gc
 }
 
 static rf_status remove_batch(rf_catalog *catalog, const char *name, uint32_t keep,
-                              int64_t wait_lock_ms, rf_gc_result *result, bool *more_out, rf_err *err)
+                              int64_t wait_lock_ms, rf_gc_result *result, bool *more_out,
+                              rf_err *err)
 {
     char path[RF_PATH_SIZE];
     uint32_t count = 0;
@@ -143,8 +146,8 @@ static rf_status remove_batch(rf_catalog *catalog, const char *name, uint32_t ke
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for gc");
     rf_status status = rf_path_format(path, "%s/live/SWAP", err, catalog->path);
     if (status == RF_OK)
-        status = rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, wait_lock_ms, "a swap is under way", &lock,
-                                 err);
+        status = rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, wait_lock_ms, "a swap is under way",
+                                 &lock, err);
     if (status == RF_OK)
         status = forget(catalog, name, keep, victims, &count, &busy, err);
     rf_lock_release(lock);

@@ -1,9 +1,10 @@
 /* Opening generations for reading; see catalog.h.
  *
- * The order is what makes it safe beside gc: look at the catalog, lock the MANIFEST, look at the catalog again. gc locks it
- * the other way before it takes the record away, so a generation that is still known at the second look stays
- * while the lock is held. A process locks and maps a generation once, however many readers it has: pins
- * are counted, and the mapped files and what is verified of them are shared.
+ * The order is what makes it safe beside gc: look at the catalog, lock the MANIFEST, look at the
+ * catalog again. gc locks it the other way before it takes the record away, so a generation that is
+ * still known at the second look stays while the lock is held. A process locks and maps a
+ * generation once, however many readers it has: pins are counted, and the mapped files and what is
+ * verified of them are shared.
  */
 #include "catalog/record.h"
 
@@ -112,8 +113,8 @@ static rf_status pin_open(rf_catalog *catalog, const rf_catalog_generation *gene
     return RF_OK;
 }
 
-rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number, rf_pinned *pinned_out,
-                         rf_err *err)
+rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number,
+                         rf_pinned *pinned_out, rf_err *err)
 {
     rf_pin *pin = NULL;
     rf_pin *surplus = NULL;

@@ -1,8 +1,8 @@
 /* See manifest.h.
  *
- * The JSON object is always written in one form, and reading demands this very form: after it is parsed it is
- * written again, and the two texts have to be equal. So the parser may be small, and what was read
- * is all that the file says.
+ * The JSON object is always written in one form, and reading demands this very form: after it is
+ * parsed it is written again, and the two texts have to be equal. So the parser may be small, and
+ * what was read is all that the file says.
  */
 #include "catalog/manifest.h"
 
@@ -50,14 +50,16 @@ static void append_body(rf_buf *out, const rf_manifest *manifest)
     char digest[33];
 
     rf_digest_format(&manifest->digest, digest);
-    rf_buf_append_format(out, "{\"name\":\"%s\",\"generation\":%llu,\"version\":%u,\"content_hash\":",
+    rf_buf_append_format(out,
+                         "{\"name\":\"%s\",\"generation\":%llu,\"version\":%u,\"content_hash\":",
                          manifest->name, (unsigned long long)manifest->number, manifest->version);
     append_hash(out, manifest->content_hash.low, manifest->content_hash.high);
     rf_buf_append_format(out, ",\"definition\":");
     append_json_text(out, manifest->definition_file);
     rf_buf_append_format(out, ",\"key\":");
     append_json_text(out, manifest->key);
-    rf_buf_append_format(out, ",\"partitions\":%u,\"position\":%llu,\"rows\":%llu,\"digest\":\"%s\"",
+    rf_buf_append_format(out,
+                         ",\"partitions\":%u,\"position\":%llu,\"rows\":%llu,\"digest\":\"%s\"",
                          manifest->partitions, (unsigned long long)manifest->position,
                          (unsigned long long)manifest->rows, digest);
     rf_buf_append_format(out, ",\"digest_sum\":");
@@ -365,7 +367,8 @@ static rf_status parse(const char *path, rf_slice text, rf_manifest *manifest, r
     parse_body(&in, manifest);
     if (in.failed || rf_bytes_left(&in) > 0 || !holds(manifest) ||
         rf_manifest_checksum(manifest) != checksum)
-        return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: its text is not what refold writes", path);
+        return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: its text is not what refold writes",
+                       path);
     return RF_OK;
 }
 

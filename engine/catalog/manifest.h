@@ -1,7 +1,7 @@
 /* MANIFEST: what a sealed generation is, in one checksummed file, written and fsynced last.
  *
- * A generation directory without a whole MANIFEST is a leftover. First line: "refold-manifest 1 CHECKSUM" (16 hex digits, of
- * all that follows); then one JSON object.
+ * A generation directory without a whole MANIFEST is a leftover. First line: "refold-manifest 1
+ * CHECKSUM" (16 hex digits, of all that follows); then one JSON object.
  */
 #ifndef RF_CATALOG_MANIFEST_H
 #define RF_CATALOG_MANIFEST_H

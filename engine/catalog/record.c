@@ -56,7 +56,8 @@ static uint64_t record_checksum(rf_slice key, rf_slice payload)
 
 static rf_status fail_record(rf_slice key, rf_err *err)
 {
-    return rf_fail(err, RF_ERR_DAMAGED, "live/: damaged: a catalog record of \"%.*s\" does not hold",
+    return rf_fail(err, RF_ERR_DAMAGED,
+                   "live/: damaged: a catalog record of \"%.*s\" does not hold",
                    (int)strnlen(key.data, key.size), key.data);
 }
 
@@ -214,7 +215,8 @@ rf_status rf_record_get_generation(rf_kv_txn *txn, const char *name, uint64_t nu
     return RF_OK;
 }
 
-rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *generation, rf_err *err)
+rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *generation,
+                                   rf_err *err)
 {
     record_key key = generation_key(generation->name, generation->number);
     rf_buf payload;
@@ -229,7 +231,8 @@ rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *
     return put_record(txn, &key, &payload, err);
 }
 
-rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t number, rf_err *err)
+rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t number,
+                                      rf_err *err)
 {
     record_key key = generation_key(name, number);
 

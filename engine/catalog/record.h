@@ -1,10 +1,12 @@
-/* Records of the catalog's table, for the files catalog*.c only: the handle, and how keys and values look.
+/* Records of the catalog's table, for the files catalog*.c only: the handle, and how keys and
+ * values look.
  *
  *     NUL 'e'                     epoch
  *     NAME NUL 'm'                a model: what is live, numbers, history, holds
  *     NAME NUL 'g' number u64 BE  a sealed generation
  *
- * Each value ends with a checksum of itself, seeded with that of its key: a record under another key is damage too.
+ * Each value ends with a checksum of itself, seeded with that of its key: a record under another
+ * key is damage too.
  */
 #ifndef RF_CATALOG_RECORD_H
 #define RF_CATALOG_RECORD_H
@@ -38,19 +40,24 @@ rf_status rf_record_get_model(rf_kv_txn *txn, const char *name, rf_catalog_model
 rf_status rf_record_put_model(rf_kv_txn *txn, const rf_catalog_model *model, rf_err *err);
 rf_status rf_record_get_generation(rf_kv_txn *txn, const char *name, uint64_t number,
                                    rf_catalog_generation *out, bool *found_out, rf_err *err);
-rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *generation, rf_err *err);
-rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t number, rf_err *err);
+rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *generation,
+                                   rf_err *err);
+rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t number,
+                                      rf_err *err);
 /* All models by name; all generations of `name` (NULL: of all) by name and number. malloc'ed. */
-rf_status rf_record_models(rf_kv_txn *txn, rf_catalog_model **out, uint32_t *count_out, rf_err *err);
+rf_status rf_record_models(rf_kv_txn *txn, rf_catalog_model **out, uint32_t *count_out,
+                           rf_err *err);
 rf_status rf_record_generations(rf_kv_txn *txn, const char *name, rf_catalog_generation **out,
                                 uint32_t *count_out, rf_err *err);
 
-/* CURRENT (see witness.c): compared at open; written after each flip from the state that `txn` will commit. */
+/* CURRENT (see witness.c): compared at open; written after each flip from the state that `txn` will
+ * commit. */
 rf_status rf_witness_check(rf_catalog *catalog, rf_err *err);
 rf_status rf_witness_text(rf_kv_txn *txn, rf_buf *text_out, rf_err *err);
 rf_status rf_witness_write(rf_catalog *catalog, rf_slice text, rf_err *err);
 
-/* The manifest of a generation that the catalog knows, verified against it: checksum, and its files' sizes. */
+/* The manifest of a generation that the catalog knows, verified against it: checksum, and its
+ * files' sizes. */
 rf_status rf_catalog_check_manifest(rf_catalog *catalog, const rf_catalog_generation *generation,
                                     rf_manifest *manifest_out, rf_err *err);
 

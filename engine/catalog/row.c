@@ -1,5 +1,6 @@
-/* See row.h. Encoding measures the texts first, reserves once and then writes without a check a column;
- * decoding trusts nothing, not even that a value is in its smallest form: one row, one encoding. */
+/* See row.h. Encoding measures the texts first, reserves once and then writes without a check a
+ * column; decoding trusts nothing, not even that a value is in its smallest form: one row, one
+ * encoding. */
 #include "catalog/row.h"
 
 #include <string.h>
@@ -65,8 +66,8 @@ typedef struct int_form {
     uint8_t size;
 } int_form;
 
-/* Without a branch on the width, which a processor cannot guess: the value goes out as eight bytes, of
- * which those behind its width are written over by what comes next. `at` has room for nine. */
+/* Without a branch on the width, which a processor cannot guess: the value goes out as eight bytes,
+ * of which those behind its width are written over by what comes next. `at` has room for nine. */
 static char *put_wide(char *at, const int_form *form, int64_t value)
 {
     rf_store_u64_be(at + 1, (uint64_t)value << (64 - 8 * form->size));
@@ -75,10 +76,12 @@ static char *put_wide(char *at, const int_form *form, int64_t value)
 
 static char *put_int(char *at, int64_t value)
 {
-    static const int_form positive[] = {{0, 0},      {UINT_8, 1},  {UINT_16, 2}, {UINT_32, 4}, {UINT_32, 4},
-                                        {UINT_64, 8}, {UINT_64, 8}, {UINT_64, 8}, {UINT_64, 8}};
-    static const int_form negative[] = {{0, 0},     {INT_8, 1},  {INT_16, 2}, {INT_32, 4}, {INT_32, 4},
-                                        {INT_64, 8}, {INT_64, 8}, {INT_64, 8}, {INT_64, 8}};
+    static const int_form positive[] = {{0, 0},       {UINT_8, 1},  {UINT_16, 2},
+                                        {UINT_32, 4}, {UINT_32, 4}, {UINT_64, 8},
+                                        {UINT_64, 8}, {UINT_64, 8}, {UINT_64, 8}};
+    static const int_form negative[] = {{0, 0},      {INT_8, 1},  {INT_16, 2},
+                                        {INT_32, 4}, {INT_32, 4}, {INT_64, 8},
+                                        {INT_64, 8}, {INT_64, 8}, {INT_64, 8}};
 
     if (value >= -32 && value < 0x80)
         return put_byte(at, (unsigned)(value & 0xff));
@@ -167,8 +170,8 @@ static char *put_column(char *at, const rf_column *column, const void *row)
     rf_assert_failed("a column has a known kind", __FILE__, __LINE__);
 }
 
-/* Writes the columns where there is room before `end` for the longest that they can get, without measuring
- * them first; NULL where there is not. */
+/* Writes the columns where there is room before `end` for the longest that they can get, without
+ * measuring them first; NULL where there is not. */
 static char *put_columns(char *at, const char *end, const rf_column *columns, uint32_t column_count,
                          const void *row)
 {
@@ -187,7 +190,8 @@ static char *put_head(char *at, uint32_t column_count)
                              : put_u16(at, ARRAY_16, (uint16_t)column_count);
 }
 
-/* When room is short: what the row needs at most may be more than `out` can have, what it needs less. */
+/* When room is short: what the row needs at most may be more than `out` can have, what it needs
+ * less. */
 static void encode_measured(const rf_column *columns, uint32_t column_count, const void *row,
                             rf_buf *out)
 {
@@ -209,7 +213,8 @@ static void encode_measured(const rf_column *columns, uint32_t column_count, con
     rf_buf_init(&exact, room);
     char *start = rf_buf_reserve(&exact, room);
     if (start) {
-        char *at = put_columns(put_head(start, column_count), start + room, columns, column_count, row);
+        char *at =
+            put_columns(put_head(start, column_count), start + room, columns, column_count, row);
         RF_ASSERT(at != NULL);
         rf_buf_append(out, start, (size_t)(at - start));
     }
@@ -230,7 +235,8 @@ void rf_row_encode(const rf_column *columns, uint32_t column_count, const void *
         if (!start)
             return;
         size_t end = out->capacity < out->size_max ? out->capacity : out->size_max;
-        at = put_columns(put_head(start, column_count), out->data + end, columns, column_count, row);
+        at =
+            put_columns(put_head(start, column_count), out->data + end, columns, column_count, row);
     }
     if (at)
         out->size = (size_t)(at - out->data);

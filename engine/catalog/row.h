@@ -1,9 +1,10 @@
 /* Rows as stored: a MessagePack array of the columns, in declared order.
  *
- * int, decimal, time, date: the smallest MessagePack integer (a decimal is a count of 10^-scale; times are
- * microseconds, dates days); float: float 64; bool: bool; text, json: str; unset text, json, time, date: nil. So a
- * row has exactly one encoding, and readers in other languages need no code of ours. The digest of a table is the
- * sum modulo 2^128, over its rows, of XXH3-128 of (key size u32, key, encoded row): it depends on neither order nor workers.
+ * int, decimal, time, date: the smallest MessagePack integer (a decimal is a count of 10^-scale;
+ * times are microseconds, dates days); float: float 64; bool: bool; text, json: str; unset text,
+ * json, time, date: nil. So a row has exactly one encoding, and readers in other languages need no
+ * code of ours. The digest of a table is the sum modulo 2^128, over its rows, of XXH3-128 of (key
+ * size u32, key, encoded row): it depends on neither order nor workers.
  */
 #ifndef RF_CATALOG_ROW_H
 #define RF_CATALOG_ROW_H
@@ -17,7 +18,8 @@ enum { RF_ROW_SIZE_MAX = 16 << 20, RF_KEY_SIZE_MAX = 480 };
 
 /* Appends the row that stands in a plugin's row struct. */
 void rf_row_encode(const rf_column *columns, uint32_t column_count, const void *row, rf_buf *out);
-/* `values_out` has room for all columns; text borrows from `stored`. RF_ERR_DAMAGED where it does not fit the columns. */
+/* `values_out` has room for all columns; text borrows from `stored`. RF_ERR_DAMAGED where it does
+ * not fit the columns. */
 rf_status rf_row_decode(rf_slice stored, const rf_reader_column *columns, uint32_t column_count,
                         rf_value *values_out, rf_err *err);
 
@@ -26,8 +28,8 @@ typedef struct rf_digest {
     uint64_t rows;
 } rf_digest;
 void rf_digest_add_row(rf_digest *digest, rf_slice key, rf_slice stored);
-/* The same for `size` bytes at `at`, key and stored row one after the other: hashed where they stand. The
- * RF_DIGEST_PAD bytes before `at` are borrowed for the key's size and put back. */
+/* The same for `size` bytes at `at`, key and stored row one after the other: hashed where they
+ * stand. The RF_DIGEST_PAD bytes before `at` are borrowed for the key's size and put back. */
 void rf_digest_add_joined(rf_digest *digest, char *at, size_t key_size, size_t size);
 enum { RF_DIGEST_PAD = 4 };
 void rf_digest_add(rf_digest *digest, const rf_digest *other);

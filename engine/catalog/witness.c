@@ -2,12 +2,14 @@
  *
  *     refold-current 1 CHECKSUM          16 hex digits, of all that follows
  *     epoch 12
- *     order_summary 8 CHECKSUM           live generation and the checksum of its manifest, one line a model
+ *     order_summary 8 CHECKSUM           live generation and the checksum of its manifest, one line
+ * a model
  *
- * LMDB's meta pages have no checksum: a flipped bit can make it serve an older state. So at open a catalog whose epoch
- * is below the witness's is refused, and one of the same epoch has to name the same live generations. One of a
- * greater epoch is what a crash between the two leaves, and likewise one without a witness; then the manifests of its
- * live generations have to be the ones that it remembers. The next flip renews the witness.
+ * LMDB's meta pages have no checksum: a flipped bit can make it serve an older state. So at open a
+ * catalog whose epoch is below the witness's is refused, and one of the same epoch has to name the
+ * same live generations. One of a greater epoch is what a crash between the two leaves, and
+ * likewise one without a witness; then the manifests of its live generations have to be the ones
+ * that it remembers. The next flip renews the witness.
  */
 #include "catalog/record.h"
 
@@ -42,9 +44,10 @@ rf_status rf_witness_text(rf_kv_txn *txn, rf_buf *text_out, rf_err *err)
             continue;
         status = rf_record_get_generation(txn, models[i].name, models[i].live, &live, &found, err);
         if (status == RF_OK && !found)
-            status = rf_fail(err, RF_ERR_DAMAGED,
-                             "live/: damaged: the catalog has lost live generation %" PRIu64 " of %s",
-                             models[i].live, models[i].name);
+            status =
+                rf_fail(err, RF_ERR_DAMAGED,
+                        "live/: damaged: the catalog has lost live generation %" PRIu64 " of %s",
+                        models[i].live, models[i].name);
         if (status == RF_OK)
             rf_buf_append_format(&body, "%s %" PRIu64 " %016" PRIx64 "\n", live.name, live.number,
                                  live.manifest_checksum);
@@ -123,8 +126,8 @@ static rf_status read_catalog(rf_catalog *catalog, rf_buf *text_out, uint64_t *e
     for (uint32_t i = 0; status == RF_OK && i < count; i++) {
         bool found = false;
         if (models[i].live != 0)
-            status = rf_record_get_generation(txn, models[i].name, models[i].live, &live[*count_out],
-                                              &found, err);
+            status = rf_record_get_generation(txn, models[i].name, models[i].live,
+                                              &live[*count_out], &found, err);
         *count_out += found ? 1 : 0;
     }
     rf_kv_abort(txn);
@@ -165,10 +168,11 @@ rf_status rf_witness_check(rf_catalog *catalog, rf_err *err)
                          catalog->path, epoch, witnessed);
     else if (status == RF_OK && exists && epoch == witnessed &&
              !rf_slice_equal(rf_buf_slice(&text), (rf_slice){stored.data, stored.size - 1}))
-        status = rf_fail(err, RF_ERR_DAMAGED,
-                         "%s/live: damaged: the catalog and its witness CURRENT name different live "
-                         "generations at epoch %" PRIu64,
-                         catalog->path, epoch);
+        status =
+            rf_fail(err, RF_ERR_DAMAGED,
+                    "%s/live: damaged: the catalog and its witness CURRENT name different live "
+                    "generations at epoch %" PRIu64,
+                    catalog->path, epoch);
     else if (status == RF_OK && epoch > witnessed)
         status = check_live_manifests(catalog, live, live_count, err);
     free(live);

@@ -1,4 +1,5 @@
-/* Writing the one line of an error, for what the tool itself refuses (the library writes its own). */
+/* Writing the one line of an error, for what the tool itself refuses (the library writes its own).
+ */
 #ifndef RF_CLI_FAIL_H
 #define RF_CLI_FAIL_H
 

@@ -57,8 +57,8 @@ typedef struct cli_operands {
     bool help; /* --help stood among the arguments: nothing else counts */
 } cli_operands;
 
-/* Reads `argc` arguments into the struct at `values` (which begins as zero bytes) and *operands_out,
- * whose items point to room for `argc` of them. List items are cut inside argv. */
+/* Reads `argc` arguments into the struct at `values` (which begins as zero bytes) and
+ * *operands_out, whose items point to room for `argc` of them. List items are cut inside argv. */
 rf_status cli_options_parse(const cli_option *options, uint32_t option_count, int argc, char **argv,
                             void *values, cli_operands *operands_out, rf_err *err);
 /* One line an option, for --help. */

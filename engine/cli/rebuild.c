@@ -198,10 +198,11 @@ const cli_command cli_rebuild = {
     .name = "rebuild",
     .operands = "STORE PROJECTION...|--all",
     .summary = "Builds new generations in parallel, checks them and swaps them in.",
-    .details = "A path (projections/order_summary.so) deploys that definition; a name rebuilds the\n"
-               "live read model with the definition that it keeps. Several projections share one\n"
-               "pass over the log and swap together or not at all. Exit 4: a check or gate refused,\n"
-               "and what was live stays live.\n",
+    .details =
+        "A path (projections/order_summary.so) deploys that definition; a name rebuilds the\n"
+        "live read model with the definition that it keeps. Several projections share one\n"
+        "pass over the log and swap together or not at all. Exit 4: a check or gate refused,\n"
+        "and what was live stays live.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(rebuild_options),

@@ -10,8 +10,9 @@ const cli_command cli_swap = {
     .name = "swap",
     .operands = "STORE NAME...",
     .summary = "Makes a newer generation live: the newest sealed one, or --generation N.",
-    .details = "Several names flip in one transaction, together or not at all. It prints what became of\n"
-               "what: order_summary 7 -> 8, position 10,000,000, 0 events behind.\n",
+    .details =
+        "Several names flip in one transaction, together or not at all. It prints what became of\n"
+        "what: order_summary 7 -> 8, position 10,000,000, 0 events behind.\n",
     .options = cli_flip_table,
     .option_count = CLI_FLIP_OPTION_COUNT,
     .options_size = sizeof(cli_flip_options),

@@ -8,7 +8,8 @@
  * To compare cheaply every run's current name has a key: the eight bytes behind what all names of
  * the partition share; most names differ there, and the minimum over at most some twenty integers
  * beats a heap. The keys stand side by side, not in
- * the readers, each of which has a name's buffer: one cache line instead of one a run. Confined to one thread; reads through the transaction that is passed.
+ * the readers, each of which has a name's buffer: one cache line instead of one a run. Confined to
+ * one thread; reads through the transaction that is passed.
  */
 #ifndef RF_LOG_STREAMS_MERGE_H
 #define RF_LOG_STREAMS_MERGE_H

@@ -104,8 +104,8 @@ static rf_status link_bytes(rf_plugin *plugin, const char *path, rf_err *err)
     return status;
 }
 
-/* The linker maps what the program headers name and trusts that the file has it: a cut file would raise
- * SIGBUS inside dlopen. */
+/* The linker maps what the program headers name and trusts that the file has it: a cut file would
+ * raise SIGBUS inside dlopen. */
 static bool elf_is_whole(rf_slice bytes)
 {
     ElfW(Ehdr) header;

@@ -405,8 +405,8 @@ static rf_status begin_partition(struct worker *worker, uint32_t partition, rf_e
     return status;
 }
 
-/* Name order is no order of memory: rows are fetched some names ahead, and when they are there, what
- * their texts refer to. */
+/* Name order is no order of memory: rows are fetched some names ahead, and when they are there,
+ * what their texts refer to. */
 static inline void fetch_row(const rf_state *state, uint32_t number)
 {
     __builtin_prefetch(state->flags + number);

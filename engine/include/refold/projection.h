@@ -11,8 +11,8 @@
  * rebuild is deterministic. Handlers run on several threads at once, each on rows of its own; they
  * must not use mutable statics.
  *
- * Text in a row is UTF-8, which is checked; a json column holds one JSON value, for which the handler
- * answers.
+ * Text in a row is UTF-8, which is checked; a json column holds one JSON value, for which the
+ * handler answers.
  *
  * Text in an event is borrowed and may be assigned to a row as it is: the engine keeps it alive as
  * long as the row needs it. Text that a handler makes comes from rf_fold_alloc. Literals are fine
@@ -62,8 +62,8 @@ typedef struct rf_field {
     uint8_t optional; /* 1: events without it are normal, and a type that never had it passes the
                          checks */
     uint32_t offset;
-    uint32_t
-        present_offset; /* of a bool that says whether the event has it; RF_NO_PRESENT for none */
+    /* Of a bool that says whether the event has it; RF_NO_PRESENT for none. */
+    uint32_t present_offset;
     const char *path;   /* RF_PAYLOAD only */
 } rf_field;
 
