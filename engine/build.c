@@ -7,8 +7,6 @@
 #include <stdlib.h>
 
 enum {
-    PENDING_BYTES = 1 << 20, /* blocks that a worker collects before it writes them */
-    PENDING_BLOCKS = 512,
     ROW_OVERHEAD = 48, /* key and header of an average row, to guess the size of a table */
     COLUMN_BYTES = 8,
 };
@@ -17,12 +15,7 @@ enum {
 struct slot {
     rf_build *build;
     rf_block_builder *blocks;
-    rf_buf pending; /* keys and blocks, one after another */
-    struct {
-        size_t key_at, key_size, block_at, block_size;
-    } pieces[PENDING_BLOCKS];
-    size_t piece_count;
-    uint32_t partition;
+    rf_base_part *part; /* of the partition that is emitted; NULL between partitions */
     rf_digest digest;
     double write_s;
 };
@@ -42,45 +35,16 @@ struct rf_build {
     bool kept; /* the directory stays */
 };
 
-static rf_status write_pending(struct slot *slot, rf_err *err)
-{
-    rf_slice keys[PENDING_BLOCKS];
-    rf_slice blocks[PENDING_BLOCKS];
-
-    if (slot->piece_count == 0)
-        return RF_OK;
-    for (size_t i = 0; i < slot->piece_count; i++) {
-        keys[i] = (rf_slice){slot->pending.data + slot->pieces[i].key_at, slot->pieces[i].key_size};
-        blocks[i] =
-            (rf_slice){slot->pending.data + slot->pieces[i].block_at, slot->pieces[i].block_size};
-    }
-    double start = rf_clock_seconds();
-    rf_status status = rf_base_writer_put(slot->build->writer, slot->partition, keys, blocks,
-                                          slot->piece_count, err);
-    slot->write_s += rf_clock_seconds() - start;
-    slot->piece_count = 0;
-    rf_buf_clear(&slot->pending);
-    return status;
-}
-
-static rf_status take_block(void *arg, rf_slice first_key, rf_slice block, rf_err *err)
+/* Writing is timed where it happens: most calls only take the next bytes of a buffer. */
+static rf_status take_block(void *arg, rf_slice first_key, size_t size, char **room_out,
+                            rf_err *err)
 {
     struct slot *slot = arg;
-    size_t at = slot->pending.size;
+    double start = rf_clock_seconds();
+    rf_status status = rf_base_part_room(slot->part, first_key, size, room_out, err);
 
-    rf_buf_append_slice(&slot->pending, first_key);
-    rf_buf_append_slice(&slot->pending, block);
-    rf_status status = rf_buf_check(&slot->pending, "collecting blocks of rows", err);
-    if (status != RF_OK)
-        return status;
-    slot->pieces[slot->piece_count].key_at = at;
-    slot->pieces[slot->piece_count].key_size = first_key.size;
-    slot->pieces[slot->piece_count].block_at = at + first_key.size;
-    slot->pieces[slot->piece_count].block_size = block.size;
-    slot->piece_count++;
-    if (slot->piece_count == PENDING_BLOCKS || slot->pending.size >= PENDING_BYTES)
-        return write_pending(slot, err);
-    return RF_OK;
+    slot->write_s += rf_clock_seconds() - start;
+    return status;
 }
 
 /* What handlers make is checked here: all that reads a row may rely on UTF-8. */
@@ -109,8 +73,11 @@ static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
     rf_buf *to = NULL;
 
     RF_ASSERT(worker < build->slot_count);
-    slot->partition = partition;
-    rf_status status = rf_block_builder_begin_row(slot->blocks, key, &to, err);
+    rf_status status = RF_OK;
+    if (!slot->part)
+        status = rf_base_part_begin(build->writer, partition, &slot->part, err);
+    if (status == RF_OK)
+        status = rf_block_builder_begin_row(slot->blocks, key, &to, err);
     if (status != RF_OK)
         return status;
     rf_row_encode(definition->columns, definition->column_count, row, to);
@@ -126,9 +93,18 @@ static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, r
     rf_build *build = arg;
     struct slot *slot = &build->slots[worker];
 
-    slot->partition = partition;
+    (void)partition;
+    if (!slot->part)
+        return RF_OK;
     rf_status status = rf_block_builder_flush(slot->blocks, err);
-    return status == RF_OK ? write_pending(slot, err) : status;
+    if (status != RF_OK)
+        return status;
+    double start = rf_clock_seconds();
+    rf_base_part *part = slot->part;
+    slot->part = NULL;
+    status = rf_base_part_end(part, err);
+    slot->write_s += rf_clock_seconds() - start;
+    return status;
 }
 
 static rf_status make_slots(rf_build *build, uint32_t count, rf_err *err)
@@ -141,7 +117,6 @@ static rf_status make_slots(rf_build *build, uint32_t count, rf_err *err)
     for (uint32_t i = 0; i < count; i++) {
         struct slot *slot = &build->slots[i];
         slot->build = build;
-        rf_buf_init(&slot->pending, PENDING_BYTES + 2 * RF_ROW_SIZE_MAX);
         slot->blocks = rf_block_builder_new(take_block, slot);
         if (!slot->blocks)
             return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for %u workers",
@@ -307,7 +282,6 @@ void rf_build_free(rf_build *build)
         (void)rf_dir_remove(build->dir, NULL);
     for (uint32_t i = 0; i < build->slot_count; i++) {
         rf_block_builder_free(build->slots[i].blocks);
-        rf_buf_free(&build->slots[i].pending);
     }
     free(build->slots);
     rf_manifest_free(&build->manifest);
