@@ -28,6 +28,8 @@ struct rf_build {
     char dir[RF_PATH_SIZE];
     char definition_file[256];
     rf_base_writer *writer;
+    const rf_column **texts; /* columns of text and JSON */
+    uint32_t text_count;
     struct slot *slots;
     uint32_t slot_count;
     rf_manifest manifest;
@@ -48,18 +50,30 @@ static rf_status take_block(void *arg, rf_slice first_key, size_t size, char **r
 }
 
 /* What handlers make is checked here: all that reads a row may rely on UTF-8. */
-static rf_status check_text(const rf_definition *definition, rf_slice key, const void *row,
-                            rf_err *err)
+static rf_status check_text(const rf_build *build, rf_slice key, const void *row, rf_err *err)
 {
-    for (uint32_t i = 0; i < definition->column_count; i++) {
-        const rf_column *column = &definition->columns[i];
+    for (uint32_t i = 0; i < build->text_count; i++) {
+        const rf_column *column = build->texts[i];
         rf_slice text;
-        if (column->kind != RF_TEXT && column->kind != RF_JSON)
-            continue;
         memcpy(&text, (const char *)row + column->offset, sizeof text);
         if (text.data && !rf_utf8_valid(text))
             return rf_fail(err, RF_ERR_PLUGIN, "%s: column %s of row %.*s holds what is no UTF-8",
-                           definition->name, column->name, (int)key.size, key.data);
+                           build->definition->name, column->name, (int)key.size, key.data);
+    }
+    return RF_OK;
+}
+
+static rf_status list_texts(rf_build *build, rf_err *err)
+{
+    const rf_definition *definition = build->definition;
+
+    build->texts = calloc(definition->column_count, sizeof *build->texts);
+    if (!build->texts)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", definition->name);
+    for (uint32_t i = 0; i < definition->column_count; i++) {
+        rf_kind kind = definition->columns[i].kind;
+        if (kind == RF_TEXT || kind == RF_JSON)
+            build->texts[build->text_count++] = &definition->columns[i];
     }
     return RF_OK;
 }
@@ -84,7 +98,7 @@ static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
     if (to->failed)
         return rf_fail(err, RF_ERR_INPUT, "%s: the row of %.*s is larger than %d bytes",
                        definition->name, (int)key.size, key.data, RF_ROW_SIZE_MAX);
-    status = check_text(definition, key, row, err);
+    status = check_text(build, key, row, err);
     return status == RF_OK ? rf_block_builder_end_row(slot->blocks, &slot->digest, err) : status;
 }
 
@@ -167,6 +181,8 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
                                            build->dir, err);
     if (status == RF_OK)
         status = keep_definition(build, err);
+    if (status == RF_OK)
+        status = list_texts(build, err);
     if (status == RF_OK)
         status = make_slots(build, options->worker_slots, err);
     if (status == RF_OK) {
@@ -284,6 +300,7 @@ void rf_build_free(rf_build *build)
         rf_block_builder_free(build->slots[i].blocks);
     }
     free(build->slots);
+    free(build->texts);
     rf_manifest_free(&build->manifest);
     free(build);
 }

@@ -100,6 +100,21 @@ static rf_slice last_key(const rf_block_builder *builder)
                       builder->entries[builder->count - 1].key_size};
 }
 
+/* Whether `a` is below `b`. Neighbours in a table share their first bytes, eight of which are
+ * compared at a time, without a call. */
+static bool key_rises(rf_slice a, rf_slice b)
+{
+    size_t shared = a.size < b.size ? a.size : b.size;
+
+    for (size_t i = 0; i + 8 <= shared; i += 8) {
+        uint64_t left = rf_load_u64_be(a.data + i);
+        uint64_t right = rf_load_u64_be(b.data + i);
+        if (left != right)
+            return left < right;
+    }
+    return rf_slice_compare(a, b) < 0;
+}
+
 rf_status rf_block_builder_begin_row(rf_block_builder *builder, rf_slice key, rf_buf **row_out,
                                      rf_err *err)
 {
@@ -108,7 +123,7 @@ rf_status rf_block_builder_begin_row(rf_block_builder *builder, rf_slice key, rf
     if (key.size > RF_KEY_SIZE_MAX)
         return rf_fail(err, RF_ERR_INPUT, "a row's key of %zu bytes is over the limit of %d",
                        key.size, RF_KEY_SIZE_MAX);
-    if (builder->count > 0 && rf_slice_compare(last_key(builder), key) >= 0) {
+    if (builder->count > 0 && !key_rises(last_key(builder), key)) {
         rf_slice last = last_key(builder);
         return rf_fail(err, RF_ERR_INPUT, "row %.*s comes after %.*s: keys must rise",
                        (int)key.size, key.data, (int)last.size, last.data);
