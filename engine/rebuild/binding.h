@@ -8,6 +8,7 @@
 #define RF_REBUILD_BINDING_H
 
 #include "base/arena.h"
+#include "rebuild/convert.h"
 #include "rebuild/plan.h"
 
 /* A payload field of one call. */
@@ -15,7 +16,9 @@ typedef struct rf_fill {
     uint32_t call;
     const rf_definition_field *field;
     bool compound; /* perhaps an array or object somewhere */
-    bool payload;  /* in the segment at hand: read from the payload */
+    /* in the segment at hand */
+    bool payload; /* read from the payload */
+    rf_members members; /* where it is not taken from a column as it is */
 } rf_fill;
 
 /* A type's handlers, remembered by name. */

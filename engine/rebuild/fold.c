@@ -61,7 +61,8 @@ struct worker {
     rf_arena names_arena;
     rf_stream_name *names; /* of the partition, in name order; NULL until loaded */
     uint32_t name_count;
-    rf_slice *names_by_number;
+    rf_slice *names_by_number;      /* NULL unless a handler reads streams or categories */
+    rf_slice *categories_by_number; /* NULL unless one reads categories */
     struct lane *lanes;
     uint32_t lane_capacity;
     double last_progress;
@@ -228,38 +229,40 @@ static rf_status fold_events(struct worker *worker, const rf_log_step *step,
                              const rf_plan_segment *bound, uint32_t target, rf_err *err)
 {
     const rf_definition *definition = worker->run->definitions[target];
-    rf_state *state = &worker->states[target];
+    const rf_state *state = &worker->states[target];
     rf_fold *fold = &worker->context.fold;
     struct lane *lanes = worker->lanes;
     const uint32_t *types = bound->event_types;
-    const int64_t *streams = bound->event_streams;
+    const uint32_t *streams = bound->event_streams;
+    char *rows = state->rows;
+    uint8_t *flags = state->flags;
+    size_t stride = state->stride;
     uint64_t events = 0;
 
     for (uint32_t i = step->begin; i < step->end; i++) {
         struct lane *lane = &lanes[types[i]];
-        size_t ordinal = lane->ordinal++;
-        if (lane->call_count == 0)
+        uint32_t ordinal = lane->ordinal++;
+        const rf_plan_call *call = lane->calls;
+        const rf_plan_call *call_end = call + lane->call_count;
+        uint32_t stream = streams[i];
+        char *row = rows + stream * stride;
+        if (call == call_end)
             continue;
-        size_t stream = (size_t)streams[i];
-        char *row = state->rows + stream * state->stride;
-        uint8_t flags = state->flags[stream];
         events++;
-        for (uint32_t c = 0; c < lane->call_count; c++) {
-            const rf_plan_call *call = &lane->calls[c];
-            if (!(flags & RF_STATE_TOUCHED)) {
+        do {
+            if (!(flags[stream] & RF_STATE_TOUCHED)) {
                 memcpy(row, definition->row_template, definition->row_size);
-                flags |= RF_STATE_TOUCHED;
+                flags[stream] = RF_STATE_TOUCHED;
             }
             rf_fold_result result =
-                call->fold(fold, row, call->structs + ordinal * call->event_size);
+                call->fold(fold, row, rf_plan_event(call, i, ordinal, stream));
             if (result == RF_ROW_WRITTEN)
-                flags |= RF_STATE_EXISTS;
+                flags[stream] = RF_STATE_TOUCHED | RF_STATE_EXISTS;
             else if (result == RF_ROW_DELETED)
-                flags = 0;
+                flags[stream] = 0;
             else if (result != RF_ROW_UNCHANGED)
                 return refuse_result(worker, step, i, target, result, err);
-        }
-        state->flags[stream] = flags;
+        } while (++call < call_end);
         if (__builtin_expect(worker->out_of_memory, false))
             return refuse_result(worker, step, i, target, RF_FOLD_FAILED, err);
     }
@@ -276,6 +279,7 @@ static rf_status bind_step(struct worker *worker, const rf_log_step *step, rf_pl
         .end = step->end,
         .stream_count = worker->stream_count,
         .streams = worker->names_by_number,
+        .categories = worker->categories_by_number,
         .text = &worker->text,
     };
     rf_plan_fault fault;
@@ -360,6 +364,24 @@ static rf_status fold_partition(struct worker *worker, rf_err *err)
 
 /* ---- a partition ---- */
 
+/* The part of a name before the first '-', for each stream. */
+static rf_status index_categories(struct worker *worker, rf_err *err)
+{
+    size_t size = (size_t)worker->stream_count * sizeof *worker->categories_by_number;
+    rf_slice *categories = rf_arena_alloc(&worker->names_arena, size);
+
+    if (!categories)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the categories of %u streams",
+                       worker->stream_count);
+    for (uint32_t i = 0; i < worker->stream_count; i++) {
+        rf_slice name = worker->names_by_number[i];
+        const char *end = memchr(name.data, '-', name.size);
+        categories[i] = (rf_slice){name.data, end ? (size_t)(end - name.data) : name.size};
+    }
+    worker->categories_by_number = categories;
+    return RF_OK;
+}
+
 static rf_status index_names(struct worker *worker, rf_err *err)
 {
     size_t size = (size_t)worker->stream_count * sizeof *worker->names_by_number;
@@ -380,7 +402,7 @@ static rf_status index_names(struct worker *worker, rf_err *err)
             return rf_fail(err, RF_ERR_DAMAGED, "partition %u: stream number %u has no name",
                            worker->partition, i);
     worker->names_by_number = by_number;
-    return RF_OK;
+    return rf_plan_reads_category(worker->plan) ? index_categories(worker, err) : RF_OK;
 }
 
 static rf_status begin_partition(struct worker *worker, uint32_t partition, rf_err *err)
@@ -391,6 +413,7 @@ static rf_status begin_partition(struct worker *worker, uint32_t partition, rf_e
     worker->names = NULL;
     worker->name_count = 0;
     worker->names_by_number = NULL;
+    worker->categories_by_number = NULL;
     rf_arena_rewind(&worker->names_arena);
     rf_arena_rewind(&worker->text);
     worker->text_live = 0;
@@ -400,7 +423,8 @@ static rf_status begin_partition(struct worker *worker, uint32_t partition, rf_e
     worker->stream_count = info.streams;
     for (uint32_t i = 0; status == RF_OK && i < worker->run->target_count; i++)
         status = rf_state_size(&worker->states[i], partition, info.streams, err);
-    if (status == RF_OK && rf_plan_reads_stream(worker->plan))
+    if (status == RF_OK &&
+        (rf_plan_reads_stream(worker->plan) || rf_plan_reads_category(worker->plan)))
         status = index_names(worker, err);
     return status;
 }
