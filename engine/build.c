@@ -198,6 +198,11 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
     return RF_OK;
 }
 
+const char *rf_build_dir(const rf_build *build)
+{
+    return build->dir;
+}
+
 void rf_build_target(rf_build *build, rf_fold_target *target_out)
 {
     *target_out = (rf_fold_target){
