@@ -75,17 +75,19 @@ static void put_constant(rf_plan_call *call, const rf_field *field, rf_slice typ
 static bool make_call(rf_binder *binder, const rf_definition_handler *handler, uint32_t definition,
                       rf_slice type, rf_plan_call *call)
 {
-    size_t event_size = handler->event_size + 16; /* so that there is a place without fields too */
+    size_t event_size = handler->event_size + 8; /* see rf_plan_call */
+    uint32_t words_max = rf_plan_words_max(handler->field_count);
 
     *call = (rf_plan_call){
         .fold = handler->fold,
         .definition = definition,
         .handler = handler,
         .event = rf_arena_alloc(&binder->names, event_size),
+        .words = rf_arena_alloc(&binder->names, words_max * sizeof *call->words),
         /* a value and its presence a field */
         .moves = rf_arena_alloc(&binder->names, 2 * handler->field_count * sizeof *call->moves),
     };
-    if (!call->event || !call->moves)
+    if (!call->event || !call->words || !call->moves)
         return false;
     memset(call->event, 0, event_size);
     for (uint32_t f = 0; f < handler->field_count; f++)

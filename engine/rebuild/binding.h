@@ -11,6 +11,12 @@
 #include "rebuild/convert.h"
 #include "rebuild/plan.h"
 
+/* How many words a call may have: two a field, and those that fill nothing. */
+static inline uint32_t rf_plan_words_max(uint32_t field_count)
+{
+    return 2 * field_count + RF_PLAN_UNROLL;
+}
+
 /* A payload field of one call. */
 typedef struct rf_fill {
     uint32_t call;

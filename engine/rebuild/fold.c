@@ -298,16 +298,16 @@ rf_status rf_fold_order(rf_log *log, uint32_t *order, rf_err *err)
     return status;
 }
 
-/* Shares of the memory: a quarter for rows, a quarter for their text (and as much again while it is
- * moved), an eighth for mapped pages; the rest is for what is decoded, emitted and written. */
+/* Shares of the memory: a quarter for rows, an eighth for their text (and as much again while it is
+ * moved), a quarter for mapped pages; the rest is for what is decoded, emitted and written. */
 static void set_budgets(rf_fold_job *run)
 {
     uint64_t share = run->options->memory_bytes / run->worker_count;
     uint64_t states = share / 4 > STATES_BUDGET_MIN ? share / 4 : STATES_BUDGET_MIN;
     uint64_t bytes = 1;
 
-    run->text_budget = share / 4 > TEXT_BUDGET_MIN ? (size_t)(share / 4) : TEXT_BUDGET_MIN;
-    run->mapped_budget = share / 8 > MAPPED_BUDGET_MIN ? share / 8 : MAPPED_BUDGET_MIN;
+    run->text_budget = share / 8 > TEXT_BUDGET_MIN ? (size_t)(share / 8) : TEXT_BUDGET_MIN;
+    run->mapped_budget = share / 4 > MAPPED_BUDGET_MIN ? share / 4 : MAPPED_BUDGET_MIN;
     for (uint32_t i = 0; i < run->target_count; i++)
         bytes += rf_state_stream_bytes(run->definitions[i]);
     if (rf_ahead_reads_stream(run->ahead) || rf_ahead_reads_category(run->ahead))

@@ -139,6 +139,8 @@ static rf_status fold_events(rf_fold_worker *worker, const rf_step *step, uint32
     const uint32_t *types = step->bound.event_types;
     const uint32_t *streams = step->bound.event_streams;
     uint8_t *flags = state->flags;
+    char *rows = state->rows;
+    size_t stride = state->stride;
     uint64_t events = 0;
 
     for (uint32_t i = step->log.begin; i < step->log.end; i++) {
@@ -149,7 +151,7 @@ static rf_status fold_events(rf_fold_worker *worker, const rf_step *step, uint32
         const rf_plan_call *call_end = call + lane->call_count;
         if (call == call_end || stream >= range.count)
             continue;
-        char *row = state->rows + stream * state->stride;
+        char *row = rows + stream * stride;
         events++;
         do {
             if (!(flags[stream] & RF_STATE_TOUCHED)) {

@@ -141,8 +141,7 @@ static rf_status bind_types(rf_plan *plan, const rf_segment *segment, bool *hand
         if (!binding)
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for the types of events");
         for (uint32_t c = 0; c < binding->call_count; c++)
-            binding->calls[c].by_event_end = binding->calls[c].by_ordinal_end =
-                binding->calls[c].move_count = 0;
+            binding->calls[c].word_count = binding->calls[c].move_count = 0;
         plan->bindings[t] = binding;
         plan->types[t] = (rf_plan_type){
             .name = binding->name,
@@ -156,25 +155,37 @@ static rf_status bind_types(rf_plan *plan, const rf_segment *segment, bool *hand
 
 /* ---- moves ---- */
 
-/* Adds a move, in its place: see rf_plan_call. */
+static void add_word(rf_plan_call *call, const char *from, size_t stride, uint32_t offset,
+                     rf_plan_by by)
+{
+    RF_ASSERT(call->word_count < rf_plan_words_max(call->handler->field_count));
+    call->words[call->word_count++] = (rf_plan_word){
+        .from = from,
+        .by_event = by == RF_BY_EVENT ? (uint32_t)stride : 0,
+        .by_ordinal = by == RF_BY_ORDINAL ? (uint32_t)stride : 0,
+        .offset = offset,
+    };
+}
+
+/* As one or two words, where that can be. */
 static void add_move(rf_plan_call *call, const rf_plan_move *move)
 {
-    bool is_plain = move->size == sizeof(int64_t) && !move->codes;
-    rf_plan_move *moves = call->moves;
-
-    RF_ASSERT(call->move_count < 2 * call->handler->field_count);
-    moves[call->move_count] = *move;
-    if (is_plain && move->by != RF_BY_STREAM) {
-        rf_plan_move swapped = moves[call->by_ordinal_end];
-        moves[call->by_ordinal_end] = *move;
-        moves[call->move_count] = swapped;
-        if (move->by == RF_BY_EVENT) {
-            moves[call->by_ordinal_end] = moves[call->by_event_end];
-            moves[call->by_event_end++] = *move;
-        }
-        call->by_ordinal_end++;
+    if (move->size % 8 == 0 && !move->codes && move->by != RF_BY_STREAM) {
+        for (uint32_t at = 0; at < move->size; at += 8)
+            add_word(call, move->from + at, move->size, move->offset + at, (rf_plan_by)move->by);
+        return;
     }
-    call->move_count++;
+    RF_ASSERT(call->move_count < 2 * call->handler->field_count);
+    call->moves[call->move_count++] = *move;
+}
+
+/* Words that fill nothing, up to the next multiple. */
+static void pad_words(rf_plan_call *call)
+{
+    static const char nothing[8];
+
+    while (call->word_count == 0 || call->word_count % RF_PLAN_UNROLL != 0)
+        add_word(call, nothing, 0, call->handler->event_size, RF_BY_EVENT);
 }
 
 static void add_members(rf_plan_call *call, const rf_field *field, const rf_members *members)
@@ -476,6 +487,8 @@ static rf_status fill_type(rf_plan *plan, const rf_plan_input *input, uint32_t t
         status = fill_path(plan, input, type, &binding->fills[begin], &binding->fills[end],
                            fault_out, err);
     }
+    for (uint32_t c = 0; c < binding->call_count; c++)
+        pad_words(&binding->calls[c]);
     return status == RF_OK ? fill_payloads(plan, input, type, fault_out, err) : status;
 }
 

@@ -28,7 +28,18 @@ typedef struct rf_plan rf_plan;
 /* What a column's values are counted by. */
 typedef enum rf_plan_by { RF_BY_EVENT, RF_BY_ORDINAL, RF_BY_STREAM } rf_plan_by;
 
-/* Fills one member of an event struct. */
+/* Fills eight bytes of an event struct from a column that has all values, as most moves do. There
+ * are always as many as a multiple of RF_PLAN_UNROLL, some of which fill nothing: so events of
+ * different types take the same branches, and a processor need not guess the type. (Order log: 0.5
+ * wrong guesses an event less.) */
+typedef struct rf_plan_word {
+    const char *from;
+    uint32_t by_event, by_ordinal; /* bytes from one value to the next; one of them is 0 */
+    uint32_t offset;               /* of the member */
+} rf_plan_word;
+enum { RF_PLAN_UNROLL = 4 };
+
+/* Fills any other member. */
 typedef struct rf_plan_move {
     const char *from;      /* values of `size` bytes */
     const uint32_t *codes; /* which value; NULL: that of the index itself */
@@ -37,13 +48,13 @@ typedef struct rf_plan_move {
     uint8_t by;            /* rf_plan_by */
 } rf_plan_move;
 
-/* One handler bound to a type. For the segment at hand the moves are: those of eight bytes by event
- * and without codes, those of eight bytes by ordinal and without codes, the others. */
+/* One handler bound to a type. */
 typedef struct rf_plan_call {
     rf_handler_fn fold;
-    char *event;
+    char *event; /* the struct, and eight bytes more for words that fill nothing */
+    rf_plan_word *words;
     rf_plan_move *moves;
-    uint32_t by_event_end, by_ordinal_end, move_count;
+    uint32_t word_count, move_count;
     uint32_t definition; /* index */
     const rf_definition_handler *handler;
 } rf_plan_call;
@@ -92,9 +103,8 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
 /* Stored bytes that were read so far. */
 uint64_t rf_plan_bytes_decoded(const rf_plan *plan);
 
-/* One of the moves that are not eight bytes by event or ordinal. */
-static inline void rf_plan_move_other(const rf_plan_call *call, const rf_plan_move *move,
-                                      uint32_t event, uint32_t ordinal, uint32_t stream)
+static inline void rf_plan_move_one(const rf_plan_call *call, const rf_plan_move *move,
+                                    uint32_t event, uint32_t ordinal, uint32_t stream)
 {
     size_t index = move->by == RF_BY_ORDINAL ? ordinal : move->by == RF_BY_EVENT ? event : stream;
 
@@ -113,18 +123,22 @@ static inline void rf_plan_move_other(const rf_plan_call *call, const rf_plan_mo
 static inline const void *rf_plan_event(const rf_plan_call *call, uint32_t event, uint32_t ordinal,
                                         uint32_t stream)
 {
-    const rf_plan_move *move = call->moves;
-    const rf_plan_move *by_event_end = move + call->by_event_end;
-    const rf_plan_move *by_ordinal_end = move + call->by_ordinal_end;
-    const rf_plan_move *end = move + call->move_count;
+    const rf_plan_word *word = call->words;
+    const rf_plan_word *end = word + call->word_count;
+    char *to = call->event;
 
-    for (; move < by_event_end; move++)
-        memcpy(call->event + move->offset, move->from + event * sizeof(int64_t), sizeof(int64_t));
-    for (; move < by_ordinal_end; move++)
-        memcpy(call->event + move->offset, move->from + ordinal * sizeof(int64_t), sizeof(int64_t));
-    for (; move < end; move++)
-        rf_plan_move_other(call, move, event, ordinal, stream);
-    return call->event;
+    do {
+#pragma GCC unroll 4
+        for (int i = 0; i < RF_PLAN_UNROLL; i++)
+            memcpy(to + word[i].offset,
+                   word[i].from + (size_t)event * word[i].by_event +
+                       (size_t)ordinal * word[i].by_ordinal,
+                   8);
+        word += RF_PLAN_UNROLL;
+    } while (__builtin_expect(word < end, false));
+    for (uint32_t i = 0; i < call->move_count; i++)
+        rf_plan_move_one(call, &call->moves[i], event, ordinal, stream);
+    return to;
 }
 
 #endif
