@@ -11,7 +11,7 @@
 
 enum { FOLD_ALLOC_MAX = 16 << 20, RANGES_MAX = 1 << 20 };
 #define TEXT_BUDGET_MIN ((size_t)1 << 20)
-#define STATES_BUDGET_MIN ((size_t)256 << 10)
+#define STATES_BUDGET_MIN ((size_t)64 << 10)
 #define MAPPED_BUDGET_MIN ((uint64_t)1 << 20)
 /* No budget but a border: an arena must have one. */
 #define TEXT_BYTES_MAX ((size_t)1 << 40)
@@ -175,6 +175,7 @@ static rf_status fold_ranges(rf_fold_worker *worker, range_list *list, rf_err *e
             status = rf_fold_spill(worker, err);
         if (status == RF_OK)
             status = range_list_add(list, worker->range, err);
+        worker->ranges_spilled++;
         first += count;
     }
     if (status != RF_OK)
@@ -375,6 +376,7 @@ static void add_up(const rf_fold_job *run, rf_fold_stats *stats_out)
         const rf_fold_worker *worker = &run->workers[i];
         stats.fold_s += worker->fold_s;
         stats.emit_s += worker->emit_s;
+        stats.ranges_spilled += worker->ranges_spilled;
         for (uint32_t k = 0; k < run->target_count; k++)
             run->targets[k].events += worker->events[k];
     }

@@ -51,6 +51,7 @@ typedef struct rf_fold_options {
 typedef struct rf_fold_stats {
     uint64_t bytes_decoded;
     double decode_s, fold_s, emit_s; /* added over the workers */
+    uint64_t ranges_spilled; /* whose rows went to the disk first */
 } rf_fold_stats;
 
 rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,

@@ -13,7 +13,7 @@
 /* No budget but a border: an arena must have one. What is kept is what rows need, twice at most. */
 #define TEXT_BYTES_MAX ((size_t)1 << 40)
 #define PROGRESS_S 1.0
-enum { RANGE_STREAMS_MIN = 1024 }; /* fewer are not folded together for the sake of their text */
+enum { RANGE_STREAMS_MIN = 16 }; /* fewer are not folded together for the sake of their text */
 
 /* ---- faults ---- */
 

@@ -62,6 +62,7 @@ struct rf_fold_worker {
     uint64_t mapped_bytes; /* of the log that were read since it was last unloaded */
     double last_progress;
     double fold_s, emit_s;
+    uint64_t ranges_spilled;
 };
 
 struct rf_fold_job {
