@@ -95,14 +95,14 @@ static rf_status index_names(rf_fold_worker *worker, rf_err *err)
             return rf_fail(err, RF_ERR_DAMAGED, "partition %u: stream number %u has no name",
                            worker->partition, wanted.first + i);
     worker->names_by_number = by_number;
-    if (status == RF_OK && rf_ahead_reads_category(worker->run->ahead))
+    if (status == RF_OK && rf_ahead_reads_category(worker->job->ahead))
         status = index_categories(worker, err);
     return status;
 }
 
 static rf_status begin_range(rf_fold_worker *worker, rf_fold_range range, rf_err *err)
 {
-    const rf_ahead *ahead = worker->run->ahead;
+    const rf_ahead *ahead = worker->job->ahead;
     rf_status status = RF_OK;
 
     worker->range = range;
@@ -110,12 +110,12 @@ static rf_status begin_range(rf_fold_worker *worker, rf_fold_range range, rf_err
     worker->categories_by_number = NULL;
     rf_arena_rewind(&worker->names_arena);
     rf_arena_rewind(&worker->text);
-    if (worker->text.spare_bytes > worker->run->text_budget)
+    if (worker->text.spare_bytes > worker->job->text_budget)
         rf_arena_free(&worker->text);
     worker->text_live = 0;
-    for (uint32_t i = 0; status == RF_OK && i < worker->run->target_count; i++)
+    for (uint32_t i = 0; status == RF_OK && i < worker->job->target_count; i++)
         status = rf_state_size(&worker->states[i], worker->partition, range.count, err);
-    if (status == RF_OK && worker->run->target_count > 1) {
+    if (status == RF_OK && worker->job->target_count > 1) {
         uint8_t *exists = realloc(worker->exists, range.count ? range.count : 1);
         if (!exists)
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u streams", range.count);
@@ -151,21 +151,21 @@ static rf_status range_list_add(range_list *list, rf_fold_range range, rf_err *e
  * to be too many is begun anew with half of its streams. */
 static rf_status fold_ranges(rf_fold_worker *worker, range_list *list, rf_err *err)
 {
-    rf_fold_job *run = worker->run;
+    rf_fold_job *job = worker->job;
     uint32_t streams = worker->stream_count;
-    uint32_t at_a_time = streams < run->streams_budget ? streams : run->streams_budget;
+    uint32_t at_a_time = streams < job->streams_budget ? streams : job->streams_budget;
     uint32_t first = 0;
     rf_status status = RF_OK;
 
     while (status == RF_OK && first < streams) {
         uint32_t count = streams - first < at_a_time ? streams - first : at_a_time;
         bool fits = true;
-        memcpy(worker->events_before, worker->events, run->target_count * sizeof(uint64_t));
+        memcpy(worker->events_before, worker->events, job->target_count * sizeof(uint64_t));
         status = begin_range(worker, (rf_fold_range){first, count}, err);
         if (status == RF_OK)
             status = rf_fold_range_fold(worker, &fits, err);
         if (status == RF_OK && !fits) {
-            memcpy(worker->events, worker->events_before, run->target_count * sizeof(uint64_t));
+            memcpy(worker->events, worker->events_before, job->target_count * sizeof(uint64_t));
             at_a_time = count / 2;
             continue;
         }
@@ -189,7 +189,7 @@ static rf_status run_partition(rf_fold_worker *worker, uint32_t partition, rf_er
     rf_log_partition info;
     range_list list = {0};
 
-    rf_status status = rf_log_get_partition(worker->run->log, partition, &info, err);
+    rf_status status = rf_log_get_partition(worker->job->log, partition, &info, err);
     if (status != RF_OK)
         return status;
     worker->partition = partition;
@@ -200,20 +200,20 @@ static rf_status run_partition(rf_fold_worker *worker, uint32_t partition, rf_er
     return status;
 }
 
-/* ---- a run ---- */
+/* ---- a job ---- */
 
 /* A task is a partition or, behind the last, to help those that still fold one. */
 static rf_status run_task(void *arg, uint32_t worker_index, size_t index, rf_err *err)
 {
-    rf_fold_job *run = arg;
+    rf_fold_job *job = arg;
 
-    RF_ASSERT(worker_index < run->worker_count);
-    if (index >= run->partition_count) {
-        rf_ahead_help(run->ahead, worker_index);
+    RF_ASSERT(worker_index < job->worker_count);
+    if (index >= job->partition_count) {
+        rf_ahead_help(job->ahead, worker_index);
         return RF_OK;
     }
-    rf_status status = run_partition(&run->workers[worker_index], run->order[index], err);
-    rf_ahead_partition_done(run->ahead);
+    rf_status status = run_partition(&job->workers[worker_index], job->order[index], err);
+    rf_ahead_partition_done(job->ahead);
     return status;
 }
 
@@ -229,35 +229,37 @@ static void worker_end(rf_fold_worker *worker, uint32_t target_count)
     free(worker->events);
     free(worker->events_before);
     free(worker->exists);
+    free(worker->listed);
     free(worker->spare);
     free(worker->lanes);
     rf_arena_free(&worker->text);
     rf_arena_free(&worker->names_arena);
 }
 
-static rf_status worker_begin(rf_fold_worker *worker, rf_fold_job *run, uint32_t index, rf_err *err)
+static rf_status worker_begin(rf_fold_worker *worker, rf_fold_job *job, uint32_t index, rf_err *err)
 {
-    worker->run = run;
+    worker->job = job;
     worker->index = index;
-    worker->last_progress = run->start;
+    worker->last_progress = job->start;
     worker->context = (rf_fold_context){
         .fold = {.abi = RF_PROJECTION_ABI, .alloc = context_alloc, .fail = context_fail},
         .worker = worker,
     };
     rf_arena_init(&worker->text, TEXT_BYTES_MAX);
     rf_arena_init(&worker->names_arena, NAMES_BYTES_MAX);
-    worker->steps = rf_ahead_steps(run->ahead, index);
-    worker->states = calloc(run->target_count, sizeof *worker->states);
-    worker->spills = calloc(run->target_count, sizeof(rf_spill *));
-    worker->events = calloc(run->target_count, sizeof *worker->events);
-    worker->events_before = calloc(run->target_count, sizeof *worker->events_before);
+    worker->steps = rf_ahead_steps(job->ahead, index);
+    worker->states = calloc(job->target_count, sizeof *worker->states);
+    worker->spills = calloc(job->target_count, sizeof(rf_spill *));
+    worker->events = calloc(job->target_count, sizeof *worker->events);
+    worker->events_before = calloc(job->target_count, sizeof *worker->events_before);
+    worker->listed = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->listed);
     worker->spare = malloc(FOLD_ALLOC_MAX);
     if (!worker->states || !worker->spills || !worker->events ||
-        !worker->events_before || !worker->spare)
+        !worker->events_before || !worker->listed || !worker->spare)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
-    for (uint32_t i = 0; i < run->target_count; i++)
-        rf_state_begin(&worker->states[i], run->definitions[i]);
-    return rf_log_names_open(run->log, &worker->names, err);
+    for (uint32_t i = 0; i < job->target_count; i++)
+        rf_state_begin(&worker->states[i], job->definitions[i]);
+    return rf_log_names_open(job->log, &worker->names, err);
 }
 
 struct partition_size {
@@ -301,84 +303,84 @@ rf_status rf_fold_order(rf_log *log, uint32_t *order, rf_err *err)
 
 /* Shares of the memory: a quarter for rows, an eighth for their text (and as much again while it is
  * moved), a quarter for mapped pages; the rest is for what is decoded, emitted and written. */
-static void set_budgets(rf_fold_job *run)
+static void set_budgets(rf_fold_job *job)
 {
-    uint64_t share = run->options->memory_bytes / run->worker_count;
+    uint64_t share = job->options->memory_bytes / job->worker_count;
     uint64_t states = share / 4 > STATES_BUDGET_MIN ? share / 4 : STATES_BUDGET_MIN;
     uint64_t bytes = 1;
 
-    run->text_budget = share / 8 > TEXT_BUDGET_MIN ? (size_t)(share / 8) : TEXT_BUDGET_MIN;
-    run->mapped_budget = share / 4 > MAPPED_BUDGET_MIN ? share / 4 : MAPPED_BUDGET_MIN;
-    for (uint32_t i = 0; i < run->target_count; i++)
-        bytes += rf_state_stream_bytes(run->definitions[i]);
-    if (rf_ahead_reads_stream(run->ahead) || rf_ahead_reads_category(run->ahead))
+    job->text_budget = share / 8 > TEXT_BUDGET_MIN ? (size_t)(share / 8) : TEXT_BUDGET_MIN;
+    job->mapped_budget = share / 4 > MAPPED_BUDGET_MIN ? share / 4 : MAPPED_BUDGET_MIN;
+    for (uint32_t i = 0; i < job->target_count; i++)
+        bytes += rf_state_stream_bytes(job->definitions[i]);
+    if (rf_ahead_reads_stream(job->ahead) || rf_ahead_reads_category(job->ahead))
         bytes += NAME_BYTES;
     uint64_t streams = states / bytes;
-    run->streams_budget = run->options->spill_dir && streams < UINT32_MAX
+    job->streams_budget = job->options->spill_dir && streams < UINT32_MAX
                               ? (uint32_t)(streams ? streams : 1)
                               : UINT32_MAX;
 }
 
-static rf_status run_begin(rf_fold_job *run, rf_err *err)
+static rf_status job_begin(rf_fold_job *job, rf_err *err)
 {
     rf_ahead_config config = {
-        .log = run->log,
-        .definition_count = run->target_count,
-        .worker_count = run->worker_count,
-        .partition_count = run->partition_count,
-        .until = run->options->until,
+        .log = job->log,
+        .definition_count = job->target_count,
+        .worker_count = job->worker_count,
+        .partition_count = job->partition_count,
+        .until = job->options->until,
     };
 
-    run->definitions = calloc(run->target_count, sizeof *run->definitions);
-    run->workers = calloc(run->worker_count, sizeof *run->workers);
-    run->census = rf_census_new();
-    run->order = calloc(run->partition_count, sizeof *run->order);
-    if (!run->definitions || !run->workers || !run->census || !run->order)
+    job->definitions = calloc(job->target_count, sizeof *job->definitions);
+    job->workers = calloc(job->worker_count, sizeof *job->workers);
+    job->census = rf_census_new();
+    job->order = calloc(job->partition_count, sizeof *job->order);
+    if (!job->definitions || !job->workers || !job->census || !job->order)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
-    rf_status status = rf_log_census(run->log, run->census, err);
+    rf_status status = rf_log_census(job->log, job->census, err);
     if (status == RF_OK)
-        status = rf_census_list(run->census, &config.census, &config.census_count, err);
+        status = rf_census_list(job->census, &config.census, &config.census_count, err);
     if (status != RF_OK)
         return status;
-    for (uint32_t i = 0; i < run->target_count; i++)
-        run->definitions[i] = run->targets[i].definition;
-    config.definitions = run->definitions;
-    run->ahead = rf_ahead_new(&config);
-    if (!run->ahead)
+    for (uint32_t i = 0; i < job->target_count; i++)
+        job->definitions[i] = job->targets[i].definition;
+    config.definitions = job->definitions;
+    job->ahead = rf_ahead_new(&config);
+    if (!job->ahead)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
-    set_budgets(run);
-    for (uint32_t i = 0; status == RF_OK && i < run->worker_count; i++)
-        status = worker_begin(&run->workers[i], run, i, err);
-    return status == RF_OK ? rf_fold_order(run->log, run->order, err) : status;
+    set_budgets(job);
+    for (uint32_t i = 0; status == RF_OK && i < job->worker_count; i++)
+        status = worker_begin(&job->workers[i], job, i, err);
+    return status == RF_OK ? rf_fold_order(job->log, job->order, err) : status;
 }
 
-static void run_end(rf_fold_job *run)
+static void job_end(rf_fold_job *job)
 {
-    for (uint32_t i = 0; run->workers && i < run->worker_count; i++)
-        worker_end(&run->workers[i], run->target_count);
-    rf_ahead_free(run->ahead);
-    free(run->workers);
-    free(run->definitions);
-    free(run->order);
-    rf_census_free(run->census);
+    for (uint32_t i = 0; job->workers && i < job->worker_count; i++)
+        worker_end(&job->workers[i], job->target_count);
+    rf_ahead_free(job->ahead);
+    free(job->workers);
+    free(job->definitions);
+    free(job->order);
+    rf_census_free(job->census);
 }
 
-static void add_up(const rf_fold_job *run, rf_fold_stats *stats_out)
+static void add_up(const rf_fold_job *job, rf_fold_stats *stats_out)
 {
     rf_fold_stats stats = {
-        .bytes_decoded = rf_ahead_bytes_decoded(run->ahead),
-        .decode_s = rf_ahead_decode_seconds(run->ahead),
+        .bytes_decoded = rf_ahead_bytes_decoded(job->ahead),
+        .decode_s = rf_ahead_decode_seconds(job->ahead),
     };
 
-    for (uint32_t i = 0; i < run->target_count; i++)
-        run->targets[i].events = 0;
-    for (uint32_t i = 0; i < run->worker_count; i++) {
-        const rf_fold_worker *worker = &run->workers[i];
+    for (uint32_t i = 0; i < job->target_count; i++)
+        job->targets[i].events = 0;
+    for (uint32_t i = 0; i < job->worker_count; i++) {
+        const rf_fold_worker *worker = &job->workers[i];
         stats.fold_s += worker->fold_s;
         stats.emit_s += worker->emit_s;
         stats.ranges_spilled += worker->ranges_spilled;
-        for (uint32_t k = 0; k < run->target_count; k++)
-            run->targets[k].events += worker->events[k];
+        for (uint32_t k = 0; k < job->target_count; k++)
+            job->targets[k].events += worker->events[k];
     }
     *stats_out = stats;
 }
@@ -386,7 +388,7 @@ static void add_up(const rf_fold_job *run, rf_fold_stats *stats_out)
 rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,
                           const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err)
 {
-    rf_fold_job run = {
+    rf_fold_job job = {
         .log = log,
         .targets = targets,
         .target_count = target_count,
@@ -397,13 +399,13 @@ rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint3
     };
 
     RF_ASSERT(targets && target_count > 0);
-    atomic_init(&run.events_done, 0);
-    rf_status status = run_begin(&run, err);
-    size_t task_count = (size_t)run.partition_count + run.worker_count - 1;
+    atomic_init(&job.events_done, 0);
+    rf_status status = job_begin(&job, err);
+    size_t task_count = (size_t)job.partition_count + job.worker_count - 1;
     if (status == RF_OK)
-        status = rf_pool_run(pool, task_count, run_task, &run, err);
+        status = rf_pool_run(pool, task_count, run_task, &job, err);
     if (status == RF_OK)
-        add_up(&run, stats_out);
-    run_end(&run);
+        add_up(&job, stats_out);
+    job_end(&job);
     return status;
 }

@@ -36,10 +36,10 @@ static const uint8_t *who_exists(rf_fold_worker *worker)
 {
     uint32_t count = worker->range.count;
 
-    if (worker->run->target_count == 1)
+    if (worker->job->target_count == 1)
         return worker->states[0].flags;
     memset(worker->exists, 0, count);
-    for (uint32_t i = 0; i < worker->run->target_count; i++)
+    for (uint32_t i = 0; i < worker->job->target_count; i++)
         for (uint32_t k = 0; k < count; k++)
             worker->exists[k] |= worker->states[i].flags[k];
     return worker->exists;
@@ -49,7 +49,7 @@ static const uint8_t *who_exists(rf_fold_worker *worker)
 static rf_status emit_batch(rf_fold_worker *worker, uint32_t target_index, bool spilled,
                             const rf_stream_name *names, uint32_t count, rf_err *err)
 {
-    const rf_fold_target *target = &worker->run->targets[target_index];
+    const rf_fold_target *target = &worker->job->targets[target_index];
     const rf_state *state = &worker->states[target_index];
     uint32_t first = worker->range.first;
     rf_status status = RF_OK;
@@ -87,7 +87,7 @@ static rf_status emit_rows(rf_fold_worker *worker, bool spilled, rf_err *err)
     rf_log_names_restart(worker->names, worker->partition);
     while (status == RF_OK && count > 0) {
         status = rf_log_names_next(worker->names, &wanted, &names, &count, err);
-        for (uint32_t i = 0; status == RF_OK && i < worker->run->target_count; i++)
+        for (uint32_t i = 0; status == RF_OK && i < worker->job->target_count; i++)
             status = emit_batch(worker, i, spilled, names, count, err);
     }
     return status;
@@ -97,8 +97,8 @@ static rf_status end_partition(rf_fold_worker *worker, rf_err *err)
 {
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && i < worker->run->target_count; i++) {
-        const rf_fold_target *target = &worker->run->targets[i];
+    for (uint32_t i = 0; status == RF_OK && i < worker->job->target_count; i++) {
+        const rf_fold_target *target = &worker->job->targets[i];
         status = target->partition_end(target->sink_arg, worker->index, worker->partition, err);
     }
     return status;
@@ -117,20 +117,20 @@ rf_status rf_fold_emit(rf_fold_worker *worker, rf_err *err)
 
 rf_status rf_fold_spill(rf_fold_worker *worker, rf_err *err)
 {
-    const rf_fold_job *run = worker->run;
+    const rf_fold_job *job = worker->job;
     double start = rf_clock_seconds();
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && i < run->target_count; i++) {
+    for (uint32_t i = 0; status == RF_OK && i < job->target_count; i++) {
         if (!worker->spills[i])
-            status = rf_spill_new(run->definitions[i], run->options->spill_dir, &worker->spills[i],
+            status = rf_spill_new(job->definitions[i], job->options->spill_dir, &worker->spills[i],
                                   err);
         if (status == RF_OK)
             status = rf_spill_run_begin(worker->spills[i], err);
     }
     if (status == RF_OK)
         status = emit_rows(worker, true, err);
-    for (uint32_t i = 0; status == RF_OK && i < run->target_count; i++)
+    for (uint32_t i = 0; status == RF_OK && i < job->target_count; i++)
         status = rf_spill_run_end(worker->spills[i], err);
     worker->emit_s += rf_clock_seconds() - start;
     return status;
@@ -156,8 +156,8 @@ static rf_status emit_spilled_name(rf_fold_worker *worker, uint32_t run_index,
 {
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && i < worker->run->target_count; i++) {
-        const rf_fold_target *target = &worker->run->targets[i];
+    for (uint32_t i = 0; status == RF_OK && i < worker->job->target_count; i++) {
+        const rf_fold_target *target = &worker->job->targets[i];
         const void *row = NULL;
         status = rf_spill_find(worker->spills[i], run_index, name->number, &row, err);
         if (status == RF_OK && row)
@@ -170,15 +170,15 @@ static rf_status emit_spilled_name(rf_fold_worker *worker, uint32_t run_index,
 rf_status rf_fold_emit_spilled(rf_fold_worker *worker, const rf_fold_range *ranges, uint32_t count,
                                rf_err *err)
 {
-    const rf_fold_job *run = worker->run;
+    const rf_fold_job *job = worker->job;
     const rf_log_names_wanted all = {.first = 0, .count = worker->stream_count};
     const rf_stream_name *names;
     double start = rf_clock_seconds();
     uint32_t name_count = 1;
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && i < run->target_count; i++)
-        status = rf_spill_read_begin(worker->spills[i], run->text_budget / run->target_count, err);
+    for (uint32_t i = 0; status == RF_OK && i < job->target_count; i++)
+        status = rf_spill_read_begin(worker->spills[i], job->text_budget / job->target_count, err);
     rf_log_names_restart(worker->names, worker->partition);
     while (status == RF_OK && name_count > 0) {
         status = rf_log_names_next(worker->names, &all, &names, &name_count, err);
@@ -188,7 +188,7 @@ rf_status rf_fold_emit_spilled(rf_fold_worker *worker, const rf_fold_range *rang
     }
     if (status == RF_OK)
         status = end_partition(worker, err);
-    for (uint32_t i = 0; status == RF_OK && i < run->target_count; i++)
+    for (uint32_t i = 0; status == RF_OK && i < job->target_count; i++)
         status = rf_spill_clear(worker->spills[i], err);
     worker->emit_s += rf_clock_seconds() - start;
     return status;

@@ -13,6 +13,7 @@
 /* No budget but a border: an arena must have one. What is kept is what rows need, twice at most. */
 #define TEXT_BYTES_MAX ((size_t)1 << 40)
 #define PROGRESS_S 1.0
+enum { LISTED_SHARE = 4 }; /* a smaller share of handled events is listed first */
 enum { RANGE_STREAMS_MIN = 16 }; /* fewer are not folded together for the sake of their text */
 
 /* ---- faults ---- */
@@ -52,7 +53,7 @@ static rf_status blame(rf_fold_worker *worker, const rf_log_step *step, uint32_t
     free(values);
     rf_status status =
         rf_fail(err, failure, "%s: %s, at position %llu (stream %.*s, type %.*s)",
-                worker->run->definitions[target]->name, reason, (unsigned long long)position,
+                worker->job->definitions[target]->name, reason, (unsigned long long)position,
                 (int)stream.size, stream.data, (int)type.size, type.data);
     if (err)
         err->position = position;
@@ -68,11 +69,11 @@ static rf_status evacuate(rf_fold_worker *worker, rf_err *err)
     rf_arena fresh;
     rf_status status = RF_OK;
 
-    if (worker->text.bytes <= worker->run->text_budget ||
+    if (worker->text.bytes <= worker->job->text_budget ||
         worker->text.bytes <= 2 * worker->text_live)
         return RF_OK;
     rf_arena_init(&fresh, TEXT_BYTES_MAX);
-    for (uint32_t i = 0; status == RF_OK && i < worker->run->target_count; i++)
+    for (uint32_t i = 0; status == RF_OK && i < worker->job->target_count; i++)
         status = rf_state_move_texts(&worker->states[i], &fresh, err);
     /* after a failure rows refer to both; neither is read again */
     rf_arena_free(&worker->text);
@@ -83,8 +84,9 @@ static rf_status evacuate(rf_fold_worker *worker, rf_err *err)
 
 /* ---- folding ---- */
 
+/* *handled_out: events of the segment whose type the definition handles. */
 static rf_status set_lanes(rf_fold_worker *worker, const rf_step *step, uint32_t target,
-                           bool *any_out, rf_err *err)
+                           uint32_t *handled_out, rf_err *err)
 {
     uint32_t type_count = step->log.segment.type_count;
 
@@ -95,7 +97,7 @@ static rf_status set_lanes(rf_fold_worker *worker, const rf_step *step, uint32_t
         if (!worker->lanes)
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events", type_count);
     }
-    *any_out = false;
+    *handled_out = 0;
     for (uint32_t t = 0; t < type_count; t++) {
         const rf_plan_type *type = &step->bound.types[t];
         rf_fold_lane lane = {.ordinal = type->events_before};
@@ -107,7 +109,7 @@ static rf_status set_lanes(rf_fold_worker *worker, const rf_step *step, uint32_t
             lane.call_count++;
         }
         worker->lanes[t] = lane;
-        *any_out = *any_out || lane.call_count > 0;
+        *handled_out += lane.call_count > 0 ? step->log.segment.types[t].count : 0;
     }
     return RF_OK;
 }
@@ -127,11 +129,13 @@ static rf_status refuse_result(rf_fold_worker *worker, const rf_log_step *step, 
     return blame(worker, step, event, target, RF_ERR_PLUGIN, reason, err);
 }
 
-/* The loop that everything else is there for. */
-static rf_status fold_events(rf_fold_worker *worker, const rf_step *step, uint32_t target,
-                             rf_err *err)
+/* The loop that everything else is there for: over the events begin to end of a segment, or over
+ * those that are listed. Inlined for the two, `listed` being NULL in one. */
+static inline __attribute__((always_inline)) rf_status
+fold_events(rf_fold_worker *worker, const rf_step *step, uint32_t target, const uint32_t *listed,
+            uint32_t begin, uint32_t end, rf_err *err)
 {
-    const rf_definition *definition = worker->run->definitions[target];
+    const rf_definition *definition = worker->job->definitions[target];
     const rf_state *state = &worker->states[target];
     const rf_fold_range range = worker->range;
     rf_fold *fold = &worker->context.fold;
@@ -143,7 +147,8 @@ static rf_status fold_events(rf_fold_worker *worker, const rf_step *step, uint32
     size_t stride = state->stride;
     uint64_t events = 0;
 
-    for (uint32_t i = step->log.begin; i < step->log.end; i++) {
+    for (uint32_t at = begin; at < end; at++) {
+        uint32_t i = listed ? listed[at] : at;
         rf_fold_lane *lane = &lanes[types[i]];
         uint32_t ordinal = lane->ordinal++;
         uint32_t stream = streams[i] - range.first;
@@ -173,27 +178,49 @@ static rf_status fold_events(rf_fold_worker *worker, const rf_step *step, uint32
     return RF_OK;
 }
 
+/* Lists the events whose type has a handler, without a branch an event. */
+static uint32_t list_handled(rf_fold_worker *worker, const rf_step *step)
+{
+    const uint32_t *types = step->bound.event_types;
+    uint32_t count = 0;
+
+    for (uint32_t i = step->log.begin; i < step->log.end; i++) {
+        worker->listed[count] = i;
+        count += worker->lanes[types[i]].call_count > 0;
+    }
+    return count;
+}
+
+static rf_status fold_target(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                             rf_err *err)
+{
+    uint32_t handled = 0;
+
+    rf_status status = set_lanes(worker, step, target, &handled, err);
+    if (status != RF_OK || handled == 0)
+        return status;
+    if (handled > step->log.segment.count / LISTED_SHARE)
+        return fold_events(worker, step, target, NULL, step->log.begin, step->log.end, err);
+    return fold_events(worker, step, target, worker->listed, 0, list_handled(worker, step), err);
+}
+
 static rf_status fold_step(rf_fold_worker *worker, const rf_step *step, rf_err *err)
 {
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && step->bound.event_types && i < worker->run->target_count;
-         i++) {
-        bool any = false;
-        status = set_lanes(worker, step, i, &any, err);
-        if (status == RF_OK && any)
-            status = fold_events(worker, step, i, err);
-    }
+    for (uint32_t i = 0; status == RF_OK && step->bound.event_types && i < worker->job->target_count;
+         i++)
+        status = fold_target(worker, step, i, err);
     return status;
 }
 
 static void report_progress(rf_fold_worker *worker, uint32_t events)
 {
-    rf_fold_job *run = worker->run;
-    uint64_t done = atomic_fetch_add_explicit(&run->events_done, events, memory_order_relaxed);
+    rf_fold_job *job = worker->job;
+    uint64_t done = atomic_fetch_add_explicit(&job->events_done, events, memory_order_relaxed);
     double now;
 
-    if (!run->options->progress || worker->index != 0)
+    if (!job->options->progress || worker->index != 0)
         return;
     now = rf_clock_seconds();
     if (now - worker->last_progress < PROGRESS_S)
@@ -201,21 +228,21 @@ static void report_progress(rf_fold_worker *worker, uint32_t events)
     worker->last_progress = now;
     const rf_progress progress = {
         .what = "rebuild",
-        .done = done + events < run->options->until ? done + events : run->options->until,
-        .total = run->options->until,
-        .seconds = now - run->start,
+        .done = done + events < job->options->until ? done + events : job->options->until,
+        .total = job->options->until,
+        .seconds = now - job->start,
     };
-    run->options->progress(run->options->progress_arg, &progress);
+    job->options->progress(job->options->progress_arg, &progress);
 }
 
 /* Pages of the log that were read stay in the system's cache, but need not count as ours. */
 static void unload_log(rf_fold_worker *worker, const rf_step *step)
 {
     worker->mapped_bytes += step->log.segment.bytes.size;
-    if (worker->mapped_bytes < worker->run->mapped_budget)
+    if (worker->mapped_bytes < worker->job->mapped_budget)
         return;
     worker->mapped_bytes = 0;
-    rf_log_unload(worker->run->log);
+    rf_log_unload(worker->job->log);
 }
 
 /* One step, if there is one. */
@@ -247,7 +274,7 @@ static rf_status take_step(rf_fold_worker *worker, bool *found_out, rf_err *err)
 
 rf_status rf_fold_range_fold(rf_fold_worker *worker, bool *fits_out, rf_err *err)
 {
-    const rf_fold_job *run = worker->run;
+    const rf_fold_job *job = worker->job;
     const rf_steps_range range = {
         .partition = worker->partition,
         .first = worker->range.first,
@@ -263,12 +290,12 @@ rf_status rf_fold_range_fold(rf_fold_worker *worker, bool *fits_out, rf_err *err
 
     rf_steps_begin(worker->steps, &range);
     while (status == RF_OK && found && fits) {
-        if (run->options->cancel && *run->options->cancel)
+        if (job->options->cancel && *job->options->cancel)
             status = rf_fail(err, RF_ERR_INTERRUPTED,
                              "interrupted while folding; what was live is live");
         else
             status = take_step(worker, &found, err);
-        fits = worker->text_live <= run->text_budget || !run->options->spill_dir ||
+        fits = worker->text_live <= job->text_budget || !job->options->spill_dir ||
                worker->range.count <= RANGE_STREAMS_MIN;
     }
     rf_steps_end(worker->steps);

@@ -1,4 +1,4 @@
-/* What the parts of a fold share: the run, and its workers. Private to fold.c, fold_events.c and
+/* What the parts of a fold share: the job, and its workers. Private to fold.c, fold_events.c and
  * fold_emit.c; see fold.h. */
 #ifndef RF_REBUILD_FOLD_JOB_H
 #define RF_REBUILD_FOLD_JOB_H
@@ -37,7 +37,7 @@ typedef struct rf_fold_range {
 
 /* Confined to its thread. */
 struct rf_fold_worker {
-    rf_fold_job *run;
+    rf_fold_job *job;
     uint32_t index;
     rf_fold_context context;
     rf_steps *steps;
@@ -47,7 +47,7 @@ struct rf_fold_worker {
     rf_spill **spills; /* NULL until needed */
     rf_arena text;    /* what rows and event structs refer to */
     size_t text_live; /* bytes of it after the last evacuation */
-    char *spare; /* what alloc gives when there is no memory: the run fails, the handler goes on */
+    char *spare; /* what alloc gives when there is no memory: the fold fails, the handler goes on */
     bool out_of_memory;
     uint32_t partition;
     uint32_t stream_count; /* of the partition */
@@ -56,6 +56,7 @@ struct rf_fold_worker {
     rf_arena names_arena;
     rf_slice *names_by_number;      /* of the range; NULL unless a handler reads these */
     rf_slice *categories_by_number; /* likewise */
+    uint32_t *listed; /* events of a segment */
     uint8_t *exists; /* of the range, for several definitions: whether any has the row */
     rf_fold_lane *lanes;
     uint32_t lane_capacity;
