@@ -1,8 +1,9 @@
 /* What an application sees: gets a second, and how long a swap takes and holds up who reads.
  *
- *     reader STORE NAME gets RUNS      gets of rows in random order, in a warm process, one thread
- *     reader STORE NAME swaps COUNT    the two newest generations made live in turns, while a thread
- *                                      refreshes its reader and gets a row, again and again
+ *     reader STORE NAME gets RUNS [GETS]   so many gets of rows in random order, RUNS times, in a
+ *                                          warm process, by one thread
+ *     reader STORE NAME swaps COUNT        the two newest generations made live in turns, while a
+ *                                          thread refreshes its reader and gets a row, for ever
  *
  * Only the public library. Prints one JSON object. The first pass over the keys of `gets` is not
  * counted: blocks are checked when they are first touched. A get of `swaps` is timed with the
@@ -17,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { GETS_MAX = 1000000, KEYS_MAX = 20000000, RUNS_MAX = 1000, SWAPS_MAX = 100000 };
+enum { GETS_DEFAULT = 1000000, GETS_MAX = 1000000000, KEYS_MAX = 20000000, COUNT_MAX = 100000 };
 
 typedef struct keys {
     char *bytes;
@@ -109,7 +110,7 @@ static void get(rf_reader *reader, rf_slice key)
 
 /* ---- gets ---- */
 
-static void measure_gets(rf_reader *reader, const keys *all, uint32_t runs)
+static void measure_gets(rf_reader *reader, const keys *all, uint32_t runs, uint32_t gets)
 {
     double *rates = need(malloc(runs * sizeof *rates));
     uint64_t seed = 88172645463325252u;
@@ -118,9 +119,9 @@ static void measure_gets(rf_reader *reader, const keys *all, uint32_t runs)
         get(reader, key_at(all, i));
     for (uint32_t run = 0; run < runs; run++) {
         double start = now();
-        for (uint32_t i = 0; i < GETS_MAX; i++)
+        for (uint32_t i = 0; i < gets; i++)
             get(reader, key_at(all, draw(&seed)));
-        rates[run] = GETS_MAX / (now() - start);
+        rates[run] = gets / (now() - start);
     }
     qsort(rates, runs, sizeof *rates, compare_doubles);
     printf("{\"rows\":%u,\"runs\":%u,\"gets_per_second\":%.0f,\"slowest\":%.0f,\"fastest\":%.0f}\n",
@@ -228,18 +229,28 @@ static void measure_swaps(rf_store *store, const char *name, const keys *all, ui
     free(seconds);
 }
 
+/* A number from 1 to `most`; 0: it is none. */
+static uint32_t read_count(const char *text, uint32_t most)
+{
+    char *end = NULL;
+    unsigned long value = strtoul(text, &end, 10);
+
+    return *end || value > most ? 0 : (uint32_t)value;
+}
+
 int main(int argc, char **argv)
 {
-    bool gets = argc == 5 && strcmp(argv[3], "gets") == 0;
     bool swaps = argc == 5 && strcmp(argv[3], "swaps") == 0;
-    long count = argc == 5 ? strtol(argv[4], NULL, 10) : 0;
+    bool gets = (argc == 5 || argc == 6) && strcmp(argv[3], "gets") == 0;
+    uint32_t count = gets || swaps ? read_count(argv[4], COUNT_MAX) : 0;
+    uint32_t each = argc == 6 ? read_count(argv[5], GETS_MAX) : GETS_DEFAULT;
     rf_store *store = NULL;
     rf_reader *reader = NULL;
     keys all;
     rf_err err;
 
-    if ((!gets && !swaps) || count < 1 || count > (gets ? RUNS_MAX : SWAPS_MAX)) {
-        fputs("usage: reader STORE NAME gets RUNS | reader STORE NAME swaps COUNT\n", stderr);
+    if (count == 0 || each == 0) {
+        fputs("usage: reader STORE NAME gets RUNS [GETS] | reader STORE NAME swaps COUNT\n", stderr);
         return 2;
     }
     if (rf_store_open(argv[1], NULL, &store, &err) != RF_OK ||
@@ -247,10 +258,10 @@ int main(int argc, char **argv)
         fail(&err);
     read_keys(reader, &all);
     if (gets)
-        measure_gets(reader, &all, (uint32_t)count);
+        measure_gets(reader, &all, count, each);
     rf_reader_close(reader);
     if (swaps)
-        measure_swaps(store, argv[2], &all, (uint32_t)count);
+        measure_swaps(store, argv[2], &all, count);
     free(all.bytes);
     free(all.offsets);
     rf_store_close(store);
