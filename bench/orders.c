@@ -25,7 +25,9 @@
 enum {
     OPEN_ORDERS = 20000,
     OUT_BUFFER_SIZE = 4 << 20,
+    REMARKS_SIZE = 32 << 20,
     REMARK_SIZE_MAX = 1 << 20,
+    WORD_SIZE_MAX = 16,
     RARE_EVERY = 100,
     ITEM_CHANCES = 80, /* of 100: what happens to an order that stays open */
 };
@@ -47,6 +49,7 @@ typedef struct options {
 static options given;
 static order orders[OPEN_ORDERS];
 static uint64_t orders_begun;
+static char remarks[REMARKS_SIZE + WORD_SIZE_MAX];
 
 /* xorshift128+ */
 static uint64_t draw_from(uint64_t seed[2], uint64_t end)
@@ -89,31 +92,37 @@ static void print_head(uint64_t position, order *o, uint64_t time_ms)
            time_ms);
 }
 
-/* Words in no order: text that compresses about as well as what people write. Numbers of its own,
- * so that those of the orders stay as they are. */
-static void print_remark(void)
+/* Numbers of its own, so that those of the orders stay as they are. */
+static uint64_t draw_remark(uint64_t end)
+{
+    static uint64_t seed[2] = {0x2545F4914F6CDD1Du, 0x9E6C63D0676A9A99u};
+    return draw_from(seed, end);
+}
+
+/* Words in no order: text that compresses about as well as what people write. A remark is a piece
+ * of it; there is so much that a compressor does not meet the same piece again soon. */
+static void write_remarks(void)
 {
     static const char *const starts[] = {"de", "par", "lo", "sen", "trans", "mi", "con", "ve"};
     static const char *const ends[] = {"liver", "cel", "ding", "tion", "ment", "ry", "ping", "al"};
-    static char text[REMARK_SIZE_MAX + 32];
-    static uint64_t seed[2] = {0x2545F4914F6CDD1Du, 0x9E6C63D0676A9A99u};
-    size_t size = 0;
 
-    while (size < given.remark_size) {
-        uint64_t word = draw_from(seed, 0);
-        size += (size_t)snprintf(text + size, 32, "%s%s%u ", starts[word & 7], ends[word >> 3 & 7],
-                                 (unsigned)(word >> 8 & 0x3ff));
+    for (size_t size = 0; size < REMARKS_SIZE;) {
+        uint64_t word = draw_remark(0);
+        size += (size_t)snprintf(remarks + size, WORD_SIZE_MAX, "%s%s%u ", starts[word & 7],
+                                 ends[word >> 3 & 7], (unsigned)(word >> 8 & 0x3ff));
     }
-    printf(",\"remark\":\"%.*s\"", (int)given.remark_size, text);
 }
 
 static void end_payload(void)
 {
     if (given.csv)
         return;
-    if (given.remark_size)
-        print_remark();
-    printf("}}\n");
+    if (given.remark_size) {
+        fputs(",\"remark\":\"", stdout);
+        fwrite(remarks + draw_remark(REMARKS_SIZE - given.remark_size), 1, given.remark_size, stdout);
+        putchar('"');
+    }
+    fputs("}}\n", stdout);
 }
 
 /* ---- what happens to an order ---- */
@@ -286,6 +295,8 @@ int main(int argc, char **argv)
         return 2;
     }
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
+    if (given.remark_size)
+        write_remarks();
     for (uint32_t i = 0; i < OPEN_ORDERS; i++)
         begin_order(&orders[i]);
     begin_order(&endless);

@@ -108,15 +108,15 @@ class DuckDB(Served):
     name = 'DuckDB'
     ways = ('table', 'table, unordered', 'clustered', 'clustered, unordered')
 
-    def __init__(self, bench):
-        self.bench, self.process = bench, None
+    def __init__(self, bench, events):
+        self.bench, self.events, self.process = bench, events, None
         self.folder = bench.path('duckdb')
         if not shutil.which('node'):
             raise Absent('node is not here')
         if not os.path.isdir(os.path.join(self.folder, 'node_modules', '@duckdb', 'node-api')):
             raise Absent('the npm package @duckdb/node-api is not here')
         shutil.copy(os.path.join(ROOT, 'bench', 'sql.mjs'), self.folder)
-        self.file = os.path.join(self.folder, 'orders-%d.duckdb' % bench.events)
+        self.file = os.path.join(self.folder, 'orders-%d.duckdb' % events)
 
     def open_file(self, file):
         script = os.path.join(self.folder, 'sql.mjs')
@@ -127,7 +127,7 @@ class DuckDB(Served):
         columns = dict(position='BIGINT', stream='VARCHAR', version='INT', time='BIGINT')
         columns.update(type='VARCHAR', data=data)
         return "read_json('%s', format='newline_delimited', columns={%s})" % (
-            self.bench.log(),
+            self.bench.log(events=self.events),
             ', '.join("%s: '%s'" % pair for pair in columns.items()),
         )
 
@@ -146,7 +146,7 @@ class DuckDB(Served):
         if not os.path.exists(self.file):
             making = self.file + '.making'
             remove(making, making + '.wal')
-            say('DuckDB: importing and clustering %d events' % self.bench.events)
+            say('DuckDB: importing and clustering %d events' % self.events)
             self.open_file(making)
             self.import_typed('ev')
             self.run('create table clustered as select * from ev order by stream, version')
@@ -177,7 +177,7 @@ class DuckDB(Served):
 
     def parquet_bytes(self):
         """Size of the log as zstd Parquet, the payload as the text that it is."""
-        file = os.path.join(self.folder, 'orders-%d.parquet' % self.bench.events)
+        file = os.path.join(self.folder, 'orders-%d.parquet' % self.events)
         if not os.path.exists(file):
             say('DuckDB: writing Parquet')
             self.open_file(':memory:')
@@ -195,9 +195,9 @@ class SQLite(Served):
     name = 'SQLite'
     ways = ('table', 'clustered')
 
-    def __init__(self, bench):
-        self.bench, self.process = bench, None
-        self.file = bench.path('orders-%d.sqlite' % bench.events)
+    def __init__(self, bench, events):
+        self.bench, self.events, self.process = bench, events, None
+        self.file = bench.path('orders-%d.sqlite' % events)
         self.result = bench.path('result.sqlite')
 
     def open_file(self, file):
@@ -219,14 +219,14 @@ class SQLite(Served):
         if not os.path.exists(self.file):
             making = self.file + '.making'
             remove(making)
-            say('SQLite: importing and clustering %d events' % self.bench.events)
+            say('SQLite: importing and clustering %d events' % self.events)
             self.open_file(making)
             columns = ', '.join('%s %s' % pair for pair in COLUMNS.items())
             self.run('create table ev (%s)' % columns)
             self.run('create table clustered (%s, primary key (stream, version)) without rowid' % columns)
             self.run('begin')
             insert = 'insert into ev values (%s)' % ', '.join('?' * len(COLUMNS))
-            self.run({'insert': insert, 'csv': self.bench.log(csv=True)})
+            self.run({'insert': insert, 'csv': self.bench.log(events=self.events, csv=True)})
             self.run('insert into clustered select * from ev order by stream, version')
             self.run('commit')
             self.close()
@@ -267,8 +267,8 @@ class PostgreSQL:
     name = 'PostgreSQL'
     ways = ('table', 'clustered')
 
-    def __init__(self, bench):
-        self.bench = bench
+    def __init__(self, bench, events):
+        self.bench, self.events = bench, events
         folders = sorted(
             os.path.join('/usr/lib/postgresql', name, 'bin')
             for name in (
@@ -281,7 +281,7 @@ class PostgreSQL:
         self.bin = found[-1]
         # A server refuses to run as root.
         self.user = 'postgres' if os.geteuid() == 0 else None
-        self.folder = bench.path('postgres-%d' % bench.events)
+        self.folder = bench.path('postgres-%d' % events)
         self.running = False
 
     def call(self, program, *arguments, **how):
@@ -362,9 +362,9 @@ class PostgreSQL:
         self.version = self.run('show server_version')[1][0]
         if self.run("select count(*) from pg_tables where tablename = 'clustered'")[1] == ['1']:
             return
-        say('PostgreSQL: importing and clustering %d events' % self.bench.events)
+        say('PostgreSQL: importing and clustering %d events' % self.events)
         columns = ', '.join('%s %s' % pair for pair in COLUMNS.items())
-        with open(self.bench.log(csv=True), 'rb') as file:
+        with open(self.bench.log(events=self.events, csv=True), 'rb') as file:
             self.run(
                 'drop table if exists ev',
                 'create unlogged table ev (%s)' % columns,
@@ -394,10 +394,10 @@ class PostgreSQL:
             self.call('pg_ctl', '-D', self.folder, '-m', 'fast', '-w', 'stop')
 
 
-def open_rival(kind, bench):
+def open_rival(kind, bench, events=None):
     """A rival, or None, which is said."""
     try:
-        return kind(bench)
+        return kind(bench, events or bench.events)
     except Absent as why:
         say('%s is skipped: %s' % (kind.name, why))
         return None

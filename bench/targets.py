@@ -4,8 +4,7 @@
 
 A target is a function that yields rows: what was measured, the figure, what it is compared with,
 the ratio, and whether that is enough. Refold and a rival take turns within one run. Figures stay in
-CACHE/targets.json, each with commit, number of events and time, so that rows may be measured one by
-one.
+CACHE/targets-EVENTS.json, each with commit and time, so that rows may be measured one by one.
 """
 
 import glob
@@ -63,7 +62,7 @@ def same_sums(name, sums, expected):
 
 def take_turns(bench, rival, runs):
     """Seconds of refold, and of the rival by way; their sums are the same or the bench ends."""
-    store = bench.store()
+    store = bench.store(events=rival.events)
     rival.prepare()
     ours, theirs = [], {way: [] for way in rival.ways}
     bench.rebuild(store, 'order_summary')
@@ -72,7 +71,7 @@ def take_turns(bench, rival, runs):
         for way in rival.ways:
             theirs[way].append(rival.rebuild(way))
     sums = rival.sums()
-    same_sums(rival.name, sums, KNOWN_SUMS.get(bench.events, ()))
+    same_sums(rival.name, sums, KNOWN_SUMS.get(rival.events, ()))
     same_sums('refold', scan_sums(bench, store), sums)
     rival.close()
     return Figures(ours), {way: Figures(seconds) for way, seconds in theirs.items()}
@@ -106,9 +105,11 @@ def duckdb(bench, only=None):
 
 
 def databases(bench):
-    """Rebuild against SQLite and PostgreSQL: no target, but a user's question."""
+    """Rebuild against SQLite and PostgreSQL, of a part of the events: no target, but a user's
+    question.
+    """
     for kind in (rivals.SQLite, rivals.PostgreSQL):
-        rival = rivals.open_rival(kind, bench)
+        rival = rivals.open_rival(kind, bench, bench.events // 5)
         if not rival:
             continue
         try:
@@ -117,9 +118,14 @@ def databases(bench):
             say('%s is skipped: %s' % (kind.name, why))
             continue
         for way, seconds in theirs.items():
-            yield kind.name + way, row(
-                'rebuild of order_summary; %s %s from its %s'
-                % (rival.name, rival.version, 'own table' if way == 'table' else 'table by stream'),
+            yield '%s, %s' % (kind.name, way), row(
+                'rebuild of order_summary, %s events; %s %s from its %s'
+                % (
+                    format(rival.events, ','),
+                    rival.name,
+                    rival.version,
+                    'own table' if way == 'table' else 'table clustered by stream',
+                ),
                 ours,
                 seconds,
                 seconds.best / ours.median,
@@ -282,7 +288,7 @@ def importing(bench):
         if again[-1].json.get('added'):
             sys.exit('the second import of the same file added events')
         if rival:
-            theirs.append(rival.import_fresh()[0])
+            theirs.append(rival.import_fresh())
     ours = seconds_of(first)
     if rival:
         ratio = Figures(theirs).best / ours.median
@@ -507,8 +513,8 @@ def prepare(bench):
         bench.store(kind, events)
     bench.log()
     bench.log('wide', bench.events // 5)
-    for kind in (rivals.DuckDB, rivals.SQLite, rivals.PostgreSQL):
-        rival = rivals.open_rival(kind, bench)
+    for kind, part in ((rivals.DuckDB, 1), (rivals.SQLite, 5), (rivals.PostgreSQL, 5)):
+        rival = rivals.open_rival(kind, bench, bench.events // part)
         try:
             if rival:
                 rival.prepare()
@@ -560,13 +566,12 @@ def order_of(name):
 
 def print_table(bench, known):
     commits = sorted({one['commit'] for one in known.values()})
-    events = sorted({one['events'] for one in known.values()})
     print('%s; %d workers' % (bench.machine(), bench.workers))
     print(
-        'commit %s; `EVENTS=%s RUNS=%d sh bench/run.sh`; load before %.1f to %.1f\n'
+        'commit %s; `EVENTS=%d RUNS=%d sh bench/run.sh`; load before %.1f to %.1f\n'
         % (
             ', '.join(commits),
-            ' and '.join(map(str, events)),
+            bench.events,
             bench.runs,
             min(one['load'] for one in known.values()),
             max(one['load'] for one in known.values()),
@@ -594,7 +599,7 @@ def print_table(bench, known):
 def main():
     build, cache, *names = sys.argv[1:]
     bench = Bench(build, cache)
-    path = bench.path('targets.json')
+    path = bench.path('targets-%d.json' % bench.events)
     known = read_known(path)
     if names != ['table']:
         for name in names or DEFAULT:
@@ -607,7 +612,7 @@ def main():
             for number, one in TARGETS[name](bench):
                 say('%s: %s: %s  %s  %s  %s' % (number, *list(one.values())[:4], one['verdict']))
                 measured[number] = dict(
-                    row=one, commit=commit(), events=bench.events, load=load, at=time.time()
+                    row=one, commit=commit(), load=load, at=time.time()
                 )
                 with open(path, 'w') as file:
                     json.dump({**known, **measured}, file, indent=1)
