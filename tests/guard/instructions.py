@@ -51,19 +51,20 @@ def call(argv, **how):
 
 
 def own_instructions(profile, folder):
-    """The self cost of all functions of objects under `folder`, from callgrind's file."""
+    """The self cost of all functions of objects under `folder`, from callgrind's file. The programs
+    that measure do not count.
+    """
     objects, ours, total, called = {}, False, 0, False
+    bench = os.path.join(folder, 'bench') + os.sep
     with open(profile, encoding='utf-8', errors='replace') as file:
         for line in file:
-            if line.startswith('ob='):
-                number, _, path = line[3:].rstrip('\n').partition(' ')
+            if line.startswith(('ob=', 'cob=')):
+                kind, _, rest = line.rstrip('\n').partition('=')
+                number, _, path = rest.partition(' ')
                 if path:
-                    objects[number] = path.startswith(folder + os.sep)
-                ours = objects[number]
-            elif line.startswith('cob='):
-                number, _, path = line[4:].rstrip('\n').partition(' ')
-                if path:
-                    objects[number] = path.startswith(folder + os.sep)
+                    objects[number] = path.startswith(folder + os.sep) and not path.startswith(bench)
+                if kind == 'ob':
+                    ours = objects[number]
             elif line.startswith('calls='):
                 called = True
             elif re.match(r'[-+*\d]', line):
