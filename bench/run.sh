@@ -9,12 +9,14 @@ cache=${REFOLD_BENCH_CACHE:-$root/.cache/bench}
 mkdir -p "$cache"
 . "$root/fixtures/setup.sh"
 
+install=${INSTALL:-yes}
+[ "$install" != yes ] || install_packages >&2
 build=$cache/build
-build_in "$build" "--buildtype=release"
+build_in "$build" "--buildtype=release" refold benches
 
 # The rivals are optional: what cannot be had is skipped, and the report says so. SQLite comes with
 # Python.
-if [ "${INSTALL:-yes}" = yes ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+if [ "$install" = yes ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
     set_up=
     command -v npm >/dev/null 2>&1 || set_up="nodejs npm"
     [ -n "$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || set_up="$set_up postgresql"
@@ -28,7 +30,7 @@ if [ "${INSTALL:-yes}" = yes ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/d
 fi
 duckdb=$cache/duckdb
 mkdir -p "$duckdb"
-if [ "${INSTALL:-yes}" = yes ] && [ ! -d "$duckdb/node_modules/@duckdb/node-api" ] &&
+if [ "$install" = yes ] && [ ! -d "$duckdb/node_modules/@duckdb/node-api" ] &&
     command -v npm >/dev/null 2>&1; then
     (cd "$duckdb" && npm install --no-audit --no-fund @duckdb/node-api@1.5.6-r.1 >npm.log 2>&1) ||
         echo "DuckDB could not be installed; see $duckdb/npm.log" >&2
