@@ -265,7 +265,7 @@ class PostgreSQL:
     """A server of its own, started here and stopped at the end."""
 
     name = 'PostgreSQL'
-    ways = ('table', 'clustered')
+    ways = ('table', 'table, one process', 'clustered', 'clustered, one process')
 
     def __init__(self, bench, events):
         self.bench, self.events = bench, events
@@ -381,9 +381,13 @@ class PostgreSQL:
         )
 
     def rebuild(self, way):
-        source = 'ev' if way == 'table' else way
+        source, _, alone = way.partition(', ')
+        fold = fold_packed('ev' if source == 'table' else source)
         self.run('drop table if exists order_summary', 'checkpoint')
-        return self.run('create table order_summary as ' + fold_packed(source))[0]
+        return self.run(
+            'set max_parallel_workers_per_gather = %d' % (0 if alone else self.bench.workers),
+            'create table order_summary as ' + fold,
+        )[0]
 
     def sums(self):
         return tuple(int(value) for value in self.run(SUMS_SQL)[1][0].split('|'))
