@@ -119,7 +119,8 @@ static void end_payload(void)
         return;
     if (given.remark_size) {
         fputs(",\"remark\":\"", stdout);
-        fwrite(remarks + draw_remark(REMARKS_SIZE - given.remark_size), 1, given.remark_size, stdout);
+        uint64_t begin = draw_remark(REMARKS_SIZE - given.remark_size);
+        fwrite(remarks + begin, 1, given.remark_size, stdout);
         putchar('"');
     }
     fputs("}}\n", stdout);

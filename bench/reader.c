@@ -246,10 +246,11 @@ static void measure_swaps(rf_store *store, const char *name, const keys *all, ui
     atomic_store(&watch.stop, true);
     pthread_join(thread, NULL);
     qsort(seconds, count, sizeof *seconds, compare_doubles);
-    printf("{\"rows\":%u,\"swaps\":%u,\"swap\":{\"fastest\":%.6f,\"median\":%.6f,", all->count, count,
-           seconds[0], seconds[count / 2]);
+    printf("{\"rows\":%u,\"swaps\":%u,\"swap\":{", all->count, count);
+    printf("\"fastest\":%.6f,\"median\":%.6f,", seconds[0], seconds[count / 2]);
     printf("\"nine_of_ten\":%.6f,\"slowest\":%.6f},", seconds[count * 9 / 10], seconds[count - 1]);
-    printf("\"reader\":{\"gets\":%llu,\"generations_seen\":%llu,\"over_1ms\":%llu,\"over_5ms\":%llu,"
+    printf("\"reader\":{\"gets\":%llu,\"generations_seen\":%llu,\"over_1ms\":%llu,"
+           "\"over_5ms\":%llu,"
            "\"slowest\":%.6f,\"slowest_get\":%.6f}}\n",
            (unsigned long long)watch.gets, (unsigned long long)watch.moves,
            (unsigned long long)watch.over_1ms, (unsigned long long)watch.over_5ms, watch.slowest,
@@ -278,7 +279,9 @@ int main(int argc, char **argv)
     rf_err err;
 
     if (count == 0 || each == 0) {
-        fputs("usage: reader STORE NAME gets RUNS [GETS] | reader STORE NAME swaps COUNT\n", stderr);
+        fputs("usage: reader STORE NAME gets RUNS [GETS]\n"
+              "       reader STORE NAME swaps COUNT\n",
+              stderr);
         return 2;
     }
     if (rf_store_open(argv[1], NULL, &store, &err) != RF_OK ||

@@ -223,7 +223,8 @@ class SQLite(Served):
             self.open_file(making)
             columns = ', '.join('%s %s' % pair for pair in COLUMNS.items())
             self.run('create table ev (%s)' % columns)
-            self.run('create table clustered (%s, primary key (stream, version)) without rowid' % columns)
+            key = 'primary key (stream, version)'
+            self.run('create table clustered (%s, %s) without rowid' % (columns, key))
             self.run('begin')
             insert = 'insert into ev values (%s)' % ', '.join('?' * len(COLUMNS))
             self.run({'insert': insert, 'csv': self.bench.log(events=self.events, csv=True)})

@@ -16,7 +16,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   try {
     const reader = await connection.runAndReadAll(JSON.parse(line));
     const seconds = (performance.now() - start) / 1000;
-    const rows = reader.getRows().map((row) => row.map((v) => (typeof v === 'string' ? v : Number(v))));
+    const plain = (value) => (typeof value === 'string' ? value : Number(value));
+    const rows = reader.getRows().map((row) => row.map(plain));
     answer = { seconds, rows };
   } catch (error) {
     answer = { error: String(error.message) };

@@ -1,6 +1,8 @@
 """Measures refold against its targets and its rivals, and prints a table; called by run.sh.
 
-    python3 targets.py BUILD CACHE [NAME]…       names: 1 to 15, rivals, micro, prepare; `table` prints what is known
+    python3 targets.py BUILD CACHE [NAME]…
+
+NAME is one of 1 to 15, rivals, micro, prepare; or table, which prints what is known.
 
 A target is a function that yields rows: what was measured, the figure, what it is compared with,
 the ratio, and whether that is enough. Refold and a rival take turns within one run. Figures stay in
@@ -357,7 +359,8 @@ def swapping(bench):
             sys.exit('too few rows to swap: %d' % found['rows'])
         swap, reader = found['swap'], found['reader']
         yield number, row(
-            'swap of %s rows: median of 100, nine of ten under, slowest' % format(found['rows'], ','),
+            'swap of %s rows: median of 100, nine of ten under, slowest'
+            % format(found['rows'], ','),
             ', '.join('%.1f ms' % (swap[n] * 1e3) for n in ('median', 'nine_of_ten', 'slowest')),
             '',
             '',

@@ -161,8 +161,8 @@ static rf_status measure_text(micro *bench, struct column *column, rf_err *err)
         {"a text for each", UINT64_MAX},
     };
     micro_case one = {
-        "copying", "text", VALUES * REPEATS, (uint64_t)VALUES * REPEATS * TEXT_SIZE, true, copy_text,
-        column};
+        "copying", "text",    VALUES * REPEATS, (uint64_t)VALUES * REPEATS * TEXT_SIZE,
+        true,      copy_text, column};
     rf_status status = micro_measure(bench, &one, err);
 
     one.is_floor = false;

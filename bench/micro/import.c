@@ -193,8 +193,8 @@ rf_status micro_import(micro *bench, rf_err *err)
         status = parse(&import, &seconds, err);
     if (status == RF_OK) {
         micro_case one = {
-            "reading the file, finding lines", "event", import.lines, import.bytes, true, find_lines,
-            &import};
+            "reading the file, finding lines", "event", import.lines, import.bytes, true,
+            find_lines, &import};
         micro_title("import");
         status = micro_measure(bench, &one, err);
         one = (micro_case){"parsing", "event", import.lines, import.bytes, false, parse, &import};

@@ -1,5 +1,5 @@
-/* order_contents: what each order holds: articles, the last one put in, the most expensive. A row an
- * order.
+/* order_contents: what each order holds: articles, the last one put in, the most expensive. A row
+ * an order.
  */
 #include "refold/projection.h"
 

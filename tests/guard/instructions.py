@@ -62,7 +62,8 @@ def own_instructions(profile, folder):
                 kind, _, rest = line.rstrip('\n').partition('=')
                 number, _, path = rest.partition(' ')
                 if path:
-                    objects[number] = path.startswith(folder + os.sep) and not path.startswith(bench)
+                    own = path.startswith(folder + os.sep) and not path.startswith(bench)
+                    objects[number] = own
                 if kind == 'ob':
                     ours = objects[number]
             elif line.startswith('calls='):
@@ -148,6 +149,8 @@ def last_of(lines, build):
 def check_history(text):
     """What the last commit has is still there, in front."""
     git = ['git', '-C', ROOT, 'show', 'HEAD:tests/guard/instructions.txt']
+    if not shutil.which('git'):
+        return
     done = subprocess.run(git, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     if done.returncode == 0 and read_lines(text)[: len(read_lines(done.stdout))] != read_lines(
         done.stdout
