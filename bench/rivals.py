@@ -166,10 +166,11 @@ class DuckDB(Served):
         return tuple(self.run(SUMS_SQL)[1][0])
 
     def import_fresh(self):
-        """Seconds of a typed import into a fresh database."""
+        """Seconds of a typed import into a fresh database, in any order, which is quicker."""
         file = os.path.join(self.folder, 'fresh.duckdb')
         remove(file, file + '.wal')
         self.open_file(file)
+        self.run('set preserve_insertion_order = false')
         seconds = self.import_typed('ev')
         self.close()
         remove(file, file + '.wal')

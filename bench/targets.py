@@ -636,6 +636,9 @@ def main():
             load = os.getloadavg()[0]
             for number, one in TARGETS[name](bench):
                 say('%s: %s: %s  %s  %s  %s' % (number, *list(one.values())[:4], one['verdict']))
+                # what was known of this target goes, also rows that it has no more
+                first = number.split()[0]
+                known = {n: row for n, row in known.items() if n.split()[0] != first}
                 measured[number] = dict(
                     row=one, commit=commit(), load=load, at=time.time()
                 )
