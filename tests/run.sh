@@ -1,5 +1,6 @@
 #!/bin/sh
-# All tests: lint, unit, stress, model, cli, fault, then the sanitizers' builds and a short fuzz.
+# All tests: lint, unit, stress, model, cli, fault, guard, then the sanitizers' builds and a short
+# fuzz.
 #
 #   sh tests/run.sh              (README.md in this folder tells what each kind is)
 #
@@ -101,7 +102,7 @@ build() {
     build_in "$root/$1" "$2"
 }
 
-install_packages
+install_packages "command valgrind valgrind"
 [ -n "$shared" ] || echo "no shared data: tests on other logs than the fixtures are skipped"
 
 build build "--buildtype=release -Dwerror=true"
@@ -112,6 +113,7 @@ add_scripts stress "$root/build" ""
 add_scripts model "$root/build" ""
 add_scripts cli "$root/build" ""
 add_scripts fault "$root/build" ""
+add_scripts guard "$root/build" ""
 run_jobs
 
 build build-asan "--buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false

@@ -6,7 +6,7 @@
 
 enum {
     WIDTH = 760,
-    LEFT = 84, /* of what is drawn; labels stand before it */
+    LEFT = 100, /* of what is drawn; labels stand before it */
     RIGHT = 744,
     COLUMNS_TOP = 24,
     COLUMNS_BOTTOM = 250,
@@ -224,7 +224,7 @@ void cli_bench_chart_floor(rf_text *page, const rf_bench_report *report)
         cli_html_put(page,
                      "<path class=\"spread\" d=\"M%.1f %.1fV%.1fM%.1f %.1fV%.1fM%.1f %.1fH%.1f\"/>"
                      "<text class=\"value\" x=\"%.1f\" y=\"%.1f\">%.3f s</text>"
-                     "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\">%.3f s: replay is %.2f x</text>\n",
+                     "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\">%.3f s, replay %.2f &times;</text>\n",
                      fastest, y + 5, y + BAR - 5, slowest, y + 5, y + BAR - 5, fastest,
                      y + BAR / 2.0, slowest, slowest + 10, y + 13, at->median,
                      LEFT + at->floor_median * scale + 10, y + BAR + 15, at->floor_median,

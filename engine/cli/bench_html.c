@@ -28,7 +28,7 @@ static const char style[] =
     "h1{font-size:26px;line-height:1.25;margin:0 0 4px;letter-spacing:-.01em}\n"
     "h2{font-size:17px;margin:40px 0 2px}\n"
     "p{margin:4px 0 10px}.soft,.note{color:var(--soft)}.note{font-size:13.5px}\n"
-    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px;"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(148px,1fr));gap:12px;"
     "margin:22px 0 6px}\n"
     ".tile{background:var(--card);border:1px solid var(--line);border-radius:10px;"
     "padding:11px 14px}\n"
@@ -43,7 +43,7 @@ static const char style[] =
     "i.run{border-radius:50%;width:8px;height:8px;background:var(--dot);vertical-align:1px}\n"
     ".legend i.ideal{height:0;width:16px;border-top:2px dashed var(--ideal);border-radius:0;"
     "background:none;vertical-align:4px}\n"
-    ".scroll{overflow-x:auto}svg{display:block;width:100%;min-width:600px;height:auto}\n"
+    ".scroll{overflow-x:auto}svg{display:block;width:100%;min-width:420px;height:auto}\n"
     "svg text{fill:var(--ink);font-size:13px}svg .tick{fill:var(--soft);font-size:12px}\n"
     "svg .value{font-weight:600}svg .figure{fill:var(--on-replay);font-weight:600}\n"
     "svg .part{fill:#1b1f24;font-size:12px}\n"
@@ -67,6 +67,8 @@ static const char style[] =
     "code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:13px}\n"
     "pre{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 14px;"
     "white-space:pre-wrap;overflow-wrap:anywhere;margin:10px 0}\n"
+    "@media (max-width:640px){main{padding:20px 16px 32px}h1{font-size:22px}svg text{font-size:16px}"
+    "svg .tick{font-size:15px}svg .part{font-size:15px}}\n"
     "@media print{main{padding:0}h2{break-after:avoid}svg,table{break-inside:avoid}}\n";
 
 /* Of the fastest number of workers. */
@@ -167,6 +169,26 @@ static void put_charts(rf_text *page, const rf_bench_report *report)
                        "workers are idle meanwhile.</p>\n");
 }
 
+/* What the chart has no room to say of thin slices. */
+static void put_shares(rf_text *page, const rf_bench_report *report)
+{
+    char workers[CLI_SHORT_SIZE];
+
+    cli_html_put(page, "<div class=\"scroll\"><table>\n<tr><th>share of the workers' time</th>"
+                       "<th>decode</th><th>fold</th><th>emit</th><th>write</th><th>seal</th>"
+                       "<th>idle</th></tr>\n");
+    for (uint32_t i = 0; i < report->case_count; i++) {
+        const rf_bench_shares *shares = &report->cases[i].shares;
+        cli_html_put(page,
+                     "<tr><td>%s</td><td>%.1f %%</td><td>%.1f %%</td><td>%.1f %%</td>"
+                     "<td>%.1f %%</td><td>%.1f %%</td><td>%.1f %%</td></tr>\n",
+                     cli_bench_workers(report->cases[i].workers, workers), 100 * shares->decode,
+                     100 * shares->fold, 100 * shares->emit, 100 * shares->write,
+                     100 * shares->seal, 100 * shares->idle);
+    }
+    cli_html_put(page, "</table></div>\n");
+}
+
 static void put_figures(rf_text *page, const rf_bench_report *report)
 {
     char number[CLI_NUMBER_SIZE];
@@ -188,7 +210,9 @@ static void put_figures(rf_text *page, const rf_bench_report *report)
             at->payload_bytes_per_second / 1e6, at->speedup, at->floor_median, at->floor_ratio,
             at->memory_peak ? cli_format_bytes(at->memory_peak, number) : "unknown");
     }
-    cli_html_put(page, "</table></div>\n<div class=\"scroll\"><table>\n<tr><th>projection</th>"
+    cli_html_put(page, "</table></div>\n");
+    put_shares(page, report);
+    cli_html_put(page, "<div class=\"scroll\"><table>\n<tr><th>projection</th>"
                        "<th>version</th><th>rows</th><th>events</th><th>written</th>"
                        "<th>digest of the rows</th></tr>\n");
     for (uint32_t i = 0; i < report->projection_count; i++) {

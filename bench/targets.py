@@ -1,0 +1,653 @@
+"""Measures refold against its targets and its rivals, and prints a table; called by run.sh.
+
+    python3 targets.py BUILD CACHE [NAME]…
+
+NAME is one of 1 to 15, rivals, micro, prepare; or table, which prints what is known.
+
+A target is a function that yields rows: what was measured, the figure, what it is compared with,
+the ratio, and whether that is enough. Refold and a rival take turns within one run. Figures stay in
+CACHE/targets-EVENTS.json, each with commit and time, so that rows may be measured one by one.
+"""
+
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import rivals
+from measure import Bench, Figures, Run, commit, disk_bytes, megabytes, say
+
+KNOWN_SUMS = {10_000_000: (1_494_755, 128_432_691_953, 12_718_244, 10_000_000)}
+SMALL = ('key_customers', 'large_payments', 'bulk_items')
+FULL = ('order_summary', 'order_contents', 'order_payment', 'order_timeline')
+MEGABYTE = 1_000_000
+
+
+def row(measure, measured, rival='', ratio='', target='', met=None):
+    return dict(
+        measure=measure,
+        measured=str(measured),
+        rival=str(rival),
+        ratio=ratio if isinstance(ratio, str) else '%.2f' % ratio,
+        target=target,
+        verdict='' if met is None else 'met' if met else 'not met',
+    )
+
+
+def seconds_of(runs):
+    return Figures(run.seconds for run in runs)
+
+
+def scan_sums(bench, store):
+    """Sums over the rows as a reader gets them."""
+    sums = [0, 0, 0, 0, 0]
+    scan = [bench.refold, 'scan', store, 'order_summary']
+    with subprocess.Popen(scan, stdout=subprocess.PIPE) as process:
+        for line in process.stdout:
+            one = json.loads(line)
+            sums[0] += 1
+            sums[1] += one['total']
+            sums[2] += one['items']
+            sums[3] += one['events']
+            sums[4] += one['status'] == 'OrderCancelled'
+    if process.returncode:
+        sys.exit('scan failed with exit %d' % process.returncode)
+    return tuple(sums)
+
+
+def same_sums(name, sums, expected):
+    if tuple(sums)[: len(expected)] != tuple(expected):
+        sys.exit('%s: %s are %s, not %s' % (name, ', '.join(rivals.SUMS), sums, expected))
+
+
+def take_turns(bench, rival, runs):
+    """Seconds of refold, and of the rival by way; their sums are the same or the bench ends."""
+    store = bench.store(events=rival.events)
+    rival.prepare()
+    ours, theirs = [], {way: [] for way in rival.ways}
+    bench.rebuild(store, 'order_summary')
+    for _ in range(runs):
+        ours.append(bench.rebuild(store, 'order_summary').seconds)
+        for way in rival.ways:
+            theirs[way].append(rival.rebuild(way))
+    sums = rival.sums()
+    same_sums(rival.name, sums, KNOWN_SUMS.get(rival.events, ()))
+    same_sums('refold', scan_sums(bench, store), sums)
+    rival.close()
+    return Figures(ours), {way: Figures(seconds) for way, seconds in theirs.items()}
+
+
+def best_way(theirs, start):
+    return min((way for way in theirs if way.startswith(start)), key=lambda w: theirs[w].best)
+
+
+# ---- the targets ----
+
+
+def duckdb(bench, only=None):
+    """1, 2: rebuild against DuckDB."""
+    rival = rivals.open_rival(rivals.DuckDB, bench)
+    if not rival:
+        return
+    ours, theirs = take_turns(bench, rival, bench.runs)
+    for number, start, least, wanted in (('1', 'table', 6, 10), ('2', 'clustered', 3.5, 6)):
+        if only in (None, number):
+            way = best_way(theirs, start)
+            ratio = theirs[way].best / ours.median
+            yield number, row(
+                'rebuild of order_summary; DuckDB %s from its own %s' % (rival.version, way),
+                ours,
+                theirs[way],
+                ratio,
+                'over %g, never under %g' % (wanted, least),
+                ratio >= wanted,
+            )
+
+
+def databases(bench):
+    """Rebuild against SQLite and PostgreSQL, of a part of the events: no target, but a user's
+    question.
+    """
+    for kind in (rivals.SQLite, rivals.PostgreSQL):
+        rival = rivals.open_rival(kind, bench, bench.events // 5)
+        if not rival:
+            continue
+        try:
+            ours, theirs = take_turns(bench, rival, min(bench.runs, 2))
+        except rivals.Absent as why:
+            say('%s is skipped: %s' % (kind.name, why))
+            continue
+        for start in ('table', 'clustered'):
+            way = best_way(theirs, start)
+            yield '%s, %s' % (kind.name, start), row(
+                'rebuild of order_summary, %s events; %s %s from its own %s'
+                % (format(rival.events, ','), rival.name, rival.version, way),
+                ours,
+                theirs[way],
+                theirs[way].best / ours.median,
+            )
+
+
+def floor_and_workers(bench, only=None):
+    """3, 4: the floor, and two workers against one."""
+    report = bench.replay(bench.store(), 'order_summary', workers='0,1,%d' % max(2, bench.workers))
+    case = report['cases'][-1]
+    one = report['cases'][1]
+    if only in (None, '3'):
+        yield '3', row(
+            'replay, %d workers, against the floor of as many' % case['workers'],
+            Figures(case['seconds']),
+            Figures(case['floor_seconds']),
+            case['floor_ratio'],
+            'at most 1.6',
+            case['floor_ratio'] <= 1.6,
+        )
+    if only in (None, '4'):
+        yield '4', row(
+            'replay, %d workers against 1' % case['workers'],
+            Figures(case['seconds']),
+            Figures(one['seconds']),
+            case['speedup'],
+            'at least 1.8',
+            case['speedup'] >= 1.8,
+        )
+        inline = report['cases'][0]
+        yield '4 in line', row(
+            'the same, everything in line (0 workers) against 1',
+            Figures(inline['seconds']),
+            Figures(one['seconds']),
+            one['median'] / inline['median'],
+        )
+
+
+def memory(bench):
+    """5: peak memory of a rebuild."""
+    store = bench.store()
+    plain = bench.rebuilds(store, 'order_summary')
+    tight = bench.rebuilds(store, 'order_summary', options=['--memory', '64M'])
+    peak = max(run.peak for run in plain)
+    small = max(run.peak for run in tight)
+    slower = seconds_of(tight).median / seconds_of(plain).median
+    yield '5', row(
+        'peak memory of that rebuild', megabytes(peak), '', '', '256 MB', peak <= 256 * MEGABYTE
+    )
+    yield '5 --memory 64M', row(
+        'time with --memory 64M against without; its peak is %s' % megabytes(small),
+        seconds_of(tight),
+        seconds_of(plain),
+        slower,
+        'at most 2',
+        slower <= 2,
+    )
+    twice = bench.store(events=2 * bench.events)
+    double = max(run.peak for run in bench.rebuilds(twice, 'order_summary'))
+    yield '5 twice', row(
+        'peak memory, twice as many events',
+        megabytes(double),
+        megabytes(peak),
+        double / peak,
+        'the same',
+        double <= 1.1 * peak,
+    )
+
+
+def several(bench):
+    """6: several projections in one rebuild."""
+    store = bench.store()
+    bench.rebuild(store, *SMALL)
+    bench.rebuild(store, *FULL)
+    alone, with_small, together = [], [], []
+    apart = {name: [] for name in FULL}
+    for _ in range(bench.runs):
+        alone.append(bench.rebuild(store, 'order_summary'))
+        with_small.append(bench.rebuild(store, 'order_summary', *SMALL))
+        together.append(bench.rebuild(store, *FULL))
+        for name in FULL:
+            apart[name].append(bench.rebuild(store, name))
+    rows = [p['rows'] for p in with_small[-1].json['projections']]
+    if sum(rows[1:]) * 10 > rows[0]:
+        sys.exit('the small projections write %s rows' % rows)
+    ratio = seconds_of(with_small).median / seconds_of(alone).median
+    yield '6', row(
+        'order_summary and three projections of %s rows together, against it alone'
+        % format(sum(rows[1:]), ','),
+        seconds_of(with_small),
+        seconds_of(alone),
+        ratio,
+        'at most 2',
+        ratio <= 2,
+    )
+    sum_apart = Figures(
+        sum(apart[name][run].seconds for name in FULL) for run in range(bench.runs)
+    )
+    ratio = sum_apart.median / seconds_of(together).median
+    yield '6 full', row(
+        'four full tables in one rebuild, against four rebuilds',
+        seconds_of(together),
+        sum_apart,
+        ratio,
+        'at least 1.5',
+        ratio >= 1.5,
+    )
+
+
+def rare(bench):
+    """7: one rare type."""
+    store = bench.store('rare')
+    bench.rebuild(store, 'order_flags')
+    bench.rebuild(store, 'order_summary')
+    few, all_types = [], []
+    for _ in range(bench.runs):
+        few.append(bench.rebuild(store, 'order_flags'))
+        all_types.append(bench.rebuild(store, 'order_summary'))
+    ratio = seconds_of(all_types).median / seconds_of(few).median
+    yield '7', row(
+        'one type of 1 % of the events, against order_summary over the same log',
+        seconds_of(few),
+        seconds_of(all_types),
+        ratio,
+        'at least 8',
+        ratio >= 8,
+    )
+
+
+def wide(bench):
+    """8: payload that is not used."""
+    events = bench.events // 5
+    narrow_store, wide_store = bench.store(events=events), bench.store('wide', events)
+    for store in (narrow_store, wide_store):
+        bench.rebuild(store, 'order_summary')
+    narrow_runs, wide_runs = [], []
+    for _ in range(2 * bench.runs):
+        narrow_runs.append(bench.rebuild(narrow_store, 'order_summary'))
+        wide_runs.append(bench.rebuild(wide_store, 'order_summary'))
+    ratio = seconds_of(wide_runs).median / seconds_of(narrow_runs).median
+    yield '8', row(
+        '%s events with 1 KB of unused payload each, against without' % format(events, ','),
+        seconds_of(wide_runs),
+        seconds_of(narrow_runs),
+        ratio,
+        'at most 1.25',
+        ratio <= 1.25,
+    )
+
+
+def importing(bench):
+    """9: import."""
+    log = bench.log()
+    rival = rivals.open_rival(rivals.DuckDB, bench)
+    first, again, theirs = [], [], []
+    for _ in range(min(2, bench.runs)):
+        store = bench.fresh('import')
+        first.append(bench.imports(store, log))
+        again.append(bench.imports(store, log))
+        if again[-1].json.get('added'):
+            sys.exit('the second import of the same file added events')
+        if rival:
+            theirs.append(rival.import_fresh())
+    ours = seconds_of(first)
+    if rival:
+        ratio = Figures(theirs).best / ours.median
+        yield '9', row(
+            'import, all durable; DuckDB: of the typed columns only',
+            ours,
+            Figures(theirs),
+            ratio,
+            'at least 3',
+            ratio >= 3,
+        )
+    ratio = seconds_of(again).median / ours.median
+    yield '9 again', row(
+        'import of the same file again, against the first time',
+        seconds_of(again),
+        ours,
+        ratio,
+        'at most 1',
+        ratio <= 1,
+    )
+    for name, runs in (('first', first), ('again', again)):
+        peak = max(run.peak for run in runs)
+        yield '9 memory ' + name, row(
+            'peak memory of this import, ' + ('the first time' if runs is first else name),
+            megabytes(peak),
+            '',
+            '',
+            '512 MB',
+            peak < 512 * MEGABYTE,
+        )
+    run = bench.imports(bench.fresh('import'), bench.log('wide', bench.events // 5))
+    yield '9 wide', row(
+        'peak memory of an import with 1 KB payloads: %s events, %.1f s'
+        % (format(bench.events // 5, ','), run.seconds),
+        megabytes(run.peak),
+        '',
+        '',
+        '512 MB',
+        run.peak < 512 * MEGABYTE,
+    )
+    bench.fresh('import')
+
+
+def size(bench):
+    """10: bytes on disk."""
+    rival = rivals.open_rival(rivals.DuckDB, bench)
+    ours = disk_bytes(os.path.join(bench.store(), 'log'))
+    if not rival:
+        return
+    theirs = rival.parquet_bytes()
+    yield '10', row(
+        'log on disk, payloads included; zstd Parquet with the JSON as text',
+        megabytes(ours),
+        megabytes(theirs),
+        ours / theirs,
+        'at most 0.9',
+        ours <= 0.9 * theirs,
+    )
+
+
+def swapping(bench):
+    """11: swaps, and who reads meanwhile."""
+    for number, events, least in (('11 small', 1050, 1000), ('11', bench.events, 1000)):
+        store = bench.store(events=events)
+        for _ in range(2):
+            bench.rebuild(store, 'order_summary', options=['--keep', '3'])
+        found = bench.reader(store, 'order_summary', 'swaps', 100)
+        if found['rows'] < least:
+            sys.exit('too few rows to swap: %d' % found['rows'])
+        swap, reader = found['swap'], found['reader']
+        yield number, row(
+            'swap of %s rows: median of 100, nine of ten under, slowest'
+            % format(found['rows'], ','),
+            ', '.join('%.1f ms' % (swap[n] * 1e3) for n in ('median', 'nine_of_ten', 'slowest')),
+            '',
+            '',
+            'under 10 ms',
+            swap['slowest'] < 0.01,
+        )
+        for what, name in (('get', 'slowest_get'), ('refresh and get', 'slowest')):
+            yield '%s %s' % (number, what), row(
+                'the slowest %s of %s meanwhile' % (what, format(reader['gets'], ',')),
+                '%.2f ms' % (reader[name] * 1e3),
+                '',
+                '',
+                'under 5 ms',
+                reader[name] < 0.005,
+            )
+
+
+def getting(bench):
+    """12: gets."""
+    store = bench.store()
+    bench.rebuild(store, 'order_summary')
+    found = bench.reader(store, 'order_summary', 'gets', bench.runs)
+    yield '12', row(
+        'gets a second, %s rows in random order, one thread' % format(found['rows'], ','),
+        '%s (%s to %s)'
+        % tuple(
+            format(round(found[name]), ',') for name in ('gets_per_second', 'slowest', 'fastest')
+        ),
+        '',
+        '',
+        'over 500,000',
+        found['gets_per_second'] > 500_000,
+    )
+
+
+def streams(bench):
+    """13: a stream an event."""
+    order = bench.imports(bench.fresh('import'), bench.log())
+    order_each = order.seconds / bench.events
+    for part in (8, 1):
+        events = 2 * bench.events // part
+        log = bench.log('single', events)
+        store = bench.fresh('import')
+        run = bench.imports(store, log)
+        ratio = run.seconds / events / order_each
+        held = disk_bytes(os.path.join(store, 'log'))
+        os.unlink(log)
+        yield '13' if part == 1 else '13 1/%d' % part, row(
+            '%s events into as many streams: %.0f bytes written and %.0f kept an event, peak %s'
+            % (format(events, ','), run.written / events, held / events, megabytes(run.peak)),
+            '%.2f us an event' % (run.seconds / events * 1e6),
+            '%.2f us, order log' % (order_each * 1e6),
+            ratio,
+            'at most 2.5' if part == 1 else '',
+            ratio <= 2.5 if part == 1 else None,
+        )
+    bench.fresh('import')
+
+
+def skewed(bench):
+    """14: one stream with half of the events."""
+    even, uneven = bench.store(), bench.store('skewed')
+    for store in (even, uneven):
+        bench.rebuild(store, 'order_summary')
+    runs = {store: [] for store in (even, uneven)}
+    alone = []
+    for _ in range(bench.runs):
+        for store in (even, uneven):
+            runs[store].append(bench.rebuild(store, 'order_summary'))
+        alone.append(bench.rebuild(uneven, 'order_summary', workers=1))
+    ours = seconds_of(runs[uneven])
+    yield '14', row(
+        'half of the events in one stream, against the even log',
+        ours,
+        seconds_of(runs[even]),
+        ours.median / seconds_of(runs[even]).median,
+        'reported',
+    )
+    yield '14 workers', row(
+        'the same log, %d workers against 1' % bench.workers,
+        ours,
+        seconds_of(alone),
+        seconds_of(alone).median / ours.median,
+        'reported',
+    )
+
+
+def real(bench):
+    """15: real logs."""
+    data = os.environ.get('REFOLD_SHARED') or os.path.join(os.path.dirname(rivals.ROOT), 'shared')
+    files = sorted(glob.glob(os.path.join(data, 'data', '*.events.jsonl.zst')))
+    if not files:
+        say('15 is skipped: no shared data in %s' % data)
+        return
+    store = bench.fresh('real')
+    seconds = 0
+    for path in files:
+        name = os.path.basename(path).split('.')[0]
+        options = ['--source', name]
+        if name.startswith('es-'):
+            options += ['--map', 'schema=data.class_version']
+        seconds += bench.imports(store, with_prefix(bench, path, name), *options).seconds
+    yield from one_real(bench, '15 all', store, 'all %d sets' % len(files), 'case_summary', seconds)
+    git = [path for path in files if os.path.basename(path).startswith('git-git.')]
+    if git:
+        store = bench.fresh('real')
+        run = bench.imports(store, git[0])
+        yield from one_real(bench, '15', store, 'git-git', 'file_tree', run.seconds)
+    bench.fresh('real')
+
+
+def with_prefix(bench, path, name):
+    """The log with the set's name before each stream: some sets have streams of the same names."""
+    made = bench.path('real-%s.jsonl' % name)
+    if not os.path.exists(made):
+        with open(made + '.tmp', 'wb') as file:
+            text = subprocess.Popen(['zstd', '-dqc', path], stdout=subprocess.PIPE)
+            change = 's/"stream" *: *"/&%s-/' % name
+            subprocess.run(['sed', change], stdin=text.stdout, stdout=file, check=True)
+            text.stdout.close()
+            if text.wait():
+                sys.exit('zstd failed')
+        os.rename(made + '.tmp', made)
+    return made
+
+
+def one_real(bench, number, store, what, projection, import_seconds):
+    report = bench.replay(store, projection, workers=str(bench.workers))
+    case = report['cases'][0]
+    yield number, row(
+        '%s: %s of %s events, %.1f M events/s; import %.2f s'
+        % (
+            what,
+            projection,
+            format(report['events'], ','),
+            case['events_per_second'] / 1e6,
+            import_seconds,
+        ),
+        Figures(case['seconds']),
+        '%s, floor' % Figures(case['floor_seconds']),
+        case['floor_ratio'],
+        'reported',
+    )
+
+
+def prepare(bench):
+    """Logs, stores and databases, so that a later call only measures."""
+    for kind, events in (
+        ('orders', bench.events),
+        ('orders', 2 * bench.events),
+        ('orders', bench.events // 5),
+        ('wide', bench.events // 5),
+        ('rare', bench.events),
+        ('skewed', bench.events),
+    ):
+        bench.store(kind, events)
+    bench.log()
+    bench.log('wide', bench.events // 5)
+    for kind, part in ((rivals.DuckDB, 1), (rivals.SQLite, 5), (rivals.PostgreSQL, 5)):
+        rival = rivals.open_rival(kind, bench, bench.events // part)
+        try:
+            if rival:
+                rival.prepare()
+                rival.close()
+        except rivals.Absent as why:
+            say('%s is skipped: %s' % (kind.name, why))
+    yield from ()
+
+
+def stages(bench):
+    """Micro-benches, printed as they are."""
+    folder = bench.path('micro')
+    shutil.rmtree(folder, ignore_errors=True)
+    events = bench.events // 20
+    say('stages of the engine over %d orders' % events)
+    print(
+        '%s, commit %s, %d events, %d bytes of JSON Lines'
+        % (bench.machine(), commit(), events, os.path.getsize(bench.log(events=events))),
+        flush=True,
+    )
+    argv = [os.path.join(bench.build, 'bench', 'micro'), bench.log(events=events)]
+    argv += [bench.plugin('order_summary'), folder, str(bench.runs)]
+    subprocess.run(argv, check=True)
+    shutil.rmtree(folder)
+    yield from ()
+
+
+TARGETS = {
+    'prepare': prepare,
+    'micro': stages,
+    '1': lambda bench: duckdb(bench, '1'),
+    '2': lambda bench: duckdb(bench, '2'),
+    '1+2': duckdb,
+    'rivals': databases,
+    '3': lambda bench: floor_and_workers(bench, '3'),
+    '4': lambda bench: floor_and_workers(bench, '4'),
+    '3+4': floor_and_workers,
+    '5': memory,
+    '6': several,
+    '7': rare,
+    '8': wide,
+    '9': importing,
+    '10': size,
+    '11': swapping,
+    '12': getting,
+    '13': streams,
+    '14': skewed,
+    '15': real,
+}
+DEFAULT = ('1+2', 'rivals', '3+4') + tuple(str(number) for number in range(5, 16))
+
+
+# ---- what is known ----
+
+
+def read_known(path):
+    if not os.path.exists(path):
+        return {}
+    with open(path) as file:
+        return json.load(file)
+
+
+def order_of(name):
+    """1, 2, … 15, then the rivals without a target; within one as measured."""
+    first = name.split()[0]
+    return int(first) if first.isdigit() else 2.5
+
+
+def print_table(bench, known):
+    commits = sorted({one['commit'] for one in known.values()})
+    print('%s; %d workers' % (bench.machine(), bench.workers))
+    print(
+        'commit %s; `EVENTS=%d RUNS=%d sh bench/run.sh`; load before %.1f to %.1f\n'
+        % (
+            ', '.join(commits),
+            bench.events,
+            bench.runs,
+            min(one['load'] for one in known.values()),
+            max(one['load'] for one in known.values()),
+        )
+    )
+    print('| # | measure | refold | compared with | ratio | target | verdict |')
+    print('|---|---|---|---|---|---|---|')
+    for name in sorted(known, key=order_of):
+        one = known[name]['row']
+        number = name.split()[0] if name[0].isdigit() else ''
+        print(
+            '| %s | %s | %s | %s | %s | %s | %s |'
+            % (
+                number,
+                one['measure'],
+                one['measured'],
+                one['rival'],
+                one['ratio'],
+                one['target'],
+                one['verdict'],
+            )
+        )
+
+
+def main():
+    build, cache, *names = sys.argv[1:]
+    bench = Bench(build, cache)
+    path = bench.path('targets-%d.json' % bench.events)
+    known = read_known(path)
+    if names != ['table']:
+        for name in names or DEFAULT:
+            if name not in TARGETS:
+                sys.exit('%s is none of %s' % (name, ', '.join(TARGETS)))
+        measured = {}
+        begin = time.monotonic()
+        for name in names or DEFAULT:
+            load = os.getloadavg()[0]
+            for number, one in TARGETS[name](bench):
+                say('%s: %s: %s  %s  %s  %s' % (number, *list(one.values())[:4], one['verdict']))
+                # what was known of this target goes, also rows that it has no more
+                first = number.split()[0]
+                known = {n: row for n, row in known.items() if n.split()[0] != first}
+                measured[number] = dict(
+                    row=one, commit=commit(), load=load, at=time.time()
+                )
+                with open(path, 'w') as file:
+                    json.dump({**known, **measured}, file, indent=1)
+        say('took %.0f s' % (time.monotonic() - begin))
+        known = measured
+    if known:
+        print_table(bench, known)
+
+
+main()
