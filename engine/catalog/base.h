@@ -12,10 +12,10 @@
 #include "base/kv.h"
 #include "catalog/block.h"
 
-enum { RF_BASE_FILES_MAX = 64, RF_BASE_FILE_BYTES = 64 << 20 };
+enum { RF_BASE_FILES_MAX = 64, RF_BASE_FILE_BYTES = 64 << 20, RF_BASE_FILE_NAME_SIZE = 32 };
 
 typedef struct rf_base_file {
-    char name[32]; /* "base-00.mdb" */
+    char name[RF_BASE_FILE_NAME_SIZE]; /* "base-00.mdb" */
     uint32_t first_partition, last_partition;
     uint64_t size; /* bytes */
 } rf_base_file;

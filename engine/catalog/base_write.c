@@ -39,9 +39,9 @@ static uint32_t count_files(uint32_t partitions, uint64_t expected_bytes)
     return count;
 }
 
-static void name_file(char name_out[32], uint32_t index)
+static void name_file(char name_out[RF_BASE_FILE_NAME_SIZE], uint32_t index)
 {
-    (void)snprintf(name_out, 32, "base-%02u.mdb", index);
+    (void)snprintf(name_out, RF_BASE_FILE_NAME_SIZE, "base-%02u.mdb", index);
 }
 
 rf_status rf_base_writer_new(const char *dir, uint32_t partitions, uint64_t expected_bytes,
@@ -56,7 +56,7 @@ rf_status rf_base_writer_new(const char *dir, uint32_t partitions, uint64_t expe
     writer->partitions = partitions;
     writer->group = partitions / count;
     for (uint32_t i = 0; i < count; i++) {
-        char name[32];
+        char name[RF_BASE_FILE_NAME_SIZE];
         char path[RF_PATH_SIZE];
         writer->file_count = i + 1;
         name_file(name, i);

@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/kv.h"
+#include "base/pool.h"
 #include "catalog/manifest.h"
 #include "refold/generation.h"
 
@@ -93,9 +94,9 @@ rf_status rf_catalog_flip(rf_catalog *catalog, const rf_catalog_change *changes,
 
 /* Removes generations of `name` (NULL: all) but the live one and the newest others up to `keep` in
  * all, never one that a reader holds; and leftovers (directories that the catalog does not know).
- */
-rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, int64_t wait_lock_ms,
-                        rf_gc_result *result_out, rf_err *err);
+ * `pool`, which nothing runs on, removes files side by side; NULL: one after another. */
+rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, rf_pool *pool,
+                        int64_t wait_lock_ms, rf_gc_result *result_out, rf_err *err);
 
 /* Removes only the leftovers of `name` (none if there is no such model) and scratch builds: what a
  * build or gc that was killed left. Tried before a rebuild, which may need the room; nothing serves

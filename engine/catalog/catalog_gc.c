@@ -9,7 +9,9 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { BATCH = 64 }; /* generations removed under one lock of live/SWAP */
 
@@ -132,7 +134,46 @@ static rf_status forget(rf_catalog *catalog, const char *name, uint32_t keep, gc
     return rf_kv_commit(txn, err);
 }
 
-static rf_status remove_batch(rf_catalog *catalog, const char *name, uint32_t keep,
+/* Files of a generation that goes. */
+typedef struct gc_files {
+    const char *dir;
+    uint32_t count;
+    char names[RF_BASE_FILES_MAX][RF_BASE_FILE_NAME_SIZE];
+} gc_files;
+
+static rf_status note_file(void *arg, const char *name, rf_err *err)
+{
+    gc_files *files = arg;
+
+    (void)err;
+    if (strncmp(name, "base-", 5) == 0 && strlen(name) < RF_BASE_FILE_NAME_SIZE &&
+        files->count < RF_BASE_FILES_MAX)
+        memcpy(files->names[files->count++], name, strlen(name) + 1);
+    return RF_OK;
+}
+
+static rf_status unlink_file(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    const gc_files *files = arg;
+    char path[RF_PATH_SIZE];
+
+    (void)worker;
+    if (rf_path_format(path, "%s/%s", err, files->dir, files->names[index]) == RF_OK)
+        (void)unlink(path); /* what stays is met again by rf_dir_remove */
+    return RF_OK;
+}
+
+/* A file system takes some 0.3 ms a MiB to free a large file, and can do so with several. */
+static rf_status remove_generation(const char *dir, rf_pool *pool, rf_err *err)
+{
+    gc_files files = {.dir = dir};
+
+    if (pool && rf_dir_list(dir, note_file, &files, NULL) == RF_OK && files.count > 1)
+        (void)rf_pool_run(pool, files.count, unlink_file, &files, NULL);
+    return rf_dir_remove(dir, err);
+}
+
+static rf_status remove_batch(rf_catalog *catalog, const char *name, uint32_t keep, rf_pool *pool,
                               int64_t wait_lock_ms, rf_gc_result *result, bool *more_out,
                               rf_err *err)
 {
@@ -155,7 +196,8 @@ static rf_status remove_batch(rf_catalog *catalog, const char *name, uint32_t ke
     for (uint32_t i = 0; i < count; i++) {
         if (forgotten) {
             uint64_t bytes = bytes_under(victims[i].dir);
-            rf_status removed = rf_dir_remove(victims[i].dir, status == RF_OK ? err : NULL);
+            rf_status removed =
+                remove_generation(victims[i].dir, pool, status == RF_OK ? err : NULL);
             if (removed == RF_OK) {
                 result->removed++;
                 result->bytes += bytes;
@@ -232,18 +274,18 @@ void rf_catalog_sweep(rf_catalog *catalog, const char *name)
 }
 
 static rf_status gc_model(rf_catalog *catalog, const rf_catalog_model *model, uint32_t keep,
-                          int64_t wait_lock_ms, rf_gc_result *result, rf_err *err)
+                          rf_pool *pool, int64_t wait_lock_ms, rf_gc_result *result, rf_err *err)
 {
     bool more = true;
     rf_status status = RF_OK;
 
     while (status == RF_OK && more)
-        status = remove_batch(catalog, model->name, keep, wait_lock_ms, result, &more, err);
+        status = remove_batch(catalog, model->name, keep, pool, wait_lock_ms, result, &more, err);
     return status == RF_OK ? sweep_model(catalog, model, result, err) : status;
 }
 
-rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, int64_t wait_lock_ms,
-                        rf_gc_result *result_out, rf_err *err)
+rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, rf_pool *pool,
+                        int64_t wait_lock_ms, rf_gc_result *result_out, rf_err *err)
 {
     rf_catalog_model *models = NULL;
     uint32_t count = 0;
@@ -258,7 +300,7 @@ rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, in
         if (name && strcmp(name, models[i].name) != 0)
             continue;
         any = true;
-        status = gc_model(catalog, &models[i], keep, wait_lock_ms, &result, err);
+        status = gc_model(catalog, &models[i], keep, pool, wait_lock_ms, &result, err);
     }
     free(models);
     if (status == RF_OK && name && !any)
