@@ -114,6 +114,8 @@ typedef struct rf_segment {
     uint32_t column_count;
     const struct rf_segment_chunk *chunks; /* private */
     uint32_t chunk_count;
+    rf_slice shapes; /* private, as the next */
+    uint32_t shapes_checksum;
 } rf_segment;
 
 /* Checks the header's checksum and every bound; `bytes` is what finish appended. Nothing else is
