@@ -519,17 +519,11 @@ rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *ev
 
 uint32_t rf_event_fingerprint(const rf_event *event)
 {
-    struct {
-        uint64_t type_size, data_size, metadata_size; /* all ones: no metadata */
-        int64_t schema, time;
-    } head = {event->type.size, event->data.size,
-              event->metadata.data ? event->metadata.size : UINT64_MAX, event->schema, event->time};
-    const char *head_bytes = (const char *)&head;
-    uint64_t hash = rf_checksum((rf_slice){head_bytes, sizeof head});
+    uint64_t hash = (uint64_t)event->time * 0x9e3779b97f4a7c15u + (uint64_t)event->schema;
 
-    hash = rf_checksum_seeded(event->type, hash);
+    hash = rf_checksum_seeded(event->type, (hash ^ hash >> 32) * 0xbf58476d1ce4e5b9u);
     hash = rf_checksum_seeded(event->data, hash);
     if (event->metadata.data)
         hash = rf_checksum_seeded(event->metadata, hash);
-    return (uint32_t)(hash ^ (hash >> 32));
+    return (uint32_t)(hash >> 48);
 }

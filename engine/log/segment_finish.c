@@ -79,6 +79,27 @@ static rf_status append_times(rf_segment_builder *builder, const int64_t *times,
     return RF_OK;
 }
 
+/* Positions of a source rise as the log's do: where that is shorter, they are stored as what they are
+ * more than these. */
+static void append_source_positions(rf_segment_builder *builder, int64_t *values)
+{
+    const rf_build_row *rows = builder->rows;
+    int64_t min = INT64_MAX, max = INT64_MIN, less_min = INT64_MAX, less_max = INT64_MIN;
+
+    for (uint32_t i = 0; i < builder->count; i++) {
+        int64_t less = (int64_t)((uint64_t)values[i] - rows[i].position);
+        min = values[i] < min ? values[i] : min;
+        max = values[i] > max ? values[i] : max;
+        less_min = less < less_min ? less : less_min;
+        less_max = less > less_max ? less : less_max;
+    }
+    bool relative = (uint64_t)less_max - (uint64_t)less_min < (uint64_t)max - (uint64_t)min;
+    for (uint32_t i = 0; i < builder->count && relative; i++)
+        values[i] = (int64_t)((uint64_t)values[i] - rows[i].position);
+    rf_buf_append_byte(&builder->work->columns, relative);
+    rf_int_column_encode(values, builder->count, &builder->work->scratch, &builder->work->columns);
+}
+
 /* The values of a column that has one per event. */
 static void gather(const rf_segment_builder *builder, unsigned column, int64_t *values_out)
 {
@@ -118,6 +139,8 @@ static rf_status append_per_event(rf_segment_builder *builder, rf_err *err)
         gather(builder, i, values);
         if (i == RF_ENVELOPE_TIME)
             status = append_times(builder, values, err);
+        else if (i == RF_ENVELOPE_SOURCE_POSITION)
+            append_source_positions(builder, values);
         else
             rf_int_column_encode(values, builder->count, &builder->work->scratch,
                                  &builder->work->columns);

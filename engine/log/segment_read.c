@@ -69,6 +69,27 @@ static rf_status decode_times(const rf_segment *segment, rf_slice stored, int64_
     return status;
 }
 
+/* Source positions: as they are, or less the log's positions. */
+static rf_status decode_source_positions(const rf_segment *segment, rf_slice stored,
+                                         int64_t *values_out, uint64_t *bytes_decoded, rf_err *err)
+{
+    if (stored.size == 0 || (uint8_t)stored.data[0] > 1)
+        return damaged(segment, "its source positions are not right", err);
+    rf_status status = rf_int_column_decode((rf_slice){stored.data + 1, stored.size - 1},
+                                            segment->count, values_out, err);
+    if (status != RF_OK || stored.data[0] == 0)
+        return status;
+    int64_t *positions = malloc(segment->count * sizeof *positions);
+    if (!positions)
+        return no_memory(segment, err);
+    status =
+        rf_segment_per_event(segment, RF_ENVELOPE_POSITION, positions, bytes_decoded, err);
+    for (uint32_t i = 0; i < segment->count && status == RF_OK; i++)
+        values_out[i] = (int64_t)((uint64_t)values_out[i] + (uint64_t)positions[i]);
+    free(positions);
+    return status;
+}
+
 /* What others index arrays by, or search in, is checked beyond its checksum. */
 static rf_status check_range(const rf_segment *segment, unsigned column, const int64_t *values,
                              rf_err *err)
@@ -132,6 +153,9 @@ rf_status rf_segment_per_event(const rf_segment *segment, unsigned column, int64
         return status;
     if (column == RF_ENVELOPE_TIME)
         status = decode_times(segment, entry->stored, values_out, err);
+    else if (column == RF_ENVELOPE_SOURCE_POSITION)
+        status =
+            decode_source_positions(segment, entry->stored, values_out, bytes_decoded, err);
     else
         status = rf_int_column_decode(entry->stored, segment->count, values_out, err);
     if (status != RF_OK)
