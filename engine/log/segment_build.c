@@ -96,6 +96,7 @@ void rf_segment_builder_free(rf_segment_builder *builder)
         return;
     free_lists(builder);
     free(builder->rows);
+    free(builder->plans);
     free(builder->types);
     free(builder->nodes);
     rf_arena_free(&builder->names);
@@ -121,6 +122,9 @@ void rf_build_reset(rf_segment_builder *builder)
     builder->node_count = 1; /* 0 is none, as in `lists` */
     builder->list_count = 1;
     memset(builder->buckets, 0, sizeof builder->buckets);
+    if (builder->plans)
+        memset(builder->plans, 0, builder->plan_count * sizeof(rf_build_plan *));
+    builder->plan_count = 0;
     rf_arena_reset(&builder->names);
     rf_buf_clear(&builder->chunk);
     rf_buf_clear(&builder->chunk_directory);
@@ -202,8 +206,22 @@ static uint32_t type_find(rf_segment_builder *builder, rf_slice name)
     return builder->type_count - 1;
 }
 
-/* The list of a node's values of one kind, with room for one more; NULL without memory. */
-static rf_build_list *list_of(rf_segment_builder *builder, rf_build_node *node, rf_field_kind kind)
+bool rf_build_list_grow(rf_build_list *list)
+{
+    uint32_t a = list->capacity, b = a, c = a;
+
+    if (list->count < list->capacity)
+        return true;
+    if (!grow(&list->values, list->count, &a, 16, sizeof *list->values) ||
+        !grow(&list->ordinals, list->count, &b, 16, sizeof *list->ordinals) ||
+        !grow(&list->scales, list->count, &c, 16, sizeof *list->scales))
+        return false;
+    list->capacity = a;
+    return true;
+}
+
+rf_build_list *rf_build_list_of(rf_segment_builder *builder, rf_build_node *node,
+                                rf_field_kind kind)
 {
     if (node->lists[kind] == 0) {
         uint32_t before = builder->list_capacity;
@@ -219,15 +237,7 @@ static rf_build_list *list_of(rf_segment_builder *builder, rf_build_node *node, 
         node->lists[kind] = builder->list_count++;
     }
     rf_build_list *list = &builder->lists[node->lists[kind]];
-    if (list->count < list->capacity)
-        return list;
-    uint32_t a = list->capacity, b = a, c = a;
-    if (!grow(&list->values, list->count, &a, 16, sizeof *list->values) ||
-        !grow(&list->ordinals, list->count, &b, 16, sizeof *list->ordinals) ||
-        !grow(&list->scales, list->count, &c, 16, sizeof *list->scales))
-        return NULL;
-    list->capacity = a;
-    return list;
+    return rf_build_list_grow(list) ? list : NULL;
 }
 
 static void take_value(rf_segment_builder *builder, uint32_t node, uint32_t ordinal,
@@ -259,7 +269,7 @@ static void take_value(rf_segment_builder *builder, uint32_t node, uint32_t ordi
     case RF_JSON_OBJECT:
         return;
     }
-    rf_build_list *list = list_of(builder, &builder->nodes[node], kind);
+    rf_build_list *list = rf_build_list_of(builder, &builder->nodes[node], kind);
     if (!list) {
         builder->failed = true;
         return;
@@ -354,8 +364,8 @@ static void take_members(rf_segment_builder *builder, rf_build_type *type, uint3
     }
 }
 
-static void take_root(rf_segment_builder *builder, rf_build_type *type, bool metadata,
-                      uint32_t ordinal, const rf_json_node *json, uint32_t json_count)
+void rf_build_take_root(rf_segment_builder *builder, rf_build_type *type, bool metadata,
+                        uint32_t ordinal, const rf_json_node *json, uint32_t json_count)
 {
     if (json_count == 0 || json[0].kind != RF_JSON_OBJECT)
         return; /* no member, no path */
@@ -391,7 +401,8 @@ rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *ev
     RF_ASSERT(event->type.size >= 1 && event->type.size <= RF_TYPE_SIZE_MAX);
     RF_ASSERT(event->data.size > 0 && (!event->metadata.data || event->metadata.size > 0));
     RF_ASSERT(at == 0 || builder->rows[at - 1].position < placement->position);
-    uint32_t type_index = type_find(builder, event->type);
+    const rf_build_plan *plan = rf_build_plan_of(builder, event->shape);
+    uint32_t type_index = plan ? plan->type : type_find(builder, event->type);
     if (type_index == UINT32_MAX ||
         !grow(&builder->rows, at, &builder->capacity, EVENTS_FIRST, sizeof *builder->rows)) {
         builder->failed = true;
@@ -413,8 +424,14 @@ rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *ev
         .metadata_size = (uint32_t)event->metadata.size,
     };
     builder->count++;
-    take_root(builder, type, false, ordinal, event->data_nodes, event->data_node_count);
-    take_root(builder, type, true, ordinal, event->metadata_nodes, event->metadata_node_count);
+    if (event->shape) {
+        rf_build_take_shape(builder, type_index, ordinal, event);
+    } else {
+        rf_build_take_root(builder, type, false, ordinal, event->data_nodes,
+                           event->data_node_count);
+        rf_build_take_root(builder, type, true, ordinal, event->metadata_nodes,
+                           event->metadata_node_count);
+    }
     rf_status status = take_payload(builder, event, err);
     if (status == RF_OK && builder->failed)
         status = rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");

@@ -65,6 +65,23 @@ typedef struct rf_build_row {
 } rf_build_row;
 _Static_assert(sizeof(rf_build_row) == 64, "a row of the builder is a cache line");
 
+/* Where the values of a shape go (segment_shape.c). Made once a segment for each shape that occurs
+ * in it. */
+typedef struct rf_build_target {
+    uint32_t list;  /* index */
+    uint16_t value; /* index of the event's value; RF_BUILD_CONSTANT */
+    uint8_t kind;   /* rf_field_kind */
+    uint8_t constant;
+} rf_build_target;
+
+enum { RF_BUILD_CONSTANT = UINT16_MAX };
+
+typedef struct rf_build_plan {
+    uint32_t type; /* index */
+    uint32_t target_count;
+    rf_build_target targets[];
+} rf_build_plan;
+
 struct rf_segment_builder {
     uint32_t partition;
     bool failed;
@@ -81,6 +98,9 @@ struct rf_segment_builder {
     uint32_t node_count, node_capacity;
     rf_build_list *lists;
     uint32_t list_count, list_capacity; /* lists past `list_count` wait with their memory */
+
+    const rf_build_plan **plans; /* owned; RF_SHAPES_MAX by id, in `names`; NULL before the first */
+    uint32_t plan_count;         /* ids below it may have one */
 
     rf_segment_workspace *work; /* NULL before the first use */
     rf_segment_workspace *own;  /* NULL where it was given one */
@@ -103,6 +123,23 @@ struct rf_segment_workspace {
     rf_buf header;
 };
 
+/* Room for one more value; false without memory. */
+bool rf_build_list_grow(rf_build_list *list);
+/* The list of a node's values of one kind, with room for one more; NULL without memory. */
+rf_build_list *rf_build_list_of(rf_segment_builder *builder, rf_build_node *node,
+                                rf_field_kind kind);
+/* Takes the members of data or metadata. */
+void rf_build_take_root(rf_segment_builder *builder, rf_build_type *type, bool metadata,
+                        uint32_t ordinal, const rf_json_node *json, uint32_t json_count);
+/* Takes data and metadata of an event with a shape, of the type whose index is given. */
+void rf_build_take_shape(rf_segment_builder *builder, uint32_t type, uint32_t ordinal,
+                         const rf_event *event);
+/* The plan of a shape in this segment; NULL: none yet. */
+static inline const rf_build_plan *rf_build_plan_of(const rf_segment_builder *builder,
+                                                    const rf_shape *shape)
+{
+    return shape && shape->id < builder->plan_count ? builder->plans[shape->id] : NULL;
+}
 /* Sees to it that there is a workspace. */
 rf_status rf_build_work(rf_segment_builder *builder, rf_err *err);
 /* Ends the open chunk. */
