@@ -81,7 +81,7 @@ static void import_failed(const import *run, rf_err *err)
 static rf_status import_files(import *run, const char *const *paths, uint32_t path_count,
                               rf_pool *pool, rf_jsonl_stats *stats, rf_err *err)
 {
-    rf_shapes *shapes = rf_shapes_new();
+    rf_event_shapes *shapes = rf_event_shapes_new();
     rf_status status = RF_OK;
 
     if (!shapes)
@@ -94,7 +94,7 @@ static rf_status import_files(import *run, const char *const *paths, uint32_t pa
         status = rf_appender_finish(run->appender, err);
     if (status)
         import_failed(run, err);
-    rf_shapes_free(shapes);
+    rf_event_shapes_free(shapes);
     return status;
 }
 

@@ -153,9 +153,9 @@ static rf_status count_nodes(rf_census *census, rf_census_entry *entry, const rf
 /* The slot of a shape; NULL without memory. */
 static rf_census_shape *shape_slot(rf_census *census, uint32_t id)
 {
-    RF_ASSERT(id < RF_SHAPES_MAX);
+    RF_ASSERT(id < RF_EVENT_SHAPES_MAX);
     if (!census->shapes)
-        census->shapes = calloc(RF_SHAPES_MAX, sizeof *census->shapes);
+        census->shapes = calloc(RF_EVENT_SHAPES_MAX, sizeof *census->shapes);
     if (!census->shapes)
         return NULL;
     if (id >= census->shape_count)
@@ -195,7 +195,7 @@ rf_status rf_census_settle(rf_census *census, rf_err *err)
 
     for (uint32_t i = 0; i < census->shape_count && status == RF_OK; i++) {
         rf_census_shape *slot = &census->shapes[i];
-        const rf_shape *shape = slot->shape;
+        const rf_event_shape *shape = slot->shape;
         if (slot->events == 0)
             continue;
         status = count_nodes(census, &census->entries[slot->entry], shape->data_nodes,

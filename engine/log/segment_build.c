@@ -425,7 +425,7 @@ rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *ev
     };
     builder->count++;
     if (event->shape) {
-        rf_build_take_shape(builder, type_index, ordinal, event);
+        rf_build_take_planned(builder, type_index, ordinal, event);
     } else {
         rf_build_take_root(builder, type, false, ordinal, event->data_nodes,
                            event->data_node_count);

@@ -65,7 +65,7 @@ typedef struct rf_build_row {
 } rf_build_row;
 _Static_assert(sizeof(rf_build_row) == 64, "a row of the builder is a cache line");
 
-/* Where the values of a shape go (segment_shape.c). Made once a segment for each shape that occurs
+/* Where the values of a shape go (segment_plan.c). Made once a segment for each shape that occurs
  * in it. */
 typedef struct rf_build_target {
     uint32_t list;  /* index */
@@ -99,7 +99,7 @@ struct rf_segment_builder {
     rf_build_list *lists;
     uint32_t list_count, list_capacity; /* lists past `list_count` wait with their memory */
 
-    const rf_build_plan **plans; /* owned; RF_SHAPES_MAX by id, in `names`; NULL before the first */
+    const rf_build_plan **plans; /* owned; RF_EVENT_SHAPES_MAX by id, in `names`; NULL before the first */
     uint32_t plan_count;         /* ids below it may have one */
 
     rf_segment_workspace *work; /* NULL before the first use */
@@ -132,11 +132,11 @@ rf_build_list *rf_build_list_of(rf_segment_builder *builder, rf_build_node *node
 void rf_build_take_root(rf_segment_builder *builder, rf_build_type *type, bool metadata,
                         uint32_t ordinal, const rf_json_node *json, uint32_t json_count);
 /* Takes data and metadata of an event with a shape, of the type whose index is given. */
-void rf_build_take_shape(rf_segment_builder *builder, uint32_t type, uint32_t ordinal,
+void rf_build_take_planned(rf_segment_builder *builder, uint32_t type, uint32_t ordinal,
                          const rf_event *event);
 /* The plan of a shape in this segment; NULL: none yet. */
 static inline const rf_build_plan *rf_build_plan_of(const rf_segment_builder *builder,
-                                                    const rf_shape *shape)
+                                                    const rf_event_shape *shape)
 {
     return shape && shape->id < builder->plan_count ? builder->plans[shape->id] : NULL;
 }

@@ -38,7 +38,7 @@ typedef struct jsonl_reader {
     rf_events_take take;
     void *take_arg;
     rf_mapping *mapping;
-    rf_shapes *shapes;
+    rf_event_shapes *shapes;
     rf_slice name;
     uint32_t chunk_count;
     uint64_t line_next; /* number of the first line after the block */
@@ -301,7 +301,7 @@ static rf_status reader_waits(void *arg, rf_err *err)
 }
 
 rf_status rf_jsonl_read(const char *path, const rf_import_options *options, rf_pool *pool,
-                        rf_shapes *shapes, rf_events_take take, void *take_arg,
+                        rf_event_shapes *shapes, rf_events_take take, void *take_arg,
                         rf_jsonl_stats *stats, rf_err *err)
 {
     const volatile int *cancel = options->run.cancel;

@@ -25,7 +25,7 @@ typedef struct rf_jsonl_stats {
 /* Reads one file (or "-") to its end. `stats` is added to. `shapes` outlive all that is kept by
  * their ids: one registry for all files of an import. */
 rf_status rf_jsonl_read(const char *path, const rf_import_options *options, rf_pool *pool,
-                        rf_shapes *shapes, rf_events_take take, void *take_arg,
+                        rf_event_shapes *shapes, rf_events_take take, void *take_arg,
                         rf_jsonl_stats *stats, rf_err *err);
 
 #endif

@@ -10,7 +10,7 @@
 
 enum { VALUES_PIECE = 2048, DIGITS_MAX = 18 };
 
-rf_patterns *rf_patterns_new(const rf_mapping *mapping, rf_shapes *shapes)
+rf_patterns *rf_patterns_new(const rf_mapping *mapping, rf_event_shapes *shapes)
 {
     rf_patterns *patterns = calloc(1, sizeof *patterns);
 
@@ -102,7 +102,7 @@ static inline bool digits_read(const char **at_ref, unsigned *total, int64_t *va
 }
 
 /* A number by the grammar of JSON, without exponent, exact; false for all others. */
-static inline bool number_read(const char **at_ref, rf_shape_value *out, bool *fraction_out)
+static inline bool number_read(const char **at_ref, rf_event_value *out, bool *fraction_out)
 {
     const char *at = *at_ref;
     bool negative = *at == '-';
@@ -153,8 +153,8 @@ static inline bool literal_matches(const pattern_step *step, const char *at, con
 typedef struct matching {
     const char *end;
     const char *starts[PATTERN_DEPTH_MAX]; /* of the literals */
-    rf_shape_value envelope[PATTERN_ROLE_COUNT];
-    rf_shape_value *values;
+    rf_event_value envelope[PATTERN_ROLE_COUNT];
+    rf_event_value *values;
     uint32_t value_count;
 } matching;
 
@@ -182,7 +182,7 @@ static inline uint32_t step_match(const pattern_step *steps, uint32_t first, mat
         if (!literal_matches(step, at, line->end))
             continue;
         at += step->size;
-        rf_shape_value *value = step->role == PATTERN_ROLE_PAYLOAD
+        rf_event_value *value = step->role == PATTERN_ROLE_PAYLOAD
                                     ? &line->values[line->value_count]
                                     : &line->envelope[step->role];
         if (step->value == PATTERN_TEXT) {
@@ -218,7 +218,7 @@ static inline bool integer_fits(const matching *line, const pattern_line *known,
 static inline bool time_fits(const rf_mapping *mapping, const matching *line,
                              const pattern_line *known, int64_t *us_out)
 {
-    const rf_shape_value *value = &line->envelope[RF_TARGET_TIME];
+    const rf_event_value *value = &line->envelope[RF_TARGET_TIME];
 
     if (!(known->targets >> RF_TARGET_TIME & 1))
         return true;
@@ -239,8 +239,8 @@ static inline rf_slice span_of(const matching *line, pattern_place begin, patter
 static inline bool event_make(const rf_patterns *patterns, const matching *line,
                               const pattern_line *known, rf_event *event)
 {
-    const rf_shape *shape = known->shape;
-    const rf_shape_value *stream = &line->envelope[RF_TARGET_STREAM];
+    const rf_event_shape *shape = known->shape;
+    const rf_event_value *stream = &line->envelope[RF_TARGET_STREAM];
     int64_t position = 0;
 
     event->version = RF_VERSION_NONE;
@@ -287,7 +287,7 @@ bool rf_patterns_read(rf_patterns *patterns, const char **at_ref, const char *en
     uint32_t depth = 0;
 
     if (step == 0 ||
-        (patterns->values_left < RF_SHAPE_VALUES_MAX && !values_room(patterns, memory)))
+        (patterns->values_left < RF_EVENT_VALUES_MAX && !values_room(patterns, memory)))
         return false;
     line.end = end;
     line.values = patterns->values;

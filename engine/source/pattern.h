@@ -12,7 +12,7 @@
  * wrong with it.
  *
  * One set of patterns for each worker: confined to one thread. All events of a type and shape refer
- * to the same rf_shape, whichever worker read them.
+ * to the same rf_event_shape, whichever worker read them.
  */
 #ifndef RF_SOURCE_PATTERN_H
 #define RF_SOURCE_PATTERN_H
@@ -23,7 +23,7 @@
 typedef struct rf_patterns rf_patterns;
 
 /* NULL without memory. Both are borrowed until rf_patterns_free. */
-rf_patterns *rf_patterns_new(const rf_mapping *mapping, rf_shapes *shapes);
+rf_patterns *rf_patterns_new(const rf_mapping *mapping, rf_event_shapes *shapes);
 void rf_patterns_free(rf_patterns *patterns); /* takes NULL */
 /* Reads the line at *at_ref, which ends at `end` at the latest, and moves *at_ref behind its
  * newline; false, and nothing changed, where no pattern matches. Behind `end` stand RF_JSON_PADDING

@@ -154,7 +154,7 @@ static bool take_scalar(learning *from, uint32_t index)
         from->known.targets |= 1u << of;
         from->known.time_is_text |= of == RF_TARGET_TIME && node->kind == RF_JSON_STRING;
     }
-    if (from->values > RF_SHAPE_VALUES_MAX ||
+    if (from->values > RF_EVENT_VALUES_MAX ||
         !cut_at(from, node->text, node->kind == RF_JSON_STRING ? PATTERN_TEXT : PATTERN_NUMBER,
                 role))
         return false;
@@ -209,10 +209,7 @@ static void take_end(learning *from)
         patterns->steps[from->place].line || !note_all_unused(from))
         return;
     pattern_line *known = rf_arena_alloc(&patterns->memory, sizeof *known);
-    from->known.shape = rf_shapes_find(
-        patterns->shapes, event->type, event->data_nodes, event->data_node_count,
-        event->metadata_nodes, event->metadata_node_count,
-        event->metadata_node_count > 0 && event->metadata_nodes < event->data_nodes);
+    from->known.shape = rf_event_shapes_find(patterns->shapes, event);
     if (!known || !from->known.shape)
         return;
     RF_ASSERT(from->known.shape->value_count == from->values);

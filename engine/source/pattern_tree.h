@@ -31,7 +31,7 @@ typedef struct pattern_place {
 
 /* What is known of a line at its end. */
 typedef struct pattern_line {
-    const rf_shape *shape;
+    const rf_event_shape *shape;
     uint32_t targets; /* a bit for each that has a value */
     bool time_is_text;
     pattern_place data_begin, data_end;
@@ -55,12 +55,12 @@ typedef struct pattern_step {
 
 struct rf_patterns {
     const rf_mapping *mapping;
-    rf_shapes *shapes;
+    rf_event_shapes *shapes;
     rf_arena memory; /* of steps' bytes and lines */
     uint32_t step_count;
     bool usable; /* the mapping reads top-level members alone */
     /* where values go: in the arena of the caller */
-    rf_shape_value *values;
+    rf_event_value *values;
     uint32_t values_left;
     pattern_step steps[PATTERN_STEPS_MAX]; /* the first is above the first literals */
 };

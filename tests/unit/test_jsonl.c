@@ -80,7 +80,7 @@ static uint64_t check_nodes(rf_slice raw, const rf_json_node *nodes, uint32_t co
 static uint64_t check_shape(rf_slice raw, const rf_event *event, const rf_json_node *nodes,
                             uint32_t count)
 {
-    const rf_shape *shape = event->shape;
+    const rf_event_shape *shape = event->shape;
     rf_json_parser *parser = rf_json_parser_new();
     char *text = calloc(1, raw.size + RF_JSON_PADDING);
     const rf_json_node *due;
@@ -102,9 +102,9 @@ static uint64_t check_shape(rf_slice raw, const rf_event *event, const rf_json_n
         if (due[i].kind != RF_JSON_INTEGER && due[i].kind != RF_JSON_NUMBER &&
             due[i].kind != RF_JSON_STRING)
             continue;
-        while (shape->value_nodes[value] != (uint32_t)(&nodes[i] - shape->data_nodes))
+        while (shape->values[value].node != (uint32_t)(&nodes[i] - shape->data_nodes))
             value++;
-        const rf_shape_value *given = &event->values[value];
+        const rf_event_value *given = &event->values[value];
         cr_assert_lt(value, shape->value_count);
         cr_assert(rf_slice_equal((rf_slice){given->text, given->text_size},
                                  rf_json_text(&due[i])));
@@ -167,12 +167,12 @@ static void run_path(outcome *all, const char *path)
     rf_buf_clear(&all->text);
     memset(&all->stats, 0, sizeof all->stats);
     all->err.message[0] = '\0';
-    rf_shapes *shapes = rf_shapes_new();
+    rf_event_shapes *shapes = rf_event_shapes_new();
     cr_assert_not_null(shapes);
     all->shaped = 0;
     all->status =
         rf_jsonl_read(path, &all->options, pool, shapes, take, all, &all->stats, &all->err);
-    rf_shapes_free(shapes);
+    rf_event_shapes_free(shapes);
     rf_pool_free(pool);
 }
 
@@ -933,10 +933,10 @@ Test(jsonl, hands_over_what_a_slow_pipe_has_brought)
     cr_assert_eq(dup2(ends[0], 0), 0);
     cr_assert_eq(pthread_create(&writer, NULL, write_slowly, &ends[1]), 0);
     cr_assert_eq(rf_pool_new(1, &pool, &err), RF_OK);
-    rf_shapes *shapes = rf_shapes_new();
+    rf_event_shapes *shapes = rf_event_shapes_new();
     cr_assert_eq(rf_jsonl_read("-", &options, pool, shapes, count_blocks, &counts, &stats, &err),
                  RF_OK, "%s", err.message);
-    rf_shapes_free(shapes);
+    rf_event_shapes_free(shapes);
     cr_assert_eq(counts.blocks, 3);
     cr_assert_geq(counts.waits, 3, "it may commit while nothing comes");
     cr_assert_eq(stats.lines, 3);
@@ -960,11 +960,11 @@ Test(jsonl, ends_when_the_taker_refuses)
 
     write_file(all.path, LEAST, strlen(LEAST));
     cr_assert_eq(rf_pool_new(0, &pool, &all.err), RF_OK);
-    rf_shapes *shapes = rf_shapes_new();
+    rf_event_shapes *shapes = rf_event_shapes_new();
     cr_assert_eq(
         rf_jsonl_read(all.path, &all.options, pool, shapes, refuse_all, NULL, &all.stats, &all.err),
         RF_ERR_REFUSED);
-    rf_shapes_free(shapes);
+    rf_event_shapes_free(shapes);
     rf_pool_free(pool);
     end(&all);
 }

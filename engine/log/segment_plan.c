@@ -1,4 +1,4 @@
-/* Taking events that have a shape (event/shape.h) into a segment: their members are looked for once
+/* Taking events that have a shape (event/event_shape.h) into a segment: their members are looked for once
  * a segment. See segment_build.h.
  *
  * The first event of a shape is taken like any other, with nodes. Then all its paths are in the
@@ -13,33 +13,16 @@
 /* A plan on its way. */
 typedef struct planning {
     rf_segment_builder *builder;
-    const rf_shape *shape;
+    const rf_event_shape *shape;
     rf_build_plan *plan;
 } planning;
 
-/* The event's nodes with their texts: those of the shape have none. NULL without memory. */
-static rf_json_node *nodes_fill(rf_segment_builder *builder, const rf_event *event)
-{
-    const rf_shape *shape = event->shape;
-    uint32_t count = shape->data_node_count + shape->metadata_node_count;
-    rf_json_node *nodes = rf_arena_alloc(&builder->names, count * sizeof *nodes);
-
-    if (!nodes)
-        return NULL;
-    memcpy(nodes, shape->data_nodes, count * sizeof *nodes);
-    for (uint32_t i = 0; i < shape->value_count; i++) {
-        nodes[shape->value_nodes[i]].text = event->values[i].text;
-        nodes[shape->value_nodes[i]].text_size = event->values[i].text_size;
-    }
-    return nodes;
-}
-
 /* Index of the value of a node, which counts from the data's first. */
-static uint32_t value_of(const rf_shape *shape, uint32_t node)
+static uint32_t value_of(const rf_event_shape *shape, uint32_t node)
 {
     uint32_t value = 0;
 
-    while (value < shape->value_count && shape->value_nodes[value] != node)
+    while (value < shape->value_count && shape->values[value].node != node)
         value++;
     return value;
 }
@@ -107,14 +90,14 @@ static void plan_members(planning *from, uint32_t parent, uint32_t base, uint32_
     }
 }
 
-static void plan_make(rf_segment_builder *builder, uint32_t type, const rf_shape *shape)
+static void plan_make(rf_segment_builder *builder, uint32_t type, const rf_event_shape *shape)
 {
     uint32_t count = shape->data_node_count + shape->metadata_node_count;
     rf_build_plan *plan =
         rf_arena_alloc(&builder->names, sizeof *plan + count * sizeof *plan->targets);
 
     if (!builder->plans)
-        builder->plans = calloc(RF_SHAPES_MAX, sizeof(rf_build_plan *));
+        builder->plans = calloc(RF_EVENT_SHAPES_MAX, sizeof(rf_build_plan *));
     if (!plan || !builder->plans) {
         builder->failed = true;
         return;
@@ -126,7 +109,7 @@ static void plan_make(rf_segment_builder *builder, uint32_t type, const rf_shape
         plan_members(&from, roots[0], 0, 0);
     if (roots[1] && shape->metadata_node_count > 0)
         plan_members(&from, roots[1], shape->data_node_count, 0);
-    RF_ASSERT(shape->id < RF_SHAPES_MAX);
+    RF_ASSERT(shape->id < RF_EVENT_SHAPES_MAX);
     builder->plans[shape->id] = plan;
     if (shape->id >= builder->plan_count)
         builder->plan_count = shape->id + 1;
@@ -135,13 +118,16 @@ static void plan_make(rf_segment_builder *builder, uint32_t type, const rf_shape
 static void take_first(rf_segment_builder *builder, uint32_t type, uint32_t ordinal,
                        const rf_event *event)
 {
-    const rf_shape *shape = event->shape;
-    const rf_json_node *nodes = nodes_fill(builder, event);
+    const rf_event_shape *shape = event->shape;
+    rf_json_node *nodes =
+        rf_arena_alloc(&builder->names,
+                       (shape->data_node_count + shape->metadata_node_count) * sizeof *nodes);
 
     if (!nodes) {
         builder->failed = true;
         return;
     }
+    rf_event_fill_nodes(event, nodes);
     rf_build_take_root(builder, &builder->types[type], false, ordinal, nodes,
                        shape->data_node_count);
     rf_build_take_root(builder, &builder->types[type], true, ordinal,
@@ -150,7 +136,7 @@ static void take_first(rf_segment_builder *builder, uint32_t type, uint32_t ordi
         plan_make(builder, type, shape);
 }
 
-void rf_build_take_shape(rf_segment_builder *builder, uint32_t type, uint32_t ordinal,
+void rf_build_take_planned(rf_segment_builder *builder, uint32_t type, uint32_t ordinal,
                          const rf_event *event)
 {
     const rf_build_plan *plan = rf_build_plan_of(builder, event->shape);
@@ -169,7 +155,7 @@ void rf_build_take_shape(rf_segment_builder *builder, uint32_t type, uint32_t or
             return;
         }
         if (target->value != RF_BUILD_CONSTANT) {
-            const rf_shape_value *given = &event->values[target->value];
+            const rf_event_value *given = &event->values[target->value];
             value = given->value;
             scale = given->scale;
             if (target->kind == RF_FIELD_TEXT) {
