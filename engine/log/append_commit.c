@@ -78,9 +78,13 @@ static rf_status census_put(rf_appender *appender, rf_err *err)
 
     if (!all)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory for the census");
-    for (uint32_t i = 0; i < rf_pool_worker_slots(appender->pool) && !status; i++)
-        if (appender->censuses[i])
+    for (uint32_t i = 0; i < rf_pool_worker_slots(appender->pool) && !status; i++) {
+        if (!appender->censuses[i])
+            continue;
+        status = rf_census_settle(appender->censuses[i], err);
+        if (!status)
             status = rf_census_add(all, appender->censuses[i], err);
+    }
     if (!status)
         status = rf_census_store(appender->txn, RF_LOG_CENSUS, all, err);
     rf_census_free(all);

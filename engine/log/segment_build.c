@@ -101,6 +101,7 @@ void rf_segment_builder_free(rf_segment_builder *builder)
         return;
     free_lists(builder);
     free(builder->rows);
+    free(builder->plans);
     free(builder->types);
     free(builder->nodes);
     free(builder->slots);
@@ -136,6 +137,9 @@ void rf_build_reset(rf_segment_builder *builder)
     builder->size_count = 0;
     builder->metadata_count = 0;
     memset(builder->buckets, 0, sizeof builder->buckets);
+    if (builder->plans)
+        memset(builder->plans, 0, builder->plan_count * sizeof(rf_build_plan *));
+    builder->plan_count = 0;
     rf_arena_reset(&builder->names);
     rf_buf_clear(&builder->chunk);
     rf_buf_clear(&builder->chunk_directory);
@@ -215,8 +219,22 @@ static uint32_t type_find(rf_segment_builder *builder, rf_slice name)
     return builder->type_count - 1;
 }
 
-/* The list of a node's values of one kind, with room for one more; NULL without memory. */
-static rf_build_list *list_of(rf_segment_builder *builder, rf_build_node *node, rf_field_kind kind)
+bool rf_build_list_grow(rf_build_list *list)
+{
+    uint32_t a = list->capacity, b = a, c = a;
+
+    if (list->count < list->capacity)
+        return true;
+    if (!rf_build_grow(&list->values, list->count, &a, 16, sizeof *list->values) ||
+        !rf_build_grow(&list->ordinals, list->count, &b, 16, sizeof *list->ordinals) ||
+        !rf_build_grow(&list->scales, list->count, &c, 16, sizeof *list->scales))
+        return false;
+    list->capacity = a;
+    return true;
+}
+
+rf_build_list *rf_build_list_of(rf_segment_builder *builder, rf_build_node *node,
+                                rf_field_kind kind)
 {
     if (node->lists[kind] == 0) {
         uint32_t before = builder->list_capacity;
@@ -232,15 +250,7 @@ static rf_build_list *list_of(rf_segment_builder *builder, rf_build_node *node, 
         node->lists[kind] = builder->list_count++;
     }
     rf_build_list *list = &builder->lists[node->lists[kind]];
-    if (list->count < list->capacity)
-        return list;
-    uint32_t a = list->capacity, b = a, c = a;
-    if (!rf_build_grow(&list->values, list->count, &a, 16, sizeof *list->values) ||
-        !rf_build_grow(&list->ordinals, list->count, &b, 16, sizeof *list->ordinals) ||
-        !rf_build_grow(&list->scales, list->count, &c, 16, sizeof *list->scales))
-        return NULL;
-    list->capacity = a;
-    return list;
+    return rf_build_list_grow(list) ? list : NULL;
 }
 
 void rf_build_take_value(rf_segment_builder *builder, uint32_t node, uint32_t ordinal,
@@ -272,7 +282,7 @@ void rf_build_take_value(rf_segment_builder *builder, uint32_t node, uint32_t or
     case RF_JSON_OBJECT:
         return;
     }
-    rf_build_list *list = list_of(builder, &builder->nodes[node], kind);
+    rf_build_list *list = rf_build_list_of(builder, &builder->nodes[node], kind);
     if (!list) {
         builder->failed = true;
         return;
@@ -384,8 +394,8 @@ static void take_members(rf_segment_builder *builder, rf_build_type *type, uint3
     }
 }
 
-static void take_root(rf_segment_builder *builder, rf_build_type *type, bool metadata,
-                      uint32_t ordinal, const rf_json_node *json, uint32_t json_count)
+void rf_build_take_root(rf_segment_builder *builder, rf_build_type *type, bool metadata,
+                        uint32_t ordinal, const rf_json_node *json, uint32_t json_count)
 {
     if (json_count == 0 || json[0].kind != RF_JSON_OBJECT)
         return; /* no member, no path */
@@ -467,16 +477,21 @@ static uint32_t take_values(rf_segment_builder *builder, uint32_t type_index, ui
     rf_build_type *type = &builder->types[type_index];
     /* The first events of a segment have none, so that a small one is written as it always is. */
     bool shaping = builder->raw_bytes >= RF_SEGMENT_COMPRESS_MIN;
-    uint32_t shape = shaping ? rf_shape_find(builder, type, event) : 0;
 
+    if (event->shape) {
+        rf_build_take_planned(builder, type_index, ordinal, event);
+        return shaping && !builder->failed ? rf_shape_planned(builder, type, event) : 0;
+    }
+    uint32_t shape = shaping ? rf_shape_find(builder, type, event) : 0;
     if (shape) {
         rf_shape_take(builder, shape, ordinal, event);
         return shape;
     }
     builder->leaf_count = 0;
     builder->leaves_whole = true;
-    take_root(builder, type, false, ordinal, event->data_nodes, event->data_node_count);
-    take_root(builder, type, true, ordinal, event->metadata_nodes, event->metadata_node_count);
+    rf_build_take_root(builder, type, false, ordinal, event->data_nodes, event->data_node_count);
+    rf_build_take_root(builder, type, true, ordinal, event->metadata_nodes,
+                       event->metadata_node_count);
     return shaping && !builder->failed ? rf_shape_learn(builder, type, event) : 0;
 }
 
@@ -489,7 +504,8 @@ rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *ev
     RF_ASSERT(event->type.size >= 1 && event->type.size <= RF_TYPE_SIZE_MAX);
     RF_ASSERT(event->data.size > 0 && (!event->metadata.data || event->metadata.size > 0));
     RF_ASSERT(at == 0 || builder->rows[at - 1].position < placement->position);
-    uint32_t type_index = type_find(builder, event->type);
+    const rf_build_plan *plan = rf_build_plan_of(builder, event->shape);
+    uint32_t type_index = plan ? plan->type : type_find(builder, event->type);
     if (type_index == UINT32_MAX ||
         !rf_build_grow(&builder->rows, at, &builder->capacity, EVENTS_FIRST, sizeof *builder->rows)) {
         builder->failed = true;

@@ -21,7 +21,7 @@ enum {
     RF_BUILD_NODES_MAX = 1024, /* per type; names past it have no column */
     RF_BUILD_TYPE_BUCKETS = 1024,
     RF_BUILD_KEPT_BYTES_MAX = 16 << 20,
-    RF_BUILD_SLOTS_MAX = 64,  /* values of a shape */
+    RF_BUILD_SLOTS_MAX = RF_EVENT_VALUES_MAX, /* values of a shape */
     RF_BUILD_SHAPES_MAX = 1024, /* of a segment */
 };
 
@@ -69,6 +69,7 @@ typedef struct rf_build_shape {
     uint32_t slot_begin;
     uint8_t slot_counts[2];
     rf_slice ends[2]; /* bytes behind the last slot; of metadata NULL where there is none */
+    uint32_t variant; /* the next one of the same plan, which writes numbers otherwise; 0: none */
     uint16_t number;  /* within the type, from 1 */
     bool has_rest;    /* has arrays */
 } rf_build_shape;
@@ -102,6 +103,27 @@ typedef struct rf_build_row {
 } rf_build_row;
 _Static_assert(sizeof(rf_build_row) == 64, "a row of the builder is a cache line");
 
+/* Where the values of a shape go (segment_plan.c). Made once a segment for each shape that occurs
+ * in it. */
+typedef struct rf_build_target {
+    uint32_t list;  /* index */
+    uint16_t value; /* index of the event's value; RF_BUILD_CONSTANT */
+    uint8_t kind;   /* rf_field_kind */
+    uint8_t constant;
+    uint32_t node; /* that has the list */
+} rf_build_target;
+
+enum { RF_BUILD_CONSTANT = UINT16_MAX };
+
+typedef struct rf_build_plan {
+    uint32_t type;  /* index */
+    uint32_t shape; /* of the segment, as most events have it; 0: none yet */
+    bool whole;     /* all values have a target, so that it may have a shape */
+    bool has_fractions;
+    uint32_t target_count;
+    rf_build_target targets[];
+} rf_build_plan;
+
 struct rf_segment_builder {
     uint32_t partition;
     bool failed;
@@ -134,6 +156,9 @@ struct rf_segment_builder {
     uint32_t *metadata_sizes; /* of events without shape */
     uint32_t metadata_count, metadata_capacity;
     rf_buf escaped; /* a text as it would be written */
+    /* owned; RF_EVENT_SHAPES_MAX by id, in `names`; NULL before the first */
+    rf_build_plan **plans;
+    uint32_t plan_count; /* ids below it may have one */
 
     rf_segment_workspace *work; /* NULL before the first use */
     rf_segment_workspace *own;  /* NULL where it was given one */
@@ -158,6 +183,23 @@ struct rf_segment_workspace {
     rf_buf header;
 };
 
+/* Room for one more value; false without memory. */
+bool rf_build_list_grow(rf_build_list *list);
+/* The list of a node's values of one kind, with room for one more; NULL without memory. */
+rf_build_list *rf_build_list_of(rf_segment_builder *builder, rf_build_node *node,
+                                rf_field_kind kind);
+/* Takes the members of data or metadata. */
+void rf_build_take_root(rf_segment_builder *builder, rf_build_type *type, bool metadata,
+                        uint32_t ordinal, const rf_json_node *json, uint32_t json_count);
+/* Takes data and metadata of an event with a shape, of the type whose index is given. */
+void rf_build_take_planned(rf_segment_builder *builder, uint32_t type, uint32_t ordinal,
+                         const rf_event *event);
+/* The plan of a shape in this segment; NULL: none yet. */
+static inline rf_build_plan *rf_build_plan_of(const rf_segment_builder *builder,
+                                              const rf_event_shape *shape)
+{
+    return shape && shape->id < builder->plan_count ? builder->plans[shape->id] : NULL;
+}
 /* Sees to it that there is a workspace. */
 rf_status rf_build_work(rf_segment_builder *builder, rf_err *err);
 /* Ends the open chunk. */
@@ -176,6 +218,8 @@ void rf_shape_take(rf_segment_builder *builder, uint32_t shape, uint32_t ordinal
                    const rf_event *event);
 /* Makes a shape of the event that was looked at member by member; 0 where it gets none. */
 uint32_t rf_shape_learn(rf_segment_builder *builder, rf_build_type *type, const rf_event *event);
+/* The shape of an event that came with one of its own and was taken by its plan; 0: none. */
+uint32_t rf_shape_planned(rf_segment_builder *builder, rf_build_type *type, const rf_event *event);
 /* All shapes as they are stored. Paths have their numbers. */
 void rf_shape_append(rf_segment_builder *builder, rf_buf *out);
 /* Forgets all events, keeps memory. */

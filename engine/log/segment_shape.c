@@ -50,13 +50,8 @@ static bool fraction_of(rf_slice text, unsigned *scale_out, bool *trimmed_out)
     return true;
 }
 
-static bool fraction_fits(const rf_build_slot *slot, rf_slice text)
+static bool style_fits(const rf_build_slot *slot, unsigned scale, bool trimmed)
 {
-    unsigned scale;
-    bool trimmed;
-
-    if (!fraction_of(text, &scale, &trimmed))
-        return true;
     switch ((rf_build_style)slot->style) {
     case RF_STYLE_ANY:
         return true;
@@ -70,14 +65,9 @@ static bool fraction_fits(const rf_build_slot *slot, rf_slice text)
     return false;
 }
 
-/* The slot has the number, which fits. */
-static void fraction_note(rf_build_slot *slot, rf_slice text)
+/* The slot has a number that fits. */
+static void style_note(rf_build_slot *slot, unsigned scale, bool trimmed)
 {
-    unsigned scale;
-    bool trimmed;
-
-    if (!fraction_of(text, &scale, &trimmed))
-        return;
     if (slot->style == RF_STYLE_ANY) {
         slot->style = trimmed ? RF_STYLE_EITHER : RF_STYLE_FIXED;
         slot->scale = (uint8_t)scale;
@@ -86,6 +76,23 @@ static void fraction_note(rf_build_slot *slot, rf_slice text)
                       : trimmed            ? RF_STYLE_EITHER
                                            : RF_STYLE_FIXED;
     }
+}
+
+static bool fraction_fits(const rf_build_slot *slot, rf_slice text)
+{
+    unsigned scale;
+    bool trimmed;
+
+    return !fraction_of(text, &scale, &trimmed) || style_fits(slot, scale, trimmed);
+}
+
+static void fraction_note(rf_build_slot *slot, rf_slice text)
+{
+    unsigned scale;
+    bool trimmed;
+
+    if (fraction_of(text, &scale, &trimmed))
+        style_note(slot, scale, trimmed);
 }
 
 /* A text as it is written; NULL where the bytes are others. */
@@ -296,6 +303,106 @@ uint32_t rf_shape_learn(rf_segment_builder *builder, rf_build_type *type, const 
     builder->shape_bytes += cost;
     shape_keep(builder, type, index);
     return index;
+}
+
+/* Slots of data or metadata of an event's shape. The quotes of texts are written with their values,
+ * not with what stands between. False without memory. */
+static bool planned_root(rf_segment_builder *builder, const rf_build_plan *plan,
+                         const rf_event_shape *from, rf_build_shape *shape, unsigned root)
+{
+    bool open = false; /* the value before was a text */
+
+    for (uint32_t i = 0; i < from->value_count; i++) {
+        const rf_shape_value *value = &from->values[i];
+        rf_slice before = value->before;
+        uint32_t target = 0;
+        if ((value->node >= from->data_node_count) != (root == 1))
+            continue;
+        before.data += open;
+        before.size -= open;
+        open = value->kind == RF_JSON_STRING;
+        before.size -= open;
+        while (plan->targets[target].value != i)
+            target++;
+        if (!rf_build_grow(&builder->slots, builder->slot_count, &builder->slot_capacity, 16,
+                           sizeof *builder->slots))
+            return false;
+        builder->slots[builder->slot_count++] =
+            (rf_build_slot){.before = before, .node = plan->targets[target].node};
+        shape->slot_counts[root]++;
+    }
+    rf_slice end = root ? from->metadata_end : from->data_end;
+    shape->ends[root] = (rf_slice){end.data + open, end.size - open};
+    return true;
+}
+
+/* A shape of the segment made of an event's shape; 0 where there is no room. */
+static uint32_t planned_make(rf_segment_builder *builder, rf_build_type *type,
+                             const rf_build_plan *plan, const rf_event *event)
+{
+    size_t cost =
+        event->data.size + event->metadata.size + SHAPE_SLOT_COST * event->shape->value_count;
+    uint32_t index = builder->shape_count;
+    rf_build_shape shape = {.slot_begin = builder->slot_count, .variant = plan->shape};
+
+    if (index > RF_BUILD_SHAPES_MAX ||
+        builder->shape_bytes + cost > SHAPE_BYTES_FREE + builder->raw_bytes / SHAPE_BYTES_PART ||
+        !rf_build_grow(&builder->shapes, index, &builder->shape_capacity, 16,
+                       sizeof *builder->shapes))
+        return 0;
+    if (!planned_root(builder, plan, event->shape, &shape, 0) ||
+        (event->metadata.data && !planned_root(builder, plan, event->shape, &shape, 1))) {
+        builder->slot_count = shape.slot_begin;
+        return 0;
+    }
+    builder->shapes[index] = shape;
+    builder->shape_count++;
+    builder->shape_bytes += cost;
+    shape_keep(builder, type, index);
+    return index;
+}
+
+/* Whether the shape writes the event's numbers as they are; notes them if it does. */
+static bool planned_fits(rf_segment_builder *builder, const rf_build_shape *shape,
+                         const rf_event *event)
+{
+    const rf_event_shape *from = event->shape;
+
+    for (unsigned note = 0; note < 2; note++) {
+        uint32_t next[2] = {shape->slot_begin, shape->slot_begin + shape->slot_counts[0]};
+        for (uint32_t i = 0; i < from->value_count; i++) {
+            rf_build_slot *slot =
+                &builder->slots[next[from->values[i].node >= from->data_node_count]++];
+            const rf_event_value *value = &event->values[i];
+            if (from->values[i].kind != RF_JSON_NUMBER)
+                continue;
+            bool trimmed = value->scale == 1 || value->text[value->text_size - 1] != '0';
+            if (note)
+                style_note(slot, value->scale, trimmed);
+            else if (!style_fits(slot, value->scale, trimmed))
+                return false;
+        }
+    }
+    return true;
+}
+
+uint32_t rf_shape_planned(rf_segment_builder *builder, rf_build_type *type, const rf_event *event)
+{
+    rf_build_plan *plan = rf_build_plan_of(builder, event->shape);
+
+    if (!plan || !plan->whole)
+        return 0;
+    if (plan->shape && !plan->has_fractions)
+        return plan->shape;
+    for (uint32_t at = plan->shape; at; at = builder->shapes[at].variant)
+        if (planned_fits(builder, &builder->shapes[at], event))
+            return at;
+    uint32_t made = planned_make(builder, type, plan, event);
+    if (made) {
+        plan->shape = made;
+        (void)planned_fits(builder, &builder->shapes[made], event);
+    }
+    return made;
 }
 
 static void append_slot(rf_buf *out, rf_buf *literal, uint64_t code)

@@ -9,13 +9,14 @@
 
 #include "base/bytes.h"
 #include "source/lines.h"
-#include "source/mapping.h"
+#include "source/pattern.h"
 
 #include <stdlib.h>
 
 enum {
     CHUNK_SIZE = 64 << 10,
     CHUNKS_MAX = RF_LINES_LINE_MAX / CHUNK_SIZE + 2,
+    ARENA_BYTES_MAX = 1 << 30,
     EVENT_LINE_MIN = 9, /* {"a":"b"}, mapped to everything: no event has a shorter line */
 };
 
@@ -28,6 +29,7 @@ typedef struct jsonl_chunk {
     size_t event_max;
     rf_unused_members unused;
     rf_json_parser *parser; /* owned */
+    rf_arena values;        /* of events with a shape */
 } jsonl_chunk;
 
 typedef struct jsonl_reader {
@@ -36,6 +38,7 @@ typedef struct jsonl_reader {
     rf_events_take take;
     void *take_arg;
     rf_mapping *mapping;
+    rf_event_shapes *shapes;
     rf_slice name;
     uint32_t chunk_count;
     uint64_t line_next; /* number of the first line after the block */
@@ -43,6 +46,8 @@ typedef struct jsonl_reader {
     jsonl_chunk chunks[CHUNKS_MAX];
     rf_event *events; /* owned */
     size_t event_capacity;
+    /* confined to their workers; owned */
+    rf_patterns *patterns[RF_POOL_WORKERS_MAX];
     /* confined to task 0 */
     bool ahead;
     rf_slice ahead_block;
@@ -52,8 +57,12 @@ typedef struct jsonl_reader {
 
 static void reader_free(jsonl_reader *reader)
 {
-    for (uint32_t i = 0; i < CHUNKS_MAX; i++)
+    for (uint32_t i = 0; i < CHUNKS_MAX; i++) {
         rf_json_parser_free(reader->chunks[i].parser);
+        rf_arena_free(&reader->chunks[i].values);
+    }
+    for (uint32_t i = 0; i < RF_POOL_WORKERS_MAX; i++)
+        rf_patterns_free(reader->patterns[i]);
     rf_lines_close(reader->lines);
     rf_mapping_free(reader->mapping);
     free(reader->events);
@@ -67,6 +76,8 @@ static rf_status reader_new(const char *path, const rf_import_options *options,
 
     if (!reader)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", path);
+    for (uint32_t i = 0; i < CHUNKS_MAX; i++)
+        rf_arena_init(&reader->chunks[i].values, ARENA_BYTES_MAX);
     rf_status status = rf_mapping_new(options, &reader->mapping, err);
     if (status == RF_OK)
         status = rf_lines_open(path, options->run.cancel, &reader->lines, err);
@@ -153,30 +164,57 @@ static bool is_blank(rf_slice line)
     return true;
 }
 
-static rf_status chunk_parse(jsonl_reader *reader, jsonl_chunk *chunk, rf_err *err)
+/* Reads the line at *at_ref, by a pattern or in full; *is_event_out: it is not blank. */
+static rf_status line_parse(jsonl_reader *reader, jsonl_chunk *chunk, rf_patterns *patterns,
+                            const char **at_ref, rf_event *event_out, bool *is_event_out,
+                            rf_err *err)
+{
+    const char *at = *at_ref;
+    const char *end = chunk->text.data + chunk->text.size;
+    rf_line_members members;
+
+    *is_event_out = true;
+    if (rf_patterns_read(patterns, at_ref, end, &chunk->values, &chunk->unused, event_out))
+        return RF_OK;
+    const char *newline = memchr(at, '\n', (size_t)(end - at));
+    rf_slice line = {at, (size_t)((newline ? newline : end) - at)};
+    *at_ref = newline ? newline + 1 : end;
+    *is_event_out = !is_blank(line);
+    if (!*is_event_out)
+        return RF_OK;
+    rf_status status = rf_mapping_read_members(reader->mapping, chunk->parser, line,
+                                               &chunk->unused, &members, event_out, err);
+    if (status == RF_OK)
+        rf_patterns_learn(patterns, line, &members, event_out);
+    return status;
+}
+
+static rf_status chunk_parse(jsonl_reader *reader, jsonl_chunk *chunk, uint32_t worker,
+                             rf_err *err)
 {
     const char *at = chunk->text.data;
     const char *end = at + chunk->text.size;
     uint64_t number = chunk->line_first;
+    rf_patterns **patterns = &reader->patterns[worker];
 
+    if (!*patterns)
+        *patterns = rf_patterns_new(reader->mapping, reader->shapes);
     if (!chunk->parser)
         chunk->parser = rf_json_parser_new();
-    if (!chunk->parser)
+    if (!*patterns || !chunk->parser)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for parsing %s", reader->name.data);
+    rf_patterns_leave(*patterns);
     chunk->event_count = 0;
     chunk->unused.count = 0;
     for (; at < end; number++) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        rf_slice line = {at, (size_t)((newline ? newline : end) - at)};
-        at = newline ? newline + 1 : end;
-        if (is_blank(line))
-            continue;
         /* In its place only once it is right: there is no room for lines that are too short. */
         rf_event event;
-        rf_status status =
-            rf_mapping_read(reader->mapping, chunk->parser, line, &chunk->unused, &event, err);
+        bool is_event;
+        rf_status status = line_parse(reader, chunk, *patterns, &at, &event, &is_event, err);
         if (status != RF_OK)
             return rf_err_context(err, "%s:%llu", reader->name.data, (unsigned long long)number);
+        if (!is_event)
+            continue;
         event.file = reader->name;
         event.line = number;
         RF_ASSERT(chunk->event_count < chunk->event_max);
@@ -190,9 +228,8 @@ static rf_status parse_task(void *arg, uint32_t worker, size_t index, rf_err *er
 {
     jsonl_reader *reader = arg;
 
-    (void)worker;
     if (index > 0)
-        return chunk_parse(reader, &reader->chunks[index - 1], err);
+        return chunk_parse(reader, &reader->chunks[index - 1], worker, err);
     if (reader->ahead)
         reader->ahead_status = rf_lines_next(reader->lines, reader->line_next, &reader->ahead_block,
                                              &reader->ahead_err);
@@ -242,8 +279,10 @@ static rf_status block_take(jsonl_reader *reader, rf_slice *block, rf_pool *pool
     size_t count = block_collect(reader, block->size, stats);
     if (count > 0)
         status = reader->take(reader->take_arg, reader->events, count, err);
-    for (uint32_t i = 0; i < reader->chunk_count; i++)
+    for (uint32_t i = 0; i < reader->chunk_count; i++) {
         rf_json_parser_reset(reader->chunks[i].parser);
+        rf_arena_rewind(&reader->chunks[i].values);
+    }
     if (status != RF_OK)
         return status;
     if (!reader->ahead)
@@ -262,7 +301,8 @@ static rf_status reader_waits(void *arg, rf_err *err)
 }
 
 rf_status rf_jsonl_read(const char *path, const rf_import_options *options, rf_pool *pool,
-                        rf_events_take take, void *take_arg, rf_jsonl_stats *stats, rf_err *err)
+                        rf_event_shapes *shapes, rf_events_take take, void *take_arg,
+                        rf_jsonl_stats *stats, rf_err *err)
 {
     const volatile int *cancel = options->run.cancel;
     jsonl_reader *reader = NULL;
@@ -271,6 +311,7 @@ rf_status rf_jsonl_read(const char *path, const rf_import_options *options, rf_p
     rf_status status = reader_new(path, options, &reader, err);
     if (status != RF_OK)
         return status;
+    reader->shapes = shapes;
     reader->take = take;
     reader->take_arg = take_arg;
     rf_lines_on_wait(reader->lines, reader_waits, reader);
