@@ -9,6 +9,7 @@
 enum {
     BUF_SIZE_MAX = 256 << 20,
     ARENA_SIZE_MAX = 256 << 20,
+    LIST_FIRST = 16,
     EVENTS_FIRST = 16, /* room at first: a small commit makes a small builder */
 };
 
@@ -122,7 +123,8 @@ void rf_build_reset(rf_segment_builder *builder)
     size_t kept = 0;
 
     for (uint32_t i = 0; i < builder->list_capacity; i++)
-        kept += builder->lists[i].capacity * 11u + builder->lists[i].bytes.capacity;
+        kept += builder->lists[i].capacity * 8u + builder->lists[i].ordinal_capacity * 2u +
+                builder->lists[i].scale_capacity + builder->lists[i].bytes.capacity;
     if (kept > RF_BUILD_KEPT_BYTES_MAX)
         free_lists(builder);
     builder->failed = false;
@@ -219,18 +221,46 @@ static uint32_t type_find(rf_segment_builder *builder, rf_slice name)
     return builder->type_count - 1;
 }
 
-bool rf_build_list_grow(rf_build_list *list)
+/* Twice the room, from `first` on. */
+static bool list_grow(void *array_at, uint32_t count, uint32_t *capacity, size_t size)
 {
-    uint32_t a = list->capacity, b = a, c = a;
+    void *array;
+    uint32_t wanted = *capacity ? 2 * *capacity : LIST_FIRST;
 
-    if (list->count < list->capacity)
+    if (count < *capacity)
         return true;
-    if (!rf_build_grow(&list->values, list->count, &a, 16, sizeof *list->values) ||
-        !rf_build_grow(&list->ordinals, list->count, &b, 16, sizeof *list->ordinals) ||
-        !rf_build_grow(&list->scales, list->count, &c, 16, sizeof *list->scales))
+    memcpy(&array, array_at, sizeof array);
+    array = realloc(array, wanted * size);
+    if (!array)
         return false;
-    list->capacity = a;
+    memcpy(array_at, &array, sizeof array);
+    *capacity = wanted;
     return true;
+}
+
+bool rf_build_list_room(rf_build_list *list, uint32_t ordinal)
+{
+    if (!list_grow(&list->values, list->count, &list->capacity, sizeof *list->values))
+        return false;
+    if (!list->sparse && ordinal == list->count)
+        return true;
+    while (list->ordinal_capacity <= list->count)
+        if (!list_grow(&list->ordinals, list->ordinal_capacity, &list->ordinal_capacity,
+                       sizeof *list->ordinals))
+            return false;
+    for (uint32_t i = 0; i < list->count && !list->sparse; i++)
+        list->ordinals[i] = (uint16_t)i;
+    list->sparse = true;
+    list->ordinals[list->count] = (uint16_t)ordinal;
+    return true;
+}
+
+bool rf_build_list_put_exact(rf_build_list *list, uint32_t ordinal, int64_t value, uint8_t scale)
+{
+    if (!list_grow(&list->scales, list->count, &list->scale_capacity, sizeof *list->scales))
+        return false;
+    list->scales[list->count] = scale;
+    return rf_build_list_put(list, ordinal, value);
 }
 
 rf_build_list *rf_build_list_of(rf_segment_builder *builder, rf_build_node *node,
@@ -246,11 +276,11 @@ rf_build_list *rf_build_list_of(rf_segment_builder *builder, rf_build_node *node
             rf_buf_init(&builder->lists[i].bytes, RF_SEGMENT_CHUNK_RAW_MAX);
         }
         builder->lists[builder->list_count].count = 0;
+        builder->lists[builder->list_count].sparse = false;
         rf_buf_clear(&builder->lists[builder->list_count].bytes);
         node->lists[kind] = builder->list_count++;
     }
-    rf_build_list *list = &builder->lists[node->lists[kind]];
-    return rf_build_list_grow(list) ? list : NULL;
+    return &builder->lists[node->lists[kind]];
 }
 
 void rf_build_take_value(rf_segment_builder *builder, uint32_t node, uint32_t ordinal,
@@ -283,18 +313,14 @@ void rf_build_take_value(rf_segment_builder *builder, uint32_t node, uint32_t or
         return;
     }
     rf_build_list *list = rf_build_list_of(builder, &builder->nodes[node], kind);
-    if (!list) {
-        builder->failed = true;
-        return;
-    }
-    if (kind == RF_FIELD_TEXT || kind == RF_FIELD_NUMBER) {
-        rf_buf_append_slice(&list->bytes, text);
-        builder->failed |= list->bytes.failed;
-        value = (int64_t)list->bytes.size;
-    }
-    list->values[list->count] = value;
-    list->ordinals[list->count] = (uint16_t)ordinal;
-    list->scales[list->count++] = (uint8_t)scale;
+    bool taken = list;
+    if (list && (kind == RF_FIELD_TEXT || kind == RF_FIELD_NUMBER))
+        taken = rf_build_list_put_text(list, ordinal, text);
+    else if (list && kind == RF_FIELD_EXACT)
+        taken = rf_build_list_put_exact(list, ordinal, value, (uint8_t)scale);
+    else if (list)
+        taken = rf_build_list_put(list, ordinal, value);
+    builder->failed |= !taken;
 }
 
 /* Of two members of one name the last wins: takes back what this event has put at and below
@@ -309,7 +335,7 @@ static void forget_value(rf_segment_builder *builder, uint32_t index, uint32_t o
     for (unsigned kind = RF_FIELD_INT; kind <= RF_FIELD_TEXT; kind++) {
         rf_build_list *list = &builder->lists[node->lists[kind]];
         if (node->lists[kind] == 0 || list->count == 0 ||
-            list->ordinals[list->count - 1] != ordinal)
+            rf_build_ordinal(list, list->count - 1) != ordinal)
             continue;
         list->count--;
         if (kind == RF_FIELD_TEXT || kind == RF_FIELD_NUMBER)

@@ -25,14 +25,24 @@ enum {
     RF_BUILD_SHAPES_MAX = 1024, /* of a segment */
 };
 
+/* Values of one kind of one path. As long as every event of the type has one, nothing says which
+ * ones have: lists of 64 partitions are written in turn, and each array more is a page more that the
+ * processor has to find. */
 typedef struct rf_build_list {
     uint32_t count;
     uint32_t capacity;
-    int64_t *values; /* integer, mantissa, 0 or 1, or the end of the text in `bytes` */
-    uint16_t *ordinals;
-    uint8_t *scales;
+    uint32_t ordinal_capacity, scale_capacity;
+    int64_t *values;     /* integer, mantissa, 0 or 1, or the end of the text in `bytes` */
+    uint16_t *ordinals;  /* of the events within the type, if `sparse`; else they are 0, 1, 2 ... */
+    uint8_t *scales;     /* of exact numbers */
+    bool sparse;
     rf_buf bytes;
 } rf_build_list;
+
+static inline uint32_t rf_build_ordinal(const rf_build_list *list, uint32_t index)
+{
+    return list->sparse ? list->ordinals[index] : index;
+}
 
 /* Indexes are into the builder's arrays; 0 is none. */
 typedef struct rf_build_node {
@@ -183,9 +193,25 @@ struct rf_segment_workspace {
     rf_buf header;
 };
 
-/* Room for one more value; false without memory. */
-bool rf_build_list_grow(rf_build_list *list);
-/* The list of a node's values of one kind, with room for one more; NULL without memory. */
+/* Makes room for a value that cannot simply be written behind the last; false without memory. */
+bool rf_build_list_room(rf_build_list *list, uint32_t ordinal);
+/* Appends the value of an event; false without memory. */
+static inline bool rf_build_list_put(rf_build_list *list, uint32_t ordinal, int64_t value)
+{
+    if ((list->count == list->capacity || list->sparse || ordinal != list->count) &&
+        !rf_build_list_room(list, ordinal))
+        return false;
+    list->values[list->count++] = value;
+    return true;
+}
+/* The same for an exact number and a text. */
+bool rf_build_list_put_exact(rf_build_list *list, uint32_t ordinal, int64_t value, uint8_t scale);
+static inline bool rf_build_list_put_text(rf_build_list *list, uint32_t ordinal, rf_slice text)
+{
+    rf_buf_append_slice(&list->bytes, text);
+    return !list->bytes.failed && rf_build_list_put(list, ordinal, (int64_t)list->bytes.size);
+}
+/* The list of a node's values of one kind; NULL without memory. */
 rf_build_list *rf_build_list_of(rf_segment_builder *builder, rf_build_node *node,
                                 rf_field_kind kind);
 /* Takes the members of data or metadata. */

@@ -169,7 +169,7 @@ static rf_status append_sizes(rf_segment_builder *builder, const uint32_t *sizes
 /* The values of one kind of one node on their way into a column. */
 typedef struct column_values {
     uint32_t count;
-    const uint16_t *ordinals;
+    const uint16_t *ordinals; /* NULL: of the first ones */
     const int64_t *ints;
     const rf_slice *texts;
     uint8_t scale;
@@ -196,7 +196,7 @@ static bool scale_exact(rf_segment_builder *builder, const rf_build_list *list,
     for (uint32_t i = 0; i < list->count; i++) {
         int64_t *to = &ints[values_out->count];
         if (rf_rescale(list->values[i], list->scales[i], scale, RF_ROUND_NONE, to) == RF_VALUE_OK) {
-            ordinals[values_out->count++] = list->ordinals[i];
+            ordinals[values_out->count++] = (uint16_t)rf_build_ordinal(list, i);
             continue;
         }
         char text[RF_VALUE_TEXT_SIZE];
@@ -204,7 +204,7 @@ static bool scale_exact(rf_segment_builder *builder, const rf_build_list *list,
         texts[spilled_out->count] = rf_arena_copy(scratch, (rf_slice){text, size});
         if (!texts[spilled_out->count].data)
             return false;
-        spilled[spilled_out->count++] = list->ordinals[i];
+        spilled[spilled_out->count++] = (uint16_t)rf_build_ordinal(list, i);
     }
     values_out->scale = scale;
     return true;
@@ -225,7 +225,7 @@ static bool merge_texts(rf_segment_builder *builder, const rf_build_list *list,
         return false;
     for (uint32_t i = 0; i < count; i++) {
         if (other < spilled->count &&
-            (at == list_count || spilled->ordinals[other] < list->ordinals[at])) {
+            (at == list_count || spilled->ordinals[other] < rf_build_ordinal(list, at))) {
             texts[i] = spilled->texts[other];
             ordinals[i] = spilled->ordinals[other++];
             continue;
@@ -233,7 +233,7 @@ static bool merge_texts(rf_segment_builder *builder, const rf_build_list *list,
         texts[i] = (rf_slice){list->bytes.data ? list->bytes.data + begin : "",
                               (size_t)(list->values[at] - begin)};
         begin = list->values[at];
-        ordinals[i] = list->ordinals[at++];
+        ordinals[i] = (uint16_t)rf_build_ordinal(list, at++);
     }
     *values_out = (column_values){.count = count, .ordinals = ordinals, .texts = texts};
     return true;
@@ -282,7 +282,7 @@ static rf_status check_field(rf_segment_builder *builder, const rf_build_type *t
         return status;
     if (field.present) {
         for (uint32_t i = 0; i < values->count; i++)
-            same &= rf_bitmap_get(field.present, values->ordinals[i]);
+            same &= rf_bitmap_get(field.present, values->ordinals ? values->ordinals[i] : i);
     }
     if (kind == RF_FIELD_TEXT || kind == RF_FIELD_NUMBER) {
         for (uint32_t i = 0; i < values->count; i++)
@@ -357,7 +357,9 @@ static bool node_values(rf_segment_builder *builder, const rf_build_node *node,
                 return false;
         } else {
             values_out[kind] = (column_values){
-                .count = list->count, .ordinals = list->ordinals, .ints = list->values};
+                .count = list->count,
+                .ordinals = list->sparse ? list->ordinals : NULL,
+                .ints = list->values};
         }
     }
     return true;

@@ -150,28 +150,22 @@ void rf_build_take_planned(rf_segment_builder *builder, uint32_t type, uint32_t 
         take_first(builder, type, ordinal, event);
         return;
     }
+    bool taken = true;
     for (uint32_t i = 0; i < plan->target_count; i++) {
         const rf_build_target *target = &plan->targets[i];
         rf_build_list *list = &builder->lists[target->list];
-        int64_t value = target->constant;
-        uint8_t scale = 0;
-        if (!rf_build_list_grow(list)) {
-            builder->failed = true;
-            return;
+        if (target->value == RF_BUILD_CONSTANT) {
+            taken &= rf_build_list_put(list, ordinal, target->constant);
+            continue;
         }
-        if (target->value != RF_BUILD_CONSTANT) {
-            const rf_event_value *given = &event->values[target->value];
-            value = given->value;
-            scale = given->scale;
-            if (target->kind == RF_FIELD_TEXT) {
-                rf_buf_append(&list->bytes, given->text, given->text_size);
-                builder->failed |= list->bytes.failed;
-                value = (int64_t)list->bytes.size;
-                scale = 0;
-            }
-        }
-        list->values[list->count] = value;
-        list->ordinals[list->count] = (uint16_t)ordinal;
-        list->scales[list->count++] = target->kind == RF_FIELD_EXACT ? scale : 0;
+        const rf_event_value *given = &event->values[target->value];
+        if (target->kind == RF_FIELD_TEXT)
+            taken &=
+                rf_build_list_put_text(list, ordinal, (rf_slice){given->text, given->text_size});
+        else if (target->kind == RF_FIELD_EXACT)
+            taken &= rf_build_list_put_exact(list, ordinal, given->value, given->scale);
+        else
+            taken &= rf_build_list_put(list, ordinal, given->value);
     }
+    builder->failed |= !taken;
 }
