@@ -169,6 +169,11 @@ rf_status rf_appender_commit(rf_appender *appender, rf_err *err)
         rf_kv_abort(appender->txn);
         appender->txn = NULL;
         batch_counted(appender);
+        /* What was compared and looked up need not stay. */
+        rf_kv_unload(rf_log_kv(appender->log));
+        for (uint32_t i = 0; i < appender->partitions; i++)
+            if (appender->parts[i].streams)
+                rf_streams_flushed(appender->parts[i].streams);
         /* What it has in duplicate may be of a process that died before it wrote HEAD. */
         status = rf_head_raise(rf_log_path(appender->log), appender->position, 0, err);
         appender->is_failed = status != RF_OK;
