@@ -191,6 +191,8 @@ rf_status rf_appender_finish(rf_appender *appender, rf_err *err)
     rf_status status = rf_appender_commit(appender, err);
     if (!status)
         status = rf_append_merge(appender, RF_MERGE_TAIL_FINISH, err);
+    if (!status)
+        status = rf_append_merge_names(appender, err);
     appender->is_failed = status != RF_OK;
     return status;
 }
