@@ -131,19 +131,41 @@ static inline bool number_read(const char **at_ref, rf_event_value *out, bool *f
     return true;
 }
 
+/* Whether the bytes of a step's tail that count stand at `at`. */
+static inline bool tail_matches(const pattern_step *step, const char *at)
+{
+#if defined(__SSE2__)
+    __m128i same = _mm_cmpeq_epi8(_mm_loadu_si128((const void *)at),
+                                  _mm_loadu_si128((const void *)step->tail));
+    return (_mm_movemask_epi8(same) & step->mask) == step->mask;
+#else
+    return memcmp(at, step->tail, step->size < PATTERN_WORD ? step->size : PATTERN_WORD) == 0;
+#endif
+}
+
+static inline bool word_matches(const char *a, const char *b)
+{
+#if defined(__SSE2__)
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128((const void *)a),
+                                            _mm_loadu_si128((const void *)b))) == 0xffff;
+#else
+    return memcmp(a, b, PATTERN_WORD) == 0;
+#endif
+}
+
 static inline bool literal_matches(const pattern_step *step, const char *at, const char *end)
 {
     size_t size = step->size;
 
     if (size > (size_t)(end - at))
         return false;
-    if (size < PATTERN_WORD)
-        return ((rf_load_u64(at) ^ step->tail) & step->mask) == 0;
+    if (size <= PATTERN_WORD)
+        return tail_matches(step, at);
     /* The end first: what differs there sorts out the siblings. */
-    if (rf_load_u64(at + size - PATTERN_WORD) != step->tail)
+    if (!word_matches(at + size - PATTERN_WORD, step->tail))
         return false;
     for (size_t i = 0; i + PATTERN_WORD < size; i += PATTERN_WORD) {
-        if (rf_load_u64(at + i) != rf_load_u64(step->bytes + i))
+        if (!word_matches(at + i, step->bytes + i))
             return false;
     }
     return true;
@@ -171,12 +193,11 @@ static inline bool line_ends(const char **at_ref, const char *end)
 }
 
 /* The step among `first` and its siblings whose literal and value stand at *at_ref, which is moved
- * behind them; 0 where there is none. *child_out: the step behind it. */
-static inline uint32_t step_match(const pattern_step *steps, uint32_t first, matching *line,
-                                  const char **at_ref, uint32_t *child_out)
+ * behind them; NULL where there is none. *child_out: the step behind it. */
+static inline const pattern_step *step_match(const pattern_step *first, matching *line,
+                                             const char **at_ref, const pattern_step **child_out)
 {
-    for (uint32_t i = first; i; i = steps[i].sibling) {
-        const pattern_step *step = &steps[i];
+    for (const pattern_step *step = first; step; step = step->sibling) {
         const char *at = *at_ref;
         bool fraction = false;
         if (!literal_matches(step, at, line->end))
@@ -201,9 +222,9 @@ static inline uint32_t step_match(const pattern_step *steps, uint32_t first, mat
         line->value_count += step->role == PATTERN_ROLE_PAYLOAD;
         *child_out = step->child[fraction];
         *at_ref = at;
-        return i;
+        return step;
     }
-    return 0;
+    return NULL;
 }
 
 static inline bool integer_fits(const matching *line, const pattern_line *known, rf_target of,
@@ -280,30 +301,29 @@ static bool values_room(rf_patterns *patterns, rf_arena *memory)
 bool rf_patterns_read(rf_patterns *patterns, const char **at_ref, const char *end, rf_arena *memory,
                       rf_unused_members *unused, rf_event *event_out)
 {
-    const pattern_step *steps = patterns->steps;
     matching line; /* not cleared: most of it is never looked at */
     const char *at = *at_ref;
-    uint32_t step = steps[0].child[0];
+    const pattern_step *step = patterns->steps[0].child[0];
     uint32_t depth = 0;
 
-    if (step == 0 ||
+    if (!step ||
         (patterns->values_left < RF_EVENT_VALUES_MAX && !values_room(patterns, memory)))
         return false;
     line.end = end;
     line.values = patterns->values;
     line.value_count = 0;
     for (;;) {
-        uint32_t child = 0;
+        const pattern_step *child = NULL;
         RF_ASSERT(depth < PATTERN_DEPTH_MAX);
         line.starts[depth++] = at;
-        step = step_match(steps, step, &line, &at, &child);
-        if (step == 0)
+        step = step_match(step, &line, &at, &child);
+        if (!step)
             return false;
-        if (steps[step].value == PATTERN_END)
+        if (step->value == PATTERN_END)
             break;
         step = child;
     }
-    const pattern_line *known = steps[step].line;
+    const pattern_line *known = step->line;
     if (!known) /* there was no room for it */
         return false;
     RF_ASSERT(line.value_count == known->shape->value_count);

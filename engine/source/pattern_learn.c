@@ -10,7 +10,7 @@ typedef struct learning {
     const rf_line_members *members;
     const rf_event *event;
     pattern_line known;
-    uint32_t place; /* where the next step hangs: its step, and which child */
+    pattern_step *place; /* where the next step hangs, and which child of it */
     unsigned branch;
     uint32_t depth;
     uint32_t values;
@@ -52,39 +52,39 @@ static bool is_plain(const learning *from)
            (event->metadata_node_count == 0 || event->metadata_nodes[0].kind == RF_JSON_OBJECT);
 }
 
-/* Finds the step that follows at this place, or adds it; 0 where there is no room. */
-static uint32_t step_put(learning *from, rf_slice literal, pattern_value value, unsigned role)
+/* Finds the step that follows at this place, or adds it; NULL where there is no room. */
+static pattern_step *step_put(learning *from, rf_slice literal, pattern_value value, unsigned role)
 {
     rf_patterns *patterns = from->patterns;
-    uint32_t *link = &patterns->steps[from->place].child[from->branch];
+    pattern_step **link = &from->place->child[from->branch];
     uint32_t siblings = 0;
 
-    for (; *link; link = &patterns->steps[*link].sibling, siblings++) {
-        const pattern_step *step = &patterns->steps[*link];
+    for (; *link; link = &(*link)->sibling, siblings++) {
+        const pattern_step *step = *link;
         if (step->value == value && rf_slice_equal((rf_slice){step->bytes, step->size}, literal)) {
             RF_ASSERT(step->role == role);
             return *link;
         }
     }
     if (siblings == PATTERN_SIBLINGS_MAX || patterns->step_count == PATTERN_STEPS_MAX)
-        return 0;
+        return NULL;
     char *bytes = rf_arena_alloc(&patterns->memory, literal.size + PATTERN_WORD);
     if (!bytes)
-        return 0;
+        return NULL;
+    bool is_short = literal.size < PATTERN_WORD;
     memcpy(bytes, literal.data, literal.size);
     memset(bytes + literal.size, 0, PATTERN_WORD);
-    pattern_step *step = &patterns->steps[patterns->step_count];
+    pattern_step *step = &patterns->steps[patterns->step_count++];
     *step = (pattern_step){
         .bytes = bytes,
         .size = (uint32_t)literal.size,
-        .tail = rf_load_u64(literal.size < PATTERN_WORD ? bytes
-                                                        : bytes + literal.size - PATTERN_WORD),
-        .mask = literal.size < PATTERN_WORD ? (UINT64_C(1) << literal.size * 8) - 1 : UINT64_MAX,
+        .mask = (uint16_t)(is_short ? (1u << literal.size) - 1 : UINT16_MAX),
         .value = (uint8_t)value,
         .role = (uint8_t)role,
     };
-    *link = patterns->step_count;
-    return patterns->step_count++;
+    memcpy(step->tail, is_short ? bytes : bytes + literal.size - PATTERN_WORD, PATTERN_WORD);
+    *link = step;
+    return step;
 }
 
 /* Where the byte at `at`, of the literal that is open, stands. */
@@ -120,12 +120,12 @@ static bool cut_at(learning *from, const char *end, pattern_value value, unsigne
     if (from->depth == PATTERN_DEPTH_MAX)
         return false;
     note_spans(from, end);
-    uint32_t step =
+    pattern_step *step =
         step_put(from, (rf_slice){from->cut, (size_t)(end - from->cut)}, value, role);
     from->place = step;
     from->branch = 0;
     from->depth++;
-    return step != 0;
+    return step != NULL;
 }
 
 /* A scalar: cut out if it is a number or a string; false where the line can have no pattern. */
@@ -206,7 +206,7 @@ static void take_end(learning *from)
     if (end > from->cut && end[-1] == '\r')
         end--;
     if (!cut_at(from, end, PATTERN_END, PATTERN_ROLE_UNUSED) ||
-        patterns->steps[from->place].line || !note_all_unused(from))
+        from->place->line || !note_all_unused(from))
         return;
     pattern_line *known = rf_arena_alloc(&patterns->memory, sizeof *known);
     from->known.shape = rf_event_shapes_find(patterns->shapes, event);
@@ -214,14 +214,20 @@ static void take_end(learning *from)
         return;
     RF_ASSERT(from->known.shape->value_count == from->values);
     *known = from->known;
-    patterns->steps[from->place].line = known;
+    from->place->line = known;
 }
 
 void rf_patterns_learn(rf_patterns *patterns, rf_slice line, const rf_line_members *members,
                        const rf_event *event)
 {
     learning from = {
-        .patterns = patterns, .line = line, .members = members, .event = event, .cut = line.data};
+        .patterns = patterns,
+        .line = line,
+        .members = members,
+        .event = event,
+        .place = &patterns->steps[0],
+        .cut = line.data,
+    };
     bool learned = patterns->usable && is_plain(&from);
 
     for (uint32_t i = 1; i < members->count && learned; i++)

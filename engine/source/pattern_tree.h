@@ -11,7 +11,7 @@ enum {
     PATTERN_DEPTH_MAX = 128,   /* steps of a line */
     PATTERN_SIBLINGS_MAX = 16, /* so that a line without a match is soon known to have none */
     PATTERN_UNUSED_MAX = 16,   /* unused members of a line */
-    PATTERN_WORD = 8,
+    PATTERN_WORD = 16, /* bytes compared at a time */
 };
 
 typedef enum pattern_value {
@@ -40,18 +40,19 @@ typedef struct pattern_line {
     rf_slice unused[PATTERN_UNUSED_MAX];
 } pattern_line;
 
-/* A literal and the kind of value behind it. Indexes are into the tree's steps; 0 is none. */
-typedef struct pattern_step {
-    uint64_t tail;      /* its last word; of a shorter literal all of it, zeros behind */
-    uint64_t mask;      /* of the bytes of a literal shorter than a word; else all ones */
+/* A literal and the kind of value behind it. Steps stand in the tree's array; NULL is none. */
+typedef struct pattern_step pattern_step;
+struct pattern_step {
+    char tail[PATTERN_WORD]; /* its last word; of a shorter literal all of it, zeros behind */
     const char *bytes;
     uint32_t size;
+    uint16_t mask; /* a bit for each byte of `tail` that counts */
     uint8_t value; /* pattern_value */
     uint8_t role;
-    uint32_t sibling;  /* another literal at the same place */
-    uint32_t child[2]; /* behind a string or an integer; behind a number with a fraction */
+    pattern_step *sibling;    /* another literal at the same place */
+    pattern_step *child[2];   /* behind a string or an integer; behind a number with a fraction */
     const pattern_line *line; /* at the end */
-} pattern_step;
+};
 
 struct rf_patterns {
     const rf_mapping *mapping;
