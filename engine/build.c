@@ -7,8 +7,6 @@
 #include <stdlib.h>
 
 enum {
-    PENDING_BYTES = 1 << 20, /* blocks that a worker collects before it writes them */
-    PENDING_BLOCKS = 512,
     ROW_OVERHEAD = 48, /* key and header of an average row, to guess the size of a table */
     COLUMN_BYTES = 8,
 };
@@ -17,12 +15,7 @@ enum {
 struct slot {
     rf_build *build;
     rf_block_builder *blocks;
-    rf_buf pending; /* keys and blocks, one after another */
-    struct {
-        size_t key_at, key_size, block_at, block_size;
-    } pieces[PENDING_BLOCKS];
-    size_t piece_count;
-    uint32_t partition;
+    rf_base_part *part; /* of the partition that is emitted; NULL between partitions */
     rf_digest digest;
     double write_s;
 };
@@ -35,6 +28,8 @@ struct rf_build {
     char dir[RF_PATH_SIZE];
     char definition_file[256];
     rf_base_writer *writer;
+    const rf_column **texts; /* columns of text and JSON */
+    uint32_t text_count;
     struct slot *slots;
     uint32_t slot_count;
     rf_manifest manifest;
@@ -42,60 +37,43 @@ struct rf_build {
     bool kept; /* the directory stays */
 };
 
-static rf_status write_pending(struct slot *slot, rf_err *err)
+/* Writing is timed where it happens: most calls only take the next bytes of a buffer. */
+static rf_status take_block(void *arg, rf_slice first_key, size_t size, char **room_out,
+                            rf_err *err)
 {
-    rf_slice keys[PENDING_BLOCKS];
-    rf_slice blocks[PENDING_BLOCKS];
-
-    if (slot->piece_count == 0)
-        return RF_OK;
-    for (size_t i = 0; i < slot->piece_count; i++) {
-        keys[i] = (rf_slice){slot->pending.data + slot->pieces[i].key_at, slot->pieces[i].key_size};
-        blocks[i] =
-            (rf_slice){slot->pending.data + slot->pieces[i].block_at, slot->pieces[i].block_size};
-    }
+    struct slot *slot = arg;
     double start = rf_clock_seconds();
-    rf_status status = rf_base_writer_put(slot->build->writer, slot->partition, keys, blocks,
-                                          slot->piece_count, err);
+    rf_status status = rf_base_part_room(slot->part, first_key, size, room_out, err);
+
     slot->write_s += rf_clock_seconds() - start;
-    slot->piece_count = 0;
-    rf_buf_clear(&slot->pending);
     return status;
 }
 
-static rf_status take_block(void *arg, rf_slice first_key, rf_slice block, rf_err *err)
-{
-    struct slot *slot = arg;
-    size_t at = slot->pending.size;
-
-    rf_buf_append_slice(&slot->pending, first_key);
-    rf_buf_append_slice(&slot->pending, block);
-    rf_status status = rf_buf_check(&slot->pending, "collecting blocks of rows", err);
-    if (status != RF_OK)
-        return status;
-    slot->pieces[slot->piece_count].key_at = at;
-    slot->pieces[slot->piece_count].key_size = first_key.size;
-    slot->pieces[slot->piece_count].block_at = at + first_key.size;
-    slot->pieces[slot->piece_count].block_size = block.size;
-    slot->piece_count++;
-    if (slot->piece_count == PENDING_BLOCKS || slot->pending.size >= PENDING_BYTES)
-        return write_pending(slot, err);
-    return RF_OK;
-}
-
 /* What handlers make is checked here: all that reads a row may rely on UTF-8. */
-static rf_status check_text(const rf_definition *definition, rf_slice key, const void *row,
-                            rf_err *err)
+static rf_status check_text(const rf_build *build, rf_slice key, const void *row, rf_err *err)
 {
-    for (uint32_t i = 0; i < definition->column_count; i++) {
-        const rf_column *column = &definition->columns[i];
+    for (uint32_t i = 0; i < build->text_count; i++) {
+        const rf_column *column = build->texts[i];
         rf_slice text;
-        if (column->kind != RF_TEXT && column->kind != RF_JSON)
-            continue;
         memcpy(&text, (const char *)row + column->offset, sizeof text);
         if (text.data && !rf_utf8_valid(text))
             return rf_fail(err, RF_ERR_PLUGIN, "%s: column %s of row %.*s holds what is no UTF-8",
-                           definition->name, column->name, (int)key.size, key.data);
+                           build->definition->name, column->name, (int)key.size, key.data);
+    }
+    return RF_OK;
+}
+
+static rf_status list_texts(rf_build *build, rf_err *err)
+{
+    const rf_definition *definition = build->definition;
+
+    build->texts = calloc(definition->column_count, sizeof *build->texts);
+    if (!build->texts)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", definition->name);
+    for (uint32_t i = 0; i < definition->column_count; i++) {
+        rf_kind kind = definition->columns[i].kind;
+        if (kind == RF_TEXT || kind == RF_JSON)
+            build->texts[build->text_count++] = &definition->columns[i];
     }
     return RF_OK;
 }
@@ -109,15 +87,18 @@ static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
     rf_buf *to = NULL;
 
     RF_ASSERT(worker < build->slot_count);
-    slot->partition = partition;
-    rf_status status = rf_block_builder_begin_row(slot->blocks, key, &to, err);
+    rf_status status = RF_OK;
+    if (!slot->part)
+        status = rf_base_part_begin(build->writer, partition, &slot->part, err);
+    if (status == RF_OK)
+        status = rf_block_builder_begin_row(slot->blocks, key, &to, err);
     if (status != RF_OK)
         return status;
     rf_row_encode(definition->columns, definition->column_count, row, to);
     if (to->failed)
         return rf_fail(err, RF_ERR_INPUT, "%s: the row of %.*s is larger than %d bytes",
                        definition->name, (int)key.size, key.data, RF_ROW_SIZE_MAX);
-    status = check_text(definition, key, row, err);
+    status = check_text(build, key, row, err);
     return status == RF_OK ? rf_block_builder_end_row(slot->blocks, &slot->digest, err) : status;
 }
 
@@ -126,9 +107,18 @@ static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, r
     rf_build *build = arg;
     struct slot *slot = &build->slots[worker];
 
-    slot->partition = partition;
+    (void)partition;
+    if (!slot->part)
+        return RF_OK;
     rf_status status = rf_block_builder_flush(slot->blocks, err);
-    return status == RF_OK ? write_pending(slot, err) : status;
+    if (status != RF_OK)
+        return status;
+    double start = rf_clock_seconds();
+    rf_base_part *part = slot->part;
+    slot->part = NULL;
+    status = rf_base_part_end(part, err);
+    slot->write_s += rf_clock_seconds() - start;
+    return status;
 }
 
 static rf_status make_slots(rf_build *build, uint32_t count, rf_err *err)
@@ -141,7 +131,6 @@ static rf_status make_slots(rf_build *build, uint32_t count, rf_err *err)
     for (uint32_t i = 0; i < count; i++) {
         struct slot *slot = &build->slots[i];
         slot->build = build;
-        rf_buf_init(&slot->pending, PENDING_BYTES + 2 * RF_ROW_SIZE_MAX);
         slot->blocks = rf_block_builder_new(take_block, slot);
         if (!slot->blocks)
             return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for %u workers",
@@ -193,6 +182,8 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
     if (status == RF_OK)
         status = keep_definition(build, err);
     if (status == RF_OK)
+        status = list_texts(build, err);
+    if (status == RF_OK)
         status = make_slots(build, options->worker_slots, err);
     if (status == RF_OK) {
         uint64_t expected =
@@ -205,6 +196,11 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
     }
     *build_out = build;
     return RF_OK;
+}
+
+const char *rf_build_dir(const rf_build *build)
+{
+    return build->dir;
 }
 
 void rf_build_target(rf_build *build, rf_fold_target *target_out)
@@ -307,9 +303,9 @@ void rf_build_free(rf_build *build)
         (void)rf_dir_remove(build->dir, NULL);
     for (uint32_t i = 0; i < build->slot_count; i++) {
         rf_block_builder_free(build->slots[i].blocks);
-        rf_buf_free(&build->slots[i].pending);
     }
     free(build->slots);
+    free(build->texts);
     rf_manifest_free(&build->manifest);
     free(build);
 }

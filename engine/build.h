@@ -29,6 +29,8 @@ typedef struct rf_build_options {
 /* `definition` is borrowed until free. */
 rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
                          const rf_build_options *options, rf_build **build_out, rf_err *err);
+/* Its directory; valid until free. */
+const char *rf_build_dir(const rf_build *build);
 void rf_build_target(rf_build *build, rf_fold_target *target_out);
 /* `time_last`: the largest event time in the log up to `position`, or RF_TIME_NONE. */
 rf_status rf_build_seal(rf_build *build, uint64_t position, int64_t time_last, rf_err *err);

@@ -39,6 +39,7 @@ rf_status rf_replay_fold(rf_replay *replay, const rf_fold_options *options, rf_e
         rf_build_target(replay->builds[i], &targets[i]);
     if (fold_options.memory_bytes == 0)
         fold_options.memory_bytes = RF_REPLAY_MEMORY_DEFAULT;
+    fold_options.spill_dir = rf_build_dir(replay->builds[0]);
     rf_status status =
         rf_fold_run(replay->store->log, replay->pool, targets, count, &fold_options, &stats, err);
     timings->write = 0;

@@ -73,6 +73,26 @@ void rf_arena_rewind(rf_arena *arena)
     arena->end = NULL;
 }
 
+void rf_arena_adopt(rf_arena *arena, rf_arena *from)
+{
+    rf_arena_chunk **end = &arena->chunks;
+
+    if (!from->chunks)
+        return;
+    if (!arena->chunks) {
+        arena->at = from->at;
+        arena->end = from->end;
+    }
+    while (*end)
+        end = &(*end)->older;
+    *end = from->chunks;
+    arena->bytes += from->bytes;
+    from->chunks = NULL;
+    from->bytes = 0;
+    from->at = NULL;
+    from->end = NULL;
+}
+
 /* A spare chunk that has the size and with which the arena keeps its limit; what comes before it in
  * the list is let go of, and if `size` is 0 all of it. */
 static rf_arena_chunk *take_spare(rf_arena *arena, size_t size)

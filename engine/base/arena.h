@@ -28,6 +28,9 @@ void rf_arena_reset(rf_arena *arena);
 /* The same, but keeps all chunks: for an arena that is filled as much again, round after round,
  * where new memory costs a page fault each 4 KiB. */
 void rf_arena_rewind(rf_arena *arena);
+/* Takes over all pieces of `from`, which is empty then. They stay where they are; the limit is not
+ * held against them. */
+void rf_arena_adopt(rf_arena *arena, rf_arena *from);
 /* `size` bytes aligned to 16, not zeroed; NULL past the limit. A size of 0 gives a valid pointer.
  */
 void *rf_arena_alloc(rf_arena *arena, size_t size);

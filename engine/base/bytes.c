@@ -31,16 +31,30 @@ size_t rf_utf8_width(rf_slice text)
     return 4;
 }
 
+/* Most text is short and ASCII. */
+static bool is_short_ascii(rf_slice text)
+{
+    const char *at = text.data;
+    uint64_t bits = 0;
+
+    if (text.size >= 8 && text.size <= 16)
+        bits = rf_load_u64(at) | rf_load_u64(at + text.size - 8);
+    else if (text.size >= 4 && text.size < 8)
+        bits = rf_load_u32(at) | rf_load_u32(at + text.size - 4);
+    else
+        return text.size == 0;
+    return (bits & UINT64_C(0x8080808080808080)) == 0;
+}
+
 bool rf_utf8_valid(rf_slice text)
 {
+    if (is_short_ascii(text))
+        return true;
     for (size_t i = 0; i < text.size;) {
-        uint64_t eight;
-        if (text.size - i >= sizeof eight) { /* most text is ASCII */
-            memcpy(&eight, text.data + i, sizeof eight);
-            if ((eight & UINT64_C(0x8080808080808080)) == 0) {
-                i += sizeof eight;
-                continue;
-            }
+        if (text.size - i >= sizeof(uint64_t) &&
+            (rf_load_u64(text.data + i) & UINT64_C(0x8080808080808080)) == 0) {
+            i += sizeof(uint64_t);
+            continue;
         }
         size_t width = rf_utf8_width((rf_slice){text.data + i, text.size - i});
         if (width == 0)
@@ -61,7 +75,7 @@ void rf_buf_free(rf_buf *buf)
     rf_buf_init(buf, buf->size_max);
 }
 
-char *rf_buf_reserve(rf_buf *buf, size_t size)
+char *rf_buf_grow(rf_buf *buf, size_t size)
 {
     if (buf->failed)
         return NULL;

@@ -79,8 +79,16 @@ static inline void rf_buf_clear(rf_buf *buf)
     buf->size = 0;
     buf->failed = false;
 }
+/* What reserve does where there is no room yet. */
+char *rf_buf_grow(rf_buf *buf, size_t size);
 /* Room for `size` more bytes at the end, not yet counted in `size`; NULL on failure. */
-char *rf_buf_reserve(rf_buf *buf, size_t size);
+static inline char *rf_buf_reserve(rf_buf *buf, size_t size)
+{
+    bool fits = !buf->failed && buf->data && size <= buf->capacity - buf->size &&
+                size <= buf->size_max - buf->size;
+
+    return fits ? buf->data + buf->size : rf_buf_grow(buf, size);
+}
 void rf_buf_append(rf_buf *buf, const void *data, size_t size);
 static inline void rf_buf_append_slice(rf_buf *buf, rf_slice slice)
 {

@@ -1,10 +1,10 @@
 /* Base files: the immutable LMDB files that hold a generation's rows, as blocks by (partition u16
  * BE, first key).
  *
- * Written once: workers hand over a partition's blocks, each file has one writer at a time and
- * transactions of some 2 MiB, nothing is fsynced until seal. How many files depends on the expected
- * bytes, never on the workers: one up to some 64 MiB, then one per group of partitions. Read
- * without locks, shared by threads; checksums of blocks are verified at first touch.
+ * Written once: workers lay out the blocks of a partition each, side by side, and nothing is fsynced
+ * until seal. How many files depends on the expected bytes, never on the workers: one up to some
+ * 64 MiB, then one per group of partitions. Read without locks, shared by threads; checksums of
+ * blocks are verified at first touch.
  */
 #ifndef RF_CATALOG_BASE_H
 #define RF_CATALOG_BASE_H
@@ -24,11 +24,16 @@ typedef struct rf_base_writer rf_base_writer;
 /* `dir` exists and has no base files. */
 rf_status rf_base_writer_new(const char *dir, uint32_t partitions, uint64_t expected_bytes,
                              rf_base_writer **writer_out, rf_err *err);
-/* Adds blocks of one partition, in key order; several calls per partition continue it. Any thread.
- */
-rf_status rf_base_writer_put(rf_base_writer *writer, uint32_t partition, const rf_slice *first_keys,
-                             const rf_slice *blocks, size_t count, rf_err *err);
-/* Commits, fsyncs and closes every file; lists them. */
+/* The blocks of one partition: begun once, by the thread that then has it to itself; any number of
+ * partitions at a time. Freed with the writer. */
+typedef struct rf_base_part rf_base_part;
+rf_status rf_base_part_begin(rf_base_writer *writer, uint32_t partition, rf_base_part **part_out,
+                             rf_err *err);
+/* Room for the next block, in key order: filled by the caller before the next call. */
+rf_status rf_base_part_room(rf_base_part *part, rf_slice first_key, size_t size, char **room_out,
+                            rf_err *err);
+rf_status rf_base_part_end(rf_base_part *part, rf_err *err);
+/* Once all parts have ended: fsyncs and lists the files. */
 rf_status rf_base_writer_seal(rf_base_writer *writer, rf_base_file files_out[RF_BASE_FILES_MAX],
                               uint32_t *count_out, rf_err *err);
 /* Takes NULL; without seal the files are left for the caller to remove with their directory. */

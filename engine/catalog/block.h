@@ -15,8 +15,10 @@
  * Confined. */
 typedef struct rf_block_builder rf_block_builder;
 
-/* Called with a finished block; both slices are valid during the call. */
-typedef rf_status (*rf_block_sink)(void *arg, rf_slice first_key, rf_slice block, rf_err *err);
+/* Called for a finished block of `size` bytes: gives the room that it is put into after the call.
+ * `first_key` is valid during the call. */
+typedef rf_status (*rf_block_sink)(void *arg, rf_slice first_key, size_t size, char **room_out,
+                                   rf_err *err);
 
 rf_block_builder *rf_block_builder_new(rf_block_sink sink, void *sink_arg);
 void rf_block_builder_free(rf_block_builder *builder);

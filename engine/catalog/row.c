@@ -36,7 +36,7 @@ enum {
 /* Every NaN is this one, so that a row that holds one has one encoding too. */
 #define NAN_BITS 0x7ff8000000000000u
 
-static char *put_byte(char *at, unsigned byte)
+static inline char *put_byte(char *at, unsigned byte)
 {
     *(unsigned char *)at = (unsigned char)byte;
     return at + 1;
@@ -68,13 +68,13 @@ typedef struct int_form {
 
 /* Without a branch on the width, which a processor cannot guess: the value goes out as eight bytes,
  * of which those behind its width are written over by what comes next. `at` has room for nine. */
-static char *put_wide(char *at, const int_form *form, int64_t value)
+static inline char *put_wide(char *at, const int_form *form, int64_t value)
 {
     rf_store_u64_be(at + 1, (uint64_t)value << (64 - 8 * form->size));
     return put_byte(at, form->byte) + form->size;
 }
 
-static char *put_int(char *at, int64_t value)
+static inline char *put_int(char *at, int64_t value)
 {
     static const int_form positive[] = {{0, 0},       {UINT_8, 1},  {UINT_16, 2},
                                         {UINT_32, 4}, {UINT_32, 4}, {UINT_64, 8},
@@ -92,7 +92,7 @@ static char *put_int(char *at, int64_t value)
 }
 
 /* Most texts are short, and a call of memcpy costs more than their bytes. */
-static void copy_text(char *to, const char *from, size_t size)
+static inline void copy_text(char *to, const char *from, size_t size)
 {
     if (size >= 8 && size <= 16) {
         uint64_t first = rf_load_u64(from);
@@ -107,7 +107,7 @@ static void copy_text(char *to, const char *from, size_t size)
     }
 }
 
-static char *put_text(char *at, rf_slice text)
+static inline char *put_text(char *at, rf_slice text)
 {
     if (text.size < 32)
         at = put_byte(at, FIXED_STR | (unsigned)text.size);
@@ -130,56 +130,65 @@ static rf_slice text_of(const rf_column *column, const void *row)
     return text;
 }
 
-static int64_t integer_of(const rf_column *column, const void *row)
+static inline int64_t integer_at(const char *at)
 {
     int64_t value;
 
-    memcpy(&value, (const char *)row + column->offset, sizeof value);
+    memcpy(&value, at, sizeof value);
     return value;
 }
 
-static char *put_column(char *at, const rf_column *column, const void *row)
+static char *put_float(char *at, const char *from)
 {
-    switch (column->kind) {
-    case RF_INT:
-    case RF_DECIMAL:
-        return put_int(at, integer_of(column, row));
-    case RF_TIME:
-    case RF_DATE: {
-        int64_t value = integer_of(column, row);
-        return value == RF_TIME_NONE ? put_byte(at, NIL) : put_int(at, value);
-    }
-    case RF_FLOAT: {
-        double value;
-        uint64_t bits = NAN_BITS;
-        memcpy(&value, (const char *)row + column->offset, sizeof value);
-        if (!__builtin_isnan(value))
-            memcpy(&bits, &value, sizeof bits);
-        return put_u64(at, FLOAT_64, bits);
-    }
-    case RF_BOOL: {
-        unsigned char value = *((const unsigned char *)row + column->offset);
-        return put_byte(at, value ? TRUE_BYTE : FALSE_BYTE);
-    }
-    case RF_TEXT:
-    case RF_JSON: {
-        rf_slice text = text_of(column, row);
-        return text.data ? put_text(at, text) : put_byte(at, NIL);
-    }
-    }
-    rf_assert_failed("a column has a known kind", __FILE__, __LINE__);
+    double value;
+    uint64_t bits = NAN_BITS;
+
+    memcpy(&value, from, sizeof value);
+    if (!__builtin_isnan(value))
+        memcpy(&bits, &value, sizeof bits);
+    return put_u64(at, FLOAT_64, bits);
 }
 
-/* Writes the columns where there is room before `end` for the longest that they can get, without
- * measuring them first; NULL where there is not. */
+/* Writes the columns, without measuring them first; NULL where a text does not fit. There are
+ * VALUE_SIZE_MAX bytes a column before `end` that no text gets, so nothing else is checked. */
 static char *put_columns(char *at, const char *end, const rf_column *columns, uint32_t column_count,
                          const void *row)
 {
-    for (uint32_t i = 0; i < column_count; i++) {
-        size_t text_size = text_of(&columns[i], row).size;
-        if (text_size > RF_ROW_SIZE_MAX || (size_t)(end - at) < VALUE_SIZE_MAX + text_size)
-            return NULL;
-        at = put_column(at, &columns[i], row);
+    const char *limit = end - VALUE_SIZE_MAX * (size_t)column_count;
+
+    for (const rf_column *column = columns; column < columns + column_count; column++) {
+        const char *from = (const char *)row + column->offset;
+        switch (column->kind) {
+        case RF_INT:
+        case RF_DECIMAL:
+            at = put_int(at, integer_at(from));
+            break;
+        case RF_TIME:
+        case RF_DATE: {
+            int64_t value = integer_at(from);
+            at = value == RF_TIME_NONE ? put_byte(at, NIL) : put_int(at, value);
+            break;
+        }
+        case RF_FLOAT:
+            at = put_float(at, from);
+            break;
+        case RF_BOOL:
+            at = put_byte(at, *(const unsigned char *)from ? TRUE_BYTE : FALSE_BYTE);
+            break;
+        case RF_TEXT:
+        case RF_JSON: {
+            rf_slice text;
+            memcpy(&text, from, sizeof text);
+            if (!text.data) {
+                at = put_byte(at, NIL);
+                break;
+            }
+            if (at > limit || text.size > (size_t)(limit - at))
+                return NULL;
+            at = put_text(at, text);
+            break;
+        }
+        }
     }
     return at;
 }
@@ -196,7 +205,7 @@ static void encode_measured(const rf_column *columns, uint32_t column_count, con
                             rf_buf *out)
 {
     size_t least = 1 + (size_t)column_count;
-    size_t room = HEAD_SIZE_MAX + VALUE_SIZE_MAX * (size_t)column_count;
+    size_t room = HEAD_SIZE_MAX + 2 * VALUE_SIZE_MAX * (size_t)column_count; /* see put_columns */
 
     for (uint32_t i = 0; i < column_count; i++) {
         size_t size = text_of(&columns[i], row).size;
@@ -224,7 +233,7 @@ static void encode_measured(const rf_column *columns, uint32_t column_count, con
 
 void rf_row_encode(const rf_column *columns, uint32_t column_count, const void *row, rf_buf *out)
 {
-    size_t room = ROOM_USUAL + VALUE_SIZE_MAX * (size_t)column_count;
+    size_t room = ROOM_USUAL + 2 * VALUE_SIZE_MAX * (size_t)column_count;
     char *at = NULL;
 
     RF_ASSERT(column_count <= UINT16_MAX);

@@ -74,14 +74,15 @@ unpack_groups(const char *at, size_t groups, uint64_t base, unsigned width, int6
     }
 }
 
-static inline __attribute__((always_inline)) void unpack_groups_u32(const char *at, size_t groups,
-                                                                    unsigned width, uint32_t *out)
+static inline __attribute__((always_inline)) void
+unpack_groups_u32(const char *at, size_t groups, uint32_t base, unsigned width, uint32_t *out)
 {
     for (size_t group = 0; group < groups; group++, at += width, out += 8) {
 #pragma GCC unroll 8
         for (unsigned i = 0; i < 8; i++)
-            out[i] =
-                (rf_load_u32(at + (i * width >> 3)) >> (i * width & 7)) & (uint32_t)mask_of(width);
+            out[i] = ((rf_load_u32(at + (i * width >> 3)) >> (i * width & 7)) &
+                      (uint32_t)mask_of(width)) +
+                     base;
     }
 }
 
@@ -89,13 +90,14 @@ static inline __attribute__((always_inline)) void unpack_groups_u32(const char *
     CASE(1)                                                                                        \
     CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)     \
         CASE(13) CASE(14) CASE(15) CASE(16)
-#define WIDTHS_17_TO_56(CASE)                                                                      \
-    CASE(17)                                                                                       \
-    CASE(18) CASE(19) CASE(20) CASE(21) CASE(22) CASE(23) CASE(24) CASE(25) CASE(26) CASE(27)      \
-        CASE(28) CASE(29) CASE(30) CASE(31) CASE(32) CASE(33) CASE(34) CASE(35) CASE(36) CASE(37)  \
-            CASE(38) CASE(39) CASE(40) CASE(41) CASE(42) CASE(43) CASE(44) CASE(45) CASE(46)       \
-                CASE(47) CASE(48) CASE(49) CASE(50) CASE(51) CASE(52) CASE(53) CASE(54) CASE(55)   \
-                    CASE(56)
+#define WIDTHS_17_TO_25(CASE)                                                                      \
+    CASE(17) CASE(18) CASE(19) CASE(20) CASE(21) CASE(22) CASE(23) CASE(24) CASE(25)
+#define WIDTHS_26_TO_56(CASE)                                                                      \
+    CASE(26)                                                                                       \
+    CASE(27) CASE(28) CASE(29) CASE(30) CASE(31) CASE(32) CASE(33) CASE(34) CASE(35) CASE(36)      \
+        CASE(37) CASE(38) CASE(39) CASE(40) CASE(41) CASE(42) CASE(43) CASE(44) CASE(45) CASE(46)  \
+            CASE(47) CASE(48) CASE(49) CASE(50) CASE(51) CASE(52) CASE(53) CASE(54) CASE(55)       \
+                CASE(56)
 
 /* What is left after the safe groups, with zeros behind it, for loads of any of its values. */
 typedef struct packed_tail {
@@ -135,7 +137,8 @@ void rf_bitunpack(rf_slice packed, size_t count, uint64_t base, unsigned width, 
         unpack_groups(packed.data, groups, base, w, values_out);                                   \
         break;
         WIDTHS_1_TO_16(CASE)
-        WIDTHS_17_TO_56(CASE)
+        WIDTHS_17_TO_25(CASE)
+        WIDTHS_26_TO_56(CASE)
 #undef CASE
     default:
         RF_ASSERT(false);
@@ -146,12 +149,14 @@ void rf_bitunpack(rf_slice packed, size_t count, uint64_t base, unsigned width, 
         values_out[i] = (int64_t)(tail_value(&tail, i - groups * 8, width) + base);
 }
 
-void rf_bitunpack_u32(rf_slice packed, size_t count, unsigned width, uint32_t *values_out)
+void rf_bitunpack_u32(rf_slice packed, size_t count, uint32_t base, unsigned width,
+                      uint32_t *values_out)
 {
-    RF_ASSERT(width <= RF_BITPACK_CODE_WIDTH_MAX);
+    RF_ASSERT(width <= RF_BITPACK_U32_WIDTH_MAX);
     RF_ASSERT(packed.size == rf_bitpack_size(count, width));
     if (width == 0) {
-        memset(values_out, 0, count * sizeof *values_out);
+        for (size_t i = 0; i < count; i++)
+            values_out[i] = base;
         return;
     }
     if (count == 0)
@@ -160,9 +165,10 @@ void rf_bitunpack_u32(rf_slice packed, size_t count, unsigned width, uint32_t *v
     switch (width) {
 #define CASE(w)                                                                                    \
     case w:                                                                                        \
-        unpack_groups_u32(packed.data, groups, w, values_out);                                     \
+        unpack_groups_u32(packed.data, groups, base, w, values_out);                               \
         break;
         WIDTHS_1_TO_16(CASE)
+        WIDTHS_17_TO_25(CASE)
 #undef CASE
     default:
         RF_ASSERT(false);
@@ -170,5 +176,5 @@ void rf_bitunpack_u32(rf_slice packed, size_t count, unsigned width, uint32_t *v
     packed_tail tail;
     tail_fill(&tail, packed, groups * width);
     for (size_t i = groups * 8; i < count; i++)
-        values_out[i] = (uint32_t)tail_value(&tail, i - groups * 8, width);
+        values_out[i] = (uint32_t)tail_value(&tail, i - groups * 8, width) + base;
 }

@@ -10,7 +10,7 @@
 
 #include "base/bytes.h"
 
-enum { RF_BITPACK_WIDTH_MAX = 56, RF_BITPACK_CODE_WIDTH_MAX = 16 };
+enum { RF_BITPACK_WIDTH_MAX = 56, RF_BITPACK_CODE_WIDTH_MAX = 16, RF_BITPACK_U32_WIDTH_MAX = 25 };
 
 /* Bits that `value` needs; 0 for 0. */
 static inline unsigned rf_bit_width(uint64_t value)
@@ -30,7 +30,8 @@ void rf_bitpack_u32(const uint32_t *values, size_t count, unsigned width, rf_buf
 /* `packed` is exactly rf_bitpack_size(count, width) bytes. Gives value + base, wrapping. */
 void rf_bitunpack(rf_slice packed, size_t count, uint64_t base, unsigned width,
                   int64_t *values_out);
-/* `width` up to RF_BITPACK_CODE_WIDTH_MAX. */
-void rf_bitunpack_u32(rf_slice packed, size_t count, unsigned width, uint32_t *values_out);
+/* `width` up to RF_BITPACK_U32_WIDTH_MAX, so that a 32-bit load holds any value. */
+void rf_bitunpack_u32(rf_slice packed, size_t count, uint32_t base, unsigned width,
+                      uint32_t *values_out);
 
 #endif

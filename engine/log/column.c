@@ -313,6 +313,42 @@ rf_status rf_int_column_decode(rf_slice stored, size_t count, int64_t *values_ou
     }
 }
 
+/* A frame of reference, or a constant, whose values fit: what stream numbers and types nearly always
+ * are. False: another encoding, or not certain. */
+static bool decode_frame_u32(rf_slice stored, size_t count, uint32_t *values_out)
+{
+    rf_bytes_reader reader = rf_bytes_reader_of(stored);
+    uint8_t encoding = rf_read_byte(&reader);
+    unsigned width = encoding == INT_FRAME ? rf_read_byte(&reader) : 0;
+    int64_t base = rf_unzigzag(rf_read_varint(&reader));
+    rf_slice packed;
+
+    if (count == 0 || (encoding != INT_FRAME && encoding != INT_CONSTANT) ||
+        width > RF_BITPACK_U32_WIDTH_MAX || base < 0 ||
+        base > (int64_t)UINT32_MAX - ((INT64_C(1) << width) - 1) ||
+        !packed_read(&reader, count, width, &packed))
+        return false;
+    rf_bitunpack_u32(packed, count, (uint32_t)base, width, values_out);
+    return true;
+}
+
+rf_status rf_int_column_decode_u32(rf_slice stored, size_t count, uint32_t *values_out,
+                                   int64_t *scratch, rf_err *err)
+{
+    uint64_t all = 0;
+
+    if (decode_frame_u32(stored, count, values_out))
+        return RF_OK;
+    rf_status status = rf_int_column_decode(stored, count, scratch, err);
+    if (status != RF_OK)
+        return status;
+    for (size_t i = 0; i < count; i++) {
+        all |= (uint64_t)scratch[i];
+        values_out[i] = (uint32_t)scratch[i];
+    }
+    return all <= UINT32_MAX ? RF_OK : int_damaged("of 32 bits has more", err);
+}
+
 void rf_bitmap_encode(const uint8_t *bits, size_t count, rf_buf *out)
 {
     rf_buf_append(out, bits, (count + 7) / 8);

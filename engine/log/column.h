@@ -21,6 +21,10 @@
 void rf_int_column_encode(const int64_t *values, size_t count, rf_arena *scratch, rf_buf *out);
 /* Exactly `count` values from all of `stored`. */
 rf_status rf_int_column_decode(rf_slice stored, size_t count, int64_t *values_out, rf_err *err);
+/* The same for values that have to be within 32 bits, at half of the memory. `scratch` has room for
+ * `count` values, for encodings that are decoded in 64 bits first. */
+rf_status rf_int_column_decode_u32(rf_slice stored, size_t count, uint32_t *values_out,
+                                   int64_t *scratch, rf_err *err);
 
 void rf_bitmap_encode(const uint8_t *bits, size_t count, rf_buf *out);
 static inline bool rf_bitmap_get(const uint8_t *bits, size_t index)
@@ -47,8 +51,8 @@ static inline rf_slice rf_text_column_at(const rf_text_column *column, size_t in
 /* All texts together have at most 17 MiB. A `codec` of NULL means: do not compress. */
 rf_status rf_text_column_encode(const rf_slice *values, size_t count, rf_codec *codec,
                                 rf_arena *scratch, rf_buf *out, rf_err *err);
-/* The column and its text live in `arena`. */
+/* The column lives in `arena`, the bytes of its texts in `text`, which may be the same. */
 rf_status rf_text_column_decode(rf_slice stored, size_t count, rf_codec *codec, rf_arena *arena,
-                                rf_text_column *column_out, rf_err *err);
+                                rf_arena *text, rf_text_column *column_out, rf_err *err);
 
 #endif

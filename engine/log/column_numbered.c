@@ -228,7 +228,8 @@ static bool size_of_all(const int64_t *numbers, size_t count, size_t begin, unsi
 }
 
 rf_status rf_numbered_decode(rf_bytes_reader *reader, size_t count, bool hexadecimal,
-                             size_t size_max, rf_arena *arena, rf_slice **values_out, rf_err *err)
+                             size_t size_max, rf_arena *arena, rf_arena *text, rf_slice **values_out,
+                             rf_err *err)
 {
     rf_slice beginning = rf_read_slice(reader, rf_read_varint(reader));
     unsigned digits = rf_read_byte(reader);
@@ -249,7 +250,7 @@ rf_status rf_numbered_decode(rf_bytes_reader *reader, size_t count, bool hexadec
     if (!size_of_all(numbers, count, beginning.size, digits, hexadecimal, &size) ||
         size > size_max)
         return damaged("has numbers that are too long", err);
-    char *at = rf_arena_bytes(arena, size + WORD);
+    char *at = rf_arena_bytes(text, size + WORD);
     if (!at)
         return rf_fail(err, RF_ERR_MEMORY,
                        "decoding a text column: out of memory, or over its limit");

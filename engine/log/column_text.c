@@ -254,7 +254,7 @@ static rf_status read_codes(rf_bytes_reader *reader, size_t count, size_t value_
     uint32_t *codes = rf_arena_alloc(arena, count * sizeof *codes);
     if (!codes)
         return decode_memory(err);
-    rf_bitunpack_u32(packed, count, width, codes);
+    rf_bitunpack_u32(packed, count, 0, width, codes);
     uint32_t code_max = 0;
     for (size_t i = 0; i < count; i++)
         code_max = codes[i] > code_max ? codes[i] : code_max;
@@ -265,7 +265,7 @@ static rf_status read_codes(rf_bytes_reader *reader, size_t count, size_t value_
 }
 
 rf_status rf_text_column_decode(rf_slice stored, size_t count, rf_codec *codec, rf_arena *arena,
-                                rf_text_column *column_out, rf_err *err)
+                                rf_arena *text_arena, rf_text_column *column_out, rf_err *err)
 {
     rf_bytes_reader reader = rf_bytes_reader_of(stored);
     const uint32_t *codes = NULL;
@@ -279,7 +279,7 @@ rf_status rf_text_column_decode(rf_slice stored, size_t count, rf_codec *codec, 
     if (flags == TEXT_NUMBERED || flags == (TEXT_NUMBERED | TEXT_HEXADECIMAL)) {
         rf_slice *texts = NULL;
         rf_status status = rf_numbered_decode(&reader, count, flags & TEXT_HEXADECIMAL,
-                                              TEXT_SIZE_MAX, arena, &texts, err);
+                                              TEXT_SIZE_MAX, arena, text_arena, &texts, err);
         if (status == RF_OK)
             *column_out = (rf_text_column){texts, NULL, (uint32_t)count};
         return status;
@@ -302,7 +302,7 @@ rf_status rf_text_column_decode(rf_slice stored, size_t count, rf_codec *codec, 
     if (status == RF_OK && flags & TEXT_DICTIONARY)
         status = read_codes(&reader, count, text_count, arena, &codes, err);
     if (status == RF_OK)
-        status = read_text(&reader, flags, size, codec, arena, &text, err);
+        status = read_text(&reader, flags, size, codec, text_arena, &text, err);
     if (status != RF_OK)
         return status;
 

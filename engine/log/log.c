@@ -233,6 +233,11 @@ rf_status rf_log_names(rf_log *log, uint32_t partition, uint32_t number_end, rf_
     return status;
 }
 
+void rf_log_unload(rf_log *log)
+{
+    rf_kv_unload(log->kv);
+}
+
 rf_status rf_log_find_stream(rf_log *log, rf_slice name, uint32_t *partition_out,
                              rf_stream_name *out, bool *found_out, rf_err *err)
 {

@@ -68,6 +68,10 @@ rf_status rf_log_names(rf_log *log, uint32_t partition, uint32_t number_end, rf_
 rf_status rf_log_find_stream(rf_log *log, rf_slice name, uint32_t *partition_out,
                              rf_stream_name *out, bool *found_out, rf_err *err);
 
+/* Lets go of the pages of the log that this process has mapped: they stay in the system's cache. For
+ * who goes through all of it. */
+void rf_log_unload(rf_log *log);
+
 /* The longest prefix of the log without an event later than `time`: its last position (0 if the
  * first event is later). Events without time do not end it. */
 rf_status rf_log_position_at_time(rf_log *log, int64_t time, uint64_t *position_out, rf_err *err);

@@ -177,7 +177,7 @@ static rf_status column_decode(rf_shapes *shapes, const rf_segment *segment, uin
 
     rf_status status =
         rf_segment_decode_field(segment, type_count, &segment->columns[index], codec,
-                                &shapes->arena, &column->field, bytes_decoded, err);
+                                &shapes->arena, &shapes->arena, &column->field, bytes_decoded, err);
     if (status != RF_OK)
         return status;
     if (column->field.present && !column_ranks(shapes, column, type_count))

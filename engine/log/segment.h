@@ -128,6 +128,12 @@ rf_status rf_segment_open(rf_slice bytes, rf_arena *arena, rf_segment *segment_o
 rf_status rf_segment_envelope(const rf_segment *segment, rf_envelope column, int64_t *values_out,
                               uint64_t *bytes_decoded, rf_err *err);
 
+/* Stream numbers or types, in half of the memory: a replay needs them all the time. `scratch` has
+ * room for `count` values. */
+rf_status rf_segment_envelope_u32(const rf_segment *segment, rf_envelope column,
+                                  uint32_t *values_out, int64_t *scratch, uint64_t *bytes_decoded,
+                                  rf_err *err);
+
 /* One kind of one path of one type. `present` is a bitmap over the type's events in the segment (in
  * order), NULL when all have it; the values are dense, one per present event. */
 typedef struct rf_field_column {
@@ -147,12 +153,13 @@ typedef struct rf_path {
 } rf_path;
 enum { RF_PATH_PARTS_MAX = 16 };
 
-/* Decodes the columns (0 to 5) of a path of types[type]. They live in `arena`. `*capped_out` says
- * that the path may occur without column: read the payload instead. */
+/* Decodes the columns (0 to 5) of a path of types[type]. They live in `arena`, the bytes of texts in
+ * `text`, which may be the same. `*capped_out` says that the path may occur without column: read
+ * the payload instead. */
 rf_status rf_segment_field(const rf_segment *segment, uint32_t type, const rf_path *path,
-                           rf_codec *codec, rf_arena *arena, rf_field_column columns_out[5],
-                           uint32_t *column_count_out, bool *capped_out, uint64_t *bytes_decoded,
-                           rf_err *err);
+                           rf_codec *codec, rf_arena *arena, rf_arena *text,
+                           rf_field_column columns_out[5], uint32_t *column_count_out,
+                           bool *capped_out, uint64_t *bytes_decoded, rf_err *err);
 
 /* For the census and `types`: each (type, path, kind) with its count, in directory order. The path
  * is its parts joined as stored; see rf_field_info. */

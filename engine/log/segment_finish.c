@@ -277,7 +277,8 @@ static rf_status check_field(rf_segment_builder *builder, const rf_build_type *t
     rf_status status = rf_buf_check(&builder->work->columns, "finishing a segment", err);
     if (status == RF_OK)
         status = rf_segment_decode_field(&segment, type->count, &column, builder->work->codec,
-                                         &builder->work->scratch, &field, NULL, err);
+                                         &builder->work->scratch, &builder->work->scratch, &field,
+                                         NULL, err);
     if (status != RF_OK)
         return status;
     if (field.present) {

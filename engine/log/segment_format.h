@@ -79,10 +79,11 @@ static inline uint64_t rf_segment_identity(const rf_segment *segment)
 /* `count` values of RF_SEGMENT_SIZES or RF_SEGMENT_METADATA_SIZES, which are sizes. */
 rf_status rf_segment_sizes(const rf_segment *segment, unsigned column, uint32_t count,
                            int64_t *values_out, uint64_t *bytes_decoded, rf_err *err);
-/* A column of a type's field, into `arena`. */
+/* A column of a type's field, into `arena`, its text into `text`. */
 rf_status rf_segment_decode_field(const rf_segment *segment, uint32_t type_count,
                                   const rf_segment_column *column, rf_codec *codec, rf_arena *arena,
-                                  rf_field_column *out, uint64_t *bytes_decoded, rf_err *err);
+                                  rf_arena *text, rf_field_column *out, uint64_t *bytes_decoded,
+                                  rf_err *err);
 /* The values of any per-event column, the private one included. */
 rf_status rf_segment_per_event(const rf_segment *segment, unsigned column, int64_t *values_out,
                                uint64_t *bytes_decoded, rf_err *err);

@@ -190,6 +190,63 @@ rf_status rf_segment_sizes(const rf_segment *segment, unsigned column, uint32_t 
     return RF_OK;
 }
 
+static rf_status check_streams_u32(const rf_segment *segment, const uint32_t *values, rf_err *err)
+{
+    uint32_t min = values[0], max = values[0];
+
+    for (uint32_t i = 1; i < segment->count; i++) {
+        min = values[i] < min ? values[i] : min;
+        max = values[i] > max ? values[i] : max;
+    }
+    return min == segment->stream_min && max == segment->stream_max
+               ? RF_OK
+               : damaged(segment, "its stream numbers are not in the range of its header", err);
+}
+
+/* Two counts a type, in turns: one alone would wait for itself where neighbours are of one type. */
+static rf_status check_types_u32(const rf_segment *segment, const uint32_t *values, rf_err *err)
+{
+    uint32_t counts[2][RF_SEGMENT_EVENTS_MAX];
+    uint32_t max = 0;
+    bool right = true;
+
+    memset(counts[0], 0, segment->type_count * sizeof counts[0][0]);
+    memset(counts[1], 0, segment->type_count * sizeof counts[1][0]);
+    for (uint32_t i = 0; i < segment->count; i++)
+        max = values[i] > max ? values[i] : max;
+    if (max >= segment->type_count)
+        return damaged(segment, "an event has a type that its header lacks", err);
+    for (uint32_t i = 0; i + 1 < segment->count; i += 2) {
+        counts[0][values[i]]++;
+        counts[1][values[i + 1]]++;
+    }
+    if (segment->count % 2)
+        counts[0][values[segment->count - 1]]++;
+    for (uint32_t i = 0; i < segment->type_count; i++)
+        right &= counts[0][i] + counts[1][i] == segment->types[i].count;
+    return right ? RF_OK : damaged(segment, "its types are not as many as its header says", err);
+}
+
+rf_status rf_segment_envelope_u32(const rf_segment *segment, rf_envelope column,
+                                  uint32_t *values_out, int64_t *scratch, uint64_t *bytes_decoded,
+                                  rf_err *err)
+{
+    const rf_segment_column *entry = &segment->columns[column];
+
+    RF_ASSERT(column == RF_ENVELOPE_STREAM || column == RF_ENVELOPE_TYPE);
+    RF_ASSERT(segment->count > 0);
+    rf_status status = check_stored(segment, entry, bytes_decoded, err);
+    if (status == RF_OK)
+        status = with_place(segment,
+                            rf_int_column_decode_u32(entry->stored, segment->count, values_out,
+                                                     scratch, err),
+                            err);
+    if (status != RF_OK)
+        return status;
+    return column == RF_ENVELOPE_TYPE ? check_types_u32(segment, values_out, err)
+                                      : check_streams_u32(segment, values_out, err);
+}
+
 static rf_status decode_bools(const rf_segment *segment, rf_slice stored, uint32_t count,
                               int64_t *values_out, rf_err *err)
 {
@@ -209,7 +266,8 @@ static rf_status decode_bools(const rf_segment *segment, rf_slice stored, uint32
 
 rf_status rf_segment_decode_field(const rf_segment *segment, uint32_t type_count,
                                   const rf_segment_column *column, rf_codec *codec, rf_arena *arena,
-                                  rf_field_column *out, uint64_t *bytes_decoded, rf_err *err)
+                                  rf_arena *text, rf_field_column *out, uint64_t *bytes_decoded,
+                                  rf_err *err)
 {
     rf_slice rest = column->stored;
     uint32_t count = column->present_count;
@@ -232,7 +290,7 @@ rf_status rf_segment_decode_field(const rf_segment *segment, uint32_t type_count
         rest = (rf_slice){rest.data + size, rest.size - size};
     }
     if (field.kind == RF_FIELD_TEXT || field.kind == RF_FIELD_NUMBER) {
-        status = rf_text_column_decode(rest, count, codec, arena, &field.text, err);
+        status = rf_text_column_decode(rest, count, codec, arena, text, &field.text, err);
     } else {
         int64_t *ints = rf_arena_alloc(arena, count * sizeof *ints);
         if (!ints)
@@ -264,9 +322,9 @@ static bool path_matches(const rf_segment_column *column, const rf_path *path)
 }
 
 rf_status rf_segment_field(const rf_segment *segment, uint32_t type, const rf_path *path,
-                           rf_codec *codec, rf_arena *arena, rf_field_column columns_out[5],
-                           uint32_t *column_count_out, bool *capped_out, uint64_t *bytes_decoded,
-                           rf_err *err)
+                           rf_codec *codec, rf_arena *arena, rf_arena *text,
+                           rf_field_column columns_out[5], uint32_t *column_count_out,
+                           bool *capped_out, uint64_t *bytes_decoded, rf_err *err)
 {
     const rf_segment_type *of = &segment->types[type];
     rf_field_column columns[5];
@@ -284,8 +342,8 @@ rf_status rf_segment_field(const rf_segment *segment, uint32_t type, const rf_pa
         }
         if (count == 5)
             return damaged(segment, "a path stands in its directory twice", err);
-        rf_status status = rf_segment_decode_field(segment, of->count, column, codec, arena,
-                                                   &columns[count], bytes_decoded, err);
+        rf_status status = rf_segment_decode_field(segment, of->count, column, codec, arena, text,
+                                        &columns[count], bytes_decoded, err);
         if (status != RF_OK)
             return status;
         count++;
@@ -359,8 +417,8 @@ static rf_status verify_fields(const rf_segment *segment, rf_err *err)
             rf_field_column field;
             rf_arena_reset(&arena);
             if (segment->columns[i].kind != RF_FIELD_CAPPED)
-                status = rf_segment_decode_field(segment, of->count, &segment->columns[i], codec,
-                                                 &arena, &field, NULL, err);
+                status = rf_segment_decode_field(segment, of->count, &segment->columns[i], codec, &arena,
+                                      &arena, &field, NULL, err);
         }
     }
     rf_codec_free(codec);

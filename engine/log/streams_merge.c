@@ -321,6 +321,13 @@ rf_status rf_streams_merge_next(rf_streams_merge_state *merge, bool *found_out,
 
     if (renumbered_out)
         *renumbered_out = false;
+    if (merge->count == 1) { /* nothing to compare: what an import leaves, mostly */
+        rf_status status =
+            merge->current < 1 && !merge->readers[0].ended ? reader_next(merge, 0, err) : RF_OK;
+        merge->current = 0;
+        *found_out = !merge->readers[0].ended;
+        return status;
+    }
     if (merge->current < merge->count) {
         rf_status status = step_over(merge, renumbered_out, err);
         if (status != RF_OK)

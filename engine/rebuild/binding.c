@@ -62,6 +62,39 @@ static bool may_be_compound(const rf_binder *binder, rf_slice type, rf_slice pat
     return false;
 }
 
+static void put_constant(rf_plan_call *call, const rf_field *field, rf_slice type)
+{
+    if (field->source == RF_EVENT_TYPE)
+        memcpy(call->event + field->offset, &type, sizeof type);
+    if (field->source != RF_PAYLOAD && field->source != RF_EVENT_TIME &&
+        field->present_offset != RF_NO_PRESENT)
+        *(bool *)(call->event + field->present_offset) = true;
+}
+
+/* The call's event struct, zeroed but for what is the same for all events of the type. */
+static bool make_call(rf_binder *binder, const rf_definition_handler *handler, uint32_t definition,
+                      rf_slice type, rf_plan_call *call)
+{
+    size_t event_size = handler->event_size + 8; /* see rf_plan_call */
+    uint32_t words_max = rf_plan_words_max(handler->field_count);
+
+    *call = (rf_plan_call){
+        .fold = handler->fold,
+        .definition = definition,
+        .handler = handler,
+        .event = rf_arena_alloc(&binder->names, event_size),
+        .words = rf_arena_alloc(&binder->names, words_max * sizeof *call->words),
+        /* a value and its presence a field */
+        .moves = rf_arena_alloc(&binder->names, 2 * handler->field_count * sizeof *call->moves),
+    };
+    if (!call->event || !call->words || !call->moves)
+        return false;
+    memset(call->event, 0, event_size);
+    for (uint32_t f = 0; f < handler->field_count; f++)
+        put_constant(call, &handler->fields[f].field, type);
+    return true;
+}
+
 static rf_binding *binding_make(rf_binder *binder, rf_slice name)
 {
     rf_binding *binding = rf_arena_alloc(&binder->names, sizeof *binding);
@@ -93,12 +126,9 @@ static rf_binding *binding_make(rf_binder *binder, rf_slice name)
                         .field = &handler->fields[f],
                         .compound = may_be_compound(binder, name, handler->fields[f].path_text),
                     };
-            binding->calls[binding->call_count++] = (rf_plan_call){
-                .fold = handler->fold,
-                .event_size = handler->event_size,
-                .definition = d,
-                .handler = handler,
-            };
+            if (!make_call(binder, handler, d, binding->name, &binding->calls[binding->call_count]))
+                return NULL;
+            binding->call_count++;
         }
     if (binding->fill_count > 1)
         qsort(binding->fills, binding->fill_count, sizeof *binding->fills, compare_fills);

@@ -8,14 +8,23 @@
 #define RF_REBUILD_BINDING_H
 
 #include "base/arena.h"
+#include "rebuild/convert.h"
 #include "rebuild/plan.h"
+
+/* How many words a call may have: two a field, and those that fill nothing. */
+static inline uint32_t rf_plan_words_max(uint32_t field_count)
+{
+    return 2 * field_count + RF_PLAN_UNROLL;
+}
 
 /* A payload field of one call. */
 typedef struct rf_fill {
     uint32_t call;
     const rf_definition_field *field;
     bool compound; /* perhaps an array or object somewhere */
-    bool payload;  /* in the segment at hand: read from the payload */
+    /* in the segment at hand */
+    bool payload; /* read from the payload */
+    rf_members members; /* where it is not taken from a column as it is */
 } rf_fill;
 
 /* A type's handlers, remembered by name. */

@@ -3,14 +3,6 @@
 
 #define FLOAT_EXACT_MAX (INT64_C(1) << 53)
 
-/* A column's values in the field's own form: dense, or by code. */
-struct converted {
-    const char *values; /* of `size` bytes each */
-    size_t size;
-    const uint32_t *codes;
-    const uint8_t *faults; /* by value; NULL: none */
-};
-
 static rf_value_fault convert_int(const rf_scalar *scalar, unsigned scale, int64_t *value_out)
 {
     switch (scalar->kind) {
@@ -126,7 +118,7 @@ static bool same_form(const rf_field *field, const rf_field_column *column)
            (column->kind == RF_FIELD_EXACT && scale == column->scale);
 }
 
-static size_t kind_size(rf_kind kind)
+size_t rf_kind_size(rf_kind kind)
 {
     switch (kind) {
     case RF_BOOL:
@@ -144,13 +136,14 @@ static size_t kind_size(rf_kind kind)
     return sizeof(int64_t);
 }
 
-static rf_status convert_values(const rf_field *field, const rf_field_column *column,
-                                rf_arena *scratch, struct converted *out, rf_err *err)
+rf_status rf_convert_column(const rf_field *field, const rf_field_column *column, rf_arena *arena,
+                            rf_converted *out, rf_err *err)
 {
     size_t count = column_is_text(column) ? column->text.value_count : column->present_count;
-    size_t size = kind_size(field->kind);
+    size_t size = rf_kind_size(field->kind);
 
-    *out = (struct converted){.size = size};
+    RF_ASSERT(field->kind != RF_JSON);
+    *out = (rf_converted){.size = size};
     if (column_is_text(column))
         out->codes = column->text.codes;
     if (same_form(field, column)) {
@@ -161,8 +154,8 @@ static rf_status convert_values(const rf_field *field, const rf_field_column *co
         out->values = (const char *)column->text.values;
         return RF_OK;
     }
-    char *values = rf_arena_alloc(scratch, count * size);
-    uint8_t *faults = rf_arena_alloc(scratch, count);
+    char *values = rf_arena_alloc(arena, count * size);
+    uint8_t *faults = rf_arena_alloc(arena, count);
     if (!values || !faults)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for the values of a column");
     bool faulty = false;
@@ -176,33 +169,36 @@ static rf_status convert_values(const rf_field *field, const rf_field_column *co
     return RF_OK;
 }
 
-/* Every event has the value: no presence to look at. `size` is a constant where this is called. */
-static inline __attribute__((always_inline)) void scatter_all(const struct converted *from,
-                                                              size_t size,
-                                                              const rf_event_array *events,
-                                                              uint32_t offset)
+rf_status rf_convert_unset(const rf_field *field, rf_members *members, rf_arena *arena,
+                           rf_err *err)
 {
-    char *to = events->structs + offset;
-    const char *values = from->values;
-    const uint32_t *codes = from->codes;
+    const int64_t none = RF_TIME_NONE;
+    size_t size = rf_kind_size(field->kind);
 
-    if (codes) {
-        for (uint32_t i = 0; i < events->count; i++, to += events->stride)
-            memcpy(to, values + codes[i] * size, size);
-    } else {
-        for (uint32_t i = 0; i < events->count; i++, to += events->stride, values += size)
-            memcpy(to, values, size);
-    }
+    members->values = rf_arena_alloc(arena, members->count * size);
+    members->present = NULL;
+    if (members->values && field->present_offset != RF_NO_PRESENT)
+        members->present = rf_arena_alloc(arena, members->count * sizeof *members->present);
+    if (!members->values || (field->present_offset != RF_NO_PRESENT && !members->present))
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the values of a field");
+    memset(members->values, 0, members->count * size);
+    if (members->present)
+        memset(members->present, 0, members->count * sizeof *members->present);
+    if (field->kind == RF_TIME || field->kind == RF_DATE)
+        for (uint32_t i = 0; i < members->count; i++)
+            memcpy(members->values + i * size, &none, sizeof none);
+    return RF_OK;
 }
 
-/* Some events lack the value, or some values are faulty, or presence is asked for. */
-static void scatter_some(const rf_field *field, const rf_field_column *column,
-                         const struct converted *from, const rf_event_array *events,
-                         rf_convert_fault *fault)
+void rf_convert_scatter(const rf_field *field, const rf_field_column *column,
+                        const rf_converted *from, const rf_members *members,
+                        rf_convert_fault *fault)
 {
     uint32_t index = 0;
 
-    for (uint32_t i = 0; i < events->count; i++) {
+    RF_ASSERT(column->present || column->present_count == members->count);
+    RF_ASSERT(from->size == rf_kind_size(field->kind));
+    for (uint32_t i = 0; i < members->count; i++) {
         if (column->present && !rf_bitmap_get(column->present, i))
             continue;
         RF_ASSERT(index < column->present_count);
@@ -210,47 +206,14 @@ static void scatter_some(const rf_field *field, const rf_field_column *column,
         index++;
         if (from->faults && from->faults[value] != RF_VALUE_OK) {
             rf_scalar scalar = scalar_at(column, value);
-            if (i >= events->begin && i < events->end)
+            if (i >= members->begin && i < members->end)
                 rf_convert_note(fault, i, (rf_value_fault)from->faults[value], &scalar);
             continue;
         }
-        memcpy(rf_event_member(events, i, field->offset), from->values + value * from->size,
-               from->size);
-        if (field->present_offset != RF_NO_PRESENT)
-            *(bool *)rf_event_member(events, i, field->present_offset) = true;
+        memcpy(members->values + i * from->size, from->values + value * from->size, from->size);
+        if (members->present)
+            members->present[i] = true;
     }
-}
-
-rf_status rf_convert_column(const rf_field *field, const rf_field_column *column,
-                            const rf_event_array *events, rf_arena *scratch,
-                            rf_convert_fault *fault, rf_err *err)
-{
-    struct converted from;
-
-    RF_ASSERT(column->present || column->present_count == events->count);
-    RF_ASSERT(field->kind != RF_JSON);
-    rf_status status = convert_values(field, column, scratch, &from, err);
-    if (status != RF_OK)
-        return status;
-    if (column->present || from.faults || field->present_offset != RF_NO_PRESENT)
-        scatter_some(field, column, &from, events, fault);
-    else if (from.size == sizeof(int64_t))
-        scatter_all(&from, sizeof(int64_t), events, field->offset);
-    else if (from.size == sizeof(rf_slice))
-        scatter_all(&from, sizeof(rf_slice), events, field->offset);
-    else
-        scatter_all(&from, sizeof(bool), events, field->offset);
-    return RF_OK;
-}
-
-void rf_convert_unset(const rf_field *field, const rf_event_array *events)
-{
-    const int64_t none = RF_TIME_NONE;
-
-    if (field->kind != RF_TIME && field->kind != RF_DATE)
-        return;
-    for (uint32_t i = 0; i < events->count; i++)
-        memcpy(rf_event_member(events, i, field->offset), &none, sizeof none);
 }
 
 enum { SHOWN_SIZE_MAX = 60 };

@@ -1,9 +1,10 @@
-/* Conversion: the values of a log's columns and payloads as the fields of event structs.
+/* Conversion: the values of a log's columns and payloads as the members of event structs.
  *
  * A value is an rf_scalar, as segments classify it, wherever it was read. One function says what a
  * field of some kind makes of it, so columns and payloads give the same. Columns are converted as a
- * whole: no work an event where the stored form is the field's already, once per distinct text
- * where the column is a dictionary.
+ * whole: no work at all where the stored form is the field's already, once per distinct text where
+ * the column is a dictionary. Only where some events lack the value, or have it in several kinds or
+ * in the payload, is it put into an array with a member for each event of the type.
  *
  * What does not convert is a fault of that event; faults of events out of range are no faults. Pure
  * functions.
@@ -22,14 +23,23 @@ typedef struct rf_scalar {
     rf_slice text;  /* TEXT, NUMBER */
 } rf_scalar;
 
-/* Event structs of one handler for the events of one type in a segment. `begin` and `end`: those in
- * range. */
-typedef struct rf_event_array {
-    char *structs;
-    size_t stride;
+/* A column's values in the field's own form: value i is that of index (codes ? codes[i] : i), of
+ * `size` bytes. */
+typedef struct rf_converted {
+    const char *values;
+    size_t size;
+    const uint32_t *codes;
+    const uint8_t *faults; /* rf_value_fault by index; NULL: none */
+} rf_converted;
+
+/* One member of the event structs of one type, for the events of a segment in their order. `begin`
+ * and `end`: those in range. */
+typedef struct rf_members {
+    char *values; /* rf_kind_size each */
+    bool *present; /* NULL: not asked for */
     uint32_t count;
     uint32_t begin, end;
-} rf_event_array;
+} rf_members;
 
 /* The first event in range whose value did not convert. */
 typedef struct rf_convert_fault {
@@ -39,20 +49,21 @@ typedef struct rf_convert_fault {
     rf_scalar scalar;
 } rf_convert_fault;
 
-static inline char *rf_event_member(const rf_event_array *events, uint32_t ordinal, uint32_t offset)
-{
-    return events->structs + ordinal * events->stride + offset;
-}
-
+/* Bytes of a value of the kind. */
+size_t rf_kind_size(rf_kind kind);
 /* `value_out` is of the kind's C type; unchanged unless RF_VALUE_OK. Not for RF_JSON. */
 rf_value_fault rf_convert_scalar(const rf_field *field, const rf_scalar *scalar, void *value_out);
 
-/* Puts the value of one kind's column where it belongs. Only failure: RF_ERR_MEMORY. */
-rf_status rf_convert_column(const rf_field *field, const rf_field_column *column,
-                            const rf_event_array *events, rf_arena *scratch,
-                            rf_convert_fault *fault, rf_err *err);
-/* The unset value into all structs, where that is not zero bytes. */
-void rf_convert_unset(const rf_field *field, const rf_event_array *events);
+/* What the field makes of a column; memory from `arena`. Only failure: RF_ERR_MEMORY. */
+rf_status rf_convert_column(const rf_field *field, const rf_field_column *column, rf_arena *arena,
+                            rf_converted *out, rf_err *err);
+/* Unset values for the members that *members says; memory from `arena`. */
+rf_status rf_convert_unset(const rf_field *field, rf_members *members, rf_arena *arena,
+                           rf_err *err);
+/* Puts a column's values to the events that have them. */
+void rf_convert_scatter(const rf_field *field, const rf_field_column *column,
+                        const rf_converted *from, const rf_members *members,
+                        rf_convert_fault *fault);
 /* Keeps the earlier fault. */
 void rf_convert_note(rf_convert_fault *fault, uint32_t ordinal, rf_value_fault found,
                      const rf_scalar *scalar);

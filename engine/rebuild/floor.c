@@ -26,7 +26,8 @@ struct worker {
     rf_codec *codec;
     rf_payload_reader *payloads;
     rf_arena scratch;
-    int64_t *types;
+    uint32_t *types;
+    uint32_t *streams;
     int64_t *values;
     char path[RF_PATH_SIZE];
     int fd;
@@ -54,7 +55,7 @@ static rf_status read_payloads(struct worker *worker, const rf_log_step *step, u
     rf_status status = RF_OK;
 
     for (uint32_t i = step->begin; status == RF_OK && i < step->end; i++)
-        if ((uint64_t)worker->types[i] == type)
+        if (worker->types[i] == type)
             status =
                 rf_payload_read(worker->payloads, &step->segment, i, &data, &metadata, NULL, err);
     return status;
@@ -82,7 +83,8 @@ static rf_status decode_type(struct worker *worker, const rf_log_step *step, uin
         begin = i + 1;
         rf_arena_reset(&worker->scratch);
         status = rf_segment_field(&step->segment, type, &field->path, worker->codec,
-                                  &worker->scratch, columns, &column_count, &capped, NULL, err);
+                                  &worker->scratch, &worker->scratch, columns, &column_count,
+                                  &capped, NULL, err);
         payload = payload || capped;
     }
     return status == RF_OK && payload ? read_payloads(worker, step, type, err) : status;
@@ -131,10 +133,11 @@ static rf_status decode_step(struct worker *worker, const rf_log_step *step, rf_
             continue;
         if (!read[RF_ENVELOPE_TYPE]) {
             read[RF_ENVELOPE_TYPE] = true;
-            status = rf_segment_envelope(segment, RF_ENVELOPE_TYPE, worker->types, NULL, err);
+            status = rf_segment_envelope_u32(segment, RF_ENVELOPE_TYPE, worker->types,
+                                             worker->values, NULL, err);
             if (status == RF_OK)
-                status =
-                    rf_segment_envelope(segment, RF_ENVELOPE_STREAM, worker->values, NULL, err);
+                status = rf_segment_envelope_u32(segment, RF_ENVELOPE_STREAM, worker->streams,
+                                                 worker->values, NULL, err);
         }
         if (status == RF_OK)
             status = decode_envelope(worker, segment, binding, read, err);
@@ -225,8 +228,10 @@ static rf_status worker_begin(struct worker *worker, struct floor *floor, uint32
     worker->codec = rf_codec_new();
     worker->payloads = rf_payload_reader_new();
     worker->types = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->types);
+    worker->streams = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->streams);
     worker->values = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->values);
-    if (!made || !worker->codec || !worker->payloads || !worker->types || !worker->values)
+    if (!made || !worker->codec || !worker->payloads || !worker->types || !worker->streams ||
+        !worker->values)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a floor", index + 1);
     worker->fd = open(worker->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     return worker->fd >= 0 ? RF_OK : rf_fail_errno(err, "%s: cannot make the file", worker->path);
@@ -241,6 +246,7 @@ static void worker_end(struct worker *worker)
     rf_payload_reader_free(worker->payloads);
     rf_arena_free(&worker->scratch);
     free(worker->types);
+    free(worker->streams);
     free(worker->values);
     if (worker->fd >= 0) {
         (void)close(worker->fd);

@@ -1,97 +1,29 @@
 /* See fold.h.
  *
- * A worker keeps its plan, its scan and its buffers from partition to partition. A partition goes:
- *
- *     size the states -> (step: bind, fold, perhaps evacuate) … -> names -> rows to the sinks
- *
- * The loop over a segment's events runs once for each definition: types
- * and stream numbers are in the nearest cache by then, and a definition's rows have it for
- * themselves.
+ * A worker keeps its steps, its states and its buffers from partition to partition. A partition
+ * goes: ranges of its streams -> (size the states -> fold -> rows to the sinks, or to a spill) …
  */
-#include "rebuild/fold.h"
+#include "rebuild/fold_job.h"
 
 #include "base/clock.h"
-#include "rebuild/plan.h"
-#include "rebuild/state.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
-enum {
-    FOLD_ALLOC_MAX = 16 << 20,
-    REASON_SIZE = 256,
-    EMIT_AHEAD = 16,
-};
+enum { FOLD_ALLOC_MAX = 16 << 20, RANGES_MAX = 1 << 20 };
 #define TEXT_BUDGET_MIN ((size_t)1 << 20)
-/* No budget but a border: an arena must have one. What is kept is what rows need, twice at most. */
+#define STATES_BUDGET_MIN ((size_t)64 << 10)
+#define MAPPED_BUDGET_MIN ((uint64_t)1 << 20)
+/* No budget but a border: an arena must have one. */
 #define TEXT_BYTES_MAX ((size_t)1 << 40)
 #define NAMES_BYTES_MAX ((size_t)1 << 40)
-#define PROGRESS_S 1.0
-
-/* The calls of one definition for one type of the segment at hand. */
-struct lane {
-    const rf_plan_call *calls;
-    uint32_t call_count;
-    uint32_t ordinal; /* of the next event of the type */
-};
-
-/* What handlers get; `fold` is first. */
-struct context {
-    rf_fold fold;
-    struct worker *worker;
-    char reason[REASON_SIZE];
-};
-
-struct run;
-
-/* Confined to its thread. */
-struct worker {
-    struct run *run;
-    struct context context;
-    rf_plan *plan;
-    rf_log_scan *scan;
-    rf_state *states; /* one per definition, as the next */
-    uint64_t *events; /* that its handlers got */
-    rf_arena text;    /* what rows and event structs refer to */
-    size_t text_live; /* bytes of it after the last evacuation */
-    char *spare; /* what alloc gives when there is no memory: the run fails, the handler goes on */
-    bool out_of_memory;
-    uint32_t partition;
-    uint32_t stream_count;
-    rf_arena names_arena;
-    rf_stream_name *names; /* of the partition, in name order; NULL until loaded */
-    uint32_t name_count;
-    rf_slice *names_by_number;
-    struct lane *lanes;
-    uint32_t lane_capacity;
-    double last_progress;
-    rf_fold_stats stats;
-};
-
-struct run {
-    /* fixed after start */
-    rf_log *log;
-    rf_fold_target *targets;
-    uint32_t target_count;
-    const rf_fold_options *options;
-    const rf_definition **definitions;
-    uint32_t *order; /* partitions, largest first */
-    rf_census *census;
-    const rf_census_type *census_types;
-    uint32_t census_count;
-    size_t text_budget;
-    double start;
-    struct worker *workers;
-    uint32_t worker_count;
-    /* atomic */
-    atomic_uint_fast64_t events_done;
-};
+/* A name in an index by number, guessed: the slice, the category's, and its bytes. */
+enum { NAME_BYTES = 2 * sizeof(rf_slice) + 48 };
 
 /* ---- what handlers may call ---- */
 
 static char *context_alloc(rf_fold *fold, size_t size)
 {
-    struct worker *worker = ((struct context *)fold)->worker;
+    rf_fold_worker *worker = ((rf_fold_context *)fold)->worker;
 
     if (size > FOLD_ALLOC_MAX) {
         worker->out_of_memory = true;
@@ -106,403 +38,226 @@ static char *context_alloc(rf_fold *fold, size_t size)
 
 static void context_fail(rf_fold *fold, const char *reason)
 {
-    struct context *context = (struct context *)fold;
-    size_t size = reason ? strnlen(reason, REASON_SIZE - 1) : 0;
+    rf_fold_context *context = (rf_fold_context *)fold;
+    size_t size = reason ? strnlen(reason, RF_FOLD_REASON_SIZE - 1) : 0;
 
     memcpy(context->reason, reason ? reason : "", size);
     context->reason[size] = '\0';
 }
 
-/* ---- faults ---- */
-
-static rf_status load_names(struct worker *worker, rf_err *err)
-{
-    if (worker->names)
-        return RF_OK;
-    return rf_log_names(worker->run->log, worker->partition, worker->stream_count,
-                        &worker->names_arena, &worker->names, &worker->name_count, err);
-}
-
-/* Adds the place of a segment's event to what went wrong there. */
-static rf_status blame(struct worker *worker, const rf_log_step *step, uint32_t event,
-                       uint32_t target, rf_status failure, const char *reason, rf_err *err)
-{
-    const rf_segment *segment = &step->segment;
-    int64_t *values = malloc(segment->count * sizeof *values);
-    uint64_t position = 0;
-    rf_slice type = {"?", 1};
-    rf_slice stream = {"?", 1};
-
-    if (values) {
-        if (rf_segment_envelope(segment, RF_ENVELOPE_POSITION, values, NULL, NULL) == RF_OK)
-            position = (uint64_t)values[event];
-        if (rf_segment_envelope(segment, RF_ENVELOPE_TYPE, values, NULL, NULL) == RF_OK &&
-            (uint64_t)values[event] < segment->type_count)
-            type = segment->types[values[event]].name;
-        if (rf_segment_envelope(segment, RF_ENVELOPE_STREAM, values, NULL, NULL) == RF_OK &&
-            load_names(worker, NULL) == RF_OK)
-            for (uint32_t i = 0; i < worker->name_count; i++)
-                if (worker->names[i].number == values[event])
-                    stream = worker->names[i].name;
-    }
-    free(values);
-    rf_status status =
-        rf_fail(err, failure, "%s: %s, at position %llu (stream %.*s, type %.*s)",
-                worker->run->definitions[target]->name, reason, (unsigned long long)position,
-                (int)stream.size, stream.data, (int)type.size, type.data);
-    if (err)
-        err->position = position;
-    return status;
-}
-
-/* ---- text ---- */
-
-/* Lets go of text that no row refers to any more, where there is much of it. Between segments:
- * event structs refer to text too. */
-static rf_status evacuate(struct worker *worker, rf_err *err)
-{
-    rf_arena fresh;
-    rf_status status = RF_OK;
-
-    if (worker->text.bytes <= worker->run->text_budget ||
-        worker->text.bytes <= 2 * worker->text_live)
-        return RF_OK;
-    rf_arena_init(&fresh, TEXT_BYTES_MAX);
-    for (uint32_t i = 0; status == RF_OK && i < worker->run->target_count; i++)
-        status = rf_state_move_texts(&worker->states[i], &fresh, err);
-    /* after a failure rows refer to both; neither is read again */
-    rf_arena_free(&worker->text);
-    worker->text = fresh;
-    worker->text_live = fresh.bytes;
-    return status;
-}
-
-/* ---- folding ---- */
-
-static rf_status set_lanes(struct worker *worker, const rf_segment *segment,
-                           const rf_plan_segment *bound, uint32_t target, bool *any_out,
-                           rf_err *err)
-{
-    if (segment->type_count > worker->lane_capacity) {
-        free(worker->lanes);
-        worker->lanes = malloc(segment->type_count * sizeof *worker->lanes);
-        worker->lane_capacity = worker->lanes ? segment->type_count : 0;
-        if (!worker->lanes)
-            return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events",
-                           segment->type_count);
-    }
-    *any_out = false;
-    for (uint32_t t = 0; t < segment->type_count; t++) {
-        const rf_plan_type *type = &bound->types[t];
-        struct lane lane = {.ordinal = type->events_before};
-        for (uint32_t c = 0; c < type->call_count; c++) {
-            if (type->calls[c].definition != target)
-                continue;
-            if (!lane.calls)
-                lane.calls = &type->calls[c];
-            lane.call_count++;
-        }
-        worker->lanes[t] = lane;
-        *any_out = *any_out || lane.call_count > 0;
-    }
-    return RF_OK;
-}
-
-static rf_status refuse_result(struct worker *worker, const rf_log_step *step, uint32_t event,
-                               uint32_t target, rf_fold_result result, rf_err *err)
-{
-    const char *reason = worker->context.reason;
-
-    if (worker->out_of_memory)
-        return blame(worker, step, event, target, RF_ERR_MEMORY,
-                     "out of memory for text that a handler makes (16 MiB a piece at most)", err);
-    if (result != RF_FOLD_FAILED)
-        reason = "a handler returned what is no rf_fold_result";
-    else if (reason[0] == '\0')
-        reason = "a handler failed without giving a reason";
-    return blame(worker, step, event, target, RF_ERR_PLUGIN, reason, err);
-}
-
-/* The loop that everything else is there for. */
-static rf_status fold_events(struct worker *worker, const rf_log_step *step,
-                             const rf_plan_segment *bound, uint32_t target, rf_err *err)
-{
-    const rf_definition *definition = worker->run->definitions[target];
-    rf_state *state = &worker->states[target];
-    rf_fold *fold = &worker->context.fold;
-    struct lane *lanes = worker->lanes;
-    const uint32_t *types = bound->event_types;
-    const int64_t *streams = bound->event_streams;
-    uint64_t events = 0;
-
-    for (uint32_t i = step->begin; i < step->end; i++) {
-        struct lane *lane = &lanes[types[i]];
-        size_t ordinal = lane->ordinal++;
-        if (lane->call_count == 0)
-            continue;
-        size_t stream = (size_t)streams[i];
-        char *row = state->rows + stream * state->stride;
-        uint8_t flags = state->flags[stream];
-        events++;
-        for (uint32_t c = 0; c < lane->call_count; c++) {
-            const rf_plan_call *call = &lane->calls[c];
-            if (!(flags & RF_STATE_TOUCHED)) {
-                memcpy(row, definition->row_template, definition->row_size);
-                flags |= RF_STATE_TOUCHED;
-            }
-            rf_fold_result result =
-                call->fold(fold, row, call->structs + ordinal * call->event_size);
-            if (result == RF_ROW_WRITTEN)
-                flags |= RF_STATE_EXISTS;
-            else if (result == RF_ROW_DELETED)
-                flags = 0;
-            else if (result != RF_ROW_UNCHANGED)
-                return refuse_result(worker, step, i, target, result, err);
-        }
-        state->flags[stream] = flags;
-        if (__builtin_expect(worker->out_of_memory, false))
-            return refuse_result(worker, step, i, target, RF_FOLD_FAILED, err);
-    }
-    worker->events[target] += events;
-    return RF_OK;
-}
-
-static rf_status bind_step(struct worker *worker, const rf_log_step *step, rf_plan_segment *bound,
-                           rf_err *err)
-{
-    rf_plan_input input = {
-        .segment = &step->segment,
-        .begin = step->begin,
-        .end = step->end,
-        .stream_count = worker->stream_count,
-        .streams = worker->names_by_number,
-        .text = &worker->text,
-    };
-    rf_plan_fault fault;
-    rf_err found = {0};
-
-    rf_status status = rf_plan_bind(worker->plan, &input, bound, &fault, &found);
-    if (status == RF_OK)
-        return RF_OK;
-    if (fault.event != UINT32_MAX)
-        return blame(worker, step, fault.event, fault.definition, status, found.message, err);
-    if (err)
-        *err = found;
-    return status;
-}
-
-static rf_status fold_step(struct worker *worker, const rf_log_step *step, double *since,
-                           rf_err *err)
-{
-    rf_plan_segment bound;
-
-    rf_status status = bind_step(worker, step, &bound, err);
-    double decoded = rf_clock_seconds();
-    worker->stats.decode_s += decoded - *since;
-    for (uint32_t i = 0; status == RF_OK && bound.event_types && i < worker->run->target_count;
-         i++) {
-        bool any = false;
-        status = set_lanes(worker, &step->segment, &bound, i, &any, err);
-        if (status == RF_OK && any)
-            status = fold_events(worker, step, &bound, i, err);
-    }
-    if (status == RF_OK)
-        status = evacuate(worker, err);
-    *since = rf_clock_seconds();
-    worker->stats.fold_s += *since - decoded;
-    return status;
-}
-
-static void report_progress(struct worker *worker, uint32_t events)
-{
-    struct run *run = worker->run;
-    uint64_t done = atomic_fetch_add_explicit(&run->events_done, events, memory_order_relaxed);
-    double now;
-
-    if (!run->options->progress || worker != &run->workers[0])
-        return;
-    now = rf_clock_seconds();
-    if (now - worker->last_progress < PROGRESS_S)
-        return;
-    worker->last_progress = now;
-    const rf_progress progress = {
-        .what = "rebuild",
-        .done = done + events,
-        .total = run->options->until,
-        .seconds = now - run->start,
-    };
-    run->options->progress(run->options->progress_arg, &progress);
-}
-
-static rf_status fold_partition(struct worker *worker, rf_err *err)
-{
-    struct run *run = worker->run;
-    double since = rf_clock_seconds();
-    rf_log_step step;
-    bool found = true;
-
-    rf_status status = worker->scan ? rf_log_scan_restart(worker->scan, worker->partition, 1,
-                                                          run->options->until, err)
-                                    : rf_log_scan_open(run->log, worker->partition, 1,
-                                                       run->options->until, &worker->scan, err);
-    while (status == RF_OK) {
-        if (run->options->cancel && *run->options->cancel)
-            return rf_fail(err, RF_ERR_INTERRUPTED,
-                           "interrupted while folding; what was live is live");
-        status = rf_log_scan_next(worker->scan, &step, &found, err);
-        if (status != RF_OK || !found)
-            break;
-        status = fold_step(worker, &step, &since, err);
-        report_progress(worker, step.end - step.begin);
-    }
-    return status;
-}
-
 /* ---- a partition ---- */
 
-static rf_status index_names(struct worker *worker, rf_err *err)
+/* The part of a name before the first '-', for each stream of the range. */
+static rf_status index_categories(rf_fold_worker *worker, rf_err *err)
 {
-    size_t size = (size_t)worker->stream_count * sizeof *worker->names_by_number;
+    uint32_t count = worker->range.count;
+    rf_slice *categories =
+        rf_arena_alloc(&worker->names_arena, (size_t)count * sizeof *categories);
 
-    rf_status status = load_names(worker, err);
-    if (status != RF_OK)
-        return status;
+    if (!categories)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the categories of %u streams", count);
+    for (uint32_t i = 0; i < count; i++) {
+        rf_slice name = worker->names_by_number[i];
+        const char *end = memchr(name.data, '-', name.size);
+        categories[i] = (rf_slice){name.data, end ? (size_t)(end - name.data) : name.size};
+    }
+    worker->categories_by_number = categories;
+    return RF_OK;
+}
+
+/* The names of the range's streams by number. */
+static rf_status index_names(rf_fold_worker *worker, rf_err *err)
+{
+    const rf_log_names_wanted wanted = {worker->range.first, worker->range.count, NULL, 0};
+    size_t size = (size_t)wanted.count * sizeof *worker->names_by_number;
+    const rf_stream_name *names;
+    uint32_t count = 1;
+    rf_status status = RF_OK;
+
     rf_slice *by_number = rf_arena_alloc(&worker->names_arena, size);
     if (!by_number)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for the names of %u streams",
-                       worker->stream_count);
+                       wanted.count);
     memset(by_number, 0, size);
-    for (uint32_t i = 0; i < worker->name_count; i++)
-        if (worker->names[i].number < worker->stream_count)
-            by_number[worker->names[i].number] = worker->names[i].name;
-    for (uint32_t i = 0; i < worker->stream_count; i++)
+    rf_log_names_restart(worker->names, worker->partition);
+    while (status == RF_OK && count > 0) {
+        status = rf_log_names_next(worker->names, &wanted, &names, &count, err);
+        for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+            rf_slice *name = &by_number[names[i].number - wanted.first];
+            *name = rf_arena_copy(&worker->names_arena, names[i].name);
+            if (!name->data)
+                return rf_fail(err, RF_ERR_MEMORY, "out of memory for the names of %u streams",
+                               wanted.count);
+        }
+    }
+    for (uint32_t i = 0; status == RF_OK && i < wanted.count; i++)
         if (!by_number[i].data)
             return rf_fail(err, RF_ERR_DAMAGED, "partition %u: stream number %u has no name",
-                           worker->partition, i);
+                           worker->partition, wanted.first + i);
     worker->names_by_number = by_number;
-    return RF_OK;
+    if (status == RF_OK && rf_ahead_reads_category(worker->run->ahead))
+        status = index_categories(worker, err);
+    return status;
 }
 
-static rf_status begin_partition(struct worker *worker, uint32_t partition, rf_err *err)
+static rf_status begin_range(rf_fold_worker *worker, rf_fold_range range, rf_err *err)
 {
-    rf_log_partition info;
+    const rf_ahead *ahead = worker->run->ahead;
+    rf_status status = RF_OK;
 
-    worker->partition = partition;
-    worker->names = NULL;
-    worker->name_count = 0;
+    worker->range = range;
     worker->names_by_number = NULL;
+    worker->categories_by_number = NULL;
     rf_arena_rewind(&worker->names_arena);
     rf_arena_rewind(&worker->text);
+    if (worker->text.spare_bytes > worker->run->text_budget)
+        rf_arena_free(&worker->text);
     worker->text_live = 0;
-    rf_status status = rf_log_get_partition(worker->run->log, partition, &info, err);
-    if (status != RF_OK)
-        return status;
-    worker->stream_count = info.streams;
     for (uint32_t i = 0; status == RF_OK && i < worker->run->target_count; i++)
-        status = rf_state_size(&worker->states[i], partition, info.streams, err);
-    if (status == RF_OK && rf_plan_reads_stream(worker->plan))
+        status = rf_state_size(&worker->states[i], worker->partition, range.count, err);
+    if (status == RF_OK && worker->run->target_count > 1) {
+        uint8_t *exists = realloc(worker->exists, range.count ? range.count : 1);
+        if (!exists)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u streams", range.count);
+        worker->exists = exists;
+    }
+    if (status == RF_OK && (rf_ahead_reads_stream(ahead) || rf_ahead_reads_category(ahead)))
         status = index_names(worker, err);
     return status;
 }
 
-/* Name order is no order of memory: rows are fetched some names ahead, and when they are there,
- * what their texts refer to. */
-static inline void fetch_row(const rf_state *state, uint32_t number)
-{
-    __builtin_prefetch(state->flags + number);
-    __builtin_prefetch(state->rows + number * state->stride);
-    __builtin_prefetch(state->rows + (number + 1) * state->stride - 1);
-}
+/* The ranges of a partition that was folded in several. */
+typedef struct range_list {
+    rf_fold_range *ranges;
+    uint32_t count, capacity;
+} range_list;
 
-static inline void fetch_texts(const rf_state *state, uint32_t number)
+static rf_status range_list_add(range_list *list, rf_fold_range range, rf_err *err)
 {
-    if (number >= state->stream_count || !(state->flags[number] & RF_STATE_TOUCHED))
-        return;
-    const char *row = state->rows + number * state->stride;
-    for (uint32_t i = 0; i < state->text_count; i++) {
-        rf_slice text;
-        memcpy(&text, row + state->text_offsets[i], sizeof text);
-        __builtin_prefetch(text.data);
+    if (list->count == list->capacity) {
+        uint32_t capacity = list->capacity ? 2 * list->capacity : 16;
+        rf_fold_range *ranges =
+            capacity <= RANGES_MAX ? realloc(list->ranges, capacity * sizeof *ranges) : NULL;
+        if (!ranges)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u ranges of streams", capacity);
+        list->ranges = ranges;
+        list->capacity = capacity;
     }
+    list->ranges[list->count++] = range;
+    return RF_OK;
 }
 
-static rf_status emit_rows(struct worker *worker, uint32_t target_index, rf_err *err)
+/* Folds the partition's streams, as many at a time as memory allows. A range whose texts turn out
+ * to be too many is begun anew with half of its streams. */
+static rf_status fold_ranges(rf_fold_worker *worker, range_list *list, rf_err *err)
 {
-    const rf_fold_target *target = &worker->run->targets[target_index];
-    const rf_state *state = &worker->states[target_index];
-    uint32_t worker_index = (uint32_t)(worker - worker->run->workers);
+    rf_fold_job *run = worker->run;
+    uint32_t streams = worker->stream_count;
+    uint32_t at_a_time = streams < run->streams_budget ? streams : run->streams_budget;
+    uint32_t first = 0;
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && i < worker->name_count; i++) {
-        uint32_t number = worker->names[i].number;
-        if (i + EMIT_AHEAD < worker->name_count)
-            fetch_row(state, worker->names[i + EMIT_AHEAD].number);
-        if (i + EMIT_AHEAD / 2 < worker->name_count)
-            fetch_texts(state, worker->names[i + EMIT_AHEAD / 2].number);
-        if (number >= worker->stream_count || !(state->flags[number] & RF_STATE_EXISTS))
+    while (status == RF_OK && first < streams) {
+        uint32_t count = streams - first < at_a_time ? streams - first : at_a_time;
+        bool fits = true;
+        memcpy(worker->events_before, worker->events, run->target_count * sizeof(uint64_t));
+        status = begin_range(worker, (rf_fold_range){first, count}, err);
+        if (status == RF_OK)
+            status = rf_fold_range_fold(worker, &fits, err);
+        if (status == RF_OK && !fits) {
+            memcpy(worker->events, worker->events_before, run->target_count * sizeof(uint64_t));
+            at_a_time = count / 2;
             continue;
-        status = target->row(target->sink_arg, worker_index, worker->partition,
-                             worker->names[i].name, state->rows + number * state->stride, err);
+        }
+        if (status == RF_OK && count == streams)
+            return rf_fold_emit(worker, err);
+        if (status == RF_OK)
+            status = rf_fold_spill(worker, err);
+        if (status == RF_OK)
+            status = range_list_add(list, worker->range, err);
+        worker->ranges_spilled++;
+        first += count;
     }
-    if (status == RF_OK)
-        status = target->partition_end(target->sink_arg, worker_index, worker->partition, err);
-    return status;
+    if (status != RF_OK)
+        return status;
+    return streams == 0 ? rf_fold_emit(worker, err)
+                        : rf_fold_emit_spilled(worker, list->ranges, list->count, err);
 }
 
-static rf_status run_partition(void *arg, uint32_t worker_index, size_t index, rf_err *err)
+static rf_status run_partition(rf_fold_worker *worker, uint32_t partition, rf_err *err)
 {
-    struct run *run = arg;
-    struct worker *worker = &run->workers[worker_index];
+    rf_log_partition info;
+    range_list list = {0};
 
-    RF_ASSERT(worker_index < run->worker_count);
-    rf_status status = begin_partition(worker, run->order[index], err);
-    if (status == RF_OK)
-        status = fold_partition(worker, err);
-    double since = rf_clock_seconds();
-    if (status == RF_OK)
-        status = load_names(worker, err);
-    for (uint32_t i = 0; status == RF_OK && i < run->target_count; i++)
-        status = emit_rows(worker, i, err);
-    worker->stats.emit_s += rf_clock_seconds() - since;
+    rf_status status = rf_log_get_partition(worker->run->log, partition, &info, err);
+    if (status != RF_OK)
+        return status;
+    worker->partition = partition;
+    worker->stream_count = info.streams;
+    worker->range = (rf_fold_range){0, 0};
+    status = fold_ranges(worker, &list, err);
+    free(list.ranges);
     return status;
 }
 
 /* ---- a run ---- */
 
-static void worker_end(struct worker *worker, uint32_t target_count)
+/* A task is a partition or, behind the last, to help those that still fold one. */
+static rf_status run_task(void *arg, uint32_t worker_index, size_t index, rf_err *err)
 {
-    rf_plan_free(worker->plan);
-    rf_log_scan_close(worker->scan);
+    rf_fold_job *run = arg;
+
+    RF_ASSERT(worker_index < run->worker_count);
+    if (index >= run->partition_count) {
+        rf_ahead_help(run->ahead, worker_index);
+        return RF_OK;
+    }
+    rf_status status = run_partition(&run->workers[worker_index], run->order[index], err);
+    rf_ahead_partition_done(run->ahead);
+    return status;
+}
+
+static void worker_end(rf_fold_worker *worker, uint32_t target_count)
+{
     for (uint32_t i = 0; worker->states && i < target_count; i++)
         rf_state_end(&worker->states[i]);
+    for (uint32_t i = 0; worker->spills && i < target_count; i++)
+        rf_spill_free(worker->spills[i]);
+    rf_log_names_close(worker->names);
     free(worker->states);
+    free(worker->spills);
     free(worker->events);
+    free(worker->events_before);
+    free(worker->exists);
     free(worker->spare);
     free(worker->lanes);
     rf_arena_free(&worker->text);
     rf_arena_free(&worker->names_arena);
 }
 
-static bool worker_begin(struct worker *worker, struct run *run)
+static rf_status worker_begin(rf_fold_worker *worker, rf_fold_job *run, uint32_t index, rf_err *err)
 {
     worker->run = run;
+    worker->index = index;
     worker->last_progress = run->start;
-    worker->context = (struct context){
+    worker->context = (rf_fold_context){
         .fold = {.abi = RF_PROJECTION_ABI, .alloc = context_alloc, .fail = context_fail},
         .worker = worker,
     };
     rf_arena_init(&worker->text, TEXT_BYTES_MAX);
     rf_arena_init(&worker->names_arena, NAMES_BYTES_MAX);
-    worker->plan =
-        rf_plan_new(run->definitions, run->target_count, run->census_types, run->census_count);
+    worker->steps = rf_ahead_steps(run->ahead, index);
     worker->states = calloc(run->target_count, sizeof *worker->states);
+    worker->spills = calloc(run->target_count, sizeof(rf_spill *));
     worker->events = calloc(run->target_count, sizeof *worker->events);
+    worker->events_before = calloc(run->target_count, sizeof *worker->events_before);
     worker->spare = malloc(FOLD_ALLOC_MAX);
-    if (!worker->plan || !worker->states || !worker->events || !worker->spare)
-        return false;
+    if (!worker->states || !worker->spills || !worker->events ||
+        !worker->events_before || !worker->spare)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
     for (uint32_t i = 0; i < run->target_count; i++)
         rf_state_begin(&worker->states[i], run->definitions[i]);
-    return true;
+    return rf_log_names_open(run->log, &worker->names, err);
 }
 
 struct partition_size {
@@ -544,49 +299,84 @@ rf_status rf_fold_order(rf_log *log, uint32_t *order, rf_err *err)
     return status;
 }
 
-static rf_status run_begin(struct run *run, rf_err *err)
+/* Shares of the memory: a quarter for rows, an eighth for their text (and as much again while it is
+ * moved), a quarter for mapped pages; the rest is for what is decoded, emitted and written. */
+static void set_budgets(rf_fold_job *run)
 {
+    uint64_t share = run->options->memory_bytes / run->worker_count;
+    uint64_t states = share / 4 > STATES_BUDGET_MIN ? share / 4 : STATES_BUDGET_MIN;
+    uint64_t bytes = 1;
+
+    run->text_budget = share / 8 > TEXT_BUDGET_MIN ? (size_t)(share / 8) : TEXT_BUDGET_MIN;
+    run->mapped_budget = share / 4 > MAPPED_BUDGET_MIN ? share / 4 : MAPPED_BUDGET_MIN;
+    for (uint32_t i = 0; i < run->target_count; i++)
+        bytes += rf_state_stream_bytes(run->definitions[i]);
+    if (rf_ahead_reads_stream(run->ahead) || rf_ahead_reads_category(run->ahead))
+        bytes += NAME_BYTES;
+    uint64_t streams = states / bytes;
+    run->streams_budget = run->options->spill_dir && streams < UINT32_MAX
+                              ? (uint32_t)(streams ? streams : 1)
+                              : UINT32_MAX;
+}
+
+static rf_status run_begin(rf_fold_job *run, rf_err *err)
+{
+    rf_ahead_config config = {
+        .log = run->log,
+        .definition_count = run->target_count,
+        .worker_count = run->worker_count,
+        .partition_count = run->partition_count,
+        .until = run->options->until,
+    };
+
     run->definitions = calloc(run->target_count, sizeof *run->definitions);
     run->workers = calloc(run->worker_count, sizeof *run->workers);
     run->census = rf_census_new();
-    run->order = calloc(rf_log_partitions(run->log), sizeof *run->order);
+    run->order = calloc(run->partition_count, sizeof *run->order);
     if (!run->definitions || !run->workers || !run->census || !run->order)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
     rf_status status = rf_log_census(run->log, run->census, err);
     if (status == RF_OK)
-        status = rf_census_list(run->census, &run->census_types, &run->census_count, err);
+        status = rf_census_list(run->census, &config.census, &config.census_count, err);
     if (status != RF_OK)
         return status;
     for (uint32_t i = 0; i < run->target_count; i++)
         run->definitions[i] = run->targets[i].definition;
-    for (uint32_t i = 0; i < run->worker_count; i++)
-        if (!worker_begin(&run->workers[i], run))
-            return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", i + 1);
-    return rf_fold_order(run->log, run->order, err);
+    config.definitions = run->definitions;
+    run->ahead = rf_ahead_new(&config);
+    if (!run->ahead)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
+    set_budgets(run);
+    for (uint32_t i = 0; status == RF_OK && i < run->worker_count; i++)
+        status = worker_begin(&run->workers[i], run, i, err);
+    return status == RF_OK ? rf_fold_order(run->log, run->order, err) : status;
 }
 
-static void run_end(struct run *run)
+static void run_end(rf_fold_job *run)
 {
     for (uint32_t i = 0; run->workers && i < run->worker_count; i++)
         worker_end(&run->workers[i], run->target_count);
+    rf_ahead_free(run->ahead);
     free(run->workers);
     free(run->definitions);
     free(run->order);
     rf_census_free(run->census);
 }
 
-static void add_up(const struct run *run, rf_fold_stats *stats_out)
+static void add_up(const rf_fold_job *run, rf_fold_stats *stats_out)
 {
-    rf_fold_stats stats = {0};
+    rf_fold_stats stats = {
+        .bytes_decoded = rf_ahead_bytes_decoded(run->ahead),
+        .decode_s = rf_ahead_decode_seconds(run->ahead),
+    };
 
     for (uint32_t i = 0; i < run->target_count; i++)
         run->targets[i].events = 0;
     for (uint32_t i = 0; i < run->worker_count; i++) {
-        const struct worker *worker = &run->workers[i];
-        stats.bytes_decoded += rf_plan_bytes_decoded(worker->plan);
-        stats.decode_s += worker->stats.decode_s;
-        stats.fold_s += worker->stats.fold_s;
-        stats.emit_s += worker->stats.emit_s;
+        const rf_fold_worker *worker = &run->workers[i];
+        stats.fold_s += worker->fold_s;
+        stats.emit_s += worker->emit_s;
+        stats.ranges_spilled += worker->ranges_spilled;
         for (uint32_t k = 0; k < run->target_count; k++)
             run->targets[k].events += worker->events[k];
     }
@@ -594,26 +384,24 @@ static void add_up(const struct run *run, rf_fold_stats *stats_out)
 }
 
 rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,
-                      const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err)
+                          const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err)
 {
-    struct run run = {
+    rf_fold_job run = {
         .log = log,
         .targets = targets,
         .target_count = target_count,
         .options = options,
+        .partition_count = rf_log_partitions(log),
         .worker_count = rf_pool_worker_slots(pool),
         .start = rf_clock_seconds(),
     };
 
     RF_ASSERT(targets && target_count > 0);
-    /* half of a worker's share is for text, the other for rows and what is being decoded */
-    run.text_budget = (size_t)(options->memory_bytes / run.worker_count / 2);
-    if (run.text_budget < TEXT_BUDGET_MIN)
-        run.text_budget = TEXT_BUDGET_MIN;
     atomic_init(&run.events_done, 0);
     rf_status status = run_begin(&run, err);
+    size_t task_count = (size_t)run.partition_count + run.worker_count - 1;
     if (status == RF_OK)
-        status = rf_pool_run(pool, rf_log_partitions(log), run_partition, &run, err);
+        status = rf_pool_run(pool, task_count, run_task, &run, err);
     if (status == RF_OK)
         add_up(&run, stats_out);
     run_end(&run);

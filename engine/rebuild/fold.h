@@ -1,15 +1,20 @@
 /* The fold: one pass over the log's partitions for any number of definitions.
  *
  * A task is a partition. A worker walks its segments; per segment it decodes the columns that the
- * handlers name, of the types that they handle, into arrays of event structs (one array per handler
- * and type), then runs over the events in position order and calls each handler with the row of the
- * event's stream: states are an array by stream number, confined to the worker. Then it emits:
- * names in name order, each existing row encoded and given to the sink. Nothing is sorted, nothing
- * leaves the worker before its rows do.
+ * handlers name, of the types that they handle (plan.h), then runs over the events in position order
+ * and calls each handler with the row of the event's stream: states are an array by stream number,
+ * confined to the worker. Then it emits: names in name order, each existing row to the sink. Nothing
+ * is sorted, nothing leaves the worker before its rows do. A worker that finds no partition left
+ * decodes ahead for the others (steps.h).
  *
  * Text that rows refer to stays alive as long as it is needed: the decoded text of a partition is
  * kept in an arena, and when that has grown past its budget the live text columns are copied to a
  * fresh one (evacuation).
+ *
+ * Where the states of a partition are beyond the budget of memory, its streams are folded range by
+ * range of their numbers: each range reads the segments that have any of it, which are few, since
+ * numbers are given as streams begin. The rows of a range go to the disk in name order (spill.h),
+ * and in the end the ranges are read side by side. So rows and digest are the same for any budget.
  */
 #ifndef RF_REBUILD_FOLD_H
 #define RF_REBUILD_FOLD_H
@@ -36,7 +41,8 @@ typedef struct rf_fold_target {
 
 typedef struct rf_fold_options {
     uint64_t until;        /* last position folded */
-    uint64_t memory_bytes; /* budget for states and text, over all workers */
+    uint64_t memory_bytes; /* for rows, text and mapped pages of the log, over all workers */
+    const char *spill_dir; /* where rows go for which memory is too small; NULL: nowhere */
     const volatile int *cancel;
     rf_progress_fn progress;
     void *progress_arg;
@@ -45,6 +51,7 @@ typedef struct rf_fold_options {
 typedef struct rf_fold_stats {
     uint64_t bytes_decoded;
     double decode_s, fold_s, emit_s; /* added over the workers */
+    uint64_t ranges_spilled; /* whose rows went to the disk first */
 } rf_fold_stats;
 
 rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,

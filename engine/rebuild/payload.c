@@ -80,13 +80,13 @@ static rf_slice json_copy(const rf_json_node *node, rf_arena *text)
 }
 
 rf_status rf_payload_take(const rf_field *field, const rf_json_node *node,
-                          const rf_event_array *events, uint32_t ordinal, rf_arena *text,
+                          const rf_members *members, uint32_t ordinal, rf_arena *text,
                           rf_convert_fault *fault, rf_err *err)
 {
-    char *to = rf_event_member(events, ordinal, field->offset);
+    char *to = members->values + ordinal * rf_kind_size(field->kind);
     rf_scalar scalar = {.kind = RF_FIELD_TEXT};
 
-    RF_ASSERT(ordinal >= events->begin && ordinal < events->end);
+    RF_ASSERT(ordinal >= members->begin && ordinal < members->end);
     if (field->kind == RF_JSON) {
         rf_slice copy = json_copy(node, text);
         if (!copy.data)
@@ -108,7 +108,7 @@ rf_status rf_payload_take(const rf_field *field, const rf_json_node *node,
             return RF_OK;
         }
     }
-    if (field->present_offset != RF_NO_PRESENT)
-        *(bool *)rf_event_member(events, ordinal, field->present_offset) = true;
+    if (members->present)
+        members->present[ordinal] = true;
     return RF_OK;
 }

@@ -12,9 +12,9 @@
 /* The value at `path` (of data or of metadata, whichever `nodes` are); NULL if missing or null. */
 const rf_json_node *rf_payload_find(const rf_json_node *nodes, const rf_path *path);
 
-/* Puts the node's value into the struct of event `ordinal`. Only failure: RF_ERR_MEMORY. */
+/* Puts the node's value into the member of event `ordinal`. Only failure: RF_ERR_MEMORY. */
 rf_status rf_payload_take(const rf_field *field, const rf_json_node *node,
-                          const rf_event_array *events, uint32_t ordinal, rf_arena *text,
+                          const rf_members *members, uint32_t ordinal, rf_arena *text,
                           rf_convert_fault *fault, rf_err *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* See plan.h.
  *
- * A bind goes: types of the segment -> bindings (remembered by name) -> envelope columns -> order
- * of events by type -> event structs, zeroed -> members of the event itself -> per type: columns,
- * one path at a time, then payloads if any field needs them.
+ * A bind goes: types of the segment -> bindings (remembered by name) -> envelope columns -> moves
+ * of what stands in them -> per type: columns, one path at a time, and their moves; then payloads
+ * if any field needs them.
  */
 #include "rebuild/plan.h"
 
@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-#define SCRATCH_BYTES_MAX ((size_t)4 << 30) /* columns of one path */
+#define SCRATCH_BYTES_MAX ((size_t)4 << 30) /* columns of a segment */
 #define NO_FAULT                                                                                   \
     (rf_plan_fault)                                                                                \
     {                                                                                              \
@@ -22,24 +22,34 @@
 struct rf_plan {
     /* fixed after new */
     bool reads_stream;
+    bool reads_category;
     rf_binder binder;
     /* of the segment at hand; buffers grow and stay */
-    int64_t *envelope[RF_ENVELOPE_COUNT];
-    bool envelope_read[RF_ENVELOPE_COUNT];
     uint32_t *event_types;
-    uint32_t *events_by_type; /* indexes of events, type after type */
+    uint32_t *event_streams;
+    int64_t *scratch_ints;                   /* as many as a segment has events */
+    int64_t *envelope[RF_ENVELOPE_COUNT];    /* those that event structs have; NULL until needed */
+    bool envelope_read[RF_ENVELOPE_COUNT];
     rf_plan_type *types;
-    rf_binding **bindings; /* by type */
-    uint32_t *type_first;  /* into events_by_type; one more than types */
+    rf_binding **bindings;  /* by type */
+    uint32_t *type_end;     /* by type: its events before `end` */
     uint32_t type_capacity;
-    char *structs;
-    size_t structs_capacity;
     rf_arena scratch;
     rf_codec *codec;
     rf_payload_reader *payloads;
     rf_json_parser *json;
     uint64_t bytes_decoded;
 };
+
+static void note_sources(rf_plan *plan, const rf_definition *definition)
+{
+    for (uint32_t h = 0; h < definition->handler_count; h++)
+        for (uint32_t f = 0; f < definition->handlers[h].field_count; f++) {
+            rf_field_source source = definition->handlers[h].fields[f].field.source;
+            plan->reads_stream = plan->reads_stream || source == RF_EVENT_STREAM;
+            plan->reads_category = plan->reads_category || source == RF_EVENT_CATEGORY;
+        }
+}
 
 rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count,
                      const rf_census_type *census, uint32_t census_count)
@@ -54,25 +64,16 @@ rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count,
     plan->payloads = rf_payload_reader_new();
     plan->json = rf_json_parser_new();
     plan->event_types = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *plan->event_types);
-    plan->events_by_type = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *plan->events_by_type);
+    plan->event_streams = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *plan->event_streams);
+    plan->scratch_ints = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *plan->scratch_ints);
     bool made = rf_binder_begin(&plan->binder, definitions, count, census, census_count);
-    made = made && plan->codec && plan->payloads && plan->json && plan->event_types &&
-           plan->events_by_type;
-    for (int i = 0; made && i < RF_ENVELOPE_COUNT; i++) {
-        plan->envelope[i] = malloc(RF_SEGMENT_EVENTS_MAX * sizeof(int64_t));
-        made = plan->envelope[i] != NULL;
-    }
-    if (!made) {
+    if (!made || !plan->codec || !plan->payloads || !plan->json || !plan->event_types ||
+        !plan->event_streams || !plan->scratch_ints) {
         rf_plan_free(plan);
         return NULL;
     }
     for (uint32_t d = 0; d < count; d++)
-        for (uint32_t h = 0; h < definitions[d]->handler_count; h++)
-            for (uint32_t f = 0; f < definitions[d]->handlers[h].field_count; f++) {
-                rf_field_source source = definitions[d]->handlers[h].fields[f].field.source;
-                plan->reads_stream =
-                    plan->reads_stream || source == RF_EVENT_STREAM || source == RF_EVENT_CATEGORY;
-            }
+        note_sources(plan, definitions[d]);
     return plan;
 }
 
@@ -84,11 +85,11 @@ void rf_plan_free(rf_plan *plan)
         free(plan->envelope[i]);
     rf_binder_end(&plan->binder);
     free(plan->event_types);
-    free(plan->events_by_type);
+    free(plan->event_streams);
+    free(plan->scratch_ints);
     free(plan->types);
     free(plan->bindings);
-    free(plan->type_first);
-    free(plan->structs);
+    free(plan->type_end);
     rf_arena_free(&plan->scratch);
     rf_codec_free(plan->codec);
     rf_payload_reader_free(plan->payloads);
@@ -99,6 +100,11 @@ void rf_plan_free(rf_plan *plan)
 bool rf_plan_reads_stream(const rf_plan *plan)
 {
     return plan->reads_stream;
+}
+
+bool rf_plan_reads_category(const rf_plan *plan)
+{
+    return plan->reads_category;
 }
 
 uint64_t rf_plan_bytes_decoded(const rf_plan *plan)
@@ -114,11 +120,11 @@ static rf_status reserve_types(rf_plan *plan, uint32_t count, rf_err *err)
         return RF_OK;
     free(plan->types);
     free(plan->bindings);
-    free(plan->type_first);
+    free(plan->type_end);
     plan->types = malloc(count * sizeof *plan->types);
     plan->bindings = malloc(count * sizeof(rf_binding *));
-    plan->type_first = malloc((count + 1) * sizeof *plan->type_first);
-    plan->type_capacity = plan->types && plan->bindings && plan->type_first ? count : 0;
+    plan->type_end = malloc(count * sizeof *plan->type_end);
+    plan->type_capacity = plan->types && plan->bindings && plan->type_end ? count : 0;
     return plan->type_capacity
                ? RF_OK
                : rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events", count);
@@ -134,6 +140,8 @@ static rf_status bind_types(rf_plan *plan, const rf_segment *segment, bool *hand
         rf_binding *binding = rf_binder_find(&plan->binder, segment->types[t].name);
         if (!binding)
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for the types of events");
+        for (uint32_t c = 0; c < binding->call_count; c++)
+            binding->calls[c].word_count = binding->calls[c].move_count = 0;
         plan->bindings[t] = binding;
         plan->types[t] = (rf_plan_type){
             .name = binding->name,
@@ -145,18 +153,55 @@ static rf_status bind_types(rf_plan *plan, const rf_segment *segment, bool *hand
     return status;
 }
 
-/* ---- envelope ---- */
+/* ---- moves ---- */
 
-static rf_status read_envelope(rf_plan *plan, const rf_segment *segment, rf_envelope column,
-                               rf_err *err)
+static void add_word(rf_plan_call *call, const char *from, size_t stride, uint32_t offset,
+                     rf_plan_by by)
 {
-    if (plan->envelope_read[column])
-        return RF_OK;
-    rf_status status =
-        rf_segment_envelope(segment, column, plan->envelope[column], &plan->bytes_decoded, err);
-    plan->envelope_read[column] = status == RF_OK;
-    return status;
+    RF_ASSERT(call->word_count < rf_plan_words_max(call->handler->field_count));
+    call->words[call->word_count++] = (rf_plan_word){
+        .from = from,
+        .by_event = by == RF_BY_EVENT ? (uint32_t)stride : 0,
+        .by_ordinal = by == RF_BY_ORDINAL ? (uint32_t)stride : 0,
+        .offset = offset,
+    };
 }
+
+/* As one or two words, where that can be. */
+static void add_move(rf_plan_call *call, const rf_plan_move *move)
+{
+    if (move->size % 8 == 0 && !move->codes && move->by != RF_BY_STREAM) {
+        for (uint32_t at = 0; at < move->size; at += 8)
+            add_word(call, move->from + at, move->size, move->offset + at, (rf_plan_by)move->by);
+        return;
+    }
+    RF_ASSERT(call->move_count < 2 * call->handler->field_count);
+    call->moves[call->move_count++] = *move;
+}
+
+/* Words that fill nothing, up to the next multiple. */
+static void pad_words(rf_plan_call *call)
+{
+    static const char nothing[8];
+
+    while (call->word_count == 0 || call->word_count % RF_PLAN_UNROLL != 0)
+        add_word(call, nothing, 0, call->handler->event_size, RF_BY_EVENT);
+}
+
+static void add_members(rf_plan_call *call, const rf_field *field, const rf_members *members)
+{
+    add_move(call, &(rf_plan_move){.from = members->values,
+                                   .offset = field->offset,
+                                   .size = (uint8_t)rf_kind_size(field->kind),
+                                   .by = RF_BY_ORDINAL});
+    if (members->present)
+        add_move(call, &(rf_plan_move){.from = (const char *)members->present,
+                                       .offset = field->present_offset,
+                                       .size = sizeof(bool),
+                                       .by = RF_BY_ORDINAL});
+}
+
+/* ---- envelope ---- */
 
 static rf_status damaged(const rf_segment *segment, const char *what, rf_err *err)
 {
@@ -164,45 +209,84 @@ static rf_status damaged(const rf_segment *segment, const char *what, rf_err *er
                    segment->partition, (unsigned long long)segment->first_position, what);
 }
 
-/* Checks types and stream numbers, and sorts the events by type. */
-static rf_status order_events(rf_plan *plan, const rf_plan_input *input, rf_err *err)
+static rf_status read_envelope(rf_plan *plan, const rf_segment *segment, rf_envelope column,
+                               rf_err *err)
+{
+    if (plan->envelope_read[column])
+        return RF_OK;
+    if (!plan->envelope[column])
+        plan->envelope[column] = malloc(RF_SEGMENT_EVENTS_MAX * sizeof(int64_t));
+    if (!plan->envelope[column])
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's events");
+    rf_status status =
+        rf_segment_envelope(segment, column, plan->envelope[column], &plan->bytes_decoded, err);
+    plan->envelope_read[column] = status == RF_OK;
+    return status;
+}
+
+/* Types and streams of the events, and how many of each type are in range. */
+static rf_status read_events(rf_plan *plan, const rf_plan_input *input, rf_err *err)
 {
     const rf_segment *segment = input->segment;
-    const int64_t *types = plan->envelope[RF_ENVELOPE_TYPE];
-    const int64_t *streams = plan->envelope[RF_ENVELOPE_STREAM];
-    uint32_t *first = plan->type_first;
-    uint64_t stream_max = 0;
+    bool whole = input->begin == 0 && input->end == segment->count;
+    bool given = true;
 
-    first[0] = 0;
-    for (uint32_t t = 0; t < segment->type_count; t++)
-        first[t + 1] = first[t] + segment->types[t].count;
-    if (first[segment->type_count] != segment->count)
-        return damaged(segment, "the counts of its types do not add up", err);
-    for (uint32_t i = input->begin; i < input->end; i++)
-        stream_max = (uint64_t)streams[i] > stream_max ? (uint64_t)streams[i] : stream_max;
-    if (input->begin < input->end && stream_max >= input->stream_count)
+    memset(plan->envelope_read, 0, sizeof plan->envelope_read);
+    rf_status status = rf_segment_envelope_u32(segment, RF_ENVELOPE_TYPE, plan->event_types,
+                                               plan->scratch_ints, &plan->bytes_decoded, err);
+    if (status == RF_OK)
+        status = rf_segment_envelope_u32(segment, RF_ENVELOPE_STREAM, plan->event_streams,
+                                         plan->scratch_ints, &plan->bytes_decoded, err);
+    if (status != RF_OK)
+        return status;
+    if (segment->stream_max >= input->stream_count) /* what is out of range may be newer */
+        for (uint32_t i = input->begin; i < input->end; i++)
+            given = given && plan->event_streams[i] < input->stream_count;
+    if (!given)
         return damaged(segment, "a stream number that the partition has not given", err);
-    for (uint32_t i = 0; i < segment->count; i++) {
-        if ((uint64_t)types[i] >= segment->type_count)
-            return damaged(segment, "a type that it does not list", err);
-        uint32_t type = (uint32_t)types[i];
-        plan->event_types[i] = type;
-        /* `first` runs through its type's events here, and is put back below */
-        if (first[type] >= segment->count)
-            return damaged(segment, "the counts of its types do not hold", err);
-        plan->events_by_type[first[type]++] = i;
-        plan->types[type].events_before += i < input->begin;
-    }
-    for (uint32_t t = segment->type_count; t > 0; t--)
-        first[t] = first[t - 1];
-    first[0] = 0;
     for (uint32_t t = 0; t < segment->type_count; t++)
-        if (first[t + 1] - first[t] != segment->types[t].count)
-            return damaged(segment, "the counts of its types do not hold", err);
+        plan->type_end[t] = whole ? segment->types[t].count : 0;
+    for (uint32_t i = 0; !whole && i < input->end; i++) {
+        plan->type_end[plan->event_types[i]]++;
+        plan->types[plan->event_types[i]].events_before += i < input->begin;
+    }
     return RF_OK;
 }
 
-static rf_status read_envelopes(rf_plan *plan, const rf_plan_input *input, rf_err *err)
+/* Index of the event that is the type's `ordinal`-th. */
+static uint32_t event_of(const rf_plan *plan, const rf_segment *segment, uint32_t type,
+                         uint32_t ordinal)
+{
+    uint32_t event = 0;
+
+    for (; event < segment->count; event++)
+        if (plan->event_types[event] == type && ordinal-- == 0)
+            break;
+    RF_ASSERT(event < segment->count);
+    return event;
+}
+
+/* Whether events have a time, for fields that ask. */
+static rf_status move_time_presence(rf_plan *plan, const rf_segment *segment, rf_plan_call *call,
+                                    const rf_field *field, rf_err *err)
+{
+    const int64_t *times = plan->envelope[RF_ENVELOPE_TIME];
+    bool *present = rf_arena_alloc(&plan->scratch, segment->count * sizeof *present);
+
+    if (!present)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's events");
+    for (uint32_t i = 0; i < segment->count; i++)
+        present[i] = times[i] != RF_TIME_NONE;
+    add_move(call, &(rf_plan_move){.from = (const char *)present,
+                                   .offset = field->present_offset,
+                                   .size = sizeof(bool),
+                                   .by = RF_BY_EVENT});
+    return RF_OK;
+}
+
+/* A field that is a member of the event itself; its type is in the struct since the binding. */
+static rf_status move_member(rf_plan *plan, const rf_plan_input *input, rf_plan_call *call,
+                             const rf_field *field, rf_err *err)
 {
     static const rf_envelope columns[] = {
         [RF_EVENT_VERSION] = RF_ENVELOPE_VERSION,
@@ -210,193 +294,114 @@ static rf_status read_envelopes(rf_plan *plan, const rf_plan_input *input, rf_er
         [RF_EVENT_POSITION] = RF_ENVELOPE_POSITION,
         [RF_EVENT_TIME] = RF_ENVELOPE_TIME,
     };
-    const rf_segment *segment = input->segment;
+    rf_plan_move move = {.offset = field->offset};
 
-    memset(plan->envelope_read, 0, sizeof plan->envelope_read);
-    rf_status status = read_envelope(plan, segment, RF_ENVELOPE_TYPE, err);
-    if (status == RF_OK)
-        status = read_envelope(plan, segment, RF_ENVELOPE_STREAM, err);
-    for (uint32_t t = 0; status == RF_OK && t < segment->type_count; t++)
-        for (uint32_t c = 0; c < plan->types[t].call_count; c++) {
-            const rf_definition_handler *handler = plan->types[t].calls[c].handler;
-            for (uint32_t f = 0; status == RF_OK && f < handler->field_count; f++) {
-                rf_field_source source = handler->fields[f].field.source;
-                if (source >= RF_EVENT_VERSION && source <= RF_EVENT_TIME)
-                    status = read_envelope(plan, segment, columns[source], err);
-            }
-        }
+    if (field->source == RF_EVENT_STREAM || field->source == RF_EVENT_CATEGORY) {
+        const rf_slice *names =
+            field->source == RF_EVENT_STREAM ? input->streams : input->categories;
+        RF_ASSERT(names);
+        move.from = (const char *)names;
+        move.size = sizeof *names;
+        move.by = RF_BY_STREAM;
+        add_move(call, &move);
+        return RF_OK;
+    }
+    if (field->source < RF_EVENT_VERSION || field->source > RF_EVENT_TIME)
+        return RF_OK;
+    rf_envelope column = columns[field->source];
+    rf_status status = read_envelope(plan, input->segment, column, err);
+    if (status != RF_OK)
+        return status;
+    move.from = (const char *)plan->envelope[column];
+    move.size = sizeof(int64_t);
+    move.by = RF_BY_EVENT;
+    add_move(call, &move);
+    if (field->source == RF_EVENT_TIME && field->present_offset != RF_NO_PRESENT)
+        status = move_time_presence(plan, input->segment, call, field, err);
     return status;
 }
 
-static rf_slice category_of(rf_slice stream)
+/* ---- payload fields ---- */
+
+static rf_status refuse(const rf_plan *plan, const rf_segment *segment, uint32_t type,
+                        const rf_fill *fill, const rf_convert_fault *found,
+                        rf_plan_fault *fault_out, rf_err *err)
 {
-    const char *end = memchr(stream.data, '-', stream.size);
-    return end ? (rf_slice){stream.data, (size_t)(end - stream.data)} : stream;
-}
-
-static rf_event_array event_array(const rf_plan *plan, const rf_plan_input *input, uint32_t type,
-                                  uint32_t call)
-{
-    const uint32_t *events = plan->events_by_type + plan->type_first[type];
-    const rf_plan_call *bound = &plan->bindings[type]->calls[call];
-    uint32_t count = plan->type_first[type + 1] - plan->type_first[type];
-    uint32_t begin = plan->types[type].events_before;
-    uint32_t end = count;
-
-    while (end > begin && events[end - 1] >= input->end)
-        end--;
-    return (rf_event_array){
-        .structs = plan->structs + (bound->structs - plan->structs),
-        .stride = bound->event_size,
-        .count = count,
-        .begin = begin,
-        .end = end,
-    };
-}
-
-static void fill_ints(const int64_t *values, const uint32_t *order, const rf_event_array *events,
-                      uint32_t offset)
-{
-    char *to = events->structs + offset;
-
-    for (uint32_t i = 0; i < events->count; i++, to += events->stride)
-        memcpy(to, &values[order[i]], sizeof *values);
-}
-
-/* Names of streams, or categories, of the events in range. */
-static void fill_names(const rf_plan *plan, const rf_plan_input *input, const uint32_t *order,
-                       const rf_event_array *events, const rf_field *field)
-{
-    RF_ASSERT(input->streams);
-    for (uint32_t i = events->begin; i < events->end; i++) {
-        rf_slice name = input->streams[plan->envelope[RF_ENVELOPE_STREAM][order[i]]];
-        if (field->source == RF_EVENT_CATEGORY)
-            name = category_of(name);
-        memcpy(rf_event_member(events, i, field->offset), &name, sizeof name);
-    }
-}
-
-/* A field that is a member of the event itself. */
-static void fill_member(const rf_plan *plan, const rf_plan_input *input, uint32_t type,
-                        const rf_event_array *events, const rf_field *field)
-{
-    const uint32_t *order = plan->events_by_type + plan->type_first[type];
-    rf_slice name = plan->types[type].name;
-    char *to = events->structs + field->offset;
-
-    switch (field->source) {
-    case RF_EVENT_STREAM:
-    case RF_EVENT_CATEGORY:
-        fill_names(plan, input, order, events, field);
-        break;
-    case RF_EVENT_TYPE:
-        for (uint32_t i = 0; i < events->count; i++, to += events->stride)
-            memcpy(to, &name, sizeof name);
-        break;
-    case RF_EVENT_VERSION:
-        fill_ints(plan->envelope[RF_ENVELOPE_VERSION], order, events, field->offset);
-        break;
-    case RF_EVENT_SCHEMA:
-        fill_ints(plan->envelope[RF_ENVELOPE_SCHEMA], order, events, field->offset);
-        break;
-    case RF_EVENT_POSITION:
-        fill_ints(plan->envelope[RF_ENVELOPE_POSITION], order, events, field->offset);
-        break;
-    case RF_EVENT_TIME:
-        fill_ints(plan->envelope[RF_ENVELOPE_TIME], order, events, field->offset);
-        break;
-    case RF_PAYLOAD:
-        return;
-    }
-    if (field->present_offset == RF_NO_PRESENT)
-        return;
-    for (uint32_t i = 0; i < events->count; i++)
-        *(bool *)rf_event_member(events, i, field->present_offset) =
-            field->source != RF_EVENT_TIME ||
-            plan->envelope[RF_ENVELOPE_TIME][order[i]] != RF_TIME_NONE;
-}
-
-/* ---- structs ---- */
-
-/* Zeroed structs for all calls of all types. */
-static rf_status place_structs(rf_plan *plan, const rf_segment *segment, rf_err *err)
-{
-    size_t size = 16; /* so that there is a place even for handlers without fields */
-
-    for (uint32_t t = 0; t < segment->type_count; t++)
-        for (uint32_t c = 0; c < plan->bindings[t]->call_count; c++)
-            size += (size_t)segment->types[t].count * plan->bindings[t]->calls[c].event_size + 16;
-    if (size > plan->structs_capacity) {
-        free(plan->structs);
-        plan->structs = malloc(size);
-        plan->structs_capacity = plan->structs ? size : 0;
-        if (!plan->structs)
-            return rf_fail(err, RF_ERR_MEMORY, "out of memory for the fields of events: %zu bytes",
-                           size);
-    }
-    memset(plan->structs, 0, size);
-    char *at = plan->structs;
-    for (uint32_t t = 0; t < segment->type_count; t++)
-        for (uint32_t c = 0; c < plan->bindings[t]->call_count; c++) {
-            rf_plan_call *call = &plan->bindings[t]->calls[c];
-            call->structs = at;
-            at += ((size_t)segment->types[t].count * call->event_size + 15) & ~(size_t)15;
-        }
-    RF_ASSERT(at <= plan->structs + size);
-    return RF_OK;
-}
-
-static rf_status refuse(const rf_plan *plan, uint32_t type, const rf_fill *fill,
-                        const rf_convert_fault *found, rf_plan_fault *fault_out, rf_err *err)
-{
-    fault_out->event = plan->events_by_type[plan->type_first[type] + found->ordinal];
+    fault_out->event = event_of(plan, segment, type, found->ordinal);
     fault_out->definition = plan->bindings[type]->calls[fill->call].definition;
     return rf_convert_refuse(fill->field, found, err);
+}
+
+/* The columns of a path, or that it has to be read from the payload. */
+typedef struct path_columns {
+    rf_field_column columns[5];
+    uint32_t count;
+    bool capped;
+} path_columns;
+
+/* One field: from the column as it is, where one column has all values; else through an array. */
+static rf_status fill_field(rf_plan *plan, const rf_plan_input *input, uint32_t type, rf_fill *fill,
+                            const path_columns *path, rf_plan_fault *fault_out, rf_err *err)
+{
+    const rf_field *field = &fill->field->field;
+    rf_plan_call *call = &plan->bindings[type]->calls[fill->call];
+    rf_convert_fault found = {.ordinal = UINT32_MAX};
+    rf_converted from;
+    rf_status status = RF_OK;
+
+    fill->payload = field->kind == RF_JSON || fill->compound || path->capped;
+    if (!fill->payload && path->count == 1 && !path->columns[0].present &&
+        field->present_offset == RF_NO_PRESENT) {
+        status = rf_convert_column(field, &path->columns[0], &plan->scratch, &from, err);
+        if (status == RF_OK && !from.faults) {
+            add_move(call, &(rf_plan_move){.from = from.values,
+                                           .codes = from.codes,
+                                           .offset = field->offset,
+                                           .size = (uint8_t)from.size,
+                                           .by = RF_BY_ORDINAL});
+            return RF_OK;
+        }
+    }
+    fill->members = (rf_members){
+        .count = input->segment->types[type].count,
+        .begin = plan->types[type].events_before,
+        .end = plan->type_end[type],
+    };
+    if (status == RF_OK)
+        status = rf_convert_unset(field, &fill->members, &plan->scratch, err);
+    for (uint32_t i = 0; status == RF_OK && !fill->payload && i < path->count; i++) {
+        status = rf_convert_column(field, &path->columns[i], &plan->scratch, &from, err);
+        if (status == RF_OK)
+            rf_convert_scatter(field, &path->columns[i], &from, &fill->members, &found);
+    }
+    if (status == RF_OK && found.ordinal != UINT32_MAX)
+        status = refuse(plan, input->segment, type, fill, &found, fault_out, err);
+    if (status == RF_OK)
+        add_members(call, field, &fill->members);
+    return status;
 }
 
 /* One path of one type, for all fields that read it: fills [begin, end). */
 static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t type, rf_fill *begin,
                            rf_fill *end, rf_plan_fault *fault_out, rf_err *err)
 {
-    rf_field_column columns[5];
-    uint32_t column_count = 0;
-    bool capped = false;
+    path_columns path = {.count = 0};
     bool keeps_text = false;
     bool wants_columns = false;
+    rf_status status = RF_OK;
 
-    for (rf_fill *fill = begin; fill < end; fill++) {
-        fill->payload = fill->field->field.kind == RF_JSON || fill->compound;
-        wants_columns = wants_columns || !fill->payload;
+    for (const rf_fill *fill = begin; fill < end; fill++) {
+        wants_columns =
+            wants_columns || !(fill->field->field.kind == RF_JSON || fill->compound);
         keeps_text = keeps_text || fill->field->field.kind == RF_TEXT;
     }
-    if (!wants_columns) {
-        for (rf_fill *fill = begin; fill < end; fill++) {
-            rf_event_array events = event_array(plan, input, type, fill->call);
-            rf_convert_unset(&fill->field->field, &events);
-        }
-        return RF_OK;
-    }
-    rf_arena_rewind(&plan->scratch);
-    rf_status status = rf_segment_field(input->segment, type, &begin->field->path, plan->codec,
-                                        keeps_text ? input->text : &plan->scratch, columns,
-                                        &column_count, &capped, &plan->bytes_decoded, err);
-    for (rf_fill *fill = begin; status == RF_OK && fill < end; fill++) {
-        rf_event_array events = event_array(plan, input, type, fill->call);
-        rf_convert_fault found = {.ordinal = UINT32_MAX};
-        uint32_t present = 0;
-        for (uint32_t i = 0; i < column_count; i++)
-            present += columns[i].present_count;
-        fill->payload = fill->payload || capped;
-        if (present < events.count || fill->payload)
-            rf_convert_unset(&fill->field->field, &events);
-        if (fill->payload)
-            continue;
-        for (uint32_t i = 0; status == RF_OK && i < column_count; i++)
-            status = rf_convert_column(&fill->field->field, &columns[i], &events, &plan->scratch,
-                                       &found, err);
-        if (status == RF_OK && found.ordinal != UINT32_MAX)
-            status = refuse(plan, type, fill, &found, fault_out, err);
-    }
+    if (wants_columns)
+        status = rf_segment_field(input->segment, type, &begin->field->path, plan->codec,
+                                  &plan->scratch, keeps_text ? input->text : &plan->scratch,
+                                  path.columns, &path.count, &path.capped, &plan->bytes_decoded,
+                                  err);
+    for (rf_fill *fill = begin; status == RF_OK && fill < end; fill++)
+        status = fill_field(plan, input, type, fill, &path, fault_out, err);
     return status;
 }
 
@@ -424,12 +429,11 @@ static rf_status fill_from_payload(rf_plan *plan, const rf_plan_input *input, ui
         const rf_json_node *node = rf_payload_find(root, &fill->field->path);
         if (!node)
             continue;
-        rf_event_array events = event_array(plan, input, type, fill->call);
         rf_convert_fault found = {.ordinal = UINT32_MAX};
-        status =
-            rf_payload_take(&fill->field->field, node, &events, ordinal, input->text, &found, err);
+        status = rf_payload_take(&fill->field->field, node, &fill->members, ordinal, input->text,
+                                 &found, err);
         if (status == RF_OK && found.ordinal != UINT32_MAX)
-            status = refuse(plan, type, fill, &found, fault_out, err);
+            status = refuse(plan, input->segment, type, fill, &found, fault_out, err);
     }
     return status;
 }
@@ -438,19 +442,20 @@ static rf_status fill_from_payload(rf_plan *plan, const rf_plan_input *input, ui
 static rf_status fill_payloads(rf_plan *plan, const rf_plan_input *input, uint32_t type,
                                rf_plan_fault *fault_out, rf_err *err)
 {
-    const uint32_t *order = plan->events_by_type + plan->type_first[type];
     bool wanted[2] = {needs_payload(plan->bindings[type], false),
                       needs_payload(plan->bindings[type], true)};
+    uint32_t ordinal = plan->types[type].events_before;
     rf_status status = RF_OK;
 
     if (!wanted[0] && !wanted[1])
         return RF_OK;
-    rf_event_array range = event_array(plan, input, type, 0);
-    for (uint32_t i = range.begin; status == RF_OK && i < range.end; i++) {
+    for (uint32_t i = input->begin; status == RF_OK && i < input->end; i++) {
         rf_slice raw[2];
         const rf_json_node *nodes[2] = {NULL, NULL};
+        if (plan->event_types[i] != type)
+            continue;
         rf_json_parser_reset(plan->json);
-        status = rf_payload_read(plan->payloads, input->segment, order[i], &raw[0], &raw[1],
+        status = rf_payload_read(plan->payloads, input->segment, i, &raw[0], &raw[1],
                                  &plan->bytes_decoded, err);
         for (int part = 0; status == RF_OK && part < 2; part++) {
             uint32_t node_count;
@@ -458,7 +463,7 @@ static rf_status fill_payloads(rf_plan *plan, const rf_plan_input *input, uint32
                 status = rf_json_parse(plan->json, raw[part], &nodes[part], &node_count, err);
         }
         if (status == RF_OK)
-            status = fill_from_payload(plan, input, type, i, nodes, fault_out, err);
+            status = fill_from_payload(plan, input, type, ordinal++, nodes, fault_out, err);
     }
     return status;
 }
@@ -470,10 +475,9 @@ static rf_status fill_type(rf_plan *plan, const rf_plan_input *input, uint32_t t
     rf_status status = RF_OK;
 
     for (uint32_t c = 0; c < binding->call_count; c++) {
-        rf_event_array events = event_array(plan, input, type, c);
         const rf_definition_handler *handler = binding->calls[c].handler;
-        for (uint32_t f = 0; f < handler->field_count; f++)
-            fill_member(plan, input, type, &events, &handler->fields[f].field);
+        for (uint32_t f = 0; status == RF_OK && f < handler->field_count; f++)
+            status = move_member(plan, input, &binding->calls[c], &handler->fields[f].field, err);
     }
     for (uint32_t begin = 0, end; status == RF_OK && begin < binding->fill_count; begin = end) {
         rf_slice path = binding->fills[begin].field->path_text;
@@ -483,6 +487,8 @@ static rf_status fill_type(rf_plan *plan, const rf_plan_input *input, uint32_t t
         status = fill_path(plan, input, type, &binding->fills[begin], &binding->fills[end],
                            fault_out, err);
     }
+    for (uint32_t c = 0; c < binding->call_count; c++)
+        pad_words(&binding->calls[c]);
     return status == RF_OK ? fill_payloads(plan, input, type, fault_out, err) : status;
 }
 
@@ -503,11 +509,8 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
         *segment_out = (rf_plan_segment){.types = plan->types};
         return RF_OK;
     }
-    status = read_envelopes(plan, input, err);
-    if (status == RF_OK)
-        status = order_events(plan, input, err);
-    if (status == RF_OK)
-        status = place_structs(plan, segment, err);
+    rf_arena_rewind(&plan->scratch);
+    status = read_events(plan, input, err);
     for (uint32_t t = 0; status == RF_OK && t < segment->type_count; t++)
         if (plan->bindings[t]->call_count > 0)
             status = fill_type(plan, input, t, fault_out, err);
@@ -516,7 +519,7 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
     *segment_out = (rf_plan_segment){
         .types = plan->types,
         .event_types = plan->event_types,
-        .event_streams = plan->envelope[RF_ENVELOPE_STREAM],
+        .event_streams = plan->event_streams,
     };
     return RF_OK;
 }

@@ -3,11 +3,21 @@
 
 #include <stdlib.h>
 
+static size_t stride_of(const rf_definition *definition)
+{
+    return (definition->row_size + 15u) & ~(size_t)15;
+}
+
+size_t rf_state_stream_bytes(const rf_definition *definition)
+{
+    return stride_of(definition) + sizeof(uint8_t);
+}
+
 void rf_state_begin(rf_state *state, const rf_definition *definition)
 {
     *state = (rf_state){
         .definition = definition,
-        .stride = (definition->row_size + 15u) & ~(size_t)15,
+        .stride = stride_of(definition),
     };
     for (uint32_t i = 0; i < definition->column_count; i++) {
         const rf_column *column = &definition->columns[i];

@@ -1,4 +1,5 @@
-/* States: the rows of one definition in the partition at hand, by stream number.
+/* States: the rows of one definition in the partition at hand, by stream number; of all its streams,
+ * or of a range of them where memory is short.
  *
  * A state is a row and a flag byte. A row is given its first bytes when its first event comes, so
  * nothing is cleared from partition to partition but the flags; buffers grow and stay. Confined to
@@ -23,11 +24,13 @@ typedef struct rf_state {
     size_t stride;
     size_t rows_capacity; /* bytes */
     size_t flags_capacity;
-    uint32_t stream_count;
+    uint32_t stream_count; /* in range: row 0 is that of its first */
     uint32_t text_count;
     uint32_t text_offsets[RF_STATE_TEXTS_MAX]; /* in a row, of its first columns of text */
 } rf_state;
 
+/* Bytes that the row of one stream takes, but for its text. */
+size_t rf_state_stream_bytes(const rf_definition *definition);
 void rf_state_begin(rf_state *state, const rf_definition *definition);
 void rf_state_end(rf_state *state);
 /* Room for `stream_count` rows, none of which is touched. `partition` is for the message. */

@@ -128,7 +128,7 @@ static void read_fields(const rf_segment *segment, rf_arena *arena)
         rf_field_column columns[5];
         uint32_t column_count;
         bool capped;
-        if (rf_segment_field(segment, infos[i].type, &infos[i].path, codec, arena, columns,
+        if (rf_segment_field(segment, infos[i].type, &infos[i].path, codec, arena, arena, columns,
                              &column_count, &capped, NULL, &err) != RF_OK)
             continue;
         for (uint32_t c = 0; c < column_count; c++)

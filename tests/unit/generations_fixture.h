@@ -18,30 +18,25 @@
         }                                                                                          \
     } while (0)
 
-typedef struct fixture_sink {
-    rf_base_writer *writer;
-    uint32_t partition;
-} fixture_sink;
-
-static rf_status fixture_put(void *arg, rf_slice first_key, rf_slice block, rf_err *err)
+static rf_status fixture_put(void *arg, rf_slice first_key, size_t size, char **room_out, rf_err *err)
 {
-    fixture_sink *sink = arg;
-    return rf_base_writer_put(sink->writer, sink->partition, &first_key, &block, 1, err);
+    rf_base_part **part = arg;
+    return rf_base_part_room(*part, first_key, size, room_out, err);
 }
 
 static void fixture_rows(rf_base_writer *writer, rf_manifest *manifest, int rows)
 {
     static const rf_column column[] = {{"stamp", RF_INT, 0, 0}};
     int64_t stamp = (int64_t)manifest->number;
-    fixture_sink sink = {writer, 0};
+    rf_base_part *part = NULL;
     char key[32];
     rf_buf row;
 
     rf_buf_init(&row, 100);
     rf_row_encode(column, 1, &stamp, &row);
-    rf_block_builder *builder = rf_block_builder_new(fixture_put, &sink);
+    rf_block_builder *builder = rf_block_builder_new(fixture_put, &part);
     for (uint32_t p = 0; p < manifest->partitions; p++) {
-        sink.partition = p;
+        FIXTURE_CHECK(rf_base_part_begin(writer, p, &part, NULL) == RF_OK);
         for (int i = 0; i < rows; i++) {
             (void)snprintf(key, sizeof key, "r-%06d", i);
             if (rf_partition_of(rf_slice_of(key), manifest->partitions) != p)
@@ -50,6 +45,7 @@ static void fixture_rows(rf_base_writer *writer, rf_manifest *manifest, int rows
             rf_digest_add_row(&manifest->digest, rf_slice_of(key), rf_buf_slice(&row));
         }
         FIXTURE_CHECK(rf_block_builder_flush(builder, NULL) == RF_OK);
+        FIXTURE_CHECK(rf_base_part_end(part, NULL) == RF_OK);
     }
     rf_block_builder_free(builder);
     rf_buf_free(&row);

@@ -79,3 +79,24 @@ Test(arena, a_copy_ends_with_nul_and_empty_text_is_not_null)
     cr_assert_eq(copy.size, 0);
     rf_arena_free(&arena);
 }
+
+Test(arena, takes_over_the_pieces_of_another)
+{
+    rf_arena to, from;
+
+    rf_arena_init(&to, 1 << 20);
+    rf_arena_init(&from, 1 << 20);
+    rf_arena_adopt(&to, &from);
+    cr_assert_eq(to.bytes, 0);
+    for (int round = 0; round < 3; round++) {
+        rf_slice mine = rf_arena_copy(&to, RF_SLICE("mine"));
+        rf_slice yours = rf_arena_copy(&from, RF_SLICE("yours"));
+        size_t bytes = to.bytes + from.bytes;
+        rf_arena_adopt(&to, &from);
+        cr_assert_eq(to.bytes, bytes);
+        cr_assert_eq(from.bytes, 0);
+        cr_assert(rf_slice_equal(mine, RF_SLICE("mine")) && rf_slice_equal(yours, RF_SLICE("yours")));
+    }
+    rf_arena_free(&to);
+    rf_arena_free(&from);
+}

@@ -17,7 +17,7 @@ typedef struct blocks {
     rf_status answer;
 } blocks;
 
-static rf_status keep(void *arg, rf_slice first_key, rf_slice block, rf_err *err)
+static rf_status keep(void *arg, rf_slice first_key, size_t size, char **room_out, rf_err *err)
 {
     blocks *kept = arg;
 
@@ -25,7 +25,9 @@ static rf_status keep(void *arg, rf_slice first_key, rf_slice block, rf_err *err
         return rf_fail(err, kept->answer, "the sink fails");
     cr_assert_lt(kept->count, 64);
     rf_buf_init(&kept->bytes[kept->count], 32 << 20);
-    rf_buf_append_slice(&kept->bytes[kept->count], block);
+    *room_out = rf_buf_reserve(&kept->bytes[kept->count], size);
+    cr_assert_not_null(*room_out);
+    kept->bytes[kept->count].size = size;
     memcpy(kept->first_keys[kept->count], first_key.data, first_key.size);
     kept->first_key_sizes[kept->count++] = first_key.size;
     return RF_OK;

@@ -121,7 +121,7 @@ Test(column, packs_codes_of_every_width)
             codes[i] = (uint32_t)random_of_width(width);
         rf_bitpack_u32(codes, 333, width, &out);
         cr_assert_eq(out.size, rf_bitpack_size(333, width));
-        rf_bitunpack_u32(rf_buf_slice(&out), 333, width, again);
+        rf_bitunpack_u32(rf_buf_slice(&out), 333, 0, width, again);
         cr_assert_arr_eq(codes, again, sizeof codes);
         rf_buf_free(&out);
     }
@@ -203,7 +203,7 @@ static size_t text_round_trip(const rf_slice *values, size_t count, bool compres
     rf_status status =
         rf_text_column_encode(values, count, compress ? f.codec : NULL, &f.scratch, &f.out, &err);
     cr_assert_eq(status, RF_OK, "%s", err.message);
-    status = rf_text_column_decode(rf_buf_slice(&f.out), count, f.codec, &f.arena, &column, &err);
+    status = rf_text_column_decode(rf_buf_slice(&f.out), count, f.codec, &f.arena, &f.arena, &column, &err);
     cr_assert_eq(status, RF_OK, "%s", err.message);
     for (size_t i = 0; i < count; i++)
         cr_assert(rf_slice_equal(values[i], rf_text_column_at(&column, i)), "value %zu", i);
@@ -283,11 +283,11 @@ Test(column, refuses_numbered_texts_that_are_cut_short_or_too_long)
     cr_assert_eq(rf_text_column_encode(values, 100, f.codec, &f.scratch, &f.out, &err), RF_OK);
     for (size_t size = 0; size < f.out.size; size++)
         cr_assert_eq(rf_text_column_decode((rf_slice){f.out.data, size}, 100, f.codec, &f.arena,
-                                           &column, &err),
+                                           &f.arena, &column, &err),
                      RF_ERR_DAMAGED);
     f.out.data[4] = 3; /* digits, behind flags, size and two bytes of beginning */
     cr_assert_eq(
-        rf_text_column_decode(rf_buf_slice(&f.out), 100, f.codec, &f.arena, &column, &err),
+        rf_text_column_decode(rf_buf_slice(&f.out), 100, f.codec, &f.arena, &f.arena, &column, &err),
         RF_ERR_DAMAGED);
     text_end(&f);
 }
@@ -345,13 +345,12 @@ Test(column, refuses_texts_that_are_cut_short)
         rf_err err;
         cr_assert_eq(rf_text_column_encode(values, count, NULL, &f.scratch, &f.out, &err), RF_OK);
         for (size_t size = 0; size < f.out.size; size++)
-            cr_assert_eq(rf_text_column_decode((rf_slice){f.out.data, size}, count, f.codec,
-                                               &f.arena, &column, &err),
+            cr_assert_eq(rf_text_column_decode((rf_slice){f.out.data, size}, count, f.codec, &f.arena, &f.arena, &column, &err),
                          RF_ERR_DAMAGED);
         rf_arena_free(&f.arena);
         rf_arena_init(&f.arena, 16);
         cr_assert_eq(
-            rf_text_column_decode(rf_buf_slice(&f.out), count, f.codec, &f.arena, &column, &err),
+            rf_text_column_decode(rf_buf_slice(&f.out), count, f.codec, &f.arena, &f.arena, &column, &err),
             RF_ERR_MEMORY);
         text_end(&f);
     }
@@ -371,7 +370,7 @@ Test(column, refuses_compressed_text_that_is_not_what_was_written)
     /* flags, size in two bytes, size of the lengths, four bytes of lengths: the checksum follows.
      */
     f.out.data[8] = (char)(f.out.data[8] ^ 1);
-    cr_assert_eq(rf_text_column_decode(rf_buf_slice(&f.out), 1, f.codec, &f.arena, &column, &err),
+    cr_assert_eq(rf_text_column_decode(rf_buf_slice(&f.out), 1, f.codec, &f.arena, &f.arena, &column, &err),
                  RF_ERR_DAMAGED);
     text_end(&f);
 }

@@ -515,6 +515,123 @@ Test(fold, keeps_the_text_of_rows_while_it_lets_go_of_the_rest)
     free(models);
 }
 
+/* Events of so many streams, in so many commits, each with a text of `text_size` bytes. */
+static void append_streams(int streams, int commits, int text_size)
+{
+    char *data = malloc((size_t)text_size + 64);
+    char stream[32];
+
+    for (int commit = 0; commit < commits; commit++) {
+        for (int i = 0; i < streams; i++) {
+            (void)snprintf(stream, sizeof stream, "s%05d", i * 7919 % streams);
+            int size = sprintf(data, "{\"n\":%d,\"sub\":{\"who is\":\"%d", i + commit, i % 17);
+            memset(data + size, 'w', (size_t)text_size);
+            memcpy(data + size + text_size, "\"}}", 4);
+            (void)fixture_event(stream, commit + 1, i % 100 == 50 ? "Deleted" : "Changed", data);
+            if (fixture_event_count == 500)
+                (void)fixture_append();
+        }
+        (void)fixture_append();
+    }
+    free(data);
+}
+
+/* The rows of one definition, or those of the first of two. */
+static struct collected *fold_within(uint32_t workers, uint64_t memory_bytes, const char *spill_dir,
+                                     uint32_t definition_count, uint64_t *ranges_out)
+{
+    const rf_fold_options options = {
+        .until = fixture_position(), .memory_bytes = memory_bytes, .spill_dir = spill_dir};
+    rf_definition *definitions[] = {define(handlers, RF_COUNT_OF(handlers)),
+                                    define(handlers + 1, RF_COUNT_OF(handlers) - 1)};
+    struct collected *got[] = {collected_new(), collected_new()};
+    rf_fold_target targets[] = {target_of(definitions[0], got[0]), target_of(definitions[1], got[1])};
+    rf_fold_stats stats;
+    rf_pool *pool;
+    rf_err err = {0};
+
+    cr_assert_eq(rf_pool_new(workers, &pool, NULL), RF_OK);
+    cr_assert_eq(rf_fold_run(fixture_log, pool, targets, definition_count, &options, &stats, &err),
+                 RF_OK, "%s", err.message);
+    rf_pool_free(pool);
+    for (int i = 0; i < FIXTURE_PARTITIONS; i++)
+        cr_assert_eq(got[0]->ended[i], 1);
+    *ranges_out = stats.ranges_spilled;
+    collected_free(got[1]);
+    rf_definition_free(definitions[0]);
+    rf_definition_free(definitions[1]);
+    return got[0];
+}
+
+static void any_budget_agrees(uint64_t ranges_min)
+{
+    uint64_t ranges;
+    struct collected *expected = fold_within(0, 1 << 30, NULL, 1, &ranges);
+
+    cr_assert_eq(ranges, 0);
+    for (int i = 0; i < WORKER_COUNTS; i++)
+        for (uint32_t definitions = 1; definitions <= 2; definitions++) {
+            struct collected *got =
+                fold_within(worker_counts[i], 1, fixture_dir, definitions, &ranges);
+            cr_assert_geq(ranges, ranges_min);
+            for (int p = 0; p < FIXTURE_PARTITIONS; p++)
+                cr_assert(rf_slice_equal(rf_buf_slice(&expected->rows[p]),
+                                         rf_buf_slice(&got->rows[p])));
+            collected_free(got);
+        }
+    collected_free(expected);
+}
+
+Test(fold, gives_the_same_rows_for_any_budget_of_rows)
+{
+    append_streams(3000, 2, 5);
+    any_budget_agrees(8);
+}
+
+Test(fold, gives_the_same_rows_for_any_budget_of_text)
+{
+    append_streams(700, 2, 6000);
+    any_budget_agrees(8);
+}
+
+Test(fold, fails_where_rows_cannot_leave_memory)
+{
+    const rf_fold_options options = {.until = 3000, .memory_bytes = 1, .spill_dir = "/nowhere"};
+    rf_definition *definition = define(handlers, RF_COUNT_OF(handlers));
+    struct collected *got = collected_new();
+    rf_fold_target target = target_of(definition, got);
+    rf_fold_stats stats;
+    rf_err err;
+
+    append_streams(3000, 1, 5);
+    cr_assert_eq(rf_fold_run(fixture_log, fixture_pool, &target, 1, &options, &stats, &err),
+                 RF_ERR_IO);
+    cr_assert_not_null(strstr(err.message, "/nowhere"), "%s", err.message);
+    collected_free(got);
+    rf_definition_free(definition);
+}
+
+/* One stream has nearly all events: its partition is alone in the end, and all decode for it. */
+Test(fold, decodes_ahead_for_a_partition_that_is_alone)
+{
+    begin_model(9);
+    for (int batch = 0; batch < 5; batch++) {
+        for (int i = 0; i < 3000; i++)
+            (void)fixture_event("large", batch * 3000 + i + 1, "Changed", "{\"n\":1}");
+        (void)fixture_append();
+    }
+    uint64_t ranges;
+    struct collected *expected = fold_within(0, 1 << 30, NULL, 1, &ranges);
+    for (int round = 0; round < 10; round++) {
+        struct collected *got = fold_within(8, 1 << 30, NULL, 1, &ranges);
+        for (int p = 0; p < FIXTURE_PARTITIONS; p++)
+            cr_assert(rf_slice_equal(rf_buf_slice(&expected->rows[p]), rf_buf_slice(&got->rows[p])));
+        collected_free(got);
+    }
+    collected_free(expected);
+    free(models);
+}
+
 Test(fold, reads_the_payload_of_capped_types_with_the_same_result)
 {
     char more[4000] = "";

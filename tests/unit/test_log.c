@@ -1,4 +1,5 @@
 /* log.h: opening and its witness, scans, times, verify. */
+#include "log/names.h"
 #include "log_fixture.h"
 
 #include "log/record.h"
@@ -339,4 +340,86 @@ Test(log, refuses_a_directory_record_that_was_changed)
     cr_assert_eq(rf_log_get_info(fixture_log, &info, &err), RF_ERR_DAMAGED);
     cr_assert_not_null(strstr(err.message, "directory record of partition 0"), "%s", err.message);
     cr_assert_eq(fixture_verify(), RF_ERR_DAMAGED);
+}
+
+/* ---- names in batches ---- */
+
+static void append_names(int begin, int end)
+{
+    char name[32];
+
+    for (int i = begin; i < end; i++) {
+        (void)snprintf(name, sizeof name, "name-%06d", i * 7919 % 100003);
+        (void)fixture_event(name, 1, "A", "{}");
+        if (fixture_event_count == 1000)
+            (void)fixture_append();
+    }
+    (void)fixture_append();
+}
+
+/* Walks the names of all partitions; appends more after each batch if asked. */
+static uint64_t walk_names(const uint8_t *flags, uint32_t first, uint32_t count, bool append)
+{
+    rf_log_names_cursor *cursor;
+    const rf_stream_name *names;
+    uint32_t name_count;
+    uint64_t seen = 0;
+    int appended = 50000;
+    rf_err err = {0};
+
+    cr_assert_eq(rf_log_names_open(fixture_log, &cursor, &err), RF_OK);
+    for (uint32_t p = 0; p < FIXTURE_PARTITIONS; p++) {
+        rf_log_partition info;
+        char last[32] = "";
+        cr_assert_eq(rf_log_get_partition(fixture_log, p, &info, &err), RF_OK);
+        rf_log_names_wanted wanted = {first, count < info.streams ? count : info.streams, flags, 2};
+        rf_log_names_restart(cursor, p);
+        do {
+            cr_assert_eq(rf_log_names_next(cursor, &wanted, &names, &name_count, &err), RF_OK, "%s",
+                         err.message);
+            cr_assert_leq(name_count, RF_LOG_NAMES_BATCH);
+            for (uint32_t i = 0; i < name_count; i++) {
+                char name[32];
+                (void)snprintf(name, sizeof name, "%.*s", (int)names[i].name.size, names[i].name.data);
+                cr_assert_lt(strcmp(last, name), 0, "%s after %s", name, last);
+                memcpy(last, name, sizeof last);
+                cr_assert_eq(rf_partition_of(names[i].name, FIXTURE_PARTITIONS), p);
+                cr_assert(names[i].number >= first && names[i].number - first < count);
+                cr_assert(!flags || flags[names[i].number - first] & 2);
+            }
+            seen += name_count;
+            if (append && appended < 50040)
+                append_names(appended, appended + 10), appended += 10;
+        } while (name_count > 0);
+    }
+    rf_log_names_close(cursor);
+    return seen;
+}
+
+Test(log, gives_all_names_in_order_batch_by_batch)
+{
+    cr_assert_eq(walk_names(NULL, 0, UINT32_MAX, false), 0);
+    append_names(0, 9000);
+    cr_assert_eq(walk_names(NULL, 0, UINT32_MAX, false), 9000);
+    append_names(9000, 12000);
+    cr_assert_eq(walk_names(NULL, 0, UINT32_MAX, false), 12000);
+}
+
+Test(log, gives_the_names_that_are_asked_for)
+{
+    static uint8_t flags[1000];
+
+    append_names(0, 9000);
+    cr_assert_eq(walk_names(NULL, 100, 1000, false), 4 * 1000);
+    for (int i = 0; i < 1000; i += 10)
+        flags[i] = i % 20 ? 2 : 1;
+    cr_assert_eq(walk_names(flags, 100, 1000, false), 4 * 50);
+}
+
+Test(log, gives_names_once_while_others_append)
+{
+    append_names(0, 9000);
+    /* the wanted are those that were there when their partition was begun */
+    uint64_t seen = walk_names(NULL, 0, UINT32_MAX, true);
+    cr_assert(seen >= 9000 && seen <= 9040, "%llu", (unsigned long long)seen);
 }

@@ -125,7 +125,7 @@ static uint32_t field(fixture *f, const rf_segment *segment, uint32_t type, cons
         if (!*at)
             break;
     }
-    rf_status status = rf_segment_field(segment, type, &path, f->codec, &f->arena, columns, &count,
+    rf_status status = rf_segment_field(segment, type, &path, f->codec, &f->arena, &f->arena, columns, &count,
                                         capped, &decoded, &err);
     cr_assert_eq(status, RF_OK, "%s", err.message);
     cr_assert_eq(decoded > 0, count > 0);

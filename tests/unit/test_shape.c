@@ -238,7 +238,7 @@ Test(shape, gives_hidden_columns_to_what_is_capped_later)
         add(f, "Map", "{\"map\":{\"k1\":6,\"k2\":\"y\"}}", NULL);
     cr_assert_geq(expect_all(f, &segment), 600);
     rf_codec *codec = rf_codec_new();
-    cr_assert_eq(rf_segment_field(&segment, 1, &path, codec, &f->arena, columns, &count, &capped,
+    cr_assert_eq(rf_segment_field(&segment, 1, &path, codec, &f->arena, &f->arena, columns, &count, &capped,
                                   NULL, &err),
                  RF_OK);
     cr_assert_eq(count, 0, "what reads fields does not see them");

@@ -1,0 +1,170 @@
+/* See names.h. */
+#include "log/names.h"
+
+#include "log/record.h"
+#include "log/streams_merge.h"
+
+#include <stdlib.h>
+
+enum {
+    BYTES_MAX = 64 << 10,
+    NAME_ROOM = RF_STREAMS_NAME_BUFFER,
+    LOOKED_AT_MAX = 1 << 16, /* names of a transaction: few may be wanted */
+};
+
+struct rf_log_names_cursor {
+    rf_log *log;
+    rf_kv_txn *txn; /* reset between batches; NULL before the first */
+    uint64_t txn_id;
+    uint32_t partition;
+    bool is_merging; /* `merge` is open, for the view of txn_id */
+    bool at_end;
+    rf_streams_merge_state merge;
+    rf_slice next; /* where the walk stands between batches, in next_bytes; empty: at the start */
+    rf_stream_name names[RF_LOG_NAMES_BATCH];
+    char next_bytes[NAME_ROOM];
+    char bytes[BYTES_MAX + NAME_ROOM];
+};
+
+rf_status rf_log_names_open(rf_log *log, rf_log_names_cursor **cursor_out, rf_err *err)
+{
+    rf_log_names_cursor *cursor = calloc(1, sizeof *cursor);
+
+    if (!cursor)
+        return rf_fail(err, RF_ERR_MEMORY, "log: no memory for names of streams");
+    cursor->log = log;
+    cursor->at_end = true;
+    *cursor_out = cursor;
+    return RF_OK;
+}
+
+static void stop_merging(rf_log_names_cursor *cursor)
+{
+    if (cursor->is_merging)
+        rf_streams_merge_free(&cursor->merge);
+    cursor->is_merging = false;
+}
+
+void rf_log_names_close(rf_log_names_cursor *cursor)
+{
+    if (!cursor)
+        return;
+    stop_merging(cursor);
+    rf_kv_abort(cursor->txn);
+    free(cursor);
+}
+
+void rf_log_names_restart(rf_log_names_cursor *cursor, uint32_t partition)
+{
+    RF_ASSERT(partition < rf_log_partitions(cursor->log));
+    stop_merging(cursor);
+    cursor->partition = partition;
+    cursor->next = RF_SLICE("");
+    cursor->at_end = false;
+}
+
+static rf_slice current_name(const rf_log_names_cursor *cursor)
+{
+    const rf_streams_reader *reader = &cursor->merge.readers[cursor->merge.current];
+    return (rf_slice){reader->name, reader->entry.name_size};
+}
+
+static rf_status step(rf_log_names_cursor *cursor, rf_err *err)
+{
+    bool found = false;
+    rf_status status = rf_streams_merge_next(&cursor->merge, &found, NULL, err);
+
+    cursor->at_end = status == RF_OK && !found;
+    return status;
+}
+
+/* Opens the walk in the view at hand and goes to where it stood. */
+static rf_status start_merging(rf_log_names_cursor *cursor, rf_err *err)
+{
+    rf_streams_run *runs = NULL;
+    uint32_t run_count = 0;
+
+    stop_merging(cursor);
+    rf_status status = rf_streams_runs(cursor->txn, RF_LOG_STREAMS, cursor->partition, &runs,
+                                       &run_count, err);
+    if (status == RF_OK && run_count == 0) {
+        cursor->at_end = true;
+    } else if (status == RF_OK) {
+        status = rf_streams_merge_open(&cursor->merge, cursor->txn, RF_LOG_STREAMS,
+                                       cursor->partition, runs, run_count, err);
+        cursor->is_merging = true;
+        if (status == RF_OK)
+            status = step(cursor, err);
+        while (status == RF_OK && !cursor->at_end &&
+               rf_slice_compare(current_name(cursor), cursor->next) < 0)
+            status = step(cursor, err);
+    }
+    free(runs);
+    return status;
+}
+
+static rf_status view(rf_log_names_cursor *cursor, rf_err *err)
+{
+    rf_status status = cursor->txn ? rf_kv_renew(cursor->txn, err)
+                                   : rf_kv_begin(rf_log_kv(cursor->log), false, &cursor->txn, err);
+    if (status != RF_OK)
+        return status;
+    uint64_t txn_id = rf_kv_txn_id(cursor->txn);
+    bool goes_on = cursor->is_merging && txn_id == cursor->txn_id;
+    cursor->txn_id = txn_id;
+    return goes_on ? RF_OK : start_merging(cursor, err);
+}
+
+static inline bool is_wanted(const rf_log_names_wanted *wanted, uint32_t number)
+{
+    uint32_t index = number - wanted->first;
+    return index < wanted->count && (!wanted->flags || (wanted->flags[index] & wanted->mask));
+}
+
+/* Takes names while there is room, and leaves the walk on the first that was not taken. */
+static rf_status take_names(rf_log_names_cursor *cursor, const rf_log_names_wanted *wanted,
+                            uint32_t *count_out, rf_err *err)
+{
+    char *at = cursor->bytes;
+    uint32_t count = 0;
+    rf_status status = RF_OK;
+
+    for (uint32_t looked = 0; looked < LOOKED_AT_MAX && count < RF_LOG_NAMES_BATCH &&
+                              at < cursor->bytes + BYTES_MAX && !cursor->at_end && status == RF_OK;
+         looked++) {
+        const rf_streams_reader *reader = &cursor->merge.readers[cursor->merge.current];
+        if (is_wanted(wanted, reader->entry.number)) {
+            uint32_t size = reader->entry.name_size;
+            for (uint32_t i = 0; i < size; i += RF_STREAMS_COPY_STEP)
+                memcpy(at + i, reader->name + i, RF_STREAMS_COPY_STEP);
+            cursor->names[count++] = (rf_stream_name){
+                {at, size}, reader->entry.number, reader->entry.last_version};
+            at += size;
+        }
+        status = step(cursor, err);
+    }
+    *count_out = count;
+    return status;
+}
+
+rf_status rf_log_names_next(rf_log_names_cursor *cursor, const rf_log_names_wanted *wanted,
+                            const rf_stream_name **names_out, uint32_t *count_out, rf_err *err)
+{
+    *names_out = cursor->names;
+    *count_out = 0;
+    while (*count_out == 0 && !cursor->at_end) {
+        rf_status status = view(cursor, err);
+        if (status == RF_OK)
+            status = take_names(cursor, wanted, count_out, err);
+        if (status == RF_OK && !cursor->at_end) {
+            rf_slice name = current_name(cursor);
+            memcpy(cursor->next_bytes, name.data, name.size);
+            cursor->next = (rf_slice){cursor->next_bytes, name.size};
+        }
+        if (cursor->txn)
+            rf_kv_reset(cursor->txn);
+        if (status != RF_OK)
+            return status;
+    }
+    return RF_OK;
+}

@@ -1,0 +1,277 @@
+/* Folding the events of a range of streams of one partition; see fold.h.
+ *
+ * A range goes: step (decoded by itself or ahead) -> lanes and fold, definition by definition ->
+ * perhaps evacuate. The loop over a segment's events runs once for each definition: types and
+ * stream numbers are in the nearest cache by then, and a definition's rows have it for themselves.
+ */
+#include "rebuild/fold_job.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+/* No budget but a border: an arena must have one. What is kept is what rows need, twice at most. */
+#define TEXT_BYTES_MAX ((size_t)1 << 40)
+#define PROGRESS_S 1.0
+enum { RANGE_STREAMS_MIN = 16 }; /* fewer are not folded together for the sake of their text */
+
+/* ---- faults ---- */
+
+/* The name of a stream of the worker's partition; "?" where it cannot be told. */
+static rf_slice name_of(rf_fold_worker *worker, uint32_t number)
+{
+    const rf_log_names_wanted wanted = {.first = number, .count = 1};
+    const rf_stream_name *names;
+    uint32_t count = 0;
+
+    rf_log_names_restart(worker->names, worker->partition);
+    if (rf_log_names_next(worker->names, &wanted, &names, &count, NULL) != RF_OK || count == 0)
+        return RF_SLICE("?");
+    return names[0].name;
+}
+
+/* Adds the place of a segment's event to what went wrong there. */
+static rf_status blame(rf_fold_worker *worker, const rf_log_step *step, uint32_t event,
+                       uint32_t target, rf_status failure, const char *reason, rf_err *err)
+{
+    const rf_segment *segment = &step->segment;
+    int64_t *values = malloc(segment->count * sizeof *values);
+    uint64_t position = 0;
+    rf_slice type = {"?", 1};
+    rf_slice stream = {"?", 1};
+
+    if (values) {
+        if (rf_segment_envelope(segment, RF_ENVELOPE_POSITION, values, NULL, NULL) == RF_OK)
+            position = (uint64_t)values[event];
+        if (rf_segment_envelope(segment, RF_ENVELOPE_TYPE, values, NULL, NULL) == RF_OK &&
+            (uint64_t)values[event] < segment->type_count)
+            type = segment->types[values[event]].name;
+        if (rf_segment_envelope(segment, RF_ENVELOPE_STREAM, values, NULL, NULL) == RF_OK)
+            stream = name_of(worker, (uint32_t)values[event]);
+    }
+    free(values);
+    rf_status status =
+        rf_fail(err, failure, "%s: %s, at position %llu (stream %.*s, type %.*s)",
+                worker->run->definitions[target]->name, reason, (unsigned long long)position,
+                (int)stream.size, stream.data, (int)type.size, type.data);
+    if (err)
+        err->position = position;
+    return status;
+}
+
+/* ---- text ---- */
+
+/* Lets go of text that no row refers to any more, where there is much of it. Between segments:
+ * event structs refer to text too. */
+static rf_status evacuate(rf_fold_worker *worker, rf_err *err)
+{
+    rf_arena fresh;
+    rf_status status = RF_OK;
+
+    if (worker->text.bytes <= worker->run->text_budget ||
+        worker->text.bytes <= 2 * worker->text_live)
+        return RF_OK;
+    rf_arena_init(&fresh, TEXT_BYTES_MAX);
+    for (uint32_t i = 0; status == RF_OK && i < worker->run->target_count; i++)
+        status = rf_state_move_texts(&worker->states[i], &fresh, err);
+    /* after a failure rows refer to both; neither is read again */
+    rf_arena_free(&worker->text);
+    worker->text = fresh;
+    worker->text_live = fresh.bytes;
+    return status;
+}
+
+/* ---- folding ---- */
+
+static rf_status set_lanes(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                           bool *any_out, rf_err *err)
+{
+    uint32_t type_count = step->log.segment.type_count;
+
+    if (type_count > worker->lane_capacity) {
+        free(worker->lanes);
+        worker->lanes = malloc(type_count * sizeof *worker->lanes);
+        worker->lane_capacity = worker->lanes ? type_count : 0;
+        if (!worker->lanes)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events", type_count);
+    }
+    *any_out = false;
+    for (uint32_t t = 0; t < type_count; t++) {
+        const rf_plan_type *type = &step->bound.types[t];
+        rf_fold_lane lane = {.ordinal = type->events_before};
+        for (uint32_t c = 0; c < type->call_count; c++) {
+            if (type->calls[c].definition != target)
+                continue;
+            if (!lane.calls)
+                lane.calls = &type->calls[c];
+            lane.call_count++;
+        }
+        worker->lanes[t] = lane;
+        *any_out = *any_out || lane.call_count > 0;
+    }
+    return RF_OK;
+}
+
+static rf_status refuse_result(rf_fold_worker *worker, const rf_log_step *step, uint32_t event,
+                               uint32_t target, rf_fold_result result, rf_err *err)
+{
+    const char *reason = worker->context.reason;
+
+    if (worker->out_of_memory)
+        return blame(worker, step, event, target, RF_ERR_MEMORY,
+                     "out of memory for text that a handler makes (16 MiB a piece at most)", err);
+    if (result != RF_FOLD_FAILED)
+        reason = "a handler returned what is no rf_fold_result";
+    else if (reason[0] == '\0')
+        reason = "a handler failed without giving a reason";
+    return blame(worker, step, event, target, RF_ERR_PLUGIN, reason, err);
+}
+
+/* The loop that everything else is there for. */
+static rf_status fold_events(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                             rf_err *err)
+{
+    const rf_definition *definition = worker->run->definitions[target];
+    const rf_state *state = &worker->states[target];
+    const rf_fold_range range = worker->range;
+    rf_fold *fold = &worker->context.fold;
+    rf_fold_lane *lanes = worker->lanes;
+    const uint32_t *types = step->bound.event_types;
+    const uint32_t *streams = step->bound.event_streams;
+    uint8_t *flags = state->flags;
+    char *rows = state->rows;
+    size_t stride = state->stride;
+    uint64_t events = 0;
+
+    for (uint32_t i = step->log.begin; i < step->log.end; i++) {
+        rf_fold_lane *lane = &lanes[types[i]];
+        uint32_t ordinal = lane->ordinal++;
+        uint32_t stream = streams[i] - range.first;
+        const rf_plan_call *call = lane->calls;
+        const rf_plan_call *call_end = call + lane->call_count;
+        if (call == call_end || stream >= range.count)
+            continue;
+        char *row = rows + stream * stride;
+        events++;
+        do {
+            if (!(flags[stream] & RF_STATE_TOUCHED)) {
+                memcpy(row, definition->row_template, definition->row_size);
+                flags[stream] = RF_STATE_TOUCHED;
+            }
+            rf_fold_result result = call->fold(fold, row, rf_plan_event(call, i, ordinal, stream));
+            if (result == RF_ROW_WRITTEN)
+                flags[stream] = RF_STATE_TOUCHED | RF_STATE_EXISTS;
+            else if (result == RF_ROW_DELETED)
+                flags[stream] = 0;
+            else if (result != RF_ROW_UNCHANGED)
+                return refuse_result(worker, &step->log, i, target, result, err);
+        } while (++call < call_end);
+        if (__builtin_expect(worker->out_of_memory, false))
+            return refuse_result(worker, &step->log, i, target, RF_FOLD_FAILED, err);
+    }
+    worker->events[target] += events;
+    return RF_OK;
+}
+
+static rf_status fold_step(rf_fold_worker *worker, const rf_step *step, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; status == RF_OK && step->bound.event_types && i < worker->run->target_count;
+         i++) {
+        bool any = false;
+        status = set_lanes(worker, step, i, &any, err);
+        if (status == RF_OK && any)
+            status = fold_events(worker, step, i, err);
+    }
+    return status;
+}
+
+static void report_progress(rf_fold_worker *worker, uint32_t events)
+{
+    rf_fold_job *run = worker->run;
+    uint64_t done = atomic_fetch_add_explicit(&run->events_done, events, memory_order_relaxed);
+    double now;
+
+    if (!run->options->progress || worker->index != 0)
+        return;
+    now = rf_clock_seconds();
+    if (now - worker->last_progress < PROGRESS_S)
+        return;
+    worker->last_progress = now;
+    const rf_progress progress = {
+        .what = "rebuild",
+        .done = done + events < run->options->until ? done + events : run->options->until,
+        .total = run->options->until,
+        .seconds = now - run->start,
+    };
+    run->options->progress(run->options->progress_arg, &progress);
+}
+
+/* Pages of the log that were read stay in the system's cache, but need not count as ours. */
+static void unload_log(rf_fold_worker *worker, const rf_step *step)
+{
+    worker->mapped_bytes += step->log.segment.bytes.size;
+    if (worker->mapped_bytes < worker->run->mapped_budget)
+        return;
+    worker->mapped_bytes = 0;
+    rf_log_unload(worker->run->log);
+}
+
+/* One step, if there is one. */
+static rf_status take_step(rf_fold_worker *worker, bool *found_out, rf_err *err)
+{
+    rf_step *step = NULL;
+    rf_plan_fault fault;
+    rf_err found = {0};
+
+    rf_status status = rf_steps_next(worker->steps, &step, &fault, &found);
+    *found_out = step != NULL;
+    if (status != RF_OK && step && fault.event != UINT32_MAX)
+        return blame(worker, &step->log, fault.event, fault.definition, status, found.message, err);
+    if (status != RF_OK && err)
+        *err = found;
+    if (status != RF_OK || !step)
+        return status;
+    double start = rf_clock_seconds();
+    status = fold_step(worker, step, err);
+    uint32_t events = step->log.end - step->log.begin;
+    unload_log(worker, step);
+    rf_steps_done(worker->steps, step);
+    if (status == RF_OK)
+        status = evacuate(worker, err);
+    worker->fold_s += rf_clock_seconds() - start;
+    report_progress(worker, events);
+    return status;
+}
+
+rf_status rf_fold_range_fold(rf_fold_worker *worker, bool *fits_out, rf_err *err)
+{
+    const rf_fold_job *run = worker->run;
+    const rf_steps_range range = {
+        .partition = worker->partition,
+        .first = worker->range.first,
+        .count = worker->range.count,
+        .stream_count = worker->stream_count,
+        .streams = worker->names_by_number,
+        .categories = worker->categories_by_number,
+        .text = &worker->text,
+    };
+    bool found = true;
+    bool fits = true;
+    rf_status status = RF_OK;
+
+    rf_steps_begin(worker->steps, &range);
+    while (status == RF_OK && found && fits) {
+        if (run->options->cancel && *run->options->cancel)
+            status = rf_fail(err, RF_ERR_INTERRUPTED,
+                             "interrupted while folding; what was live is live");
+        else
+            status = take_step(worker, &found, err);
+        fits = worker->text_live <= run->text_budget || !run->options->spill_dir ||
+               worker->range.count <= RANGE_STREAMS_MIN;
+    }
+    rf_steps_end(worker->steps);
+    *fits_out = fits;
+    return status;
+}
