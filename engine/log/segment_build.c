@@ -122,9 +122,13 @@ void rf_build_reset(rf_segment_builder *builder)
 {
     size_t kept = 0;
 
-    for (uint32_t i = 0; i < builder->list_capacity; i++)
+    for (uint32_t i = 0; i < builder->list_capacity; i++) {
+        /* In the next segment the list may be one of short texts. */
+        if (builder->lists[i].bytes.capacity > RF_BUILD_TEXT_KEPT_MAX)
+            rf_buf_free(&builder->lists[i].bytes);
         kept += builder->lists[i].capacity * 8u + builder->lists[i].ordinal_capacity * 2u +
                 builder->lists[i].scale_capacity + builder->lists[i].bytes.capacity;
+    }
     if (kept > RF_BUILD_KEPT_BYTES_MAX)
         free_lists(builder);
     builder->failed = false;

@@ -21,6 +21,7 @@ enum {
     RF_BUILD_NODES_MAX = 1024, /* per type; names past it have no column */
     RF_BUILD_TYPE_BUCKETS = 1024,
     RF_BUILD_KEPT_BYTES_MAX = 16 << 20,
+    RF_BUILD_TEXT_KEPT_MAX = 128 << 10, /* of one list */
     RF_BUILD_SLOTS_MAX = RF_EVENT_VALUES_MAX, /* values of a shape */
     RF_BUILD_SHAPES_MAX = 1024, /* of a segment */
 };
