@@ -32,7 +32,8 @@ enum {
 
 /* A value of an event that has a shape. */
 typedef struct rf_event_value {
-    const char *text;   /* of a string without its quotes; of a number its literal */
+    const char *text; /* of a string without its quotes; of a number its literal; as it lies in the
+                         line, with RF_JSON_PADDING readable bytes behind that */
     int64_t value;      /* of an INTEGER; of a NUMBER its digits without the point */
     uint32_t text_size;
     uint8_t scale;      /* of a NUMBER: digits behind the point; else not set */

@@ -141,6 +141,23 @@ static void take_first(rf_segment_builder *builder, uint32_t type, uint32_t ordi
         plan_make(builder, type, shape);
 }
 
+/* Most texts are short: a step is copied without asking how long they are, and what is too much is
+ * written over. Values of a shape have as much behind them. */
+static inline bool put_text(rf_build_list *list, uint32_t ordinal, const rf_event_value *given)
+{
+    enum { STEP = 16 };
+    rf_buf *bytes = &list->bytes;
+    char step[STEP];
+
+    if (given->text_size > STEP || bytes->capacity - bytes->size < STEP)
+        return rf_build_list_put_text(list, ordinal,
+                                      (rf_slice){given->text, given->text_size});
+    memcpy(step, given->text, STEP);
+    memcpy(bytes->data + bytes->size, step, STEP);
+    bytes->size += given->text_size;
+    return rf_build_list_put(list, ordinal, (int64_t)bytes->size);
+}
+
 void rf_build_take_planned(rf_segment_builder *builder, uint32_t type, uint32_t ordinal,
                          const rf_event *event)
 {
@@ -160,8 +177,7 @@ void rf_build_take_planned(rf_segment_builder *builder, uint32_t type, uint32_t 
         }
         const rf_event_value *given = &event->values[target->value];
         if (target->kind == RF_FIELD_TEXT)
-            taken &=
-                rf_build_list_put_text(list, ordinal, (rf_slice){given->text, given->text_size});
+            taken &= put_text(list, ordinal, given);
         else if (target->kind == RF_FIELD_EXACT)
             taken &= rf_build_list_put_exact(list, ordinal, given->value, given->scale);
         else
