@@ -81,16 +81,20 @@ static void import_failed(const import *run, rf_err *err)
 static rf_status import_files(import *run, const char *const *paths, uint32_t path_count,
                               rf_pool *pool, rf_jsonl_stats *stats, rf_err *err)
 {
+    rf_event_shapes *shapes = rf_event_shapes_new();
     rf_status status = RF_OK;
 
+    if (!shapes)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for importing");
     for (uint32_t i = 0; i < path_count && !status; i++)
-        status = rf_jsonl_read(paths[i], run->options, pool, import_take, run, stats, err);
+        status = rf_jsonl_read(paths[i], run->options, pool, shapes, import_take, run, stats, err);
     if (!status && run->options->run.cancel && *run->options->run.cancel)
         status = rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted");
     if (!status)
         status = rf_appender_finish(run->appender, err);
     if (status)
         import_failed(run, err);
+    rf_event_shapes_free(shapes);
     return status;
 }
 
@@ -118,7 +122,7 @@ rf_status rf_import_files(rf_store *store, const char *const *paths, uint32_t pa
                           rf_err *err)
 {
     rf_import_options none = {.run = {.workers_default = true}};
-import run = {.options = options ? options: & none, .begun = rf_clock_seconds() };
+    import run = {.options = options ? options : &none, .begun = rf_clock_seconds() };
     rf_import_summary summary = {0};
     rf_jsonl_stats stats = {0};
     rf_pool *pool = NULL;

@@ -233,16 +233,16 @@ static rf_status check_environment(struct verification *verification, rf_kv *kv,
 
 static rf_status check_log(struct verification *verification, rf_err *err)
 {
-    rf_log_info info;
+    rf_log_info info = {0};
 
-    rf_status status = rf_log_get_info(verification->store->log, &info, err);
-    if (status != RF_OK)
-        return status;
+    rf_status known = rf_log_get_info(verification->store->log, &info, err);
+    if (known != RF_OK && known != RF_ERR_DAMAGED)
+        return known;
     verification->result.segments = info.segments;
-    status = rf_log_verify(verification->store->log, report_damage, verification, err);
+    rf_status status = rf_log_verify(verification->store->log, report_damage, verification, err);
     if (status == RF_ERR_DAMAGED && verification->result.damages > 0)
         return RF_OK; /* reported and counted; the generations are looked at all the same */
-    return status;
+    return status != RF_OK ? status : known;
 }
 
 rf_status rf_verify(rf_store *store, const rf_verify_options *options, rf_verify_result *result_out,

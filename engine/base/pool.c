@@ -1,9 +1,10 @@
 /* See pool.h.
  *
- * The caller works too, as worker 0. One mutex guards the run; `work` is signalled when a run
- * begins or the pool ends, `done` when the last worker that joined a run has nothing left. A worker
- * that wakes too late for a run does not join it. Indexes are given out under the mutex: tasks are
- * large (a partition, a block of lines), so it is never contended enough to matter.
+ * The caller works too, as worker 0. One mutex guards both runs; indexes are given out under it:
+ * tasks are large (a partition, a block of lines), so it is never contended enough to matter. A
+ * worker without work looks for some for a while before it sleeps, because waking one costs more
+ * than a short run: `posted` is raised with each run. `work` is signalled when a run begins or the
+ * pool ends, `done` when the last worker that joined a run has nothing left of it.
  */
 #include "base/pool.h"
 
@@ -11,13 +12,28 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+
+/* How often a worker looks for work before it sleeps: some 20 us. */
+enum { LOOKS_MAX = 500 };
 
 struct worker {
     rf_pool *pool; /* fixed after start */
     pthread_t thread;
     uint32_t number;
 };
+
+/* Numbered tasks; guarded by the pool's mutex. */
+typedef struct run {
+    rf_task task;
+    void *arg;
+    size_t next;
+    size_t count;
+    uint32_t running;    /* tasks that have begun and not ended */
+    size_t failed_index; /* SIZE_MAX: none */
+    rf_err failure;
+} run;
 
 struct rf_pool {
     /* fixed after start */
@@ -29,67 +45,82 @@ struct rf_pool {
     pthread_cond_t work;
     pthread_cond_t done;
 
+    /* atomic */
+    _Atomic uint32_t posted; /* raised by each run and by the end, under the mutex */
+    _Atomic uint32_t ended;  /* raised when a run has no task left that runs, likewise */
+
     /* guarded by mutex */
     bool ending;
-    uint64_t run;     /* raised by each run, so that a worker knows a new one */
-    uint32_t running; /* threads that have joined the present run and not left it */
-    rf_task task;
-    void *arg;
-    size_t next;
-    size_t count;
-    size_t failed_index; /* SIZE_MAX: none */
-    rf_err failure;
+    uint32_t sleeping; /* threads that wait for `work` */
+    bool waiting;      /* the caller waits for `done` */
+    run main;
+    run ahead;
 };
 
-static void note_failure(rf_pool *pool, size_t index, const rf_err *failure)
+static bool has_task(const run *of)
 {
-    if (index < pool->failed_index) {
-        pool->failed_index = index;
-        pool->failure = *failure;
-    }
+    return of->next < of->count && of->failed_index == SIZE_MAX;
 }
 
-/* Takes tasks until none is left or one failed. Called with the mutex held, returns with it held.
- */
-static void work_on_run(rf_pool *pool, uint32_t worker)
+/* Runs the next task. Called with the mutex held, returns with it held. */
+static void run_task(rf_pool *pool, run *of, uint32_t worker)
 {
-    while (pool->next < pool->count && pool->failed_index == SIZE_MAX) {
-        size_t index = pool->next++;
-        rf_task task = pool->task;
-        void *arg = pool->arg;
-        rf_err failure;
+    size_t index = of->next++;
+    rf_task task = of->task;
+    void *arg = of->arg;
+    rf_err failure;
 
-        (void)pthread_mutex_unlock(&pool->mutex);
-        failure.message[0] = '\0';
-        rf_status status = task(arg, worker, index, &failure);
-        (void)pthread_mutex_lock(&pool->mutex);
-        if (status != RF_OK) {
-            failure.status = status;
-            note_failure(pool, index, &failure);
-        }
+    of->running++;
+    (void)pthread_mutex_unlock(&pool->mutex);
+    failure.message[0] = '\0';
+    rf_status status = task(arg, worker, index, &failure);
+    (void)pthread_mutex_lock(&pool->mutex);
+    if (status != RF_OK && index < of->failed_index) {
+        failure.status = status;
+        of->failed_index = index;
+        of->failure = failure;
     }
+    RF_ASSERT(of->running > 0);
+    if (--of->running > 0 || has_task(of))
+        return;
+    atomic_fetch_add_explicit(&pool->ended, 1, memory_order_release);
+    if (pool->waiting)
+        (void)pthread_cond_signal(&pool->done);
+}
+
+/* Looks at a counter for a while, without the mutex; false where it stayed as it was. */
+static bool look_for_change(rf_pool *pool, _Atomic uint32_t *counter)
+{
+    uint32_t before = atomic_load_explicit(counter, memory_order_relaxed);
+    bool changed = false;
+
+    (void)pthread_mutex_unlock(&pool->mutex);
+    for (int i = 0; i < LOOKS_MAX && !changed; i++) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+        changed = atomic_load_explicit(counter, memory_order_acquire) != before;
+    }
+    (void)pthread_mutex_lock(&pool->mutex);
+    return changed || atomic_load_explicit(counter, memory_order_relaxed) != before;
 }
 
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
     rf_pool *pool = worker->pool;
-    uint64_t seen = 0;
 
     (void)pthread_mutex_lock(&pool->mutex);
-    for (;;) {
-        while (!pool->ending && pool->run == seen)
+    while (!pool->ending) {
+        if (has_task(&pool->main)) {
+            run_task(pool, &pool->main, worker->number);
+        } else if (has_task(&pool->ahead)) {
+            run_task(pool, &pool->ahead, worker->number);
+        } else if (!look_for_change(pool, &pool->posted)) {
+            pool->sleeping++;
             (void)pthread_cond_wait(&pool->work, &pool->mutex);
-        if (pool->ending)
-            break;
-        seen = pool->run;
-        if (pool->next >= pool->count)
-            continue;
-        pool->running++;
-        work_on_run(pool, worker->number);
-        RF_ASSERT(pool->running > 0);
-        if (--pool->running == 0)
-            (void)pthread_cond_signal(&pool->done);
+            pool->sleeping--;
+        }
     }
     (void)pthread_mutex_unlock(&pool->mutex);
     return NULL;
@@ -106,7 +137,8 @@ rf_status rf_pool_new(uint32_t workers, rf_pool **pool_out, rf_err *err)
     (void)pthread_mutex_init(&pool->mutex, NULL);
     (void)pthread_cond_init(&pool->work, NULL);
     (void)pthread_cond_init(&pool->done, NULL);
-    pool->failed_index = SIZE_MAX;
+    pool->main.failed_index = SIZE_MAX;
+    pool->ahead.failed_index = SIZE_MAX;
     pool->workers = calloc(workers ? workers : 1, sizeof *pool->workers);
     if (!pool->workers) {
         rf_pool_free(pool);
@@ -134,6 +166,7 @@ void rf_pool_free(rf_pool *pool)
         return;
     (void)pthread_mutex_lock(&pool->mutex);
     pool->ending = true;
+    atomic_fetch_add_explicit(&pool->posted, 1, memory_order_release);
     (void)pthread_cond_broadcast(&pool->work);
     (void)pthread_mutex_unlock(&pool->mutex);
     for (uint32_t i = 0; i < pool->thread_count; i++)
@@ -150,30 +183,65 @@ uint32_t rf_pool_worker_slots(const rf_pool *pool)
     return pool->worker_count ? pool->worker_count : 1;
 }
 
+/* Makes a run known and wakes as many as it can use; with the mutex held. */
+static void run_post(rf_pool *pool, run *of, size_t count, rf_task task, void *arg, size_t helpers)
+{
+    RF_ASSERT(of->running == 0 && !has_task(of));
+    *of = (run){.task = task, .arg = arg, .count = count, .failed_index = SIZE_MAX};
+    atomic_fetch_add_explicit(&pool->posted, 1, memory_order_release);
+    if (helpers >= pool->sleeping)
+        (void)pthread_cond_broadcast(&pool->work);
+    else
+        for (size_t i = 0; i < helpers; i++)
+            (void)pthread_cond_signal(&pool->work);
+}
+
+/* The caller's part of a run, up to its end; with the mutex held. Tasks ahead are taken while others
+ * end the main run. */
+static rf_status run_finish(rf_pool *pool, run *of, rf_err *err)
+{
+    while (has_task(of) || of->running > 0) {
+        if (has_task(of)) {
+            run_task(pool, of, 0);
+        } else if (of == &pool->main && pool->thread_count > 0 && has_task(&pool->ahead)) {
+            run_task(pool, &pool->ahead, 0);
+        } else if (!look_for_change(pool, &pool->ended)) {
+            pool->waiting = true;
+            (void)pthread_cond_wait(&pool->done, &pool->mutex);
+            pool->waiting = false;
+        }
+    }
+    rf_status status = RF_OK;
+    if (of->failed_index != SIZE_MAX) {
+        status = of->failure.status;
+        if (err)
+            *err = of->failure;
+    }
+    of->count = 0;
+    of->next = 0;
+    return status;
+}
+
 rf_status rf_pool_run(rf_pool *pool, size_t count, rf_task task, void *arg, rf_err *err)
 {
     (void)pthread_mutex_lock(&pool->mutex);
-    RF_ASSERT(pool->running == 0);
-    pool->task = task;
-    pool->arg = arg;
-    pool->next = 0;
-    pool->count = count;
-    pool->failed_index = SIZE_MAX;
-    pool->run++;
-    if (count > pool->thread_count)
-        (void)pthread_cond_broadcast(&pool->work);
-    else
-        for (size_t i = 1; i < count; i++)
-            (void)pthread_cond_signal(&pool->work);
-    work_on_run(pool, 0);
-    while (pool->running > 0)
-        (void)pthread_cond_wait(&pool->done, &pool->mutex);
-    rf_status status = RF_OK;
-    if (pool->failed_index != SIZE_MAX) {
-        status = pool->failure.status;
-        if (err)
-            *err = pool->failure;
-    }
+    run_post(pool, &pool->main, count, task, arg, count > 1 ? count - 1 : 0);
+    rf_status status = run_finish(pool, &pool->main, err);
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return status;
+}
+
+void rf_pool_begin_ahead(rf_pool *pool, size_t count, rf_task task, void *arg)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    run_post(pool, &pool->ahead, count, task, arg, count);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+rf_status rf_pool_end_ahead(rf_pool *pool, rf_err *err)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    rf_status status = run_finish(pool, &pool->ahead, err);
     (void)pthread_mutex_unlock(&pool->mutex);
     return status;
 }

@@ -8,8 +8,13 @@
  * same for any number of workers because lower indexes have all been started before and run to
  * their end.
  *
+ * Work ahead: rf_pool_begin_ahead names tasks of a second run, which workers take while the runs of
+ * rf_pool_run leave them nothing to do: at the end of a run, while its last tasks end, and between
+ * runs. rf_pool_end_ahead runs what is left of them and returns like rf_pool_run. With 0 workers all
+ * of them run there.
+ *
  * A task knows its worker (0 to rf_pool_worker_slots() - 1) and keeps per-worker state by it,
- * confined. rf_pool_run is called by one thread at a time.
+ * confined, between the two runs too. All calls are made by one thread at a time, and not by tasks.
  */
 #ifndef RF_BASE_POOL_H
 #define RF_BASE_POOL_H
@@ -28,6 +33,9 @@ void rf_pool_free(rf_pool *pool);
 /* How many per-worker states a caller needs: the workers, or 1 for 0. */
 uint32_t rf_pool_worker_slots(const rf_pool *pool);
 rf_status rf_pool_run(rf_pool *pool, size_t count, rf_task task, void *arg, rf_err *err);
+/* Between the two calls `arg` belongs to the tasks. Every begin has its end. */
+void rf_pool_begin_ahead(rf_pool *pool, size_t count, rf_task task, void *arg);
+rf_status rf_pool_end_ahead(rf_pool *pool, rf_err *err);
 /* Processors that this process may use, at least 1: the default number of workers. */
 uint32_t rf_processor_count(void);
 

@@ -6,7 +6,7 @@
 #ifndef RF_EVENT_EVENT_H
 #define RF_EVENT_EVENT_H
 
-#include "event/json.h"
+#include "event/event_shape.h"
 
 enum {
     RF_STREAM_NAME_SIZE_MAX = 480,
@@ -30,6 +30,8 @@ typedef struct rf_event {
     const rf_json_node *metadata_nodes;
     uint32_t data_node_count;
     uint32_t metadata_node_count; /* 0 if absent */
+    const rf_event_shape *shape;        /* NULL: none; else the nodes are its own, without texts */
+    const rf_event_value *values; /* of a shape; see event_shape.h */
     rf_slice file;                /* for messages; empty for events that came through the library */
     uint64_t line;                /* 1 and up; or the index in the batch */
 } rf_event;

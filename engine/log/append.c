@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 enum { GROUP_CHUNK = 256 };
-#define IDENTITY_BYTES_MAX ((size_t)256 << 20)
+#define IDENTITY_BYTES_MAX ((size_t)160 << 20)
 
 static rf_status source_name_check(const char *name, rf_err *err)
 {

@@ -78,9 +78,13 @@ static rf_status census_put(rf_appender *appender, rf_err *err)
 
     if (!all)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory for the census");
-    for (uint32_t i = 0; i < rf_pool_worker_slots(appender->pool) && !status; i++)
-        if (appender->censuses[i])
+    for (uint32_t i = 0; i < rf_pool_worker_slots(appender->pool) && !status; i++) {
+        if (!appender->censuses[i])
+            continue;
+        status = rf_census_settle(appender->censuses[i], err);
+        if (!status)
             status = rf_census_add(all, appender->censuses[i], err);
+    }
     if (!status)
         status = rf_census_store(appender->txn, RF_LOG_CENSUS, all, err);
     rf_census_free(all);
@@ -165,6 +169,11 @@ rf_status rf_appender_commit(rf_appender *appender, rf_err *err)
         rf_kv_abort(appender->txn);
         appender->txn = NULL;
         batch_counted(appender);
+        /* What was compared and looked up need not stay. */
+        rf_kv_unload(rf_log_kv(appender->log));
+        for (uint32_t i = 0; i < appender->partitions; i++)
+            if (appender->parts[i].streams)
+                rf_streams_flushed(appender->parts[i].streams);
         /* What it has in duplicate may be of a process that died before it wrote HEAD. */
         status = rf_head_raise(rf_log_path(appender->log), appender->position, 0, err);
         appender->is_failed = status != RF_OK;
@@ -182,6 +191,8 @@ rf_status rf_appender_finish(rf_appender *appender, rf_err *err)
     rf_status status = rf_appender_commit(appender, err);
     if (!status)
         status = rf_append_merge(appender, RF_MERGE_TAIL_FINISH, err);
+    if (!status)
+        status = rf_append_merge_names(appender, err);
     appender->is_failed = status != RF_OK;
     return status;
 }

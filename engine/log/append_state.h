@@ -2,7 +2,8 @@
  *
  * A block of events goes through: grouped by partition (append.c) -> decided, partition by
  * partition (append_decide.c) -> positions, in order (append.c) -> built into segments, partition
- * by partition (append_build.c). The commit is in append_commit.c.
+ * by partition (append_build.c). The commit is in append_commit.c, names are merged in
+ * append_names.c.
  */
 #ifndef RF_LOG_APPEND_STATE_H
 #define RF_LOG_APPEND_STATE_H
@@ -47,7 +48,8 @@ typedef struct rf_append_part {
     uint64_t batch_events;
     uint64_t batch_raw;
     uint64_t batch_last; /* position */
-    rf_buf run;          /* of stream names; made at commit */
+    rf_buf run;          /* of stream names; made at commit, and at the end */
+    uint32_t run_count;  /* that `run` takes the place of, at the end */
     /* of the block at hand */
     uint32_t block_begin, block_end; /* in the order array */
     uint32_t block_new, block_duplicates, block_streams;
@@ -155,6 +157,9 @@ void rf_append_part_free(rf_append_part *part);
 
 /* Merges the tails of at least `tail_min` segments. Called between commits. */
 rf_status rf_append_merge(rf_appender *appender, uint32_t tail_min, rf_err *err);
+/* Makes one run of the names of each partition that was appended to, where that is not much beside
+ * what was written (append_names.c). Called between commits. */
+rf_status rf_append_merge_names(rf_appender *appender, rf_err *err);
 /* Begins the write transaction, and learns the state of the log where another process changed it.
  */
 rf_status rf_append_txn_begin(rf_appender *appender, rf_err *err);

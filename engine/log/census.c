@@ -29,6 +29,7 @@ void rf_census_free(rf_census *census)
     rf_arena_free(&census->list);
     free(census->entries);
     free(census->slots);
+    free(census->shapes);
     free(census);
 }
 
@@ -38,6 +39,9 @@ void rf_census_clear(rf_census *census)
     rf_arena_reset(&census->list);
     census->count = 0;
     census->last = 0;
+    for (uint32_t i = 0; i < census->shape_count; i++)
+        census->shapes[i].events = 0;
+    census->shape_count = 0;
     if (census->slots)
         memset(census->slots, 0, census->slot_count * sizeof *census->slots);
 }
@@ -134,22 +138,73 @@ static void add_range(rf_census_entry *entry, uint64_t first, uint64_t last, int
         entry->time_max = time_max;
 }
 
+static rf_status count_nodes(rf_census *census, rf_census_entry *entry, const rf_json_node *data,
+                             uint32_t data_count, const rf_json_node *metadata,
+                             uint32_t metadata_count, uint64_t events, rf_err *err)
+{
+    rf_status status =
+        rf_census_tree_count(&census->forest, &entry->tree, 0, data, data_count, events, err);
+    if (status != RF_OK || metadata_count == 0)
+        return status;
+    return rf_census_tree_count(&census->forest, &entry->tree, 1, metadata, metadata_count, events,
+                                err);
+}
+
+/* The slot of a shape; NULL without memory. */
+static rf_census_shape *shape_slot(rf_census *census, uint32_t id)
+{
+    RF_ASSERT(id < RF_EVENT_SHAPES_MAX);
+    if (!census->shapes)
+        census->shapes = calloc(RF_EVENT_SHAPES_MAX, sizeof *census->shapes);
+    if (!census->shapes)
+        return NULL;
+    if (id >= census->shape_count)
+        census->shape_count = id + 1;
+    return &census->shapes[id];
+}
+
 rf_status rf_census_count_event(rf_census *census, const rf_event *event, uint64_t position,
                                 rf_err *err)
 {
+    rf_census_shape *shape = event->shape ? shape_slot(census, event->shape->id) : NULL;
     rf_census_entry *entry;
 
-    rf_status status = rf_census_entry_find(census, event->type, event->schema, &entry, err);
-    if (status != RF_OK)
-        return status;
+    if (shape && shape->events > 0 && shape->schema == event->schema) {
+        entry = &census->entries[shape->entry];
+        shape->events++;
+    } else {
+        rf_status status =
+            rf_census_entry_find(census, event->type, event->schema, &entry, err);
+        if (status == RF_OK && shape && shape->events == 0)
+            *shape = (rf_census_shape){
+                event->shape, event->schema, 1, (uint32_t)(entry - census->entries)};
+        else if (status == RF_OK)
+            status = count_nodes(census, entry, event->data_nodes, event->data_node_count,
+                                 event->metadata_nodes, event->metadata_node_count, 1, err);
+        if (status != RF_OK)
+            return status;
+    }
     add_range(entry, position, position, event->time, event->time);
     entry->events++;
-    status = rf_census_tree_count(&census->forest, &entry->tree, 0, event->data_nodes,
-                                  event->data_node_count, err);
-    if (status != RF_OK || event->metadata_node_count == 0)
-        return status;
-    return rf_census_tree_count(&census->forest, &entry->tree, 1, event->metadata_nodes,
-                                event->metadata_node_count, err);
+    return RF_OK;
+}
+
+rf_status rf_census_settle(rf_census *census, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; i < census->shape_count && status == RF_OK; i++) {
+        rf_census_shape *slot = &census->shapes[i];
+        const rf_event_shape *shape = slot->shape;
+        if (slot->events == 0)
+            continue;
+        status = count_nodes(census, &census->entries[slot->entry], shape->data_nodes,
+                             shape->data_node_count, shape->metadata_nodes,
+                             shape->metadata_node_count, slot->events, err);
+        slot->events = 0;
+    }
+    census->shape_count = 0;
+    return status;
 }
 
 rf_status rf_census_entry_add(rf_census *census, const rf_census *other,
@@ -168,6 +223,7 @@ rf_status rf_census_entry_add(rf_census *census, const rf_census *other,
 rf_status rf_census_add(rf_census *census, const rf_census *other, rf_err *err)
 {
     RF_ASSERT(census != other);
+    RF_ASSERT(other->shape_count == 0);
     for (uint32_t i = 0; i < other->count; i++) {
         rf_status status = rf_census_entry_add(census, other, &other->entries[i], err);
         if (status != RF_OK)

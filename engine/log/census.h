@@ -55,9 +55,12 @@ typedef struct rf_census_type {
 rf_census *rf_census_new(void); /* NULL without memory */
 void rf_census_free(rf_census *census);
 void rf_census_clear(rf_census *census);
-/* Counts one event at its position (walks its nodes). */
+/* Counts one event at its position. Fields of events with a shape are counted by shape at first, so
+ * that nodes are walked once for all of them: rf_census_settle puts them where they belong, before
+ * the census is read. All shapes are of one registry. */
 rf_status rf_census_count_event(rf_census *census, const rf_event *event, uint64_t position,
                                 rf_err *err);
+rf_status rf_census_settle(rf_census *census, rf_err *err);
 rf_status rf_census_add(rf_census *census, const rf_census *other, rf_err *err);
 /* Sorted by type, then schema; valid until the census changes. */
 rf_status rf_census_list(rf_census *census, const rf_census_type **types_out, uint32_t *count_out,

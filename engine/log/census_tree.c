@@ -219,7 +219,8 @@ static inline rf_status step(rf_census_forest *forest, rf_census_tree *tree, lev
 }
 
 rf_status rf_census_tree_count(rf_census_forest *forest, rf_census_tree *tree, unsigned root,
-                               const rf_json_node *nodes, uint32_t node_count, rf_err *err)
+                               const rf_json_node *nodes, uint32_t node_count, uint64_t events,
+                               rf_err *err)
 {
     level levels[RF_SEGMENT_DEPTH_MAX + 1];
     uint64_t walk = ++forest->walks;
@@ -246,7 +247,7 @@ rf_status rf_census_tree_count(rf_census_forest *forest, rf_census_tree *tree, u
             above->before = at;
             /* A name that an object has twice counts once. */
             if (node->seen != walk)
-                node->counts[kind_of(member)]++;
+                node->counts[kind_of(member)] += events;
             node->seen = walk;
             if (enter && (node->capped || node->depth >= tree->depth_max)) {
                 tree->capped |= member->next > i + 1;

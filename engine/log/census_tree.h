@@ -56,9 +56,10 @@ void rf_census_forest_free(rf_census_forest *forest);
 void rf_census_forest_clear(rf_census_forest *forest);
 
 rf_status rf_census_tree_init(rf_census_forest *forest, rf_census_tree *tree, rf_err *err);
-/* Counts the members of one value (data: root 0, metadata: root 1). */
+/* Counts the members of one value (data: root 0, metadata: root 1), which `events` have. */
 rf_status rf_census_tree_count(rf_census_forest *forest, rf_census_tree *tree, unsigned root,
-                               const rf_json_node *nodes, uint32_t node_count, rf_err *err);
+                               const rf_json_node *nodes, uint32_t node_count, uint64_t events,
+                               rf_err *err);
 /* The child of that name, made if need be; *node_out is 0 where the caps leave it out. */
 rf_status rf_census_tree_child(rf_census_forest *forest, rf_census_tree *tree, uint32_t parent,
                                rf_slice name, uint32_t *node_out, rf_err *err);

@@ -16,6 +16,14 @@ typedef struct rf_census_entry {
     rf_census_tree tree;
 } rf_census_entry;
 
+/* Events of one shape and schema whose fields are not counted yet. */
+typedef struct rf_census_shape {
+    const rf_event_shape *shape; /* borrowed while events > 0 */
+    int64_t schema;
+    uint64_t events;
+    uint32_t entry; /* index */
+} rf_census_shape;
+
 struct rf_census {
     rf_census_forest forest;
     rf_census_entry *entries; /* owned; in order of arrival */
@@ -24,6 +32,8 @@ struct rf_census {
     uint32_t last;       /* index that was found last */
     uint32_t *slots;     /* owned; index + 1, 0 is free; open addressing */
     uint32_t slot_count; /* a power of two, at most half taken */
+    rf_census_shape *shapes; /* owned; RF_EVENT_SHAPES_MAX by id; NULL before the first */
+    uint32_t shape_count;    /* ids below it may have events */
     rf_arena list;       /* what rf_census_list gave */
 };
 

@@ -12,6 +12,7 @@ enum {
     INT_DELTA = 2,
     INT_DICTIONARY = 3,
     INT_PLAIN = 4,
+    INT_SCALED = 5, /* as INT_DELTA, the differences being a least one and multiples of a number */
 };
 
 enum {
@@ -19,6 +20,7 @@ enum {
     DICTIONARY_WIDTH_MIN = 5, /* below, a dictionary gains next to nothing */
     DICTIONARY_COUNT_MIN = 64,
     DICTIONARY_SLOTS = 1024,
+    SCALE_WIDTH_MIN = 10, /* of differences; a thousand takes ten bits */
 };
 
 typedef struct int_measure {
@@ -40,7 +42,8 @@ static inline int64_t wrapping_difference(int64_t a, int64_t b)
     return (int64_t)((uint64_t)a - (uint64_t)b);
 }
 
-static int_measure int_measure_of(const int64_t *values, size_t count)
+/* Without AVX2 the minima and maxima are taken one value at a time. */
+__attribute__((target_clones("avx2", "default"))) static int_measure int_measure_of(const int64_t *values, size_t count)
 {
     int_measure m = {.min = values[0], .max = values[0]};
 
@@ -114,6 +117,42 @@ static void append_dictionary(const int_dictionary *dictionary, const uint32_t *
     rf_bitpack_u32(codes, count, rf_bit_width(dictionary->count - 1), out);
 }
 
+static bool all_multiples(const int64_t *deltas, size_t count, int64_t least, uint64_t scale)
+{
+    uint64_t rest = 0;
+
+    for (size_t i = 0; i < count && rest == 0; i++)
+        rest = ((uint64_t)deltas[i] - (uint64_t)least) % scale;
+    return rest == 0;
+}
+
+/* Times are microseconds, but often of whole milliseconds or seconds: 1 where the differences are
+ * no such multiples. */
+static uint64_t scale_of(const int64_t *deltas, size_t count, const int_measure *m)
+{
+    if (m->delta_width <= SCALE_WIDTH_MIN)
+        return 1;
+    if (all_multiples(deltas, count, m->delta_min, 1000000))
+        return 1000000;
+    return all_multiples(deltas, count, m->delta_min, 1000) ? 1000 : 1;
+}
+
+static void append_scaled(int64_t *deltas, size_t count, int64_t first, const int_measure *m,
+                          uint64_t scale, rf_buf *out)
+{
+    uint64_t range = ((uint64_t)m->delta_max - (uint64_t)m->delta_min) / scale;
+    unsigned width = rf_bit_width(range);
+
+    for (size_t i = 0; i < count; i++)
+        deltas[i] = (int64_t)(((uint64_t)deltas[i] - (uint64_t)m->delta_min) / scale);
+    rf_buf_append_byte(out, INT_SCALED);
+    rf_buf_append_byte(out, (uint8_t)width);
+    rf_buf_append_varint(out, rf_zigzag(first));
+    rf_buf_append_varint(out, rf_zigzag(m->delta_min));
+    rf_buf_append_varint(out, scale);
+    rf_bitpack(deltas, count, 0, width, out);
+}
+
 /* The differences are packed from a copy, so that one packing loop serves all. */
 static bool append_delta(const int64_t *values, size_t count, const int_measure *m,
                          rf_arena *scratch, rf_buf *out)
@@ -124,6 +163,11 @@ static bool append_delta(const int64_t *values, size_t count, const int_measure 
         return false;
     for (size_t i = 1; i < count; i++)
         deltas[i - 1] = wrapping_difference(values[i], values[i - 1]);
+    uint64_t scale = scale_of(deltas, count - 1, m);
+    if (scale > 1) {
+        append_scaled(deltas, count - 1, values[0], m, scale, out);
+        return true;
+    }
     rf_buf_append_byte(out, INT_DELTA);
     rf_buf_append_byte(out, (uint8_t)m->delta_width);
     rf_buf_append_varint(out, rf_zigzag(values[0]));
@@ -227,7 +271,8 @@ rf_status rf_int_column_decode(rf_slice stored, size_t count, int64_t *values_ou
     if (count == 0)
         return stored.size == 0 ? RF_OK : int_damaged("without values is not empty", err);
     uint8_t encoding = rf_read_byte(&reader);
-    unsigned width = encoding == INT_FRAME || encoding == INT_DELTA ? rf_read_byte(&reader) : 0;
+    bool has_width = encoding == INT_FRAME || encoding == INT_DELTA || encoding == INT_SCALED;
+    unsigned width = has_width ? rf_read_byte(&reader) : 0;
     if (reader.failed || width > RF_BITPACK_WIDTH_MAX)
         return int_damaged("has a wrong head", err);
     switch (encoding) {
@@ -239,15 +284,19 @@ rf_status rf_int_column_decode(rf_slice stored, size_t count, int64_t *values_ou
         rf_bitunpack(packed, count, base, width, values_out);
         return RF_OK;
     }
-    case INT_DELTA: {
+    case INT_DELTA:
+    case INT_SCALED: {
         uint64_t value = (uint64_t)rf_unzigzag(rf_read_varint(&reader));
         uint64_t base = (uint64_t)rf_unzigzag(rf_read_varint(&reader));
+        uint64_t scale = encoding == INT_SCALED ? rf_read_varint(&reader) : 1;
         if (!packed_read(&reader, count - 1, width, &packed))
             return int_damaged("is not as long as its values", err);
-        rf_bitunpack(packed, count - 1, base, width, values_out + 1);
+        rf_bitunpack(packed, count - 1, scale == 1 ? base : 0, width, values_out + 1);
         values_out[0] = (int64_t)value;
-        for (size_t i = 1; i < count; i++) {
-            value += (uint64_t)values_out[i];
+        if (scale == 1)
+            base = 0;
+        for (size_t i = 1; i < count; i++) { /* multiplying is not what the sum waits for */
+            value += base + (uint64_t)values_out[i] * scale;
             values_out[i] = (int64_t)value;
         }
         return RF_OK;

@@ -1,7 +1,8 @@
 /* Text columns, see column.h.
  *
- * A dictionary is taken where at most half of the values are distinct: it decodes without touching
- * each text. The hash table that builds it gives up early where values are mostly distinct. Stored
+ * Numbers behind one beginning are stored as numbers (column_numbered.h) where they are mostly
+ * distinct. A dictionary is taken where at most half of the values are distinct: it decodes without
+ * touching each text. The hash table that builds it gives up early where values are mostly distinct. Stored
  * form: flags, size of the text, for a dictionary the number of its values, lengths as an integer
  * column, for a dictionary the codes, then the text; compressed text is preceded by a checksum of
  * what it was before compression. */
@@ -9,8 +10,9 @@
 
 #include "base/checksum.h"
 #include "log/bitpack.h"
+#include "log/column_numbered.h"
 
-enum { TEXT_DICTIONARY = 1, TEXT_COMPRESSED = 2 };
+enum { TEXT_DICTIONARY = 1, TEXT_COMPRESSED = 2, TEXT_NUMBERED = 4, TEXT_HEXADECIMAL = 8 };
 
 enum {
     DICTIONARY_MAX = 1 << RF_BITPACK_CODE_WIDTH_MAX,
@@ -153,7 +155,16 @@ rf_status rf_text_column_encode(const rf_slice *values, size_t count, rf_codec *
 
     if (count == 0)
         return RF_OK;
-    bool has_dictionary = text_dictionary_build(&dictionary, values, count, scratch);
+    rf_numbered numbered = {0};
+    bool is_numbered = rf_numbered_measure(values, count, scratch, &numbered);
+    bool has_dictionary = !(is_numbered && numbered.range >= count / 2) &&
+                          text_dictionary_build(&dictionary, values, count, scratch);
+    if (is_numbered && !has_dictionary) {
+        rf_buf_append_byte(
+            out, (uint8_t)(TEXT_NUMBERED | (numbered.hexadecimal ? TEXT_HEXADECIMAL : 0)));
+        rf_numbered_append(&numbered, count, scratch, out);
+        return rf_buf_check(out, "encoding a text column", err);
+    }
     if (has_dictionary) {
         rf_slice *distinct = rf_arena_alloc(scratch, dictionary.count * sizeof *distinct);
         if (!distinct)
@@ -265,6 +276,14 @@ rf_status rf_text_column_decode(rf_slice stored, size_t count, rf_codec *codec, 
         return stored.size == 0 ? RF_OK : text_damaged("without values is not empty", err);
     }
     uint8_t flags = rf_read_byte(&reader);
+    if (flags == TEXT_NUMBERED || flags == (TEXT_NUMBERED | TEXT_HEXADECIMAL)) {
+        rf_slice *texts = NULL;
+        rf_status status = rf_numbered_decode(&reader, count, flags & TEXT_HEXADECIMAL,
+                                              TEXT_SIZE_MAX, arena, text_arena, &texts, err);
+        if (status == RF_OK)
+            *column_out = (rf_text_column){texts, NULL, (uint32_t)count};
+        return status;
+    }
     uint64_t size = rf_read_varint(&reader);
     uint64_t text_count = flags & TEXT_DICTIONARY ? rf_read_varint(&reader) : count;
     uint64_t lengths_size = rf_read_varint(&reader);

@@ -1,13 +1,16 @@
 /* See identity.h.
  *
- * One entry per known segment, in position order. An entry whose columns are decoded has two hash
- * tables over its events, made when first asked for: by (stream, version) and by (stream, source,
- * source position). Tables are open addressing with linear probing, of 32-bit indexes plus one.
+ * One entry per known segment, in position order. What follows the last hit is looked at first: a
+ * file that is imported again has its events in the order of the log. Else an entry whose columns
+ * are decoded has two hash tables over its events, made when first asked for: by (stream, version)
+ * and by (stream, source, source position). Tables are open addressing with linear probing, of
+ * indexes plus one. Numbers take 32 bits where a segment's are less than that apart.
  */
 #include "log/identity.h"
 
+#include "log/identity_current.h"
+#include "log/identity_numbers.h"
 #include "log/record.h"
-#include "log/segment.h"
 
 #include <stdlib.h>
 
@@ -23,28 +26,18 @@ typedef struct entry {
     size_t bytes;  /* of what follows */
     /* NULL while not decoded */
     uint32_t *streams;
-    int64_t *versions;
-    uint32_t *fingerprints;
-    uint64_t *positions;
-    uint32_t *by_version; /* table_size slots */
+    uint16_t *fingerprints;
+    rf_numbers versions;
+    rf_numbers positions;
+    uint16_t *by_version; /* table_size slots */
     /* NULL until a search by source */
-    uint32_t *sources;
-    uint64_t *source_positions;
-    uint32_t *by_source;
+    uint16_t *sources;
+    rf_numbers source_positions;
+    uint16_t *by_source;
     uint32_t table_size;
 } entry;
-
-/* The segment that events are compared with. */
-typedef struct current {
-    rf_segment segment; /* count 0: none */
-    char *bytes;        /* owned copy */
-    rf_arena arena;
-    int64_t *positions;
-    int64_t *types;
-    int64_t *schemas;
-    int64_t *times;
-    rf_payload_reader *reader;
-} current;
+_Static_assert(RF_SEGMENT_EVENTS_MAX < UINT16_MAX, "indexes plus one have 16 bits");
+_Static_assert(RF_LOG_SOURCES_MAX <= UINT16_MAX, "numbers of sources have 16 bits");
 
 struct rf_identity {
     uint32_t partition;
@@ -56,7 +49,8 @@ struct rf_identity {
     size_t count;
     size_t room;
     entry *last; /* of the last hit; NULL: none */
-    current now;
+    uint32_t last_index;
+    rf_identity_current now;
     rf_arena arena;  /* headers while looking */
     int64_t *values; /* one column */
 };
@@ -71,7 +65,7 @@ rf_identity *rf_identity_new(uint32_t partition, uint32_t table, size_t bytes_ma
     identity->table = table;
     identity->bytes_max = bytes_max;
     rf_arena_init(&identity->arena, IDENTITY_ARENA_MAX);
-    rf_arena_init(&identity->now.arena, IDENTITY_ARENA_MAX);
+    rf_identity_current_init(&identity->now);
     return identity;
 }
 
@@ -81,39 +75,18 @@ static void entry_drop_tables(rf_identity *identity, entry *dropped)
     identity->bytes -= dropped->bytes;
     dropped->bytes = 0;
     free(dropped->streams);
-    free(dropped->versions);
     free(dropped->fingerprints);
-    free(dropped->positions);
+    rf_numbers_free(&dropped->versions);
+    rf_numbers_free(&dropped->positions);
     free(dropped->by_version);
     free(dropped->sources);
-    free(dropped->source_positions);
+    rf_numbers_free(&dropped->source_positions);
     free(dropped->by_source);
     dropped->streams = NULL;
-    dropped->versions = NULL;
     dropped->fingerprints = NULL;
-    dropped->positions = NULL;
     dropped->by_version = NULL;
     dropped->sources = NULL;
-    dropped->source_positions = NULL;
     dropped->by_source = NULL;
-}
-
-static void current_clear(current *now)
-{
-    free(now->bytes);
-    free(now->positions);
-    free(now->types);
-    free(now->schemas);
-    free(now->times);
-    rf_payload_reader_free(now->reader);
-    now->bytes = NULL;
-    now->positions = NULL;
-    now->types = NULL;
-    now->schemas = NULL;
-    now->times = NULL;
-    now->reader = NULL;
-    now->segment = (rf_segment){0};
-    rf_arena_reset(&now->arena);
 }
 
 void rf_identity_forget(rf_identity *identity)
@@ -131,7 +104,7 @@ void rf_identity_forget(rf_identity *identity)
     }
     identity->count = kept;
     identity->last = NULL;
-    current_clear(&identity->now);
+    rf_identity_current_clear(&identity->now);
 }
 
 void rf_identity_committed(rf_identity *identity)
@@ -146,7 +119,7 @@ void rf_identity_free(rf_identity *identity)
         return;
     rf_identity_committed(identity);
     rf_identity_forget(identity);
-    rf_arena_free(&identity->now.arena);
+    rf_identity_current_free(&identity->now);
     rf_arena_free(&identity->arena);
     free(identity->values);
     free(identity->entries);
@@ -254,14 +227,45 @@ static rf_status column_u32(rf_identity *identity, const rf_segment *segment, rf
     return RF_OK;
 }
 
-static rf_status column_i64(rf_identity *identity, const rf_segment *segment, rf_envelope column,
-                            entry *owner, int64_t **out, rf_err *err)
+static rf_status column_u16(rf_identity *identity, const rf_segment *segment, rf_envelope column,
+                            entry *owner, uint16_t **out, rf_err *err)
 {
-    int64_t *values = column_alloc(identity, owner, segment->count, sizeof *values);
+    rf_status status = rf_segment_envelope(segment, column, identity->values, NULL, err);
+    if (status)
+        return status;
+    uint16_t *values = column_alloc(identity, owner, segment->count, sizeof *values);
     if (!values)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory to look for duplicates");
+    for (uint32_t i = 0; i < segment->count; i++)
+        values[i] = (uint16_t)identity->values[i];
     *out = values;
-    return rf_segment_envelope(segment, column, values, NULL, err);
+    return RF_OK;
+}
+
+static rf_status column_numbers(rf_identity *identity, const rf_segment *segment,
+                                rf_envelope column, entry *owner, rf_numbers *out, rf_err *err)
+{
+    const int64_t *values = identity->values;
+    uint64_t least = UINT64_MAX, most = 0;
+
+    rf_status status = rf_segment_envelope(segment, column, identity->values, NULL, err);
+    if (status)
+        return status;
+    for (uint32_t i = 0; i < segment->count; i++) {
+        least = (uint64_t)values[i] < least ? (uint64_t)values[i] : least;
+        most = (uint64_t)values[i] > most ? (uint64_t)values[i] : most;
+    }
+    bool narrow = most - least <= UINT32_MAX;
+    void *made = column_alloc(identity, owner, segment->count,
+                              narrow ? sizeof *out->more : sizeof *out->wide);
+    if (!made)
+        return rf_fail(err, RF_ERR_MEMORY, "log: no memory to look for duplicates");
+    *out = (rf_numbers){.least = least, .more = narrow ? made : NULL, .wide = narrow ? NULL : made};
+    if (!narrow)
+        memcpy(out->wide, values, segment->count * sizeof *values);
+    for (uint32_t i = 0; i < segment->count && narrow; i++)
+        out->more[i] = (uint32_t)((uint64_t)values[i] - least);
+    return RF_OK;
 }
 
 static uint64_t mix(uint64_t a, uint64_t b)
@@ -272,25 +276,25 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return hash ^ (hash >> 32);
 }
 
-static rf_status table_fill(rf_identity *identity, entry *owner, bool by_source, uint32_t **out,
+static rf_status table_fill(rf_identity *identity, entry *owner, bool by_source, uint16_t **out,
                             rf_err *err)
 {
     uint32_t size = 16;
 
-    while (size < 2 * owner->count)
+    while (size < owner->count + owner->count / 2)
         size *= 2;
     owner->table_size = size;
-    uint32_t *table = column_alloc(identity, owner, size, sizeof *table);
+    uint16_t *table = column_alloc(identity, owner, size, sizeof *table);
     if (!table)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory to look for duplicates");
     for (uint32_t i = 0; i < owner->count; i++) {
-        uint64_t second = by_source ? owner->source_positions[i] : (uint64_t)owner->versions[i];
+        uint64_t second = rf_number_at(by_source ? &owner->source_positions : &owner->versions, i);
         if (by_source && second == 0)
             continue;
         uint32_t slot = (uint32_t)mix(owner->streams[i], second) & (size - 1);
         while (table[slot])
             slot = (slot + 1) & (size - 1);
-        table[slot] = i + 1;
+        table[slot] = (uint16_t)(i + 1);
     }
     *out = table;
     return RF_OK;
@@ -318,13 +322,14 @@ static rf_status entry_segment(rf_identity *identity, rf_kv_txn *txn, const entr
     return rf_segment_open(bytes, &identity->arena, segment_out, err);
 }
 
-static rf_status entry_decode(rf_identity *identity, rf_kv_txn *txn, entry *wanted, bool by_source,
-                              rf_err *err)
+/* Decodes what a search needs, but for its table. */
+static rf_status entry_columns(rf_identity *identity, rf_kv_txn *txn, entry *wanted,
+                               bool by_source, rf_err *err)
 {
     rf_segment segment;
-    int64_t *positions = NULL;
 
-    if (by_source ? wanted->by_source != NULL : wanted->by_version != NULL)
+    if (wanted->streams &&
+        rf_numbers_known(by_source ? &wanted->source_positions : &wanted->versions))
         return RF_OK;
     if (!identity->values)
         identity->values = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *identity->values);
@@ -337,34 +342,34 @@ static rf_status entry_decode(rf_identity *identity, rf_kv_txn *txn, entry *want
     if (!wanted->streams)
         status = column_u32(identity, &segment, RF_ENVELOPE_STREAM, wanted, &wanted->streams, err);
     if (!status && !wanted->fingerprints)
-        status = column_u32(identity, &segment, RF_ENVELOPE_FINGERPRINT, wanted,
+        status = column_u16(identity, &segment, RF_ENVELOPE_FINGERPRINT, wanted,
                             &wanted->fingerprints, err);
-    if (!status && !wanted->positions) {
-        status = column_i64(identity, &segment, RF_ENVELOPE_POSITION, wanted, &positions, err);
-        wanted->positions = (uint64_t *)positions;
-    }
-    if (!status && !by_source) {
-        if (!wanted->versions)
-            status =
-                column_i64(identity, &segment, RF_ENVELOPE_VERSION, wanted, &wanted->versions, err);
-        if (!status)
-            status = table_fill(identity, wanted, false, &wanted->by_version, err);
-    }
-    if (!status && by_source) {
-        if (!wanted->sources)
-            status =
-                column_u32(identity, &segment, RF_ENVELOPE_SOURCE, wanted, &wanted->sources, err);
-        if (!status && !wanted->source_positions) {
-            status = column_i64(identity, &segment, RF_ENVELOPE_SOURCE_POSITION, wanted, &positions,
-                                err);
-            wanted->source_positions = (uint64_t *)positions;
-        }
-        if (!status)
-            status = table_fill(identity, wanted, true, &wanted->by_source, err);
-    }
+    if (!status && !rf_numbers_known(&wanted->positions))
+        status = column_numbers(identity, &segment, RF_ENVELOPE_POSITION, wanted,
+                                &wanted->positions, err);
+    if (!status && !by_source && !rf_numbers_known(&wanted->versions))
+        status = column_numbers(identity, &segment, RF_ENVELOPE_VERSION, wanted,
+                                &wanted->versions, err);
+    if (!status && by_source && !wanted->sources)
+        status = column_u16(identity, &segment, RF_ENVELOPE_SOURCE, wanted, &wanted->sources, err);
+    if (!status && by_source && !rf_numbers_known(&wanted->source_positions))
+        status = column_numbers(identity, &segment, RF_ENVELOPE_SOURCE_POSITION, wanted,
+                                &wanted->source_positions, err);
+    return status;
+}
+
+static rf_status entry_decode(rf_identity *identity, rf_kv_txn *txn, entry *wanted, bool by_source,
+                              bool with_table, rf_err *err)
+{
+    uint16_t **table = by_source ? &wanted->by_source : &wanted->by_version;
+    size_t before = wanted->bytes;
+
+    rf_status status = entry_columns(identity, txn, wanted, by_source, err);
+    if (!status && with_table && !*table)
+        status = table_fill(identity, wanted, by_source, table, err);
     if (status)
         entry_drop_tables(identity, wanted);
-    else
+    else if (wanted->bytes > before)
         entries_bound(identity, wanted);
     return status;
 }
@@ -372,6 +377,23 @@ static rf_status entry_decode(rf_identity *identity, rf_kv_txn *txn, entry *want
 static bool entry_covers(const entry *it, const rf_identity_key *key)
 {
     return key->stream >= it->stream_min && key->stream <= it->stream_max;
+}
+
+static bool event_is(const entry *it, uint32_t index, const rf_identity_key *key)
+{
+    if (it->streams[index] != key->stream)
+        return false;
+    return key->by_source ? rf_number_at(&it->source_positions, index) == key->source_position &&
+                                it->sources[index] == key->source
+                          : rf_number_at(&it->versions, index) == (uint64_t)key->version;
+}
+
+static void hit(rf_identity *identity, entry *it, uint32_t index, rf_identity_hit *hit_out)
+{
+    *hit_out = (rf_identity_hit){rf_number_at(&it->positions, index), it->fingerprints[index]};
+    it->used = ++identity->clock;
+    identity->last = it;
+    identity->last_index = index;
 }
 
 /* Looks into one entry, decoding it where needed. */
@@ -382,26 +404,37 @@ static rf_status entry_probe(rf_identity *identity, rf_kv_txn *txn, entry *it,
     *found_out = false;
     if (!entry_covers(it, key))
         return RF_OK;
-    rf_status status = entry_decode(identity, txn, it, key->by_source, err);
+    rf_status status = entry_decode(identity, txn, it, key->by_source, true, err);
     if (status)
         return status;
     it->used = ++identity->clock;
     uint64_t second = key->by_source ? key->source_position : (uint64_t)key->version;
-    const uint32_t *table = key->by_source ? it->by_source : it->by_version;
+    const uint16_t *table = key->by_source ? it->by_source : it->by_version;
     uint32_t slot = (uint32_t)mix(key->stream, second) & (it->table_size - 1);
     for (; table[slot]; slot = (slot + 1) & (it->table_size - 1)) {
-        uint32_t i = table[slot] - 1;
-        bool equal = it->streams[i] == key->stream &&
-                     (key->by_source ? it->source_positions[i] == key->source_position &&
-                                           it->sources[i] == key->source
-                                     : it->versions[i] == key->version);
-        if (equal) {
-            *hit_out = (rf_identity_hit){it->positions[i], it->fingerprints[i]};
+        uint32_t i = table[slot] - 1u;
+        if (event_is(it, i, key)) {
+            hit(identity, it, i, hit_out);
             *found_out = true;
-            identity->last = it;
             return RF_OK;
         }
     }
+    return RF_OK;
+}
+
+/* Whether the event at a place of an entry is the one wanted: what a file that is imported again
+ * asks next. */
+static rf_status entry_guess(rf_identity *identity, rf_kv_txn *txn, entry *it, uint32_t index,
+                             const rf_identity_key *key, rf_identity_hit *hit_out, bool *found_out,
+                             rf_err *err)
+{
+    if (index >= it->count || !entry_covers(it, key))
+        return RF_OK;
+    rf_status status = entry_decode(identity, txn, it, key->by_source, false, err);
+    if (status || !event_is(it, index, key))
+        return status;
+    hit(identity, it, index, hit_out);
+    *found_out = true;
     return RF_OK;
 }
 
@@ -444,11 +477,28 @@ static rf_status entry_next(rf_identity *identity, rf_kv_cursor *cursor, uint64_
     return entry_add(identity, &segment, (rf_slice){NULL, 0}, next_out, err);
 }
 
-static rf_status find_by_walk(rf_identity *identity, rf_kv_txn *txn, const rf_identity_key *key,
-                              uint64_t from, bool only_one, rf_identity_hit *hit_out,
-                              bool *found_out, rf_err *err)
+/* The segment behind an entry; NULL in *next_out if there is none. */
+static rf_status entry_after(rf_identity *identity, rf_kv_txn *txn, const entry *before,
+                             entry **next_out, rf_err *err)
 {
     rf_kv_cursor *cursor = NULL;
+    size_t at = entry_at_least(identity, before->first_position + 1);
+
+    *next_out = at < identity->count ? identity->entries[at] : NULL;
+    if (*next_out && (*next_out)->pending.data)
+        return RF_OK;
+    rf_status status = rf_kv_cursor_open(txn, identity->table, &cursor, err);
+    if (!status)
+        status = entry_next(identity, cursor, before->last_position + 1, next_out, err);
+    rf_kv_cursor_close(cursor);
+    return status;
+}
+
+static rf_status find_by_walk(rf_identity *identity, rf_kv_txn *txn, const rf_identity_key *key,
+                              rf_identity_hit *hit_out, bool *found_out, rf_err *err)
+{
+    rf_kv_cursor *cursor = NULL;
+    uint64_t from = 1;
 
     rf_status status = rf_kv_cursor_open(txn, identity->table, &cursor, err);
     while (!status && !*found_out) {
@@ -458,48 +508,61 @@ static rf_status find_by_walk(rf_identity *identity, rf_kv_txn *txn, const rf_id
             break;
         from = next->last_position + 1;
         status = entry_probe(identity, txn, next, key, hit_out, found_out, err);
-        if (only_one)
-            break;
     }
     rf_kv_cursor_close(cursor);
+    return status;
+}
+
+/* Where the last hit was: behind it, at the beginning of the next segment, then by table. */
+static rf_status find_near(rf_identity *identity, rf_kv_txn *txn, const rf_identity_key *key,
+                           rf_identity_hit *hit_out, bool *found_out, rf_err *err)
+{
+    entry *last = identity->last;
+    entry *next = NULL;
+
+    rf_status status = entry_guess(identity, txn, last, identity->last_index + 1, key, hit_out,
+                                   found_out, err);
+    if (status || *found_out)
+        return status;
+    if (identity->last_index + 1 == last->count) {
+        status = entry_after(identity, txn, last, &next, err);
+        if (!status && next)
+            status = entry_guess(identity, txn, next, 0, key, hit_out, found_out, err);
+        if (status || *found_out)
+            return status;
+    }
+    status = entry_probe(identity, txn, last, key, hit_out, found_out, err);
+    if (status || *found_out)
+        return status;
+    if (!next)
+        status = entry_after(identity, txn, last, &next, err);
+    if (!status && next)
+        status = entry_probe(identity, txn, next, key, hit_out, found_out, err);
     return status;
 }
 
 rf_status rf_identity_find(rf_identity *identity, rf_kv_txn *txn, const rf_identity_key *key,
                            rf_identity_hit *hit_out, bool *found_out, rf_err *err)
 {
-    entry *last = identity->last;
+    const entry *last = identity->last;
     rf_status status = RF_OK;
 
     *found_out = false;
-    if (last) {
-        status = entry_probe(identity, txn, last, key, hit_out, found_out, err);
-        if (!status && !*found_out)
-            status = find_by_walk(identity, txn, key, last->last_position + 1, true, hit_out,
-                                  found_out, err);
-    }
+    if (last)
+        status = find_near(identity, txn, key, hit_out, found_out, err);
     for (size_t i = 0; i < identity->count && !status && !*found_out; i++) {
         entry *it = identity->entries[i];
         if (it != last && (it->pending.data || it->by_version || it->by_source))
             status = entry_probe(identity, txn, it, key, hit_out, found_out, err);
     }
     if (!status && !*found_out)
-        status = find_by_walk(identity, txn, key, 1, false, hit_out, found_out, err);
+        status = find_by_walk(identity, txn, key, hit_out, found_out, err);
     return status;
-}
-
-static rf_status current_column(const current *now, rf_envelope column, int64_t **out, rf_err *err)
-{
-    *out = malloc(now->segment.count * sizeof **out);
-    if (!*out)
-        return rf_fail(err, RF_ERR_MEMORY, "log: no memory to compare a duplicate");
-    return rf_segment_envelope(&now->segment, column, *out, NULL, err);
 }
 
 /* Makes the segment that holds `position` the current one. */
 static rf_status current_load(rf_identity *identity, rf_kv_txn *txn, uint64_t position, rf_err *err)
 {
-    current *now = &identity->now;
     rf_kv_cursor *cursor = NULL;
     rf_slice bytes = {NULL, 0};
     rf_status status = RF_OK;
@@ -519,67 +582,19 @@ static rf_status current_load(rf_identity *identity, rf_kv_txn *txn, uint64_t po
             status = rf_fail(err, RF_ERR_DAMAGED, "log: no segment holds position %llu",
                              (unsigned long long)position);
     }
-    current_clear(now);
-    if (!status) {
-        now->bytes = malloc(bytes.size);
-        now->reader = rf_payload_reader_new();
-        if (!now->bytes || !now->reader)
-            status = rf_fail(err, RF_ERR_MEMORY, "log: no memory to compare a duplicate");
-    }
-    if (!status) {
-        memcpy(now->bytes, bytes.data, bytes.size);
-        status =
-            rf_segment_open((rf_slice){now->bytes, bytes.size}, &now->arena, &now->segment, err);
-    }
+    if (!status)
+        status = rf_identity_current_load(&identity->now, bytes, err);
     rf_kv_cursor_close(cursor);
-    if (!status)
-        status = current_column(now, RF_ENVELOPE_POSITION, &now->positions, err);
-    if (!status)
-        status = current_column(now, RF_ENVELOPE_TYPE, &now->types, err);
-    if (!status)
-        status = current_column(now, RF_ENVELOPE_SCHEMA, &now->schemas, err);
-    if (!status)
-        status = current_column(now, RF_ENVELOPE_TIME, &now->times, err);
-    if (status)
-        current_clear(now);
     return status;
 }
 
 rf_status rf_identity_same(rf_identity *identity, rf_kv_txn *txn, uint64_t position,
                            const rf_event *event, bool *same_out, rf_err *err)
 {
-    current *now = &identity->now;
-    rf_slice data, metadata;
-
-    if (now->segment.count == 0 || position < now->segment.first_position ||
-        position > now->segment.last_position) {
+    if (!rf_identity_current_holds(&identity->now, position)) {
         rf_status status = current_load(identity, txn, position, err);
         if (status)
             return status;
     }
-    uint32_t low = 0;
-    uint32_t high = now->segment.count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if ((uint64_t)now->positions[middle] < position)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == now->segment.count || (uint64_t)now->positions[low] != position ||
-        now->types[low] < 0 || now->types[low] >= (int64_t)now->segment.type_count)
-        return rf_fail(err, RF_ERR_DAMAGED, "log: the segment of position %llu does not hold it",
-                       (unsigned long long)position);
-    *same_out = false;
-    if (now->schemas[low] != event->schema || now->times[low] != event->time ||
-        !rf_slice_equal(now->segment.types[now->types[low]].name, event->type))
-        return RF_OK;
-    rf_status status =
-        rf_payload_read(now->reader, &now->segment, low, &data, &metadata, NULL, err);
-    if (status)
-        return status;
-    *same_out = rf_slice_equal(data, event->data) &&
-                (metadata.data != NULL) == (event->metadata.data != NULL) &&
-                rf_slice_equal(metadata, event->metadata);
-    return RF_OK;
+    return rf_identity_current_same(&identity->now, position, event, same_out, err);
 }

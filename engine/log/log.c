@@ -169,6 +169,12 @@ rf_status rf_log_get_info(rf_log *log, rf_log_info *info_out, rf_err *err)
         info.raw_bytes += record.counts.raw_bytes;
     }
     rf_kv_abort(txn);
+    /* Positions have no holes. A record whose key was damaged, in a page that has no checksum, looks
+     * like a partition without events. */
+    if (!status && info.events != info.position)
+        status = rf_fail(err, RF_ERR_DAMAGED,
+                         "log: its directory has %llu events, its last position is %llu",
+                         (unsigned long long)info.events, (unsigned long long)info.position);
     if (status)
         return status;
     rf_kv_info kv_info;

@@ -44,7 +44,7 @@ typedef enum rf_envelope {
     RF_ENVELOPE_TIME,            /* RF_TIME_NONE: none */
     RF_ENVELOPE_TYPE,            /* index into the segment's types */
     RF_ENVELOPE_SCHEMA,
-    RF_ENVELOPE_FINGERPRINT, /* 32 bits, of type, schema, time, data, metadata */
+    RF_ENVELOPE_FINGERPRINT, /* 16 bits, of type, schema, time, data, metadata */
     RF_ENVELOPE_COUNT,
 } rf_envelope;
 
@@ -88,7 +88,7 @@ bool rf_segment_builder_fits(const rf_segment_builder *builder, const rf_event *
  * decompressed and compared. */
 rf_status rf_segment_builder_finish(rf_segment_builder *builder, rf_buf *out, rf_err *err);
 
-/* 32-bit fingerprint over type, schema, time, data and metadata. */
+/* 16-bit fingerprint over type, schema, time, data and metadata. */
 uint32_t rf_event_fingerprint(const rf_event *event);
 
 typedef struct rf_segment_type {
@@ -114,6 +114,8 @@ typedef struct rf_segment {
     uint32_t column_count;
     const struct rf_segment_chunk *chunks; /* private */
     uint32_t chunk_count;
+    rf_slice shapes; /* private, as the next */
+    uint32_t shapes_checksum;
 } rf_segment;
 
 /* Checks the header's checksum and every bound; `bytes` is what finish appended. Nothing else is

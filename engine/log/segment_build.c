@@ -9,6 +9,7 @@
 enum {
     BUF_SIZE_MAX = 256 << 20,
     ARENA_SIZE_MAX = 256 << 20,
+    LIST_FIRST = 16,
     EVENTS_FIRST = 16, /* room at first: a small commit makes a small builder */
 };
 
@@ -23,6 +24,7 @@ rf_segment_builder *rf_segment_builder_new(uint32_t partition)
     rf_buf_init(&builder->chunk, RF_SEGMENT_CHUNK_RAW_MAX);
     rf_buf_init(&builder->chunk_directory, BUF_SIZE_MAX);
     rf_buf_init(&builder->chunks, BUF_SIZE_MAX);
+    rf_buf_init(&builder->escaped, BUF_SIZE_MAX);
     rf_build_reset(builder);
     return builder;
 }
@@ -38,6 +40,8 @@ rf_segment_workspace *rf_segment_workspace_new(void)
     rf_buf_init(&work->columns, BUF_SIZE_MAX);
     rf_buf_init(&work->per_event, BUF_SIZE_MAX);
     rf_buf_init(&work->fields, BUF_SIZE_MAX);
+    rf_buf_init(&work->shapes, BUF_SIZE_MAX);
+    rf_buf_init(&work->literal, BUF_SIZE_MAX);
     rf_buf_init(&work->header, BUF_SIZE_MAX);
     work->codec = rf_codec_new();
     if (!work->codec) {
@@ -57,6 +61,8 @@ void rf_segment_workspace_free(rf_segment_workspace *workspace)
     rf_buf_free(&workspace->columns);
     rf_buf_free(&workspace->per_event);
     rf_buf_free(&workspace->fields);
+    rf_buf_free(&workspace->shapes);
+    rf_buf_free(&workspace->literal);
     rf_buf_free(&workspace->header);
     free(workspace);
 }
@@ -96,12 +102,18 @@ void rf_segment_builder_free(rf_segment_builder *builder)
         return;
     free_lists(builder);
     free(builder->rows);
+    free(builder->plans);
     free(builder->types);
     free(builder->nodes);
+    free(builder->slots);
+    free(builder->shapes);
+    free(builder->sizes);
+    free(builder->metadata_sizes);
     rf_arena_free(&builder->names);
     rf_buf_free(&builder->chunk);
     rf_buf_free(&builder->chunk_directory);
     rf_buf_free(&builder->chunks);
+    rf_buf_free(&builder->escaped);
     rf_segment_workspace_free(builder->own);
     free(builder);
 }
@@ -110,8 +122,13 @@ void rf_build_reset(rf_segment_builder *builder)
 {
     size_t kept = 0;
 
-    for (uint32_t i = 0; i < builder->list_capacity; i++)
-        kept += builder->lists[i].capacity * 11u + builder->lists[i].bytes.capacity;
+    for (uint32_t i = 0; i < builder->list_capacity; i++) {
+        /* In the next segment the list may be one of short texts. */
+        if (builder->lists[i].bytes.capacity > RF_BUILD_TEXT_KEPT_MAX)
+            rf_buf_free(&builder->lists[i].bytes);
+        kept += builder->lists[i].capacity * 8u + builder->lists[i].ordinal_capacity * 2u +
+                builder->lists[i].scale_capacity + builder->lists[i].bytes.capacity;
+    }
     if (kept > RF_BUILD_KEPT_BYTES_MAX)
         free_lists(builder);
     builder->failed = false;
@@ -120,7 +137,15 @@ void rf_build_reset(rf_segment_builder *builder)
     builder->type_count = 0;
     builder->node_count = 1; /* 0 is none, as in `lists` */
     builder->list_count = 1;
+    builder->slot_count = 0;
+    builder->shape_count = 1;
+    builder->shape_bytes = 0;
+    builder->size_count = 0;
+    builder->metadata_count = 0;
     memset(builder->buckets, 0, sizeof builder->buckets);
+    if (builder->plans)
+        memset(builder->plans, 0, builder->plan_count * sizeof(rf_build_plan *));
+    builder->plan_count = 0;
     rf_arena_reset(&builder->names);
     rf_buf_clear(&builder->chunk);
     rf_buf_clear(&builder->chunk_directory);
@@ -143,9 +168,7 @@ bool rf_segment_builder_fits(const rf_segment_builder *builder, const rf_event *
                                    builder->raw_bytes + raw <= RF_SEGMENT_RAW_MAX);
 }
 
-/* Room for one more of `size` bytes each in an array that grows by halves: 64 partitions have one;
- * false without memory. */
-static bool grow(void *array_at, uint32_t count, uint32_t *capacity, uint32_t first, size_t size)
+bool rf_build_grow(void *array_at, uint32_t count, uint32_t *capacity, uint32_t first, size_t size)
 {
     void *array;
     uint32_t wanted = *capacity ? *capacity + *capacity / 2 : first;
@@ -164,7 +187,7 @@ static bool grow(void *array_at, uint32_t count, uint32_t *capacity, uint32_t fi
 static uint32_t node_new(rf_segment_builder *builder, rf_build_type *type, rf_slice key,
                          unsigned depth)
 {
-    if (!grow(&builder->nodes, builder->node_count, &builder->node_capacity, 64,
+    if (!rf_build_grow(&builder->nodes, builder->node_count, &builder->node_capacity, 64,
               sizeof *builder->nodes)) {
         builder->failed = true;
         return 0;
@@ -191,7 +214,7 @@ static uint32_t type_find(rf_segment_builder *builder, rf_slice name)
             return at - 1;
     }
     rf_slice copy = rf_arena_copy(&builder->names, name);
-    if (!copy.data || !grow(&builder->types, builder->type_count, &builder->type_capacity, 8,
+    if (!copy.data || !rf_build_grow(&builder->types, builder->type_count, &builder->type_capacity, 8,
                             sizeof *builder->types)) {
         builder->failed = true;
         return UINT32_MAX;
@@ -202,12 +225,54 @@ static uint32_t type_find(rf_segment_builder *builder, rf_slice name)
     return builder->type_count - 1;
 }
 
-/* The list of a node's values of one kind, with room for one more; NULL without memory. */
-static rf_build_list *list_of(rf_segment_builder *builder, rf_build_node *node, rf_field_kind kind)
+/* Twice the room, from `first` on. */
+static bool list_grow(void *array_at, uint32_t count, uint32_t *capacity, size_t size)
+{
+    void *array;
+    uint32_t wanted = *capacity ? 2 * *capacity : LIST_FIRST;
+
+    if (count < *capacity)
+        return true;
+    memcpy(&array, array_at, sizeof array);
+    array = realloc(array, wanted * size);
+    if (!array)
+        return false;
+    memcpy(array_at, &array, sizeof array);
+    *capacity = wanted;
+    return true;
+}
+
+bool rf_build_list_room(rf_build_list *list, uint32_t ordinal)
+{
+    if (!list_grow(&list->values, list->count, &list->capacity, sizeof *list->values))
+        return false;
+    if (!list->sparse && ordinal == list->count)
+        return true;
+    while (list->ordinal_capacity <= list->count)
+        if (!list_grow(&list->ordinals, list->ordinal_capacity, &list->ordinal_capacity,
+                       sizeof *list->ordinals))
+            return false;
+    for (uint32_t i = 0; i < list->count && !list->sparse; i++)
+        list->ordinals[i] = (uint16_t)i;
+    list->sparse = true;
+    list->ordinals[list->count] = (uint16_t)ordinal;
+    return true;
+}
+
+bool rf_build_list_put_exact(rf_build_list *list, uint32_t ordinal, int64_t value, uint8_t scale)
+{
+    if (!list_grow(&list->scales, list->count, &list->scale_capacity, sizeof *list->scales))
+        return false;
+    list->scales[list->count] = scale;
+    return rf_build_list_put(list, ordinal, value);
+}
+
+rf_build_list *rf_build_list_of(rf_segment_builder *builder, rf_build_node *node,
+                                rf_field_kind kind)
 {
     if (node->lists[kind] == 0) {
         uint32_t before = builder->list_capacity;
-        if (!grow(&builder->lists, builder->list_count, &builder->list_capacity, 32,
+        if (!rf_build_grow(&builder->lists, builder->list_count, &builder->list_capacity, 32,
                   sizeof *builder->lists))
             return NULL;
         for (uint32_t i = before; i < builder->list_capacity; i++) {
@@ -215,23 +280,15 @@ static rf_build_list *list_of(rf_segment_builder *builder, rf_build_node *node, 
             rf_buf_init(&builder->lists[i].bytes, RF_SEGMENT_CHUNK_RAW_MAX);
         }
         builder->lists[builder->list_count].count = 0;
+        builder->lists[builder->list_count].sparse = false;
         rf_buf_clear(&builder->lists[builder->list_count].bytes);
         node->lists[kind] = builder->list_count++;
     }
-    rf_build_list *list = &builder->lists[node->lists[kind]];
-    if (list->count < list->capacity)
-        return list;
-    uint32_t a = list->capacity, b = a, c = a;
-    if (!grow(&list->values, list->count, &a, 16, sizeof *list->values) ||
-        !grow(&list->ordinals, list->count, &b, 16, sizeof *list->ordinals) ||
-        !grow(&list->scales, list->count, &c, 16, sizeof *list->scales))
-        return NULL;
-    list->capacity = a;
-    return list;
+    return &builder->lists[node->lists[kind]];
 }
 
-static void take_value(rf_segment_builder *builder, uint32_t node, uint32_t ordinal,
-                       const rf_json_node *json)
+void rf_build_take_value(rf_segment_builder *builder, uint32_t node, uint32_t ordinal,
+                         const rf_json_node *json)
 {
     rf_field_kind kind = RF_FIELD_TEXT;
     rf_slice text = rf_json_text(json);
@@ -259,19 +316,15 @@ static void take_value(rf_segment_builder *builder, uint32_t node, uint32_t ordi
     case RF_JSON_OBJECT:
         return;
     }
-    rf_build_list *list = list_of(builder, &builder->nodes[node], kind);
-    if (!list) {
-        builder->failed = true;
-        return;
-    }
-    if (kind == RF_FIELD_TEXT || kind == RF_FIELD_NUMBER) {
-        rf_buf_append_slice(&list->bytes, text);
-        builder->failed |= list->bytes.failed;
-        value = (int64_t)list->bytes.size;
-    }
-    list->values[list->count] = value;
-    list->ordinals[list->count] = (uint16_t)ordinal;
-    list->scales[list->count++] = (uint8_t)scale;
+    rf_build_list *list = rf_build_list_of(builder, &builder->nodes[node], kind);
+    bool taken = list;
+    if (list && (kind == RF_FIELD_TEXT || kind == RF_FIELD_NUMBER))
+        taken = rf_build_list_put_text(list, ordinal, text);
+    else if (list && kind == RF_FIELD_EXACT)
+        taken = rf_build_list_put_exact(list, ordinal, value, (uint8_t)scale);
+    else if (list)
+        taken = rf_build_list_put(list, ordinal, value);
+    builder->failed |= !taken;
 }
 
 /* Of two members of one name the last wins: takes back what this event has put at and below
@@ -286,7 +339,7 @@ static void forget_value(rf_segment_builder *builder, uint32_t index, uint32_t o
     for (unsigned kind = RF_FIELD_INT; kind <= RF_FIELD_TEXT; kind++) {
         rf_build_list *list = &builder->lists[node->lists[kind]];
         if (node->lists[kind] == 0 || list->count == 0 ||
-            list->ordinals[list->count - 1] != ordinal)
+            rf_build_ordinal(list, list->count - 1) != ordinal)
             continue;
         list->count--;
         if (kind == RF_FIELD_TEXT || kind == RF_FIELD_NUMBER)
@@ -329,6 +382,17 @@ static uint32_t child_find(rf_segment_builder *builder, rf_build_type *type, uin
     return child;
 }
 
+/* A value of the event, or null, or an array. */
+static void take_leaf(rf_segment_builder *builder, uint32_t node, uint32_t ordinal,
+                      const rf_json_node *json)
+{
+    if (builder->leaf_count == RF_BUILD_SLOTS_MAX)
+        builder->leaves_whole = false;
+    else
+        builder->leaves[builder->leaf_count++] = json->kind == RF_JSON_ARRAY ? 0 : node;
+    rf_build_take_value(builder, node, ordinal, json);
+}
+
 /* Takes the members of an object whose place in the tree is `parent`. */
 static void take_members(rf_segment_builder *builder, rf_build_type *type, uint32_t parent,
                          uint32_t ordinal, const rf_json_node *json, uint32_t object)
@@ -338,24 +402,30 @@ static void take_members(rf_segment_builder *builder, rf_build_type *type, uint3
     if (builder->nodes[parent].depth == RF_SEGMENT_DEPTH_MAX && json[object].next > object + 1)
         builder->nodes[parent].capped = true;
     for (uint32_t i = object + 1; i < json[object].next; i = json[i].next) {
-        if (builder->nodes[parent].capped || builder->failed)
-            return;
-        uint32_t child = child_find(builder, type, parent, rf_json_key(&json[i]), guess);
-        if (!child)
+        uint32_t child = builder->nodes[parent].capped || builder->failed
+                             ? 0
+                             : child_find(builder, type, parent, rf_json_key(&json[i]), guess);
+        if (!child) {
+            builder->leaves_whole = false;
+            if (builder->nodes[parent].capped || builder->failed)
+                return;
             continue;
-        if (builder->nodes[child].last_seen == ordinal + 1)
+        }
+        if (builder->nodes[child].last_seen == ordinal + 1) {
+            builder->leaves_whole = false;
             forget_value(builder, child, ordinal);
+        }
         builder->nodes[child].last_seen = ordinal + 1;
         if (json[i].kind == RF_JSON_OBJECT)
             take_members(builder, type, child, ordinal, json, i);
         else
-            take_value(builder, child, ordinal, &json[i]);
+            take_leaf(builder, child, ordinal, &json[i]);
         guess = builder->nodes[child].next_sibling;
     }
 }
 
-static void take_root(rf_segment_builder *builder, rf_build_type *type, bool metadata,
-                      uint32_t ordinal, const rf_json_node *json, uint32_t json_count)
+void rf_build_take_root(rf_segment_builder *builder, rf_build_type *type, bool metadata,
+                        uint32_t ordinal, const rf_json_node *json, uint32_t json_count)
 {
     if (json_count == 0 || json[0].kind != RF_JSON_OBJECT)
         return; /* no member, no path */
@@ -366,20 +436,93 @@ static void take_root(rf_segment_builder *builder, rf_build_type *type, bool met
         take_members(builder, type, type->roots[metadata], ordinal, json, 0);
 }
 
-static rf_status take_payload(rf_segment_builder *builder, const rf_event *event, rf_err *err)
+static bool push_size(uint32_t **sizes, uint32_t *count, uint32_t *capacity, size_t size)
+{
+    if (!rf_build_grow(sizes, *count, capacity, EVENTS_FIRST, sizeof **sizes))
+        return false;
+    (*sizes)[(*count)++] = (uint32_t)size;
+    return true;
+}
+
+static void take_rest_bytes(rf_segment_builder *builder, rf_slice bytes)
+{
+    rf_buf_append_slice(&builder->chunk, bytes);
+    if (!push_size(&builder->sizes, &builder->size_count, &builder->size_capacity, bytes.size))
+        builder->failed = true;
+}
+
+/* The arrays of an event with a shape, which nothing else has. */
+static size_t take_arrays(rf_segment_builder *builder, const rf_json_node *nodes, uint32_t count,
+                          bool measure)
+{
+    size_t size = 0;
+
+    for (uint32_t i = 0; i < count; i = nodes[i].kind == RF_JSON_OBJECT ? i + 1 : nodes[i].next) {
+        if (nodes[i].kind != RF_JSON_ARRAY)
+            continue;
+        size += nodes[i].text_size;
+        if (!measure)
+            take_rest_bytes(builder, rf_json_text(&nodes[i]));
+    }
+    return size;
+}
+
+/* Puts into the open chunk what of the event's bytes no shape has. */
+static rf_status take_payload(rf_segment_builder *builder, const rf_event *event, uint32_t shape,
+                              rf_err *err)
 {
     size_t raw = event->data.size + event->metadata.size;
+    size_t rest = raw;
 
-    if (builder->chunk_events > 0 && builder->chunk.size + raw > RF_SEGMENT_CHUNK_RAW) {
+    builder->raw_bytes += raw;
+    builder->chunk_events++;
+    if (shape && !builder->shapes[shape].has_rest)
+        return RF_OK;
+    if (shape)
+        rest = take_arrays(builder, event->data_nodes, event->data_node_count, true) +
+               take_arrays(builder, event->metadata_nodes, event->metadata_node_count, true);
+    if (builder->chunk.size > 0 && builder->chunk.size + rest > RF_SEGMENT_CHUNK_RAW) {
+        builder->chunk_events--;
         rf_status status = rf_build_flush_chunk(builder, true, err);
         if (status != RF_OK)
             return status;
+        builder->chunk_events++;
     }
-    rf_buf_append_slice(&builder->chunk, event->data);
-    rf_buf_append_slice(&builder->chunk, event->metadata);
-    builder->chunk_events++;
-    builder->raw_bytes += raw;
+    if (shape) {
+        (void)take_arrays(builder, event->data_nodes, event->data_node_count, false);
+        (void)take_arrays(builder, event->metadata_nodes, event->metadata_node_count, false);
+    } else {
+        take_rest_bytes(builder, event->data);
+        rf_buf_append_slice(&builder->chunk, event->metadata);
+        builder->failed |= !push_size(&builder->metadata_sizes, &builder->metadata_count,
+                                      &builder->metadata_capacity, event->metadata.size);
+    }
     return rf_buf_check(&builder->chunk, "building a segment", err);
+}
+
+/* Gives the event's values to the lists; returns its shape. */
+static uint32_t take_values(rf_segment_builder *builder, uint32_t type_index, uint32_t ordinal,
+                            const rf_event *event)
+{
+    rf_build_type *type = &builder->types[type_index];
+    /* The first events of a segment have none, so that a small one is written as it always is. */
+    bool shaping = builder->raw_bytes >= RF_SEGMENT_COMPRESS_MIN;
+
+    if (event->shape) {
+        rf_build_take_planned(builder, type_index, ordinal, event);
+        return shaping && !builder->failed ? rf_shape_planned(builder, type, event) : 0;
+    }
+    uint32_t shape = shaping ? rf_shape_find(builder, type, event) : 0;
+    if (shape) {
+        rf_shape_take(builder, shape, ordinal, event);
+        return shape;
+    }
+    builder->leaf_count = 0;
+    builder->leaves_whole = true;
+    rf_build_take_root(builder, type, false, ordinal, event->data_nodes, event->data_node_count);
+    rf_build_take_root(builder, type, true, ordinal, event->metadata_nodes,
+                       event->metadata_node_count);
+    return shaping && !builder->failed ? rf_shape_learn(builder, type, event) : 0;
 }
 
 rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *event,
@@ -391,14 +534,16 @@ rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *ev
     RF_ASSERT(event->type.size >= 1 && event->type.size <= RF_TYPE_SIZE_MAX);
     RF_ASSERT(event->data.size > 0 && (!event->metadata.data || event->metadata.size > 0));
     RF_ASSERT(at == 0 || builder->rows[at - 1].position < placement->position);
-    uint32_t type_index = type_find(builder, event->type);
+    const rf_build_plan *plan = rf_build_plan_of(builder, event->shape);
+    uint32_t type_index = plan ? plan->type : type_find(builder, event->type);
     if (type_index == UINT32_MAX ||
-        !grow(&builder->rows, at, &builder->capacity, EVENTS_FIRST, sizeof *builder->rows)) {
+        !rf_build_grow(&builder->rows, at, &builder->capacity, EVENTS_FIRST, sizeof *builder->rows)) {
         builder->failed = true;
         return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
     }
-    rf_build_type *type = &builder->types[type_index];
-    uint32_t ordinal = type->count++;
+    uint32_t ordinal = builder->types[type_index].count++;
+    builder->count++;
+    uint32_t shape = take_values(builder, type_index, ordinal, event);
     builder->rows[at] = (rf_build_row){
         .version = placement->version,
         .position = placement->position,
@@ -407,15 +552,11 @@ rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *ev
         .schema = event->schema,
         .stream = placement->stream_number,
         .source = placement->source,
-        .type = type_index,
         .fingerprint = placement->fingerprint,
-        .data_size = (uint32_t)event->data.size,
-        .metadata_size = (uint32_t)event->metadata.size,
+        .type = (uint16_t)type_index,
+        .shape = builder->shapes && shape ? builder->shapes[shape].number : 0,
     };
-    builder->count++;
-    take_root(builder, type, false, ordinal, event->data_nodes, event->data_node_count);
-    take_root(builder, type, true, ordinal, event->metadata_nodes, event->metadata_node_count);
-    rf_status status = take_payload(builder, event, err);
+    rf_status status = take_payload(builder, event, shape, err);
     if (status == RF_OK && builder->failed)
         status = rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
     builder->failed = status != RF_OK;
@@ -424,17 +565,11 @@ rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *ev
 
 uint32_t rf_event_fingerprint(const rf_event *event)
 {
-    struct {
-        uint64_t type_size, data_size, metadata_size; /* all ones: no metadata */
-        int64_t schema, time;
-    } head = {event->type.size, event->data.size,
-              event->metadata.data ? event->metadata.size : UINT64_MAX, event->schema, event->time};
-    const char *head_bytes = (const char *)&head;
-    uint64_t hash = rf_checksum((rf_slice){head_bytes, sizeof head});
+    uint64_t hash = (uint64_t)event->time * 0x9e3779b97f4a7c15u + (uint64_t)event->schema;
 
-    hash = rf_checksum_seeded(event->type, hash);
+    hash = rf_checksum_seeded(event->type, (hash ^ hash >> 32) * 0xbf58476d1ce4e5b9u);
     hash = rf_checksum_seeded(event->data, hash);
     if (event->metadata.data)
         hash = rf_checksum_seeded(event->metadata, hash);
-    return (uint32_t)(hash ^ (hash >> 32));
+    return (uint32_t)(hash >> 48);
 }

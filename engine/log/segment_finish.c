@@ -15,7 +15,7 @@ rf_status rf_build_flush_chunk(rf_segment_builder *builder, bool compress, rf_er
     bool compressed = false;
 
     RF_ASSERT(builder->chunk_events > 0);
-    if (compress) {
+    if (compress && raw.size > 0) {
         rf_status status = rf_build_work(builder, err);
         if (status != RF_OK)
             return status;
@@ -79,33 +79,51 @@ static rf_status append_times(rf_segment_builder *builder, const int64_t *times,
     return RF_OK;
 }
 
+/* Positions of a source rise as the log's do: where that is shorter, they are stored as what they are
+ * more than these. */
+static void append_source_positions(rf_segment_builder *builder, int64_t *values)
+{
+    const rf_build_row *rows = builder->rows;
+    int64_t min = INT64_MAX, max = INT64_MIN, less_min = INT64_MAX, less_max = INT64_MIN;
+
+    for (uint32_t i = 0; i < builder->count; i++) {
+        int64_t less = (int64_t)((uint64_t)values[i] - rows[i].position);
+        min = values[i] < min ? values[i] : min;
+        max = values[i] > max ? values[i] : max;
+        less_min = less < less_min ? less : less_min;
+        less_max = less > less_max ? less : less_max;
+    }
+    bool relative = (uint64_t)less_max - (uint64_t)less_min < (uint64_t)max - (uint64_t)min;
+    for (uint32_t i = 0; i < builder->count && relative; i++)
+        values[i] = (int64_t)((uint64_t)values[i] - rows[i].position);
+    rf_buf_append_byte(&builder->work->columns, relative);
+    rf_int_column_encode(values, builder->count, &builder->work->scratch, &builder->work->columns);
+}
+
 /* The values of a column that has one per event. */
 static void gather(const rf_segment_builder *builder, unsigned column, int64_t *values_out)
 {
     static const struct {
         uint8_t offset;
-        bool wide; /* 64 bits, else 32 */
+        uint8_t size;
     } places[RF_SEGMENT_PER_EVENT] = {
-        [RF_ENVELOPE_STREAM] = {offsetof(rf_build_row, stream), false},
-        [RF_ENVELOPE_VERSION] = {offsetof(rf_build_row, version), true},
-        [RF_ENVELOPE_POSITION] = {offsetof(rf_build_row, position), true},
-        [RF_ENVELOPE_SOURCE] = {offsetof(rf_build_row, source), false},
-        [RF_ENVELOPE_SOURCE_POSITION] = {offsetof(rf_build_row, source_position), true},
-        [RF_ENVELOPE_TIME] = {offsetof(rf_build_row, time), true},
-        [RF_ENVELOPE_TYPE] = {offsetof(rf_build_row, type), false},
-        [RF_ENVELOPE_SCHEMA] = {offsetof(rf_build_row, schema), true},
-        [RF_ENVELOPE_FINGERPRINT] = {offsetof(rf_build_row, fingerprint), false},
-        [RF_SEGMENT_DATA_SIZE] = {offsetof(rf_build_row, data_size), false},
-        [RF_SEGMENT_METADATA_SIZE] = {offsetof(rf_build_row, metadata_size), false},
+        [RF_ENVELOPE_STREAM] = {offsetof(rf_build_row, stream), 4},
+        [RF_ENVELOPE_VERSION] = {offsetof(rf_build_row, version), 8},
+        [RF_ENVELOPE_POSITION] = {offsetof(rf_build_row, position), 8},
+        [RF_ENVELOPE_SOURCE] = {offsetof(rf_build_row, source), 4},
+        [RF_ENVELOPE_SOURCE_POSITION] = {offsetof(rf_build_row, source_position), 8},
+        [RF_ENVELOPE_TIME] = {offsetof(rf_build_row, time), 8},
+        [RF_ENVELOPE_TYPE] = {offsetof(rf_build_row, type), 2},
+        [RF_ENVELOPE_SCHEMA] = {offsetof(rf_build_row, schema), 8},
+        [RF_ENVELOPE_FINGERPRINT] = {offsetof(rf_build_row, fingerprint), 4},
+        [RF_SEGMENT_SHAPE] = {offsetof(rf_build_row, shape), 2},
     };
     const char *at = (const char *)builder->rows + places[column].offset;
 
-    if (places[column].wide)
-        for (uint32_t i = 0; i < builder->count; i++, at += sizeof(rf_build_row))
-            values_out[i] = (int64_t)rf_load_u64(at);
-    else
-        for (uint32_t i = 0; i < builder->count; i++, at += sizeof(rf_build_row))
-            values_out[i] = rf_load_u32(at);
+    for (uint32_t i = 0; i < builder->count; i++, at += sizeof(rf_build_row))
+        values_out[i] = places[column].size == 8   ? (int64_t)rf_load_u64(at)
+                        : places[column].size == 4 ? rf_load_u32(at)
+                                                   : rf_load_u16(at);
 }
 
 static rf_status append_per_event(rf_segment_builder *builder, rf_err *err)
@@ -121,6 +139,8 @@ static rf_status append_per_event(rf_segment_builder *builder, rf_err *err)
         gather(builder, i, values);
         if (i == RF_ENVELOPE_TIME)
             status = append_times(builder, values, err);
+        else if (i == RF_ENVELOPE_SOURCE_POSITION)
+            append_source_positions(builder, values);
         else
             rf_int_column_encode(values, builder->count, &builder->work->scratch,
                                  &builder->work->columns);
@@ -129,10 +149,27 @@ static rf_status append_per_event(rf_segment_builder *builder, rf_err *err)
     return status;
 }
 
+/* The sizes of what stands in the chunks. */
+static rf_status append_sizes(rf_segment_builder *builder, const uint32_t *sizes, uint32_t count,
+                              rf_err *err)
+{
+    size_t begin = builder->work->columns.size;
+
+    rf_arena_reset(&builder->work->scratch);
+    int64_t *values = rf_arena_alloc(&builder->work->scratch, count * sizeof *values);
+    if (!values)
+        return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
+    for (uint32_t i = 0; i < count; i++)
+        values[i] = sizes[i];
+    rf_int_column_encode(values, count, &builder->work->scratch, &builder->work->columns);
+    describe_column(builder, begin, &builder->work->per_event);
+    return RF_OK;
+}
+
 /* The values of one kind of one node on their way into a column. */
 typedef struct column_values {
     uint32_t count;
-    const uint16_t *ordinals;
+    const uint16_t *ordinals; /* NULL: of the first ones */
     const int64_t *ints;
     const rf_slice *texts;
     uint8_t scale;
@@ -159,7 +196,7 @@ static bool scale_exact(rf_segment_builder *builder, const rf_build_list *list,
     for (uint32_t i = 0; i < list->count; i++) {
         int64_t *to = &ints[values_out->count];
         if (rf_rescale(list->values[i], list->scales[i], scale, RF_ROUND_NONE, to) == RF_VALUE_OK) {
-            ordinals[values_out->count++] = list->ordinals[i];
+            ordinals[values_out->count++] = (uint16_t)rf_build_ordinal(list, i);
             continue;
         }
         char text[RF_VALUE_TEXT_SIZE];
@@ -167,7 +204,7 @@ static bool scale_exact(rf_segment_builder *builder, const rf_build_list *list,
         texts[spilled_out->count] = rf_arena_copy(scratch, (rf_slice){text, size});
         if (!texts[spilled_out->count].data)
             return false;
-        spilled[spilled_out->count++] = list->ordinals[i];
+        spilled[spilled_out->count++] = (uint16_t)rf_build_ordinal(list, i);
     }
     values_out->scale = scale;
     return true;
@@ -188,7 +225,7 @@ static bool merge_texts(rf_segment_builder *builder, const rf_build_list *list,
         return false;
     for (uint32_t i = 0; i < count; i++) {
         if (other < spilled->count &&
-            (at == list_count || spilled->ordinals[other] < list->ordinals[at])) {
+            (at == list_count || spilled->ordinals[other] < rf_build_ordinal(list, at))) {
             texts[i] = spilled->texts[other];
             ordinals[i] = spilled->ordinals[other++];
             continue;
@@ -196,7 +233,7 @@ static bool merge_texts(rf_segment_builder *builder, const rf_build_list *list,
         texts[i] = (rf_slice){list->bytes.data ? list->bytes.data + begin : "",
                               (size_t)(list->values[at] - begin)};
         begin = list->values[at];
-        ordinals[i] = list->ordinals[at++];
+        ordinals[i] = (uint16_t)rf_build_ordinal(list, at++);
     }
     *values_out = (column_values){.count = count, .ordinals = ordinals, .texts = texts};
     return true;
@@ -220,9 +257,50 @@ static bool append_bits(rf_segment_builder *builder, uint32_t bit_count, const u
     return true;
 }
 
+/* Shapes have an event's bytes from its columns alone: what was written is read again, and has to be
+ * what was to be written. */
+static rf_status check_field(rf_segment_builder *builder, const rf_build_type *type,
+                             rf_field_kind kind, const column_values *values, size_t begin,
+                             rf_err *err)
+{
+    rf_slice stored = {builder->work->columns.data + begin, builder->work->columns.size - begin};
+    rf_segment segment = {.partition = builder->partition,
+                          .first_position = builder->rows[0].position};
+    rf_segment_column column = {.stored = stored,
+                                .checksum = (uint32_t)rf_checksum(stored),
+                                .present_count = values->count,
+                                .kind = (uint8_t)kind,
+                                .scale = values->scale};
+    rf_field_column field;
+    bool same = true;
+
+    rf_status status = rf_buf_check(&builder->work->columns, "finishing a segment", err);
+    if (status == RF_OK)
+        status = rf_segment_decode_field(&segment, type->count, &column, builder->work->codec,
+                                         &builder->work->scratch, &builder->work->scratch, &field,
+                                         NULL, err);
+    if (status != RF_OK)
+        return status;
+    if (field.present) {
+        for (uint32_t i = 0; i < values->count; i++)
+            same &= rf_bitmap_get(field.present, values->ordinals ? values->ordinals[i] : i);
+    }
+    if (kind == RF_FIELD_TEXT || kind == RF_FIELD_NUMBER) {
+        for (uint32_t i = 0; i < values->count; i++)
+            same &= rf_short_equal(rf_text_column_at(&field.text, i), values->texts[i]);
+    } else {
+        same &= memcmp(field.ints, values->ints, values->count * sizeof *field.ints) == 0;
+    }
+    return same ? RF_OK
+                : rf_fail(err, RF_ERR_DAMAGED,
+                          "a column did not give back the %u values that it was made of; nothing "
+                          "was stored",
+                          values->count);
+}
+
 static rf_status append_field(rf_segment_builder *builder, const rf_build_type *type,
                               rf_field_kind kind, const column_values *values, bool compress,
-                              rf_err *err)
+                              bool checked, rf_err *err)
 {
     size_t begin = builder->work->columns.size;
     rf_status status = RF_OK;
@@ -252,6 +330,8 @@ static rf_status append_field(rf_segment_builder *builder, const rf_build_type *
         rf_buf_append_byte(&builder->work->fields, values->scale);
     rf_buf_append_varint(&builder->work->fields, type->count - values->count);
     describe_column(builder, begin, &builder->work->fields);
+    if (status == RF_OK && checked)
+        status = check_field(builder, type, kind, values, begin, err);
     return status;
 }
 
@@ -278,7 +358,9 @@ static bool node_values(rf_segment_builder *builder, const rf_build_node *node,
                 return false;
         } else {
             values_out[kind] = (column_values){
-                .count = list->count, .ordinals = list->ordinals, .ints = list->values};
+                .count = list->count,
+                .ordinals = list->sparse ? list->ordinals : NULL,
+                .ints = list->values};
         }
     }
     return true;
@@ -293,6 +375,7 @@ typedef struct path_walk {
     rf_slice written[RF_SEGMENT_DEPTH_MAX]; /* parts of the path that was written last */
     unsigned written_count;
     rf_slice parts[RF_SEGMENT_DEPTH_MAX];
+    uint32_t *paths; /* of the type that have columns */
 } path_walk;
 
 static void append_path(rf_segment_builder *builder, path_walk *walk, unsigned depth,
@@ -315,14 +398,17 @@ static void append_path(rf_segment_builder *builder, path_walk *walk, unsigned d
 }
 
 static rf_status append_node(rf_segment_builder *builder, path_walk *walk, uint32_t index,
-                             rf_err *err)
+                             bool below_capped, rf_err *err)
 {
-    const rf_build_node *node = &builder->nodes[index];
+    rf_build_node *node = &builder->nodes[index];
     column_values values[RF_BUILD_KINDS];
     rf_status status = RF_OK;
-    unsigned flags = node->capped ? RF_PATH_CAPPED : 0;
+    bool capped = node->capped && !below_capped;
+    bool hidden = below_capped;
+    unsigned flags = 0;
     uint32_t wanted = 0;
 
+    node->path = UINT32_MAX;
     if (node->depth > 0)
         walk->parts[node->depth - 1] = node->key;
     rf_arena_reset(&builder->work->scratch);
@@ -330,24 +416,30 @@ static rf_status append_node(rf_segment_builder *builder, path_walk *walk, uint3
         return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
     for (unsigned kind = RF_FIELD_INT; kind <= RF_FIELD_TEXT; kind++)
         wanted += values[kind].count > 0;
-    if (wanted > *walk->columns_left) {
+    if (!hidden && wanted > *walk->columns_left) {
         walk->type->overflow = true; /* all kinds of a path have columns, or none */
-        wanted = 0;
+        hidden = true;
     }
+    if (hidden && !node->shaped)
+        wanted = 0;
     for (unsigned kind = RF_FIELD_INT; kind <= RF_FIELD_TEXT && wanted; kind++)
         flags |= (values[kind].count > 0 ? 1u : 0u) << (kind - 1);
+    if (wanted)
+        node->path = (*walk->paths)++;
+    flags |= (wanted && hidden ? RF_PATH_HIDDEN : 0u) | (capped ? RF_PATH_CAPPED : 0u);
     if (flags)
         append_path(builder, walk, node->depth, flags);
-    builder->column_count += node->capped;
-    *walk->columns_left -= wanted;
+    builder->column_count += capped;
+    *walk->columns_left -= hidden ? 0 : wanted;
     for (unsigned kind = RF_FIELD_INT; kind <= RF_FIELD_TEXT && wanted && status == RF_OK; kind++) {
         if (values[kind].count > 0)
             status = append_field(builder, walk->type, (rf_field_kind)kind, &values[kind],
-                                  walk->compress, err);
+                                  walk->compress, node->shaped, err);
     }
-    for (uint32_t child = node->capped ? 0 : node->first_child; child && status == RF_OK;
+    below_capped |= node->capped;
+    for (uint32_t child = node->first_child; child && status == RF_OK;
          child = builder->nodes[child].next_sibling)
-        status = append_node(builder, walk, child, err); /* as deep as RF_SEGMENT_DEPTH_MAX */
+        status = append_node(builder, walk, child, below_capped, err); /* to RF_SEGMENT_DEPTH_MAX */
     return status;
 }
 
@@ -358,17 +450,33 @@ static rf_status append_fields(rf_segment_builder *builder, bool compress, rf_er
     for (uint32_t i = 0; i < builder->type_count && status == RF_OK; i++) {
         rf_build_type *type = &builder->types[i];
         uint32_t columns_left = RF_SEGMENT_COLUMNS_MAX;
+        uint32_t paths = 0;
         for (unsigned root = 0; root < 2 && status == RF_OK; root++) {
             path_walk walk = {.type = type,
                               .metadata = root == 1,
                               .compress = compress,
-                              .columns_left = &columns_left};
+                              .columns_left = &columns_left,
+                              .paths = &paths};
             if (type->roots[root])
-                status = append_node(builder, &walk, type->roots[root], err);
+                status = append_node(builder, &walk, type->roots[root], false, err);
         }
         rf_buf_append_byte(&builder->work->fields, 0);
     }
     return status;
+}
+
+/* The shapes stand behind the columns. */
+static void append_shapes(rf_segment_builder *builder)
+{
+    rf_buf *shapes = &builder->work->shapes;
+
+    rf_buf_clear(shapes);
+    if (builder->shape_count > 1)
+        rf_shape_append(builder, shapes);
+    rf_buf_append_varint(&builder->work->fields, shapes->size);
+    if (shapes->size > 0)
+        rf_buf_append_u32(&builder->work->fields, (uint32_t)rf_checksum(rf_buf_slice(shapes)));
+    rf_buf_append_slice(&builder->work->columns, rf_buf_slice(shapes));
 }
 
 /* Counts and ranges, in front of the directory. */
@@ -436,7 +544,8 @@ static rf_status append_all(rf_segment_builder *builder, rf_buf *out, rf_err *er
 static rf_status encode(rf_segment_builder *builder, bool compress, rf_err *err)
 {
     rf_segment_workspace *work = builder->work;
-    const rf_buf *const bufs[] = {&work->columns, &work->per_event, &work->fields, &work->header};
+    const rf_buf *const bufs[] = {&work->columns, &work->per_event, &work->fields, &work->shapes,
+                                  &work->header};
 
     rf_buf_clear(&work->columns);
     rf_buf_clear(&work->per_event);
@@ -444,7 +553,13 @@ static rf_status encode(rf_segment_builder *builder, bool compress, rf_err *err)
     rf_buf_clear(&work->header);
     rf_status status = append_per_event(builder, err);
     if (status == RF_OK)
+        status = append_sizes(builder, builder->sizes, builder->size_count, err);
+    if (status == RF_OK)
+        status = append_sizes(builder, builder->metadata_sizes, builder->metadata_count, err);
+    if (status == RF_OK)
         status = append_fields(builder, compress, err);
+    if (status == RF_OK)
+        append_shapes(builder);
     if (status == RF_OK && builder->chunk_events > 0)
         status = rf_build_flush_chunk(builder, compress, err);
     if (status != RF_OK)

@@ -13,12 +13,26 @@ enum {
     RF_SEGMENT_LEVEL = 1, /* of payloads: import is bound by it, and 3 gains a tenth of the bytes */
 };
 
-/* Stored behind the envelope columns and like them, but private: sizes of data and of metadata (0:
- * none). */
+/* Stored behind the envelope columns, but private. The sizes are those of what stands in the chunks:
+ * for an event without shape its data, and its metadata (0: none); for one with a shape each array.
+ */
 enum {
-    RF_SEGMENT_DATA_SIZE = RF_ENVELOPE_COUNT,
-    RF_SEGMENT_METADATA_SIZE,
-    RF_SEGMENT_PER_EVENT, /* count of columns that have one value per event */
+    RF_SEGMENT_SHAPE = RF_ENVELOPE_COUNT, /* number of the shape within the type; 0: none */
+    RF_SEGMENT_PER_EVENT,                 /* count of columns that have one value per event */
+    RF_SEGMENT_SIZES = RF_SEGMENT_PER_EVENT,
+    RF_SEGMENT_METADATA_SIZES,
+    RF_SEGMENT_FIXED_COLUMNS, /* count of columns that every segment has */
+};
+
+/* What follows the bytes in front of a slot of a shape, a varint. From RF_SLOT_VALUE on: path *
+ * RF_SLOT_STYLES + style; the style is how many decimals a number with a fraction has, 0 for as
+ * many as it needs, one at least. */
+enum {
+    RF_SLOT_END = 0,
+    RF_SLOT_METADATA = 1, /* the data is complete */
+    RF_SLOT_REST = 2,     /* an array, which stands in a chunk */
+    RF_SLOT_VALUE = 3,
+    RF_SLOT_STYLES = 19,
 };
 
 /* First byte of a time column. */
@@ -30,6 +44,7 @@ enum {
     RF_PATH_KINDS = 0x1f,
     RF_PATH_METADATA = 0x20,
     RF_PATH_CAPPED = 0x40, /* what is below this path has no columns */
+    RF_PATH_HIDDEN = 0x80, /* its columns lack events, and are there for shapes only */
 };
 
 /* Not a kind of values: marks a path below which there are no columns. */
@@ -44,6 +59,7 @@ typedef struct rf_segment_column {
     uint8_t kind; /* rf_field_kind, RF_FIELD_CAPPED or RF_FIELD_PER_EVENT */
     uint8_t scale;
     bool metadata;
+    bool hidden;
 } rf_segment_column;
 
 typedef struct rf_segment_chunk {
@@ -60,7 +76,15 @@ static inline uint64_t rf_segment_identity(const rf_segment *segment)
     return rf_load_u64(segment->bytes.data);
 }
 
-/* The values of any per-event column, the private ones included. */
+/* `count` values of RF_SEGMENT_SIZES or RF_SEGMENT_METADATA_SIZES, which are sizes. */
+rf_status rf_segment_sizes(const rf_segment *segment, unsigned column, uint32_t count,
+                           int64_t *values_out, uint64_t *bytes_decoded, rf_err *err);
+/* A column of a type's field, into `arena`, its text into `text`. */
+rf_status rf_segment_decode_field(const rf_segment *segment, uint32_t type_count,
+                                  const rf_segment_column *column, rf_codec *codec, rf_arena *arena,
+                                  rf_arena *text, rf_field_column *out, uint64_t *bytes_decoded,
+                                  rf_err *err);
+/* The values of any per-event column, the private one included. */
 rf_status rf_segment_per_event(const rf_segment *segment, unsigned column, int64_t *values_out,
                                uint64_t *bytes_decoded, rf_err *err);
 

@@ -156,6 +156,7 @@ static bool open_kinds(opening *o, const rf_segment_type *type, const rf_segment
         rf_segment_column *column = &o->columns[o->column_at++];
         *column = *path;
         column->kind = (uint8_t)kind;
+        column->hidden = flags & RF_PATH_HIDDEN;
         column->scale = kind == RF_FIELD_EXACT ? rf_read_byte(&o->header) : 0;
         uint64_t missing = rf_read_varint(&o->header);
         if (column->scale > 18 || missing >= type->count)
@@ -181,8 +182,8 @@ static rf_status open_fields(opening *o, rf_segment_type *type, rf_err *err)
         path.metadata = flags & RF_PATH_METADATA;
         if (path.metadata != before.metadata)
             before = (rf_segment_column){.metadata = path.metadata};
-        if (flags > (RF_PATH_KINDS | RF_PATH_METADATA | RF_PATH_CAPPED) ||
-            !(flags & (RF_PATH_KINDS | RF_PATH_CAPPED)) || !open_parts(o, &before, &path) ||
+        if (!(flags & (RF_PATH_KINDS | RF_PATH_CAPPED)) ||
+            ((flags & RF_PATH_HIDDEN) && !(flags & RF_PATH_KINDS)) || !open_parts(o, &before, &path) ||
             (path.part_count == 0 && flags & RF_PATH_KINDS))
             return damaged(o, "a path of its directory is not right", err);
         if (flags & RF_PATH_CAPPED) {
@@ -207,7 +208,7 @@ static rf_status open_columns(opening *o, rf_err *err)
 
     /* Each has an entry of two bytes at least. */
     if (o->header.failed || column_count > rf_bytes_left(&o->header) / 2 ||
-        column_count < RF_SEGMENT_PER_EVENT || chunk_count > o->segment.count)
+        column_count < RF_SEGMENT_FIXED_COLUMNS || chunk_count > o->segment.count)
         return damaged(o, "its count of columns is not right", err);
     o->columns = rf_arena_alloc(o->arena, column_count * sizeof *o->columns);
     o->chunks = rf_arena_alloc(o->arena, chunk_count * sizeof *o->chunks);
@@ -217,7 +218,7 @@ static rf_status open_columns(opening *o, rf_err *err)
     o->segment.column_count = (uint32_t)column_count;
     o->segment.chunks = o->chunks;
     o->segment.chunk_count = (uint32_t)chunk_count;
-    for (; o->column_at < RF_SEGMENT_PER_EVENT; o->column_at++) {
+    for (; o->column_at < RF_SEGMENT_FIXED_COLUMNS; o->column_at++) {
         o->columns[o->column_at] =
             (rf_segment_column){.kind = RF_FIELD_PER_EVENT, .present_count = o->segment.count};
         open_column(o, &o->columns[o->column_at]);
@@ -229,6 +230,9 @@ static rf_status open_columns(opening *o, rf_err *err)
     }
     if (o->column_at != o->segment.column_count)
         return damaged(o, "it has fewer columns than it says", err);
+    uint64_t shapes_size = rf_read_varint(&o->header);
+    o->segment.shapes_checksum = shapes_size > 0 ? rf_read_u32(&o->header) : 0;
+    o->segment.shapes = rf_read_slice(&o->body, shapes_size);
     return RF_OK;
 }
 
@@ -260,7 +264,7 @@ static rf_status open_chunks(opening *o, rf_err *err)
         return damaged(o, "its directory is not as long as it says", err);
     if (o->body.failed || rf_bytes_left(&o->body) != 0)
         return damaged(o, "its columns and chunks are not as long as it says", err);
-    if (events != o->segment.count || raw_sum != o->segment.raw_bytes)
+    if (events != o->segment.count || raw_sum > o->segment.raw_bytes)
         return damaged(o, "its chunks do not add up to its events", err);
     return RF_OK;
 }

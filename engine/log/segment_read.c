@@ -69,6 +69,27 @@ static rf_status decode_times(const rf_segment *segment, rf_slice stored, int64_
     return status;
 }
 
+/* Source positions: as they are, or less the log's positions. */
+static rf_status decode_source_positions(const rf_segment *segment, rf_slice stored,
+                                         int64_t *values_out, uint64_t *bytes_decoded, rf_err *err)
+{
+    if (stored.size == 0 || (uint8_t)stored.data[0] > 1)
+        return damaged(segment, "its source positions are not right", err);
+    rf_status status = rf_int_column_decode((rf_slice){stored.data + 1, stored.size - 1},
+                                            segment->count, values_out, err);
+    if (status != RF_OK || stored.data[0] == 0)
+        return status;
+    int64_t *positions = malloc(segment->count * sizeof *positions);
+    if (!positions)
+        return no_memory(segment, err);
+    status =
+        rf_segment_per_event(segment, RF_ENVELOPE_POSITION, positions, bytes_decoded, err);
+    for (uint32_t i = 0; i < segment->count && status == RF_OK; i++)
+        values_out[i] = (int64_t)((uint64_t)values_out[i] + (uint64_t)positions[i]);
+    free(positions);
+    return status;
+}
+
 /* What others index arrays by, or search in, is checked beyond its checksum. */
 static rf_status check_range(const rf_segment *segment, unsigned column, const int64_t *values,
                              rf_err *err)
@@ -95,8 +116,7 @@ static rf_status check_range(const rf_segment *segment, unsigned column, const i
         break;
     case RF_ENVELOPE_SOURCE:
     case RF_ENVELOPE_FINGERPRINT:
-    case RF_SEGMENT_DATA_SIZE:
-    case RF_SEGMENT_METADATA_SIZE:
+    case RF_SEGMENT_SHAPE:
         if (min < 0 || max > UINT32_MAX)
             return damaged(segment, "a column of 32 bits has more", err);
         break;
@@ -133,6 +153,9 @@ rf_status rf_segment_per_event(const rf_segment *segment, unsigned column, int64
         return status;
     if (column == RF_ENVELOPE_TIME)
         status = decode_times(segment, entry->stored, values_out, err);
+    else if (column == RF_ENVELOPE_SOURCE_POSITION)
+        status =
+            decode_source_positions(segment, entry->stored, values_out, bytes_decoded, err);
     else
         status = rf_int_column_decode(entry->stored, segment->count, values_out, err);
     if (status != RF_OK)
@@ -147,6 +170,24 @@ rf_status rf_segment_envelope(const rf_segment *segment, rf_envelope column, int
 {
     RF_ASSERT(column < RF_ENVELOPE_COUNT);
     return rf_segment_per_event(segment, column, values_out, bytes_decoded, err);
+}
+
+rf_status rf_segment_sizes(const rf_segment *segment, unsigned column, uint32_t count,
+                           int64_t *values_out, uint64_t *bytes_decoded, rf_err *err)
+{
+    const rf_segment_column *entry = &segment->columns[column];
+
+    RF_ASSERT(column >= RF_SEGMENT_SIZES && column < RF_SEGMENT_FIXED_COLUMNS);
+    rf_status status = check_stored(segment, entry, bytes_decoded, err);
+    if (status == RF_OK)
+        status = with_place(segment,
+                            rf_int_column_decode(entry->stored, count, values_out, err), err);
+    if (status != RF_OK)
+        return status;
+    for (uint32_t i = 0; i < count; i++)
+        if (values_out[i] < 0 || values_out[i] > RF_SEGMENT_CHUNK_RAW_MAX)
+            return damaged(segment, "a size of its payloads is impossible", err);
+    return RF_OK;
 }
 
 static rf_status check_streams_u32(const rf_segment *segment, const uint32_t *values, rf_err *err)
@@ -223,10 +264,10 @@ static rf_status decode_bools(const rf_segment *segment, rf_slice stored, uint32
                : damaged(segment, "a column of booleans is not right", err);
 }
 
-static rf_status decode_field(const rf_segment *segment, uint32_t type_count,
-                              const rf_segment_column *column, rf_codec *codec, rf_arena *arena,
-                              rf_arena *text, rf_field_column *out, uint64_t *bytes_decoded,
-                              rf_err *err)
+rf_status rf_segment_decode_field(const rf_segment *segment, uint32_t type_count,
+                                  const rf_segment_column *column, rf_codec *codec, rf_arena *arena,
+                                  rf_arena *text, rf_field_column *out, uint64_t *bytes_decoded,
+                                  rf_err *err)
 {
     rf_slice rest = column->stored;
     uint32_t count = column->present_count;
@@ -269,7 +310,7 @@ static bool path_matches(const rf_segment_column *column, const rf_path *path)
 {
     bool below = column->kind == RF_FIELD_CAPPED;
 
-    if (column->metadata != path->metadata ||
+    if (column->hidden || column->metadata != path->metadata ||
         (below ? column->part_count >= path->part_count : column->part_count != path->part_count))
         return false;
     /* From the last part on: paths share their first ones. */
@@ -301,7 +342,7 @@ rf_status rf_segment_field(const rf_segment *segment, uint32_t type, const rf_pa
         }
         if (count == 5)
             return damaged(segment, "a path stands in its directory twice", err);
-        rf_status status = decode_field(segment, of->count, column, codec, arena, text,
+        rf_status status = rf_segment_decode_field(segment, of->count, column, codec, arena, text,
                                         &columns[count], bytes_decoded, err);
         if (status != RF_OK)
             return status;
@@ -326,7 +367,7 @@ rf_status rf_segment_fields(const rf_segment *segment, rf_arena *arena, rf_field
         for (uint32_t i = segment->types[type].column_begin; i < segment->types[type].column_end;
              i++) {
             const rf_segment_column *column = &segment->columns[i];
-            if (column->kind == RF_FIELD_CAPPED)
+            if (column->kind == RF_FIELD_CAPPED || column->hidden)
                 continue;
             infos[count++] =
                 (rf_field_info){.type = type,
@@ -376,7 +417,7 @@ static rf_status verify_fields(const rf_segment *segment, rf_err *err)
             rf_field_column field;
             rf_arena_reset(&arena);
             if (segment->columns[i].kind != RF_FIELD_CAPPED)
-                status = decode_field(segment, of->count, &segment->columns[i], codec, &arena,
+                status = rf_segment_decode_field(segment, of->count, &segment->columns[i], codec, &arena,
                                       &arena, &field, NULL, err);
         }
     }
@@ -385,8 +426,31 @@ static rf_status verify_fields(const rf_segment *segment, rf_err *err)
     return status;
 }
 
+/* Every payload, and that it is what the event came with: fingerprints are over all of it. */
+static rf_status verify_payloads(const rf_segment *segment, rf_payload_reader *reader,
+                                 int64_t *const columns[RF_ENVELOPE_COUNT], rf_err *err)
+{
+    static const rf_envelope wanted[] = {RF_ENVELOPE_TYPE, RF_ENVELOPE_SCHEMA, RF_ENVELOPE_TIME,
+                                         RF_ENVELOPE_FINGERPRINT};
+    rf_status status = RF_OK;
+
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && status == RF_OK; i++)
+        status = rf_segment_envelope(segment, wanted[i], columns[wanted[i]], NULL, err);
+    for (uint32_t i = 0; i < segment->count && status == RF_OK; i++) {
+        rf_event event = {.type = segment->types[columns[RF_ENVELOPE_TYPE][i]].name,
+                          .schema = columns[RF_ENVELOPE_SCHEMA][i],
+                          .time = columns[RF_ENVELOPE_TIME][i]};
+        status = rf_payload_read(reader, segment, i, &event.data, &event.metadata, NULL, err);
+        if (status == RF_OK &&
+            rf_event_fingerprint(&event) != (uint32_t)columns[RF_ENVELOPE_FINGERPRINT][i])
+            status = damaged(segment, "an event does not have its fingerprint", err);
+    }
+    return status;
+}
+
 rf_status rf_segment_verify(const rf_segment *segment, rf_err *err)
 {
+    int64_t *columns[RF_ENVELOPE_COUNT];
     rf_status status = verify_per_event(segment, err);
 
     if (status == RF_OK)
@@ -394,12 +458,12 @@ rf_status rf_segment_verify(const rf_segment *segment, rf_err *err)
     if (status != RF_OK)
         return status;
     rf_payload_reader *reader = rf_payload_reader_new();
-    if (!reader)
-        return no_memory(segment, err);
-    for (uint32_t i = 0; i < segment->count && status == RF_OK; i++) {
-        rf_slice data, metadata;
-        status = rf_payload_read(reader, segment, i, &data, &metadata, NULL, err);
-    }
+    int64_t *values = malloc(RF_ENVELOPE_COUNT * sizeof *values * segment->count);
+    for (size_t i = 0; i < RF_ENVELOPE_COUNT && values; i++)
+        columns[i] = values + i * segment->count;
+    status = reader && values ? verify_payloads(segment, reader, columns, err)
+                              : no_memory(segment, err);
+    free(values);
     rf_payload_reader_free(reader);
     return status;
 }

@@ -5,7 +5,7 @@
  * commit writes one run per partition with the names it touched: front-coded blocks in name order
  * of (name, number, last version), a block index and a filter, checksummed. An entry in a newer run
  * hides the same name in older ones. Runs of a size class are merged like segments, so a partition
- * has few. A run is stored in parts of about 1 MiB: the table `streams` of the log maps (partition
+ * has few. A run is stored in parts of about 64 KiB: the table `streams` of the log maps (partition
  * u16 BE, run id u64 BE, part u32 BE) to a part (streams_part.h); the greatest id is the newest
  * run.
  *
@@ -67,6 +67,14 @@ void rf_streams_flushed(rf_streams *streams);
  * is added to *bytes_written (may be NULL). */
 rf_status rf_streams_merge(rf_kv_txn *txn, uint32_t table, uint32_t partition, bool *merged_out,
                            uint64_t *bytes_written, rf_err *err);
+/* For the end of an import: appends to `out` the merge of the newest runs of `partition`, down to one
+ * that is large beside all newer ones, read in `txn`; nothing where they are one already.
+ * *count_out: how many runs. rf_streams_compact_put, in a write transaction that saw the same runs,
+ * puts it in their place. */
+rf_status rf_streams_compact(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_buf *out,
+                             uint32_t *count_out, rf_err *err);
+rf_status rf_streams_compact_put(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice run,
+                                 uint32_t count, rf_err *err);
 /* Puts a run (what flush gave) as the newest of the partition. */
 rf_status rf_streams_put_run(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice run,
                              rf_err *err);

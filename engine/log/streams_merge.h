@@ -38,6 +38,10 @@ rf_status rf_streams_each_part(rf_kv_txn *txn, uint32_t table, uint32_t partitio
 rf_status rf_streams_runs(rf_kv_txn *txn, uint32_t table, uint32_t partition,
                           rf_streams_run **runs_out, uint32_t *count_out, rf_err *err);
 
+/* In a write transaction, all parts of the runs. */
+rf_status rf_streams_delete_runs(rf_kv_txn *txn, uint32_t table, uint32_t partition,
+                                 const rf_streams_run *runs, uint32_t count, rf_err *err);
+
 rf_status rf_streams_load_part(rf_kv_txn *txn, uint32_t table, uint32_t partition, uint64_t run,
                                uint32_t number, bool checked, rf_streams_part *part_out,
                                rf_err *err);

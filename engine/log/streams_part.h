@@ -22,7 +22,7 @@
 #include "event/event.h"
 
 enum {
-    RF_STREAMS_PART_SIZE = 1 << 20,
+    RF_STREAMS_PART_SIZE = 64 << 10, /* no more, so that what a merge frees has room for others */
     RF_STREAMS_BLOCK_SIZE = 1024, /* a block is closed once it has as much */
     RF_STREAMS_COPY_STEP = 16,    /* names are copied in steps: buffers have as much behind them */
     RF_STREAMS_NAME_BUFFER = RF_STREAM_NAME_SIZE_MAX + RF_STREAMS_COPY_STEP,

@@ -132,8 +132,8 @@ static rf_status write_merge(rf_streams_merge_state *merge, merge_output *output
     return status == RF_OK ? put_part(output, merge, true, err) : status;
 }
 
-static rf_status delete_runs(rf_kv_txn *txn, uint32_t table, uint32_t partition,
-                             const rf_streams_run *runs, uint32_t count, rf_err *err)
+rf_status rf_streams_delete_runs(rf_kv_txn *txn, uint32_t table, uint32_t partition,
+                                 const rf_streams_run *runs, uint32_t count, rf_err *err)
 {
     char key[RF_STREAMS_KEY_SIZE];
 
@@ -161,7 +161,7 @@ static rf_status merge_runs(rf_kv_txn *txn, uint32_t table, uint32_t partition,
     if (status == RF_OK)
         status = write_merge(&merge, &output, err);
     if (status == RF_OK)
-        status = delete_runs(txn, table, partition, runs, count, err);
+        status = rf_streams_delete_runs(txn, table, partition, runs, count, err);
     if (status == RF_OK && bytes_written)
         *bytes_written += output.bytes;
     rf_streams_merge_free(&merge);

@@ -1,62 +1,100 @@
 /* See jsonl.h.
  *
- * For each block: its chunks are cut at newlines and their lines counted, so that each chunk knows
- * the number of its first line and the place of its events in one array; then they are parsed, each
- * with a parser of its own, while task 0 reads the next block of a file. Chunks have a fixed size:
- * results and messages do not depend on the number of workers.
+ * A block of whole lines goes through three steps: it is read, cut at newlines into chunks, and the
+ * lines of these are counted, so that each chunk knows the number of its first line and the place of
+ * its events in one array; its chunks are parsed, each with a parser of its own; its events are
+ * taken. Of a file three blocks are on their way at a time: while one is taken, the pool reads the
+ * next but one and parses the next, as work ahead (base/pool.h). Of anything else, which may keep
+ * us waiting, one block is. Chunks have a fixed size: results and messages do not depend on the
+ * number of workers.
  */
 #include "source/jsonl.h"
 
 #include "base/bytes.h"
 #include "source/lines.h"
-#include "source/mapping.h"
+#include "source/pattern.h"
 
 #include <stdlib.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 enum {
     CHUNK_SIZE = 64 << 10,
     CHUNKS_MAX = RF_LINES_LINE_MAX / CHUNK_SIZE + 2,
+    ARENA_BYTES_MAX = 1 << 30,
     EVENT_LINE_MIN = 9, /* {"a":"b"}, mapped to everything: no event has a shorter line */
 };
 
-typedef struct jsonl_chunk {
+/* A piece of a block. */
+typedef struct jsonl_piece {
     rf_slice text;
     uint64_t line_first;
     uint64_t line_count;
+} jsonl_piece;
+
+/* A block that was read; empty at the end. */
+typedef struct jsonl_block {
+    size_t size;
+    uint32_t piece_count;
+    jsonl_piece pieces[CHUNKS_MAX];
+} jsonl_block;
+
+/* A piece that is parsed. */
+typedef struct jsonl_chunk {
+    const jsonl_piece *piece;
     size_t event_first; /* in the array of the block */
     size_t event_count;
     size_t event_max;
     rf_unused_members unused;
     rf_json_parser *parser; /* owned */
+    rf_arena values;        /* of events with a shape */
 } jsonl_chunk;
 
+/* A block that is parsed. A chunk and its part of `events` are confined to its task. */
+typedef struct jsonl_parsed {
+    size_t size; /* of the text */
+    uint32_t chunk_count;
+    jsonl_chunk chunks[CHUNKS_MAX];
+    rf_event *events; /* owned */
+    size_t event_capacity;
+} jsonl_parsed;
+
 typedef struct jsonl_reader {
-    /* fixed while tasks run */
+    /* fixed after start */
     rf_lines *lines;
     rf_events_take take;
     void *take_arg;
     rf_mapping *mapping;
+    rf_event_shapes *shapes;
     rf_slice name;
-    uint32_t chunk_count;
-    uint64_t line_next; /* number of the first line after the block */
-    /* a chunk and its part of `events`: confined to its task */
-    jsonl_chunk chunks[CHUNKS_MAX];
-    rf_event *events; /* owned */
-    size_t event_capacity;
-    /* confined to task 0 */
-    bool ahead;
-    rf_slice ahead_block;
-    rf_status ahead_status;
-    rf_err ahead_err;
+    /* confined to their workers; owned */
+    rf_patterns *patterns[RF_POOL_WORKERS_MAX];
+    /* confined to the task that reads, while the pool runs */
+    uint64_t line_next; /* number of the first line after the last block that was read */
+    jsonl_block *reading;
+    rf_status read_status;
+    rf_err read_err;
+    /* handed to the tasks that parse */
+    jsonl_parsed *parsing;
+    /* owned, changing turns */
+    jsonl_block blocks[2];  /* the one that is read, the one that is parsed */
+    jsonl_parsed parsed[2]; /* the one that is parsed, the one that is taken */
 } jsonl_reader;
 
 static void reader_free(jsonl_reader *reader)
 {
-    for (uint32_t i = 0; i < CHUNKS_MAX; i++)
-        rf_json_parser_free(reader->chunks[i].parser);
+    for (uint32_t i = 0; i < 2 * CHUNKS_MAX; i++) {
+        jsonl_chunk *chunk = &reader->parsed[i / CHUNKS_MAX].chunks[i % CHUNKS_MAX];
+        rf_json_parser_free(chunk->parser);
+        rf_arena_free(&chunk->values);
+    }
+    for (uint32_t i = 0; i < RF_POOL_WORKERS_MAX; i++)
+        rf_patterns_free(reader->patterns[i]);
     rf_lines_close(reader->lines);
     rf_mapping_free(reader->mapping);
-    free(reader->events);
+    free(reader->parsed[0].events);
+    free(reader->parsed[1].events);
     free(reader);
 }
 
@@ -67,6 +105,9 @@ static rf_status reader_new(const char *path, const rf_import_options *options,
 
     if (!reader)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", path);
+    for (uint32_t i = 0; i < 2 * CHUNKS_MAX; i++)
+        rf_arena_init(&reader->parsed[i / CHUNKS_MAX].chunks[i % CHUNKS_MAX].values,
+                      ARENA_BYTES_MAX);
     rf_status status = rf_mapping_new(options, &reader->mapping, err);
     if (status == RF_OK)
         status = rf_lines_open(path, options->run.cancel, &reader->lines, err);
@@ -80,67 +121,99 @@ static rf_status reader_new(const char *path, const rf_import_options *options,
     return RF_OK;
 }
 
-/* Cuts the block at newlines into chunks of CHUNK_SIZE and a line. */
-static void block_cut(jsonl_reader *reader, rf_slice block)
+/* Newlines, counted in bytes that are summed up before they overflow: summing in anything wider takes
+ * four times as long. */
+static uint64_t count_newlines(const char *at, size_t size)
 {
-    const char *at = block.data;
-    const char *end = block.data + block.size;
+    uint64_t count = 0;
 
-    reader->chunk_count = 0;
+#if defined(__SSE2__)
+    const __m128i newline = _mm_set1_epi8('\n');
+    while (size >= sizeof(__m128i)) {
+        size_t vectors = size / sizeof(__m128i) < 255 ? size / sizeof(__m128i) : 255;
+        __m128i counts = _mm_setzero_si128();
+        for (size_t i = 0; i < vectors; i++, at += sizeof(__m128i))
+            counts = _mm_sub_epi8(counts,
+                                  _mm_cmpeq_epi8(_mm_loadu_si128((const void *)at), newline));
+        counts = _mm_sad_epu8(counts, _mm_setzero_si128());
+        count += (uint64_t)_mm_cvtsi128_si64(counts) +
+                 (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(counts, counts));
+        size -= vectors * sizeof(__m128i);
+    }
+#endif
+    for (size_t i = 0; i < size; i++)
+        count += at[i] == '\n';
+    return count;
+}
+
+/* Lines of a text; the last one may have no newline. */
+static uint64_t count_lines(rf_slice text)
+{
+    return count_newlines(text.data, text.size) +
+           (text.size > 0 && text.data[text.size - 1] != '\n');
+}
+
+/* Cuts a block at newlines into pieces of CHUNK_SIZE and a line. */
+static void block_cut(jsonl_reader *reader, jsonl_block *block, rf_slice text)
+{
+    const char *at = text.data;
+    const char *end = text.data + text.size;
+
+    block->size = text.size;
+    block->piece_count = 0;
     while (at < end) {
         const char *cut = end;
         if (end - at > CHUNK_SIZE) {
             const char *newline = memchr(at + CHUNK_SIZE, '\n', (size_t)(end - at) - CHUNK_SIZE);
             cut = newline ? newline + 1 : end;
         }
-        RF_ASSERT(reader->chunk_count < CHUNKS_MAX);
-        reader->chunks[reader->chunk_count++].text = (rf_slice){at, (size_t)(cut - at)};
+        RF_ASSERT(block->piece_count < CHUNKS_MAX);
+        jsonl_piece *piece = &block->pieces[block->piece_count++];
+        piece->text = (rf_slice){at, (size_t)(cut - at)};
+        piece->line_first = reader->line_next;
+        piece->line_count = count_lines(piece->text);
+        reader->line_next += piece->line_count;
         at = cut;
     }
 }
 
-static rf_status count_task(void *arg, uint32_t worker, size_t index, rf_err *err)
+static rf_status block_read(jsonl_reader *reader, jsonl_block *block, rf_err *err)
 {
-    jsonl_reader *reader = arg;
-    jsonl_chunk *chunk = &reader->chunks[index];
-    const char *at = chunk->text.data;
-    const char *end = at + chunk->text.size;
-    uint64_t count = 0;
+    rf_slice text = RF_SLICE("");
 
-    (void)worker;
-    (void)err;
-    while (at < end) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        count++;
-        at = newline ? newline + 1 : end;
-    }
-    chunk->line_count = count;
-    return RF_OK;
+    block->size = 0;
+    rf_status status = rf_lines_next(reader->lines, reader->line_next, &text, err);
+    if (status == RF_OK)
+        block_cut(reader, block, text);
+    return status;
 }
 
-/* Gives each chunk its first line and its place among the events. */
-static rf_status block_place(jsonl_reader *reader, rf_err *err)
+/* Gives each chunk its place among the events. */
+static rf_status parsed_place(const jsonl_reader *reader, jsonl_parsed *parsed,
+                              const jsonl_block *block, rf_err *err)
 {
     size_t event_count = 0;
 
-    for (uint32_t i = 0; i < reader->chunk_count; i++) {
-        jsonl_chunk *chunk = &reader->chunks[i];
-        size_t bound = chunk->text.size / EVENT_LINE_MIN + 1;
-        chunk->line_first = reader->line_next;
+    parsed->size = block->size;
+    parsed->chunk_count = block->piece_count;
+    for (uint32_t i = 0; i < parsed->chunk_count; i++) {
+        jsonl_chunk *chunk = &parsed->chunks[i];
+        chunk->piece = &block->pieces[i];
+        size_t bound = chunk->piece->text.size / EVENT_LINE_MIN + 1;
         chunk->event_first = event_count;
-        reader->line_next += chunk->line_count;
-        chunk->event_max = chunk->line_count < bound ? (size_t)chunk->line_count : bound;
+        chunk->event_max =
+            chunk->piece->line_count < bound ? (size_t)chunk->piece->line_count : bound;
         event_count += chunk->event_max;
     }
-    if (event_count <= reader->event_capacity)
+    if (event_count <= parsed->event_capacity)
         return RF_OK;
-    free(reader->events);
-    reader->event_capacity = 0;
-    reader->events = malloc(event_count * sizeof *reader->events);
-    if (!reader->events)
+    free(parsed->events);
+    parsed->event_capacity = 0;
+    parsed->events = malloc(event_count * sizeof *parsed->events);
+    if (!parsed->events)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %zu events of %s", event_count,
                        reader->name.data);
-    reader->event_capacity = event_count;
+    parsed->event_capacity = event_count;
     return RF_OK;
 }
 
@@ -153,64 +226,91 @@ static bool is_blank(rf_slice line)
     return true;
 }
 
-static rf_status chunk_parse(jsonl_reader *reader, jsonl_chunk *chunk, rf_err *err)
+/* Reads the line at *at_ref, by a pattern or in full; *is_event_out: it is not blank. */
+static rf_status line_parse(jsonl_reader *reader, jsonl_chunk *chunk, rf_patterns *patterns,
+                            const char **at_ref, rf_event *event_out, bool *is_event_out,
+                            rf_err *err)
 {
-    const char *at = chunk->text.data;
-    const char *end = at + chunk->text.size;
-    uint64_t number = chunk->line_first;
+    const char *at = *at_ref;
+    const char *end = chunk->piece->text.data + chunk->piece->text.size;
+    rf_line_members members;
 
+    *is_event_out = true;
+    if (rf_patterns_read(patterns, at_ref, end, &chunk->values, &chunk->unused, event_out))
+        return RF_OK;
+    const char *newline = memchr(at, '\n', (size_t)(end - at));
+    rf_slice line = {at, (size_t)((newline ? newline : end) - at)};
+    *at_ref = newline ? newline + 1 : end;
+    *is_event_out = !is_blank(line);
+    if (!*is_event_out)
+        return RF_OK;
+    rf_status status = rf_mapping_read_members(reader->mapping, chunk->parser, line,
+                                               &chunk->unused, &members, event_out, err);
+    if (status == RF_OK)
+        rf_patterns_learn(patterns, line, &members, event_out);
+    return status;
+}
+
+static rf_status chunk_parse(jsonl_reader *reader, jsonl_chunk *chunk, uint32_t worker,
+                             rf_err *err)
+{
+    const char *at = chunk->piece->text.data;
+    const char *end = at + chunk->piece->text.size;
+    uint64_t number = chunk->piece->line_first;
+    rf_event *events = reader->parsing->events + chunk->event_first;
+    rf_event spare; /* for lines that are too short to be events, and have no place */
+    rf_patterns **patterns = &reader->patterns[worker];
+
+    if (!*patterns)
+        *patterns = rf_patterns_new(reader->mapping, reader->shapes);
     if (!chunk->parser)
         chunk->parser = rf_json_parser_new();
-    if (!chunk->parser)
+    if (!*patterns || !chunk->parser)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for parsing %s", reader->name.data);
+    rf_patterns_leave(*patterns);
     chunk->event_count = 0;
     chunk->unused.count = 0;
     for (; at < end; number++) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        rf_slice line = {at, (size_t)((newline ? newline : end) - at)};
-        at = newline ? newline + 1 : end;
-        if (is_blank(line))
-            continue;
-        /* In its place only once it is right: there is no room for lines that are too short. */
-        rf_event event;
-        rf_status status =
-            rf_mapping_read(reader->mapping, chunk->parser, line, &chunk->unused, &event, err);
+        bool is_place = chunk->event_count < chunk->event_max;
+        rf_event *event = is_place ? &events[chunk->event_count] : &spare;
+        bool is_event;
+        rf_status status = line_parse(reader, chunk, *patterns, &at, event, &is_event, err);
         if (status != RF_OK)
             return rf_err_context(err, "%s:%llu", reader->name.data, (unsigned long long)number);
-        event.file = reader->name;
-        event.line = number;
-        RF_ASSERT(chunk->event_count < chunk->event_max);
-        reader->events[chunk->event_first + chunk->event_count++] = event;
+        if (!is_event)
+            continue;
+        RF_ASSERT(is_place);
+        event->file = reader->name;
+        event->line = number;
+        chunk->event_count++;
     }
     return RF_OK;
 }
 
-/* Task 0 reads ahead; the others parse. */
-static rf_status parse_task(void *arg, uint32_t worker, size_t index, rf_err *err)
+/* Task 0 reads a block, if one is to be read; the others parse. */
+static rf_status ahead_task(void *arg, uint32_t worker, size_t index, rf_err *err)
 {
     jsonl_reader *reader = arg;
 
-    (void)worker;
     if (index > 0)
-        return chunk_parse(reader, &reader->chunks[index - 1], err);
-    if (reader->ahead)
-        reader->ahead_status = rf_lines_next(reader->lines, reader->line_next, &reader->ahead_block,
-                                             &reader->ahead_err);
-    return RF_OK; /* what it found comes after this block's own faults */
+        return chunk_parse(reader, &reader->parsing->chunks[index - 1], worker, err);
+    if (reader->reading)
+        reader->read_status = block_read(reader, reader->reading, &reader->read_err);
+    return RF_OK; /* what it found comes after the faults of the blocks before */
 }
 
 /* Moves the events of the chunks together and adds up what they counted. */
-static size_t block_collect(jsonl_reader *reader, size_t bytes, rf_jsonl_stats *stats)
+static size_t parsed_collect(jsonl_parsed *parsed, rf_jsonl_stats *stats)
 {
     rf_unused_members all = {.count = stats->member_count};
     size_t count = 0;
 
     memcpy(all.members, stats->members, sizeof all.members);
-    for (uint32_t i = 0; i < reader->chunk_count; i++) {
-        jsonl_chunk *chunk = &reader->chunks[i];
+    for (uint32_t i = 0; i < parsed->chunk_count; i++) {
+        jsonl_chunk *chunk = &parsed->chunks[i];
         if (chunk->event_first != count)
-            memmove(reader->events + count, reader->events + chunk->event_first,
-                    chunk->event_count * sizeof *reader->events);
+            memmove(parsed->events + count, parsed->events + chunk->event_first,
+                    chunk->event_count * sizeof *parsed->events);
         count += chunk->event_count;
         for (uint32_t j = 0; j < chunk->unused.count; j++) {
             const rf_import_member *member = &chunk->unused.members[j];
@@ -220,38 +320,86 @@ static size_t block_collect(jsonl_reader *reader, size_t bytes, rf_jsonl_stats *
     memcpy(stats->members, all.members, sizeof all.members);
     stats->member_count = all.count;
     stats->lines += count;
-    stats->bytes += bytes;
+    stats->bytes += parsed->size;
     return count;
 }
 
-/* One block from text to the taker; the next one stands in *block after it. */
-static rf_status block_take(jsonl_reader *reader, rf_slice *block, rf_pool *pool,
-                            rf_jsonl_stats *stats, rf_err *err)
+static rf_status parsed_take(const jsonl_reader *reader, jsonl_parsed *parsed,
+                             rf_jsonl_stats *stats, rf_err *err)
 {
-    block_cut(reader, *block);
-    rf_status status = rf_pool_run(pool, reader->chunk_count, count_task, reader, err);
-    if (status == RF_OK)
-        status = block_place(reader, err);
-    if (status != RF_OK)
-        return status;
-    reader->ahead = rf_lines_is_file(reader->lines);
-    reader->ahead_status = RF_OK;
-    status = rf_pool_run(pool, reader->chunk_count + 1, parse_task, reader, err);
-    if (status != RF_OK)
-        return status;
-    size_t count = block_collect(reader, block->size, stats);
-    if (count > 0)
-        status = reader->take(reader->take_arg, reader->events, count, err);
-    for (uint32_t i = 0; i < reader->chunk_count; i++)
-        rf_json_parser_reset(reader->chunks[i].parser);
-    if (status != RF_OK)
-        return status;
-    if (!reader->ahead)
-        return rf_lines_next(reader->lines, reader->line_next, block, err);
-    if (reader->ahead_status != RF_OK && err)
-        *err = reader->ahead_err;
-    *block = reader->ahead_block;
-    return reader->ahead_status;
+    size_t count = parsed_collect(parsed, stats);
+    rf_status status =
+        count > 0 ? reader->take(reader->take_arg, parsed->events, count, err) : RF_OK;
+
+    for (uint32_t i = 0; i < parsed->chunk_count; i++) {
+        rf_json_parser_reset(parsed->chunks[i].parser);
+        rf_arena_rewind(&parsed->chunks[i].values);
+    }
+    parsed->chunk_count = 0;
+    return status;
+}
+
+/* Reads, parses and takes one block after another. */
+static rf_status read_in_turn(jsonl_reader *reader, rf_pool *pool, rf_jsonl_stats *stats,
+                              rf_err *err)
+{
+    jsonl_parsed *parsed = &reader->parsed[0];
+
+    for (;;) {
+        rf_status status = block_read(reader, &reader->blocks[0], err);
+        if (status != RF_OK || reader->blocks[0].size == 0)
+            return status;
+        status = parsed_place(reader, parsed, &reader->blocks[0], err);
+        reader->parsing = parsed;
+        if (status == RF_OK)
+            status = rf_pool_run(pool, parsed->chunk_count + 1, ahead_task, reader, err);
+        if (status == RF_OK)
+            status = parsed_take(reader, parsed, stats, err);
+        if (status != RF_OK)
+            return status;
+    }
+}
+
+/* Takes a block while the pool parses the next and reads the one after that. The first time there is
+ * none to take, and at the end none to read. */
+static rf_status read_overlapped(jsonl_reader *reader, rf_pool *pool, rf_jsonl_stats *stats,
+                                 rf_err *err)
+{
+    unsigned turn = 0;
+    jsonl_parsed *before = NULL; /* parsed in the turn before */
+
+    rf_status status = block_read(reader, &reader->blocks[turn], err);
+    while (status == RF_OK && (before || reader->blocks[turn].size > 0)) {
+        rf_err ahead_err;
+        bool more = reader->blocks[turn].size > 0;
+        jsonl_parsed *parsed = &reader->parsed[turn];
+        reader->read_status = RF_OK;
+        reader->reading = more ? &reader->blocks[turn ^ 1] : NULL;
+        reader->blocks[turn ^ 1].size = 0;
+        reader->parsing = parsed;
+        status = parsed_place(reader, parsed, &reader->blocks[turn], err);
+        if (status != RF_OK)
+            break;
+        rf_pool_begin_ahead(pool, parsed->chunk_count + 1, ahead_task, reader);
+        if (before)
+            status = parsed_take(reader, before, stats, err);
+        rf_status ahead = rf_pool_end_ahead(pool, &ahead_err);
+        if (status == RF_OK && ahead != RF_OK) {
+            status = ahead;
+            if (err)
+                *err = ahead_err;
+        }
+        before = more ? parsed : NULL;
+        turn ^= 1;
+        if (status == RF_OK && reader->read_status != RF_OK) {
+            /* Of what stands before it nothing is wrong. */
+            status = parsed_take(reader, parsed, stats, err);
+            if (status == RF_OK && err)
+                *err = reader->read_err;
+            status = status == RF_OK ? reader->read_status : status;
+        }
+    }
+    return status;
 }
 
 static rf_status reader_waits(void *arg, rf_err *err)
@@ -262,26 +410,20 @@ static rf_status reader_waits(void *arg, rf_err *err)
 }
 
 rf_status rf_jsonl_read(const char *path, const rf_import_options *options, rf_pool *pool,
-                        rf_events_take take, void *take_arg, rf_jsonl_stats *stats, rf_err *err)
+                        rf_event_shapes *shapes, rf_events_take take, void *take_arg,
+                        rf_jsonl_stats *stats, rf_err *err)
 {
-    const volatile int *cancel = options->run.cancel;
     jsonl_reader *reader = NULL;
-    rf_slice block = RF_SLICE("");
 
     rf_status status = reader_new(path, options, &reader, err);
     if (status != RF_OK)
         return status;
+    reader->shapes = shapes;
     reader->take = take;
     reader->take_arg = take_arg;
     rf_lines_on_wait(reader->lines, reader_waits, reader);
-    status = rf_lines_next(reader->lines, reader->line_next, &block, err);
-    while (status == RF_OK && block.size > 0) {
-        if (cancel && *cancel)
-            status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted before line %llu of %s",
-                             (unsigned long long)reader->line_next, reader->name.data);
-        else
-            status = block_take(reader, &block, pool, stats, err);
-    }
+    status = rf_lines_is_file(reader->lines) ? read_overlapped(reader, pool, stats, err)
+                                             : read_in_turn(reader, pool, stats, err);
     reader_free(reader);
     return status;
 }

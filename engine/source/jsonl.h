@@ -22,8 +22,10 @@ typedef struct rf_jsonl_stats {
     uint32_t member_count;
 } rf_jsonl_stats;
 
-/* Reads one file (or "-") to its end. `stats` is added to. */
+/* Reads one file (or "-") to its end. `stats` is added to. `shapes` outlive all that is kept by
+ * their ids: one registry for all files of an import. */
 rf_status rf_jsonl_read(const char *path, const rf_import_options *options, rf_pool *pool,
-                        rf_events_take take, void *take_arg, rf_jsonl_stats *stats, rf_err *err);
+                        rf_event_shapes *shapes, rf_events_take take, void *take_arg,
+                        rf_jsonl_stats *stats, rf_err *err);
 
 #endif

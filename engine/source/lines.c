@@ -1,7 +1,7 @@
 /* See lines.h.
  *
- * raw bytes -> (decompression) -> one of two buffers. What stands behind the last newline of a
- * buffer is the carry: it begins the other buffer at the next call.
+ * raw bytes -> (decompression) -> one of the buffers, in turn. What stands behind the last newline of
+ * a buffer is the carry: it begins the next buffer at the next call.
  */
 #include "source/lines.h"
 
@@ -19,6 +19,7 @@
 enum {
     INPUT_SIZE = 256 << 10, /* compressed bytes read at a time */
     POLL_MS = 200,          /* how soon a waiting read sees *cancel, or gives what it has */
+    BUFFERS = 3,
     BUFFER_SIZE_MAX = RF_LINES_LINE_MAX + 1,
 };
 
@@ -48,7 +49,7 @@ struct rf_lines {
     z_stream gzip;
     bool gzip_ready;
 
-    lines_buffer buffers[2];
+    lines_buffer buffers[BUFFERS];
     unsigned turn;  /* the buffer of the last block */
     rf_slice carry; /* in that buffer */
     bool begun;
@@ -107,8 +108,8 @@ void rf_lines_close(rf_lines *lines)
     if (lines->gzip_ready)
         (void)inflateEnd(&lines->gzip);
     rf_zstd_stream_free(lines->zstd);
-    free(lines->buffers[0].data);
-    free(lines->buffers[1].data);
+    for (unsigned i = 0; i < BUFFERS; i++)
+        free(lines->buffers[i].data);
     free(lines->input_bytes);
     free(lines->name);
     free(lines);
@@ -344,7 +345,8 @@ static rf_status buffer_fill(rf_lines *lines, lines_buffer *buffer, uint64_t lin
 
 rf_status rf_lines_next(rf_lines *lines, uint64_t line, rf_slice *block_out, rf_err *err)
 {
-    lines_buffer *buffer = &lines->buffers[lines->turn ^ 1];
+    unsigned turn = (lines->turn + 1) % BUFFERS;
+    lines_buffer *buffer = &lines->buffers[turn];
     size_t carried = lines->carry.size;
 
     if (lines->ended) {
@@ -364,7 +366,7 @@ rf_status rf_lines_next(rf_lines *lines, uint64_t line, rf_slice *block_out, rf_
     if (!lines->begun)
         skip_byte_order_mark(buffer);
     lines->begun = true;
-    lines->turn ^= 1;
+    lines->turn = turn;
     memset(buffer->data + buffer->size, 0, RF_JSON_PADDING);
     size_t whole = buffer->size;
     if (!lines->ended) {

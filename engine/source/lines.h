@@ -2,11 +2,11 @@
  *
  * The first bytes tell .zst and .gz from plain text, not the name; concatenated frames and members
  * are one text. A block ends behind a newline, or at the end of the input; a line that is longer
- * than a block makes that block longer, up to RF_LINES_LINE_MAX: memory is bounded by two buffers
+ * than a block makes that block longer, up to RF_LINES_LINE_MAX: memory is bounded by three buffers
  * of that size. A byte order mark at the start is skipped.
  *
- * Call order: open, next until the block is empty, close. There are two buffers, so a block may be
- * read while another thread still works on the one before. A pipe that pauses gives what it has
+ * Call order: open, next until the block is empty, close. There are three buffers, so a block may be
+ * read while other threads still work on the two before it. A pipe that pauses gives what it has
  * brought so far, and waiting ends when *cancel is set. Confined to one thread at a time.
  */
 #ifndef RF_SOURCE_LINES_H
@@ -34,7 +34,7 @@ void rf_lines_on_wait(rf_lines *lines, rf_status (*waiting)(void *arg, rf_err *e
 rf_slice rf_lines_name(const rf_lines *lines);
 /* Whether reading never waits for another process: then a block may be read ahead. */
 bool rf_lines_is_file(const rf_lines *lines);
-/* The next block: valid until the call after the next, followed by RF_JSON_PADDING readable bytes,
+/* The next block: valid until the third call from this one, followed by RF_JSON_PADDING readable bytes,
  * empty at the end. `line` is the number of its first line, for messages. */
 rf_status rf_lines_next(rf_lines *lines, uint64_t line, rf_slice *block_out, rf_err *err);
 

@@ -15,8 +15,9 @@
 
 enum {
     UNKNOWN_MAX = 64, /* unused members of a line that are compared for duplicates */
-    NONE = UINT32_MAX,
 };
+
+#define NONE RF_MEMBER_NONE
 
 void rf_unused_members_add(rf_unused_members *unused, rf_slice name, uint64_t count)
 {
@@ -225,19 +226,22 @@ static rf_status refuse_time(const reading *from, const rf_json_node *node, cons
                    shown_size(node), node->text, what);
 }
 
-/* An integer literal in the unit that was chosen. */
-static rf_status time_of_integer(const reading *from, const rf_json_node *node, int64_t *us_out)
+static bool time_in_range(int64_t us)
 {
-    int64_t value = 0;
-    int64_t us = 0;
-    bool beyond = rf_parse_int(rf_json_text(node), &value) != RF_VALUE_OK;
+    return us >= TIME_MIN && us < TIME_END;
+}
 
-    switch (from->mapping->time_unit) {
+bool rf_mapping_time_of_integer(const rf_mapping *mapping, int64_t value, int64_t *us_out)
+{
+    bool beyond = false;
+    int64_t us = 0;
+
+    switch (mapping->time_unit) {
     case RF_TIME_UNIT_S:
-        beyond = __builtin_mul_overflow(value, INT64_C(1000000), &us) || beyond;
+        beyond = __builtin_mul_overflow(value, INT64_C(1000000), &us);
         break;
     case RF_TIME_UNIT_MS:
-        beyond = __builtin_mul_overflow(value, INT64_C(1000), &us) || beyond;
+        beyond = __builtin_mul_overflow(value, INT64_C(1000), &us);
         break;
     case RF_TIME_UNIT_US:
         us = value;
@@ -246,33 +250,52 @@ static rf_status time_of_integer(const reading *from, const rf_json_node *node, 
         us = value / 1000 - (value % 1000 < 0);
         break;
     }
-    if (beyond || us < TIME_MIN || us >= TIME_END)
+    if (beyond || !time_in_range(us))
+        return false;
+    *us_out = us;
+    return true;
+}
+
+static rf_status time_of_integer(const reading *from, const rf_json_node *node, int64_t *us_out)
+{
+    int64_t value;
+
+    if (rf_parse_int(rf_json_text(node), &value) != RF_VALUE_OK ||
+        !rf_mapping_time_of_integer(from->mapping, value, us_out))
         return refuse_time(from, node,
                            "is outside the years 1900 to 2200; is it in another unit than "
                            "--time-unit says?");
-    *us_out = us;
     return RF_OK;
 }
 
-static rf_status time_of_string(const reading *from, const rf_json_node *node, int64_t *us_out)
+rf_value_fault rf_mapping_time_of_text(const rf_mapping *mapping, rf_slice text, int64_t *us_out)
 {
-    rf_slice text = rf_json_text(node);
-    const rf_zone *zone = from->mapping->zone;
+    const rf_zone *zone = mapping->zone;
     int64_t us = 0;
     rf_value_fault fault = rf_parse_time(text, false, 0, &us);
 
-    if (fault == RF_VALUE_NO_ZONE && !zone)
-        return refuse_time(from, node, "has no offset from UTC; --time-zone gives one");
-    if (fault == RF_VALUE_NO_ZONE) {
+    if (fault == RF_VALUE_NO_ZONE && zone) {
         fault = rf_parse_time(text, true, 0, &us);
         if (fault == RF_VALUE_OK)
             us -= rf_zone_offset(zone, us / 1000000 - (us % 1000000 < 0)) * INT64_C(1000000);
     }
+    if (fault == RF_VALUE_OK && !time_in_range(us))
+        fault = RF_VALUE_RANGE;
+    if (fault == RF_VALUE_OK)
+        *us_out = us;
+    return fault;
+}
+
+static rf_status time_of_string(const reading *from, const rf_json_node *node, int64_t *us_out)
+{
+    rf_value_fault fault = rf_mapping_time_of_text(from->mapping, rf_json_text(node), us_out);
+
+    if (fault == RF_VALUE_NO_ZONE)
+        return refuse_time(from, node, "has no offset from UTC; --time-zone gives one");
     if (fault == RF_VALUE_WRONG_KIND)
         return refuse_time(from, node, "is no time; the form is 2024-07-10T12:00:00Z");
-    if (fault != RF_VALUE_OK || us < TIME_MIN || us >= TIME_END)
+    if (fault != RF_VALUE_OK)
         return refuse_time(from, node, "is outside the years 1900 to 2200");
-    *us_out = us;
     return RF_OK;
 }
 
@@ -479,6 +502,15 @@ static bool is_doubled(rf_slice line)
 rf_status rf_mapping_read(const rf_mapping *mapping, rf_json_parser *parser, rf_slice line,
                           rf_unused_members *unused, rf_event *event_out, rf_err *err)
 {
+    rf_line_members members;
+
+    return rf_mapping_read_members(mapping, parser, line, unused, &members, event_out, err);
+}
+
+rf_status rf_mapping_read_members(const rf_mapping *mapping, rf_json_parser *parser, rf_slice line,
+                                  rf_unused_members *unused, rf_line_members *members_out,
+                                  rf_event *event_out, rf_err *err)
+{
     reading from = {.mapping = mapping,
                     .parser = parser,
                     .line = line,
@@ -496,7 +528,11 @@ rf_status rf_mapping_read(const rf_mapping *mapping, rf_json_parser *parser, rf_
     if (from.nodes[0].kind != RF_JSON_OBJECT)
         return rf_fail(err, RF_ERR_INPUT, "an event is a JSON object; this is another value");
     status = read_event(&from);
-    if (status == RF_OK)
-        *event_out = from.event;
-    return status;
+    if (status != RF_OK)
+        return status;
+    *event_out = from.event;
+    members_out->nodes = from.nodes;
+    members_out->count = from.count;
+    memcpy(members_out->found, from.found, sizeof from.found);
+    return RF_OK;
 }

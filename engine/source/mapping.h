@@ -29,6 +29,11 @@ void rf_mapping_free(rf_mapping *mapping); /* takes NULL */
  */
 rf_status rf_mapping_read(const rf_mapping *mapping, rf_json_parser *parser, rf_slice line,
                           rf_unused_members *unused, rf_event *event_out, rf_err *err);
+/* The same; *members_out tells where the members stand, as long as the event is valid. */
+typedef struct rf_line_members rf_line_members;
+rf_status rf_mapping_read_members(const rf_mapping *mapping, rf_json_parser *parser, rf_slice line,
+                                  rf_unused_members *unused, rf_line_members *members_out,
+                                  rf_event *event_out, rf_err *err);
 /* Adds `name`, `count` times, where there is room or it is known. */
 void rf_unused_members_add(rf_unused_members *unused, rf_slice name, uint64_t count);
 

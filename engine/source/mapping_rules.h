@@ -1,8 +1,9 @@
-/* The compiled maps and zone of a mapping: private to mapping.c and mapping_rules.c.
+/* The compiled maps and zone of a mapping: private to mapping.c, mapping_rules.c and the patterns.
  */
 #ifndef RF_SOURCE_MAPPING_RULES_H
 #define RF_SOURCE_MAPPING_RULES_H
 
+#include "event/value.h"
 #include "source/mapping.h"
 #include "source/zone.h"
 
@@ -45,5 +46,20 @@ struct rf_mapping {
     rf_time_unit time_unit;
     rf_zone *zone; /* NULL: times need an offset */
 };
+
+/* Where the members of a line stand among its nodes. Nodes from found[RF_TARGET_DATA] on have
+ * become the event's data_nodes, likewise those of metadata. */
+#define RF_MEMBER_NONE UINT32_MAX
+struct rf_line_members {
+    const rf_json_node *nodes;
+    uint32_t count;
+    uint32_t found[RF_TARGET_COUNT]; /* index of the member that a target reads; RF_MEMBER_NONE */
+};
+
+/* A time as an integer, in the unit that was chosen; false outside the years 1900 to 2200. */
+bool rf_mapping_time_of_integer(const rf_mapping *mapping, int64_t value, int64_t *us_out);
+/* A time as a string; RF_VALUE_NO_ZONE, RF_VALUE_WRONG_KIND, or RF_VALUE_RANGE outside the years
+ * 1900 to 2200. */
+rf_value_fault rf_mapping_time_of_text(const rf_mapping *mapping, rf_slice text, int64_t *us_out);
 
 #endif

@@ -25,8 +25,8 @@ static void add_event(rf_segment_builder *builder, rf_json_parser *parser, int i
 
     (void)snprintf(data, sizeof data - RF_JSON_PADDING,
                    "{\"sku\":\"s%d\",\"qty\":%d,\"price\":%d.%d,\"gift\":%s,\"big\":%de30,\"to\":{"
-                   "\"city\":\"a city with a long name %d\"}}",
-                   i % 5, i * i, i, i % 10, i % 3 ? "true" : "null", i, i);
+                   "\"city\":\"a city with a long name %d\"},\"tags\":[%d]}",
+                   i % 5, i * i, i, i % 10, i % 3 ? "true" : "null", i, i, i);
     (void)snprintf(metadata, sizeof metadata - RF_JSON_PADDING, "{\"user\":%d}", i % 2);
     rf_slice data_slice = rf_slice_of(data), metadata_slice = rf_slice_of(metadata);
     RF_ASSERT(rf_json_parse(parser, data_slice, &nodes, &count, &err) == RF_OK);
@@ -82,6 +82,7 @@ static void fix_checksums(rf_segment *segment)
     memcpy(&chunks, &segment->chunks, sizeof chunks);
     for (uint32_t i = 0; i < segment->column_count; i++)
         columns[i].checksum = (uint32_t)rf_checksum(columns[i].stored);
+    segment->shapes_checksum = (uint32_t)rf_checksum(segment->shapes);
     for (uint32_t i = 0; i < segment->chunk_count; i++) {
         chunks[i].checksum = (uint32_t)rf_checksum(chunks[i].stored);
         if (chunks[i].stored.size == chunks[i].raw_size)

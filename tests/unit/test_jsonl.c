@@ -23,6 +23,7 @@ typedef struct outcome {
     rf_buf text;
     rf_jsonl_stats stats;
     uint64_t nodes;
+    uint64_t shaped;
     uint64_t last_line;
     rf_status status;
     rf_err err;
@@ -75,6 +76,52 @@ static uint64_t check_nodes(rf_slice raw, const rf_json_node *nodes, uint32_t co
     return count;
 }
 
+/* Nodes of a shape with the event's values must be those of the raw bytes. */
+static uint64_t check_shape(rf_slice raw, const rf_event *event, const rf_json_node *nodes,
+                            uint32_t count)
+{
+    const rf_event_shape *shape = event->shape;
+    rf_json_parser *parser = rf_json_parser_new();
+    char *text = calloc(1, raw.size + RF_JSON_PADDING);
+    const rf_json_node *due;
+    uint32_t due_count;
+    rf_err err;
+
+    if (raw.size > 0)
+        memcpy(text, raw.data, raw.size);
+    if (count > 0) {
+        cr_assert_eq(rf_json_parse(parser, (rf_slice){text, raw.size}, &due, &due_count, &err),
+                     RF_OK);
+        cr_assert_eq(due_count, count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t value = 0;
+        cr_assert(due[i].kind == nodes[i].kind && due[i].next == nodes[i].next &&
+                  due[i].depth == nodes[i].depth);
+        cr_assert(rf_slice_equal(rf_json_key(&due[i]), rf_json_key(&nodes[i])));
+        if (due[i].kind != RF_JSON_INTEGER && due[i].kind != RF_JSON_NUMBER &&
+            due[i].kind != RF_JSON_STRING)
+            continue;
+        while (shape->values[value].node != (uint32_t)(&nodes[i] - shape->data_nodes))
+            value++;
+        const rf_event_value *given = &event->values[value];
+        cr_assert_lt(value, shape->value_count);
+        cr_assert(rf_slice_equal((rf_slice){given->text, given->text_size},
+                                 rf_json_text(&due[i])));
+        int64_t number;
+        unsigned scale;
+        if (due[i].kind == RF_JSON_INTEGER)
+            cr_assert(rf_parse_int(rf_json_text(&due[i]), &number) == RF_VALUE_OK &&
+                      number == given->value);
+        if (due[i].kind == RF_JSON_NUMBER)
+            cr_assert(rf_parse_exact(rf_json_text(&due[i]), &number, &scale) &&
+                      number == given->value && scale == given->scale);
+    }
+    free(text);
+    rf_json_parser_free(parser);
+    return count;
+}
+
 static rf_status take(void *arg, const rf_event *events, size_t count, rf_err *err)
 {
     outcome *all = arg;
@@ -96,9 +143,17 @@ static rf_status take(void *arg, const rf_event *events, size_t count, rf_err *e
         else
             rf_buf_append_byte(&all->text, '-');
         rf_buf_append_byte(&all->text, '\n');
-        all->nodes += check_nodes(event->data, event->data_nodes, event->data_node_count);
-        all->nodes +=
-            check_nodes(event->metadata, event->metadata_nodes, event->metadata_node_count);
+        if (event->shape) {
+            all->shaped++;
+            all->nodes += check_shape(event->data, event, event->data_nodes,
+                                      event->data_node_count);
+            all->nodes += check_shape(event->metadata, event, event->metadata_nodes,
+                                      event->metadata_node_count);
+        } else {
+            all->nodes += check_nodes(event->data, event->data_nodes, event->data_node_count);
+            all->nodes +=
+                check_nodes(event->metadata, event->metadata_nodes, event->metadata_node_count);
+        }
         all->last_line = event->line;
     }
     return RF_OK;
@@ -112,7 +167,12 @@ static void run_path(outcome *all, const char *path)
     rf_buf_clear(&all->text);
     memset(&all->stats, 0, sizeof all->stats);
     all->err.message[0] = '\0';
-    all->status = rf_jsonl_read(path, &all->options, pool, take, all, &all->stats, &all->err);
+    rf_event_shapes *shapes = rf_event_shapes_new();
+    cr_assert_not_null(shapes);
+    all->shaped = 0;
+    all->status =
+        rf_jsonl_read(path, &all->options, pool, shapes, take, all, &all->stats, &all->err);
+    rf_event_shapes_free(shapes);
     rf_pool_free(pool);
 }
 
@@ -873,8 +933,10 @@ Test(jsonl, hands_over_what_a_slow_pipe_has_brought)
     cr_assert_eq(dup2(ends[0], 0), 0);
     cr_assert_eq(pthread_create(&writer, NULL, write_slowly, &ends[1]), 0);
     cr_assert_eq(rf_pool_new(1, &pool, &err), RF_OK);
-    cr_assert_eq(rf_jsonl_read("-", &options, pool, count_blocks, &counts, &stats, &err), RF_OK,
-                 "%s", err.message);
+    rf_event_shapes *shapes = rf_event_shapes_new();
+    cr_assert_eq(rf_jsonl_read("-", &options, pool, shapes, count_blocks, &counts, &stats, &err),
+                 RF_OK, "%s", err.message);
+    rf_event_shapes_free(shapes);
     cr_assert_eq(counts.blocks, 3);
     cr_assert_geq(counts.waits, 3, "it may commit while nothing comes");
     cr_assert_eq(stats.lines, 3);
@@ -898,9 +960,11 @@ Test(jsonl, ends_when_the_taker_refuses)
 
     write_file(all.path, LEAST, strlen(LEAST));
     cr_assert_eq(rf_pool_new(0, &pool, &all.err), RF_OK);
+    rf_event_shapes *shapes = rf_event_shapes_new();
     cr_assert_eq(
-        rf_jsonl_read(all.path, &all.options, pool, refuse_all, NULL, &all.stats, &all.err),
+        rf_jsonl_read(all.path, &all.options, pool, shapes, refuse_all, NULL, &all.stats, &all.err),
         RF_ERR_REFUSED);
+    rf_event_shapes_free(shapes);
     rf_pool_free(pool);
     end(&all);
 }

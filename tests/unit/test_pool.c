@@ -69,3 +69,43 @@ Test(pool, refuses_too_many_workers)
     rf_pool *pool;
     cr_assert_eq(rf_pool_new(RF_POOL_WORKERS_MAX + 1, &pool, NULL), RF_ERR_USAGE);
 }
+
+/* Work ahead and runs between, on the same workers. */
+Test(pool, runs_every_task_ahead_once_beside_other_runs)
+{
+    for (size_t i = 0; i < 5; i++) {
+        struct run run = {.failing = SIZE_MAX};
+        struct run ahead = {.failing = SIZE_MAX};
+        rf_pool *pool;
+        cr_assert_eq(rf_pool_new(worker_counts[i], &pool, NULL), RF_OK);
+        for (int round = 0; round < 200; round++) {
+            rf_pool_begin_ahead(pool, 100, count_task, &ahead);
+            for (int k = 0; k < round % 4; k++)
+                cr_assert_eq(rf_pool_run(pool, 100, count_task, &run, NULL), RF_OK);
+            cr_assert_eq(rf_pool_end_ahead(pool, NULL), RF_OK);
+        }
+        for (size_t task = 0; task < 100; task++) {
+            cr_assert_eq(atomic_load(&run.started[task]), 300);
+            cr_assert_eq(atomic_load(&ahead.started[task]), 200);
+        }
+        rf_pool_free(pool);
+    }
+}
+
+Test(pool, reports_the_lowest_failing_task_ahead_and_spares_other_runs)
+{
+    for (size_t i = 0; i < 5; i++) {
+        struct run run = {.failing = SIZE_MAX};
+        struct run ahead = {.failing = 23};
+        rf_pool *pool;
+        rf_err err;
+        cr_assert_eq(rf_pool_new(worker_counts[i], &pool, NULL), RF_OK);
+        for (int round = 0; round < 20; round++) {
+            rf_pool_begin_ahead(pool, 100, count_task, &ahead);
+            cr_assert_eq(rf_pool_run(pool, 100, count_task, &run, &err), RF_OK);
+            cr_assert_eq(rf_pool_end_ahead(pool, &err), RF_ERR_INPUT);
+            cr_assert_str_eq(err.message, "task 23");
+        }
+        rf_pool_free(pool);
+    }
+}

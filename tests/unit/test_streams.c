@@ -233,6 +233,28 @@ static uint32_t run_count(void)
     return count;
 }
 
+/* What the end of an import does. Returns how many runs became one; 0: none. */
+static uint32_t compact(void)
+{
+    rf_err err = {0};
+    rf_buf run;
+    uint32_t count = 0;
+
+    rf_buf_init(&run, (size_t)1 << 30);
+    rf_kv_txn *txn = begin(false);
+    cr_assert_eq(rf_streams_compact(txn, TABLE, PARTITION, &run, &count, &err), RF_OK, "%s",
+                 err.message);
+    rf_kv_abort(txn);
+    cr_assert_eq(run.size > 0, count > 1);
+    txn = begin(true);
+    if (run.size > 0)
+        cr_assert_eq(rf_streams_compact_put(txn, TABLE, PARTITION, rf_buf_slice(&run), count, &err),
+                     RF_OK, "%s", err.message);
+    cr_assert_eq(rf_kv_commit(txn, &err), RF_OK, "%s", err.message);
+    rf_buf_free(&run);
+    return count;
+}
+
 /* Commits of random size over random names, compared after each tenth. */
 static void play(void (*name_fn)(uint32_t, char[64]), uint32_t name_count, uint32_t commits,
                  uint32_t events_max, size_t cache_bytes)
@@ -252,6 +274,8 @@ static void play(void (*name_fn)(uint32_t, char[64]), uint32_t name_count, uint3
         cr_assert_eq(disagreed, 0);
         cr_assert_eq(rf_streams_count(streams), model.made);
         commit(streams, i % 3 != 0);
+        if (i % 10 == 4)
+            (void)compact();
         if (i % 10 == 9) {
             expect_list(&model, UINT32_MAX);
             expect_list(&model, random_below(model.made + 1));
@@ -325,6 +349,33 @@ Test(streams, of_ten_thousand_commits_of_one_name_lie_in_few_runs)
     cr_assert_leq(most, 25);
     cr_assert_lt(written, 12 * 20 * 10000);
     expect_list(&model, UINT32_MAX);
+    expect_verified(model.made);
+    rf_streams_free(streams);
+    model_free(&model);
+}
+
+Test(streams, of_an_import_become_one_run_and_stay_beside_a_much_larger_one)
+{
+    stream_model model = model_new(60000, mixed_name);
+    rf_streams *streams = rf_streams_new(PARTITION, TABLE, 0);
+    static const uint32_t ends[] = {10000, 20000, 30000, 50000, 50100, 50200};
+
+    for (uint32_t i = 0, at = 0; i < 6; i++) {
+        rf_kv_txn *txn = begin(false);
+        for (; at < ends[i]; at++)
+            (void)touch(streams, txn, &model, at);
+        rf_kv_abort(txn);
+        commit(streams, false);
+        if (i == 3) {
+            cr_assert_eq(compact(), 4);
+            cr_assert_eq(run_count(), 1);
+            cr_assert_eq(compact(), 0, "one run is what it should be");
+        }
+    }
+    cr_assert_eq(compact(), 2, "not the large one");
+    cr_assert_eq(run_count(), 2);
+    expect_list(&model, UINT32_MAX);
+    expect_gets(&model);
     expect_verified(model.made);
     rf_streams_free(streams);
     model_free(&model);

@@ -1,0 +1,269 @@
+/* See column_numbered.h. Digits are read one by one and written eight at a time. */
+#include "log/column_numbered.h"
+
+enum {
+    COUNT_MIN = 16,
+    DECIMAL_DIGITS_MAX = 18,
+    HEXADECIMAL_DIGITS_MAX = 16,
+    WORD = 8, /* bytes that a store of digits may go past the end */
+};
+
+static const uint64_t powers[DECIMAL_DIGITS_MAX + 1] = {
+    1,
+    10,
+    100,
+    1000,
+    10000,
+    100000,
+    1000000,
+    10000000,
+    100000000,
+    1000000000,
+    10000000000,
+    100000000000,
+    1000000000000,
+    10000000000000,
+    100000000000000,
+    1000000000000000,
+    10000000000000000,
+    100000000000000000,
+    1000000000000000000,
+};
+
+static inline bool is_digit(char byte)
+{
+    return byte >= '0' && byte <= '9';
+}
+
+/* What all texts begin with, and whether all have one size. */
+static size_t beginning_of(const rf_slice *values, size_t count, bool *one_size_out)
+{
+    rf_slice first = values[0];
+    size_t shared = first.size;
+    bool one_size = true;
+
+    for (size_t i = 1; i < count; i++) {
+        size_t end = shared < values[i].size ? shared : values[i].size;
+        one_size &= values[i].size == first.size;
+        if (end == shared && memcmp(first.data, values[i].data, shared) == 0)
+            continue;
+        shared = 0;
+        while (shared < end && first.data[shared] == values[i].data[shared])
+            shared++;
+        if (shared == 0 && !one_size)
+            break;
+    }
+    *one_size_out = one_size;
+    return shared;
+}
+
+/* Decimal digits; false where there are none, others, or more than fit. */
+static inline bool decimal_read(const char *at, size_t size, int64_t *number_out)
+{
+    uint64_t number = 0;
+    unsigned others = 0;
+
+    if (size == 0 || size > DECIMAL_DIGITS_MAX)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        unsigned digit = (unsigned)(unsigned char)at[i] - '0';
+        others |= digit > 9;
+        number = number * 10 + digit;
+    }
+    *number_out = (int64_t)number;
+    return !others;
+}
+
+static inline bool hexadecimal_read(const char *at, size_t size, int64_t *number_out)
+{
+    uint64_t number = 0;
+    unsigned others = 0;
+
+    if (size == 0 || size > HEXADECIMAL_DIGITS_MAX)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        unsigned digit = (unsigned)(unsigned char)at[i] - '0';
+        unsigned letter = (unsigned)(unsigned char)at[i] - 'a';
+        others |= digit > 9 && letter > 5;
+        number = number << 4 | (digit > 9 ? letter + 10 : digit);
+    }
+    *number_out = (int64_t)number;
+    return !others;
+}
+
+/* All numbers in one of the ways; false at the first text that is otherwise. */
+static bool read_all(const rf_slice *values, size_t count, rf_numbered *numbered)
+{
+    size_t begin = numbered->beginning.size;
+
+    for (size_t i = 0; i < count; i++) {
+        const char *at = values[i].data + begin;
+        size_t size = values[i].size - begin;
+        bool right = numbered->hexadecimal ? hexadecimal_read(at, size, &numbered->numbers[i])
+                                           : decimal_read(at, size, &numbered->numbers[i]);
+        if (!right || (numbered->digits == 0 && size > 1 && at[0] == '0'))
+            return false;
+    }
+    return true;
+}
+
+bool rf_numbered_measure(const rf_slice *values, size_t count, rf_arena *scratch,
+                         rf_numbered *numbered_out)
+{
+    bool one_size;
+
+    if (count < COUNT_MIN || values[0].size == 0)
+        return false;
+    /* The last byte tells for most texts. */
+    char last = values[0].data[values[0].size - 1];
+    if (!is_digit(last) && (last < 'a' || last > 'f'))
+        return false;
+    size_t begin = beginning_of(values, count, &one_size);
+    size_t rest = values[0].size - begin;
+    if (one_size && (rest == 0 || rest > DECIMAL_DIGITS_MAX))
+        return false;
+    while (!one_size && begin > 0 && is_digit(values[0].data[begin - 1]))
+        begin--;
+    rf_numbered numbered = {.beginning = {values[0].data, begin},
+                            .digits = one_size ? (unsigned)rest : 0,
+                            .numbers = rf_arena_alloc(scratch, count * sizeof(int64_t))};
+    if (!numbered.numbers)
+        return false;
+    bool right = read_all(values, count, &numbered);
+    if (!right && one_size) {
+        numbered.hexadecimal = true;
+        right = read_all(values, count, &numbered);
+    }
+    if (!right)
+        return false;
+    uint64_t min = UINT64_MAX, max = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number = (uint64_t)numbered.numbers[i];
+        min = number < min ? number : min;
+        max = number > max ? number : max;
+    }
+    numbered.range = max - min;
+    *numbered_out = numbered;
+    return true;
+}
+
+void rf_numbered_append(const rf_numbered *numbered, size_t count, rf_arena *scratch, rf_buf *out)
+{
+    rf_buf_append_varint(out, numbered->beginning.size);
+    rf_buf_append_slice(out, numbered->beginning);
+    rf_buf_append_byte(out, (uint8_t)numbered->digits);
+    rf_int_column_encode(numbered->numbers, count, scratch, out);
+}
+
+/* Eight decimal digits of a number below 10^8, the first in the lowest byte. */
+static inline uint64_t decimal_word(uint64_t number)
+{
+    uint64_t fours = number / 10000 | (number % 10000) << 32;
+    uint64_t hundreds = ((fours * 10486) >> 20) & UINT64_C(0x0000007f0000007f);
+    uint64_t twos = hundreds | (fours - 100 * hundreds) << 16;
+    uint64_t tens = ((twos * 103) >> 10) & UINT64_C(0x000f000f000f000f);
+
+    return (tens | (twos - 10 * tens) << 8) | UINT64_C(0x3030303030303030);
+}
+
+static inline uint64_t hexadecimal_word(uint64_t number)
+{
+    uint64_t word = (number << 16 | number) & UINT64_C(0x0000ffff0000ffff);
+
+    word = (word << 8 | word) & UINT64_C(0x00ff00ff00ff00ff);
+    word = (word << 4 | word) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    uint64_t letters = ((word + UINT64_C(0x0606060606060606)) >> 4) & UINT64_C(0x0101010101010101);
+    return __builtin_bswap64(word + UINT64_C(0x3030303030303030) + letters * ('a' - '0' - 10));
+}
+
+/* The last `digits` digits of a number, with room for a word behind them. */
+static inline void digits_write(char *at, uint64_t number, unsigned digits, bool hexadecimal)
+{
+    while (digits > WORD) {
+        digits -= WORD;
+        uint64_t high = hexadecimal ? number >> (4 * digits) : number / powers[digits];
+        number = hexadecimal ? number & ((UINT64_C(1) << (4 * digits)) - 1)
+                             : number - high * powers[digits];
+        rf_store_u64(at, hexadecimal ? hexadecimal_word(high) : decimal_word(high));
+        at += WORD;
+    }
+    uint64_t word = hexadecimal ? hexadecimal_word(number) : decimal_word(number);
+    rf_store_u64(at, word >> (8 * (WORD - digits)));
+}
+
+static inline unsigned digits_of(uint64_t number)
+{
+    unsigned digits = 1;
+
+    while (digits < DECIMAL_DIGITS_MAX && number >= powers[digits])
+        digits++;
+    return digits;
+}
+
+static rf_status damaged(const char *what, rf_err *err)
+{
+    return rf_fail(err, RF_ERR_DAMAGED, "a text column %s", what);
+}
+
+static bool number_fits(uint64_t number, unsigned digits, bool hexadecimal)
+{
+    if (hexadecimal)
+        return digits == HEXADECIMAL_DIGITS_MAX || number >> (4 * digits) == 0;
+    return number < powers[digits ? digits : DECIMAL_DIGITS_MAX];
+}
+
+/* Size of all texts; false where a number has more digits than it may. */
+static bool size_of_all(const int64_t *numbers, size_t count, size_t begin, unsigned digits,
+                        bool hexadecimal, size_t *size_out)
+{
+    size_t size = count * (begin + digits);
+
+    for (size_t i = 0; i < count; i++) {
+        if (!number_fits((uint64_t)numbers[i], digits, hexadecimal))
+            return false;
+        size += digits ? 0 : digits_of((uint64_t)numbers[i]);
+    }
+    *size_out = size;
+    return true;
+}
+
+rf_status rf_numbered_decode(rf_bytes_reader *reader, size_t count, bool hexadecimal,
+                             size_t size_max, rf_arena *arena, rf_arena *text, rf_slice **values_out,
+                             rf_err *err)
+{
+    rf_slice beginning = rf_read_slice(reader, rf_read_varint(reader));
+    unsigned digits = rf_read_byte(reader);
+    rf_slice stored = rf_read_slice(reader, rf_bytes_left(reader));
+    size_t size = 0;
+
+    if (reader->failed || digits > (hexadecimal ? HEXADECIMAL_DIGITS_MAX : DECIMAL_DIGITS_MAX) ||
+        (hexadecimal && digits == 0) || beginning.size > size_max / count)
+        return damaged("has a wrong head", err);
+    int64_t *numbers = rf_arena_alloc(arena, count * sizeof *numbers);
+    rf_slice *values = rf_arena_alloc(arena, count * sizeof *values);
+    if (!numbers || !values)
+        return rf_fail(err, RF_ERR_MEMORY,
+                       "decoding a text column: out of memory, or over its limit");
+    rf_status status = rf_int_column_decode(stored, count, numbers, err);
+    if (status != RF_OK)
+        return status;
+    if (!size_of_all(numbers, count, beginning.size, digits, hexadecimal, &size) ||
+        size > size_max)
+        return damaged("has numbers that are too long", err);
+    char *at = rf_arena_bytes(text, size + WORD);
+    if (!at)
+        return rf_fail(err, RF_ERR_MEMORY,
+                       "decoding a text column: out of memory, or over its limit");
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number = (uint64_t)numbers[i];
+        unsigned own = digits ? digits : digits_of(number);
+        values[i] = (rf_slice){at, beginning.size + own};
+        for (size_t k = 0; k < beginning.size; k += WORD) /* what is too much is written over */
+            memcpy(at + k, beginning.data + k,
+                   beginning.size - k < WORD ? beginning.size - k : WORD);
+        digits_write(at + beginning.size, number, own, hexadecimal);
+        at += beginning.size + own;
+    }
+    *values_out = values;
+    return RF_OK;
+}
