@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "event/event_shape.h"
 #include "log/append.h"
 #include "source/jsonl.h"
 #include "store.h"
@@ -28,6 +29,7 @@ struct import {
     double seconds; /* in the appender */
     uint64_t lines, bytes;
     rf_store *store; /* of the last append */
+    rf_event_shapes *shapes;
     char *names;
     size_t names_size;
 };
@@ -68,7 +70,7 @@ static rf_status parse(void *arg, double *seconds_out, rf_err *err)
 
     (void)seconds_out;
     rf_status status =
-        rf_jsonl_read(import->log, &options, import->pool, drop, NULL, &stats, err);
+        rf_jsonl_read(import->log, &options, import->pool, import->shapes, drop, NULL, &stats, err);
     import->lines = stats.lines;
     import->bytes = stats.bytes;
     return status;
@@ -112,7 +114,8 @@ static rf_status append(void *arg, double *seconds_out, rf_err *err)
                                    err);
     if (status == RF_OK)
         status =
-            rf_jsonl_read(import->log, &import_options, import->pool, take, import, &stats, err);
+            rf_jsonl_read(import->log, &import_options, import->pool, import->shapes, take, import,
+                               &stats, err);
     double start = rf_clock_seconds();
     if (status == RF_OK)
         status = rf_appender_finish(import->appender, err);
@@ -189,6 +192,9 @@ rf_status micro_import(micro *bench, rf_err *err)
     double seconds;
 
     rf_status status = rf_pool_new(0, &import.pool, err);
+    import.shapes = rf_event_shapes_new();
+    if (status == RF_OK && !import.shapes)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for the shapes of events");
     if (status == RF_OK)
         status = parse(&import, &seconds, err);
     if (status == RF_OK) {
@@ -208,6 +214,7 @@ rf_status micro_import(micro *bench, rf_err *err)
     if (status == RF_OK)
         status = measure_names(bench, &import, err);
     rf_store_close(import.store);
+    rf_event_shapes_free(import.shapes);
     rf_pool_free(import.pool);
     return status;
 }
