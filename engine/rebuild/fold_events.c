@@ -13,6 +13,7 @@
 /* No budget but a border: an arena must have one. What is kept is what rows need, twice at most. */
 #define TEXT_BYTES_MAX ((size_t)1 << 40)
 #define PROGRESS_S 1.0
+enum { MAPPED_AROUND = 2 << 20 };
 enum { LISTED_SHARE = 4 }; /* a smaller share of handled events is listed first */
 enum { RANGE_STREAMS_MIN = 16 }; /* fewer are not folded together for the sake of their text */
 
@@ -235,10 +236,13 @@ static void report_progress(rf_fold_worker *worker, uint32_t events)
     job->options->progress(job->options->progress_arg, &progress);
 }
 
-/* Pages of the log that were read stay in the system's cache, but need not count as ours. */
+/* Pages of the log that were read stay in the system's cache, but need not count as ours. With a
+ * page that is touched, the kernel maps what it has cached around it, up to 2 MiB. */
 static void unload_log(rf_fold_worker *worker, const rf_step *step)
 {
-    worker->mapped_bytes += step->log.segment.bytes.size;
+    size_t bytes = step->log.segment.bytes.size;
+
+    worker->mapped_bytes += bytes > MAPPED_AROUND ? bytes : MAPPED_AROUND;
     if (worker->mapped_bytes < worker->job->mapped_budget)
         return;
     worker->mapped_bytes = 0;
