@@ -165,6 +165,7 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
                          const rf_build_options *options, rf_build **build_out, rf_err *err)
 {
     rf_log_info info;
+    char spare[RF_PATH_SIZE];
     rf_build *build = calloc(1, sizeof *build);
 
     if (!build)
@@ -180,6 +181,8 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
         status = rf_catalog_new_generation(store->catalog, definition->name, &build->number,
                                            build->dir, err);
     if (status == RF_OK)
+        status = rf_catalog_spare_path(store->catalog, definition->name, spare, err);
+    if (status == RF_OK)
         status = keep_definition(build, err);
     if (status == RF_OK)
         status = list_texts(build, err);
@@ -188,7 +191,8 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
     if (status == RF_OK) {
         uint64_t expected =
             info.streams * (ROW_OVERHEAD + (uint64_t)definition->column_count * COLUMN_BYTES);
-        status = rf_base_writer_new(build->dir, store->partitions, expected, &build->writer, err);
+        status = rf_base_writer_new(build->dir, build->scratch ? NULL : spare, store->partitions,
+                                    expected, &build->writer, err);
     }
     if (status != RF_OK) {
         rf_build_free(build);

@@ -257,7 +257,7 @@ rf_status rf_gc(rf_store *store, const char *name, uint32_t keep, int64_t wait_l
     rf_status status = rf_store_lock(store, wait_lock_ms, &lock, err);
     if (status != RF_OK)
         return status;
-    status = rf_catalog_gc(store->catalog, name, keep ? keep : KEEP_DEFAULT, NULL, wait_lock_ms,
+    status = rf_catalog_gc(store->catalog, name, keep ? keep : KEEP_DEFAULT, false, wait_lock_ms,
                            result_out, err);
     rf_lock_release(lock);
     return status;

@@ -265,7 +265,7 @@ static void collect_garbage(struct pipeline *pipeline)
 
     for (uint32_t i = 0; i < pipeline->resolved.count; i++)
         (void)rf_catalog_gc(pipeline->store->catalog, pipeline->resolved.definitions[i]->name, keep,
-                            pipeline->pool, -1, &removed, NULL);
+                            true, -1, &removed, NULL);
 }
 
 /* A failure before the flips adds what still serves; a refusal says so itself. */

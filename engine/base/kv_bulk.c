@@ -92,8 +92,10 @@ struct rf_kv_bulk {
     rf_kv_bulk_run runs[];
 };
 
-rf_status rf_kv_bulk_new(const char *path, uint32_t run_count, rf_kv_bulk **bulk_out, rf_err *err)
+rf_status rf_kv_bulk_new(const char *path, bool over, uint32_t run_count, rf_kv_bulk **bulk_out,
+                         rf_err *err)
 {
+    int flags = over ? O_RDWR | O_CLOEXEC : O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL;
     rf_kv_bulk *bulk = calloc(1, sizeof *bulk + run_count * sizeof bulk->runs[0]);
 
     RF_ASSERT(run_count > 0);
@@ -109,8 +111,7 @@ rf_status rf_kv_bulk_new(const char *path, uint32_t run_count, rf_kv_bulk **bulk
         status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", path);
     else
         bulk->has_mutex = status == RF_OK;
-    if (status == RF_OK &&
-        (bulk->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0)
+    if (status == RF_OK && (bulk->fd = open(path, flags, 0600)) < 0)
         status = rf_fail_errno(err, "%s: cannot create", path);
     if (status != RF_OK) {
         rf_kv_bulk_free(bulk);
@@ -491,6 +492,9 @@ rf_status rf_kv_bulk_finish(rf_kv_bulk *bulk, uint64_t *size_out, rf_err *err)
     rf_buf_free(&pages);
     if (status == RF_OK)
         status = write_metas(bulk, &tree, page_count, err);
+    /* what was written over may have been longer */
+    if (status == RF_OK && ftruncate(bulk->fd, (off_t)(page_count * PAGE_SIZE)) != 0)
+        status = rf_fail_errno(err, "%s: cannot be cut to its size", bulk->path);
     if (status == RF_OK && fsync(bulk->fd) != 0)
         status = rf_fail_errno(err, "%s: cannot be made durable", bulk->path);
     if (status != RF_OK) {

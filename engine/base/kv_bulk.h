@@ -28,8 +28,10 @@ typedef struct rf_kv_bulk_run rf_kv_bulk_run;
 enum { RF_KV_BULK_BUFFER_BYTES = 1 << 20 };
 
 /* Creates the file at `path`, which must not exist, for at most `run_count` runs: all keys of run i
- * are below those of run i + 1. */
-rf_status rf_kv_bulk_new(const char *path, uint32_t run_count, rf_kv_bulk **bulk_out, rf_err *err);
+ * are below those of run i + 1. With `over` the file is there and is written over: what it had is
+ * lost, and its place on the disk and in the system's cache need not be found again. */
+rf_status rf_kv_bulk_new(const char *path, bool over, uint32_t run_count, rf_kv_bulk **bulk_out,
+                         rf_err *err);
 /* Takes NULL. Without finish the file is left for the caller to remove. */
 void rf_kv_bulk_free(rf_kv_bulk *bulk);
 

@@ -21,9 +21,10 @@ typedef struct rf_base_file {
 } rf_base_file;
 
 typedef struct rf_base_writer rf_base_writer;
-/* `dir` exists and has no base files. */
-rf_status rf_base_writer_new(const char *dir, uint32_t partitions, uint64_t expected_bytes,
-                             rf_base_writer **writer_out, rf_err *err);
+/* `dir` exists and has no base files. Those that lie in `spare_dir` (NULL: none) are taken from
+ * there and written over. */
+rf_status rf_base_writer_new(const char *dir, const char *spare_dir, uint32_t partitions,
+                             uint64_t expected_bytes, rf_base_writer **writer_out, rf_err *err);
 /* The blocks of one partition: begun once, by the thread that then has it to itself; any number of
  * partitions at a time. Freed with the writer. */
 typedef struct rf_base_part rf_base_part;

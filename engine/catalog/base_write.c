@@ -44,8 +44,24 @@ static void name_file(char name_out[RF_BASE_FILE_NAME_SIZE], uint32_t index)
     (void)snprintf(name_out, RF_BASE_FILE_NAME_SIZE, "base-%02u.mdb", index);
 }
 
-rf_status rf_base_writer_new(const char *dir, uint32_t partitions, uint64_t expected_bytes,
-                             rf_base_writer **writer_out, rf_err *err)
+static rf_status open_file(rf_base_writer *writer, const char *dir, const char *spare_dir,
+                           uint32_t index, rf_err *err)
+{
+    char name[RF_BASE_FILE_NAME_SIZE];
+    char path[RF_PATH_SIZE], spare[RF_PATH_SIZE];
+
+    name_file(name, index);
+    rf_status status = rf_path_format(path, "%s/%s", err, dir, name);
+    if (status == RF_OK && spare_dir)
+        status = rf_path_format(spare, "%s/%s", err, spare_dir, name);
+    if (status != RF_OK)
+        return status;
+    bool over = spare_dir && rename(spare, path) == 0;
+    return rf_kv_bulk_new(path, over, writer->group, &writer->files[index], err);
+}
+
+rf_status rf_base_writer_new(const char *dir, const char *spare_dir, uint32_t partitions,
+                             uint64_t expected_bytes, rf_base_writer **writer_out, rf_err *err)
 {
     RF_ASSERT(partitions > 0 && partitions <= WRITE_PARTITIONS_MAX);
     RF_ASSERT((partitions & (partitions - 1)) == 0);
@@ -56,13 +72,8 @@ rf_status rf_base_writer_new(const char *dir, uint32_t partitions, uint64_t expe
     writer->partitions = partitions;
     writer->group = partitions / count;
     for (uint32_t i = 0; i < count; i++) {
-        char name[RF_BASE_FILE_NAME_SIZE];
-        char path[RF_PATH_SIZE];
         writer->file_count = i + 1;
-        name_file(name, i);
-        rf_status status = rf_path_format(path, "%s/%s", err, dir, name);
-        if (status == RF_OK)
-            status = rf_kv_bulk_new(path, writer->group, &writer->files[i], err);
+        rf_status status = open_file(writer, dir, spare_dir, i, err);
         if (status != RF_OK) {
             rf_base_writer_free(writer);
             return status;

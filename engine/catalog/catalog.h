@@ -14,7 +14,6 @@
 
 #include "base/file.h"
 #include "base/kv.h"
-#include "base/pool.h"
 #include "catalog/manifest.h"
 #include "refold/generation.h"
 
@@ -92,10 +91,16 @@ typedef struct rf_catalog_change {
 rf_status rf_catalog_flip(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
                           int64_t wait_lock_ms, uint64_t *from_out, rf_err *err);
 
+/* Where base files of generations of `name` lie that went, to be written over by the next build. */
+rf_status rf_catalog_spare_path(rf_catalog *catalog, const char *name, char dir_out[RF_PATH_SIZE],
+                                rf_err *err);
+enum { RF_CATALOG_SPARE_BYTES_MAX = 1 << 30 }; /* of a read model */
+
 /* Removes generations of `name` (NULL: all) but the live one and the newest others up to `keep` in
  * all, never one that a reader holds; and leftovers (directories that the catalog does not know).
- * `pool`, which nothing runs on, removes files side by side; NULL: one after another. */
-rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, rf_pool *pool,
+ * With `keep_spares`, up to RF_CATALOG_SPARE_BYTES_MAX of their base files stay as spare ones,
+ * else these go too. */
+rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, bool keep_spares,
                         int64_t wait_lock_ms, rf_gc_result *result_out, rf_err *err);
 
 /* Removes only the leftovers of `name` (none if there is no such model) and scratch builds: what a

@@ -124,6 +124,44 @@ class Generations(tool.Shop):
         self.assertEqual(self.numbers(), [2])
         self.verifies()
 
+    def spares(self):
+        folder = os.path.join(self.store, 'generations', '.spare', 'order_summary')
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+    def test_files_of_a_generation_that_went_are_written_over(self):
+        for i in range(2):
+            self.add(100 + i)
+            self.rebuild('order_summary')
+        self.assertEqual(self.spares(), [])
+        for i in range(4):
+            self.add(200 + i)
+            self.rebuild('order_summary')
+            self.assertEqual(self.spares(), ['base-00.mdb'])
+            self.assertEqual(self.numbers(), [i + 2, i + 3, i + 4])
+            self.assertEqual(self.rows('order_summary').count(b'\n'), 6 + i)
+            self.verifies()
+        # the one before reads as it was
+        self.ok('rollback', self.store, 'order_summary')
+        self.assertEqual(self.rows('order_summary').count(b'\n'), 8)
+        self.ok('gc', self.store, 'order_summary', '--keep', '2')
+        self.assertEqual(self.spares(), [])
+        self.verifies()
+
+    def test_a_spare_file_that_has_another_name_is_not_written_over(self):
+        for i in range(2):
+            self.add(100 + i)
+            self.rebuild('order_summary')
+        kept = os.path.join(self.folder, 'kept.mdb')
+        base = os.path.join(self.store, 'generations', 'order_summary', '000001', 'base-00.mdb')
+        os.link(base, kept)
+        with open(kept, 'rb') as file:
+            before = file.read()
+        for i in range(3):
+            self.add(200 + i)
+            self.rebuild('order_summary')
+        with open(kept, 'rb') as file:
+            self.assertEqual(file.read(), before)
+
     def test_numbers_are_never_used_again(self):
         self.grow(2)
         self.ok('rollback', self.store, 'order_summary', '--generation', '1')

@@ -73,7 +73,7 @@ static uint64_t fixture_generation(rf_catalog *catalog, const char *name, uint64
 
     (void)snprintf(manifest.name, sizeof manifest.name, "%s", name);
     FIXTURE_CHECK(rf_catalog_new_generation(catalog, name, &manifest.number, dir, NULL) == RF_OK);
-    FIXTURE_CHECK(rf_base_writer_new(dir, partitions, 0, &writer, NULL) == RF_OK);
+    FIXTURE_CHECK(rf_base_writer_new(dir, NULL, partitions, 0, &writer, NULL) == RF_OK);
     fixture_rows(writer, &manifest, rows);
     manifest.rows = manifest.digest.rows;
     FIXTURE_CHECK(rf_base_writer_seal(writer, manifest.files, &manifest.file_count, NULL) == RF_OK);

@@ -61,7 +61,7 @@ static built build(uint32_t partitions, int rows, uint64_t expected_bytes)
     rf_err err = {0};
     char key[32], row[64];
 
-    cr_assert_eq(rf_base_writer_new(dir, partitions, expected_bytes, &writer, &err), RF_OK, "%s",
+    cr_assert_eq(rf_base_writer_new(dir, NULL, partitions, expected_bytes, &writer, &err), RF_OK, "%s",
                  err.message);
     rf_block_builder *builder = rf_block_builder_new(put, &part);
     for (uint32_t p = partitions; p-- > 0;) {
@@ -196,7 +196,7 @@ Test(base, holds_a_huge_row)
     rf_slice row;
     bool found;
 
-    cr_assert_eq(rf_base_writer_new(dir, 1, 0, &writer, &err), RF_OK);
+    cr_assert_eq(rf_base_writer_new(dir, NULL, 1, 0, &writer, &err), RF_OK);
     rf_base_part *part = begin_part(writer, 0);
     rf_block_builder *builder = rf_block_builder_new(put, &part);
     huge[RF_ROW_SIZE_MAX - 1] = 'x';
@@ -371,7 +371,7 @@ Test(base, is_written_by_several_threads_into_several_files)
     rf_base_writer *writer;
     built b;
 
-    cr_assert_eq(rf_base_writer_new(dir, 16, 200ull << 20, &writer, NULL), RF_OK);
+    cr_assert_eq(rf_base_writer_new(dir, NULL, 16, 200ull << 20, &writer, NULL), RF_OK);
     for (uint32_t i = 0; i < THREADS; i++) {
         jobs[i] = (job){writer, i, THREADS, 16, ROWS};
         cr_assert_eq(pthread_create(&threads[i], NULL, write_partitions, &jobs[i]), 0);
@@ -393,7 +393,7 @@ Test(base, refuses_a_key_over_the_limit)
     char *room;
     rf_err err;
 
-    cr_assert_eq(rf_base_writer_new(dir, 1, 0, &writer, &err), RF_OK);
+    cr_assert_eq(rf_base_writer_new(dir, NULL, 1, 0, &writer, &err), RF_OK);
     rf_base_part *part = begin_part(writer, 0);
     cr_assert_eq(rf_base_part_room(part, (rf_slice){long_key, sizeof long_key}, 1, &room, &err), RF_ERR_INPUT);
     cr_assert_eq(rf_base_part_end(part, &err), RF_OK);

@@ -417,7 +417,7 @@ static rf_gc_result collect(const char *name, uint32_t keep)
     rf_gc_result result = {0};
     rf_err err = {0};
 
-    cr_assert_eq(rf_catalog_gc(catalog, name, keep, NULL, 0, &result, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_catalog_gc(catalog, name, keep, false, 0, &result, &err), RF_OK, "%s", err.message);
     return result;
 }
 
@@ -533,7 +533,7 @@ Test(catalog, gc_removes_leftovers_and_nothing_that_it_does_not_know)
     cr_assert(rf_path_exists(foreign));
     cr_assert(rf_path_exists(later));
     cr_assert(is_there("a", 1));
-    cr_assert_eq(rf_catalog_gc(catalog, "b", 3, NULL, 0, &result, &err), RF_ERR_ABSENT);
+    cr_assert_eq(rf_catalog_gc(catalog, "b", 3, false, 0, &result, &err), RF_ERR_ABSENT);
 }
 
 Test(catalog, a_scratch_takes_no_number_and_gc_removes_it)

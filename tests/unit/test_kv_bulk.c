@@ -46,7 +46,7 @@ static size_t key_of(char key_out[512], int entry)
 }
 
 /* `count` entries in `runs` runs, which are written in falling order. */
-static uint64_t write_file(int count, uint32_t runs)
+static uint64_t write_file(int count, uint32_t runs, bool over)
 {
     rf_kv_bulk *bulk;
     rf_kv_bulk_run *run;
@@ -55,7 +55,7 @@ static uint64_t write_file(int count, uint32_t runs)
     char *room;
     rf_err err = {0};
 
-    cr_assert_eq(rf_kv_bulk_new(path, runs, &bulk, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_kv_bulk_new(path, over, runs, &bulk, &err), RF_OK, "%s", err.message);
     for (uint32_t r = runs; r-- > 0;) {
         cr_assert_eq(rf_kv_bulk_run_new(bulk, r, &run, &err), RF_OK);
         int begin = (int)((uint64_t)count * r / runs);
@@ -127,7 +127,7 @@ Test(kv_bulk, writes_a_file_of_any_number_of_entries_that_lmdb_reads)
 
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         for (uint32_t runs = 1; runs <= 8; runs *= 2) {
-            uint64_t size = write_file(counts[i], runs);
+            uint64_t size = write_file(counts[i], runs, false);
             cr_assert_eq(size % 4096, 0);
             check_file(counts[i]);
             cr_assert_eq(remove(path), 0);
@@ -141,7 +141,7 @@ Test(kv_bulk, keeps_small_values_in_leaves)
     uint64_t size;
     char *room;
 
-    cr_assert_eq(rf_kv_bulk_new(path, 1, &bulk, NULL), RF_OK);
+    cr_assert_eq(rf_kv_bulk_new(path, false, 1, &bulk, NULL), RF_OK);
     cr_assert_eq(rf_kv_bulk_run_new(bulk, 0, &run, NULL), RF_OK);
     cr_assert_eq(rf_kv_bulk_room(run, RF_SLICE("k"), 1000, &room, NULL), RF_OK);
     memset(room, 'v', 1000);
@@ -156,8 +156,8 @@ Test(kv_bulk, refuses_a_file_that_is_there)
     rf_kv_bulk *bulk;
     rf_err err;
 
-    (void)write_file(1, 1);
-    cr_assert_eq(rf_kv_bulk_new(path, 1, &bulk, &err), RF_ERR_IO);
+    (void)write_file(1, 1, false);
+    cr_assert_eq(rf_kv_bulk_new(path, false, 1, &bulk, &err), RF_ERR_IO);
 }
 
 /* A limit on the size of files stands for a full disk. */
@@ -169,8 +169,8 @@ Test(kv_bulk, fails_from_then_on_after_a_failed_write)
     char *room;
     rf_err err;
 
-    cr_assert_eq(rf_kv_bulk_new("/dev/full", 1, &bulk, &err), RF_ERR_IO);
-    cr_assert_eq(rf_kv_bulk_new(path, 1, &bulk, &err), RF_OK);
+    cr_assert_eq(rf_kv_bulk_new("/dev/full", false, 1, &bulk, &err), RF_ERR_IO);
+    cr_assert_eq(rf_kv_bulk_new(path, false, 1, &bulk, &err), RF_OK);
     cr_assert_eq(rf_kv_bulk_run_new(bulk, 0, &run, &err), RF_OK);
     cr_assert_eq(rf_kv_bulk_room(run, RF_SLICE("k"), 100000, &room, &err), RF_OK);
     memset(room, 'v', 100000);
@@ -182,4 +182,23 @@ Test(kv_bulk, fails_from_then_on_after_a_failed_write)
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     cr_assert_eq(rf_kv_bulk_finish(bulk, &size, &err), RF_ERR_IO);
     rf_kv_bulk_free(bulk);
+}
+
+Test(kv_bulk, writes_over_a_file_that_is_longer_or_shorter)
+{
+    static const int counts[] = {500, 20000, 13, 0, 1, 500};
+
+    (void)write_file(2000, 3, false);
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        (void)write_file(counts[i], 2, true);
+        check_file(counts[i]);
+    }
+}
+
+Test(kv_bulk, has_nothing_to_write_over_where_no_file_is)
+{
+    rf_kv_bulk *bulk;
+    rf_err err;
+
+    cr_assert_eq(rf_kv_bulk_new(path, true, 1, &bulk, &err), RF_ERR_IO);
 }
