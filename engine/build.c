@@ -262,12 +262,13 @@ static bool may_be_known(const rf_build *build)
            found;
 }
 
-rf_status rf_build_seal(rf_build *build, uint64_t position, int64_t time_last, rf_err *err)
+rf_status rf_build_seal(rf_build *build, rf_pool *pool, uint64_t position, int64_t time_last,
+                        rf_err *err)
 {
     RF_ASSERT(!build->sealed);
     rf_status status = fill_manifest(build, position, time_last, err);
     if (status == RF_OK)
-        status = rf_base_writer_seal(build->writer, build->manifest.files,
+        status = rf_base_writer_seal(build->writer, pool, build->manifest.files,
                                      &build->manifest.file_count, err);
     if (status == RF_OK)
         status = rf_dir_sync(build->dir, err);

@@ -33,7 +33,8 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
 const char *rf_build_dir(const rf_build *build);
 void rf_build_target(rf_build *build, rf_fold_target *target_out);
 /* `time_last`: the largest event time in the log up to `position`, or RF_TIME_NONE. */
-rf_status rf_build_seal(rf_build *build, uint64_t position, int64_t time_last, rf_err *err);
+rf_status rf_build_seal(rf_build *build, rf_pool *pool, uint64_t position, int64_t time_last,
+                        rf_err *err);
 /* After seal; valid until free. */
 const rf_manifest *rf_build_manifest(const rf_build *build);
 /* Seconds that the sinks spent in writing, added over the workers. */

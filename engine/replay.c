@@ -62,7 +62,7 @@ rf_status rf_replay_seal(rf_replay *replay, uint64_t position, int64_t time_last
     rf_status status = RF_OK;
 
     for (uint32_t i = 0; status == RF_OK && i < replay->resolved->count; i++)
-        status = rf_build_seal(replay->builds[i], position, time_last, err);
+        status = rf_build_seal(replay->builds[i], replay->pool, position, time_last, err);
     replay->timings.seal = rf_clock_seconds() - start;
     return status;
 }

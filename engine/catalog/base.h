@@ -10,6 +10,7 @@
 #define RF_CATALOG_BASE_H
 
 #include "base/kv.h"
+#include "base/pool.h"
 #include "catalog/block.h"
 
 enum { RF_BASE_FILES_MAX = 64, RF_BASE_FILE_BYTES = 64 << 20, RF_BASE_FILE_NAME_SIZE = 32 };
@@ -34,9 +35,10 @@ rf_status rf_base_part_begin(rf_base_writer *writer, uint32_t partition, rf_base
 rf_status rf_base_part_room(rf_base_part *part, rf_slice first_key, size_t size, char **room_out,
                             rf_err *err);
 rf_status rf_base_part_end(rf_base_part *part, rf_err *err);
-/* Once all parts have ended: fsyncs and lists the files. */
-rf_status rf_base_writer_seal(rf_base_writer *writer, rf_base_file files_out[RF_BASE_FILES_MAX],
-                              uint32_t *count_out, rf_err *err);
+/* Once all parts have ended: fsyncs the files, on `pool` side by side, and lists them. */
+rf_status rf_base_writer_seal(rf_base_writer *writer, rf_pool *pool,
+                              rf_base_file files_out[RF_BASE_FILES_MAX], uint32_t *count_out,
+                              rf_err *err);
 /* Takes NULL; without seal the files are left for the caller to remove with their directory. */
 void rf_base_writer_free(rf_base_writer *writer);
 

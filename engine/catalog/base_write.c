@@ -127,20 +127,33 @@ rf_status rf_base_part_end(rf_base_part *part, rf_err *err)
     return rf_kv_bulk_run_end(run, err);
 }
 
-rf_status rf_base_writer_seal(rf_base_writer *writer, rf_base_file files_out[RF_BASE_FILES_MAX],
-                              uint32_t *count_out, rf_err *err)
+typedef struct seal_run {
+    rf_base_writer *writer;
+    rf_base_file *files;
+} seal_run;
+
+static rf_status seal_file(void *arg, uint32_t worker, size_t index, rf_err *err)
 {
-    for (uint32_t i = 0; i < writer->file_count; i++) {
-        rf_base_file *out = &files_out[i];
-        *out = (rf_base_file){
-            .first_partition = i * writer->group,
-            .last_partition = (i + 1) * writer->group - 1,
-        };
-        name_file(out->name, i);
-        rf_status status = rf_kv_bulk_finish(writer->files[i], &out->size, err);
-        if (status != RF_OK)
-            return status;
-    }
+    const seal_run *run = arg;
+    const rf_base_writer *writer = run->writer;
+    rf_base_file *out = &run->files[index];
+    uint32_t number = (uint32_t)index;
+
+    (void)worker;
+    *out = (rf_base_file){
+        .first_partition = number * writer->group,
+        .last_partition = (number + 1) * writer->group - 1,
+    };
+    name_file(out->name, number);
+    return rf_kv_bulk_finish(writer->files[number], &out->size, err);
+}
+
+rf_status rf_base_writer_seal(rf_base_writer *writer, rf_pool *pool,
+                              rf_base_file files_out[RF_BASE_FILES_MAX], uint32_t *count_out,
+                              rf_err *err)
+{
+    seal_run run = {writer, files_out};
+
     *count_out = writer->file_count;
-    return RF_OK;
+    return rf_pool_run(pool, writer->file_count, seal_file, &run, err);
 }

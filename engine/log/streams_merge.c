@@ -199,7 +199,8 @@ static rf_status reader_next(const rf_streams_merge_state *merge, uint32_t index
         return rf_fail(err, RF_ERR_DAMAGED,
                        "stream names of partition %u: an entry of run %llu that cannot be",
                        merge->partition, (unsigned long long)reader->run);
-    merge->keys[index] = key_of(reader, merge->shared);
+    if (merge->count > 1)
+        merge->keys[index] = key_of(reader, merge->shared);
     return RF_OK;
 }
 

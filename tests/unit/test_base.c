@@ -42,6 +42,16 @@ static rf_base_part *begin_part(rf_base_writer *writer, uint32_t partition)
     return part;
 }
 
+static rf_status seal(rf_base_writer *writer, rf_base_file *files, uint32_t *count, rf_err *err)
+{
+    rf_pool *pool;
+
+    cr_assert_eq(rf_pool_new(2, &pool, err), RF_OK);
+    rf_status status = rf_base_writer_seal(writer, pool, files, count, err);
+    rf_pool_free(pool);
+    return status;
+}
+
 static void key_of(char key_out[32], int row)
 {
     (void)snprintf(key_out, 32, "order-%07d", row);
@@ -76,7 +86,7 @@ static built build(uint32_t partitions, int rows, uint64_t expected_bytes)
         cr_assert_eq(rf_block_builder_flush(builder, &err), RF_OK);
         cr_assert_eq(rf_base_part_end(part, &err), RF_OK);
     }
-    cr_assert_eq(rf_base_writer_seal(writer, result.files, &result.count, &err), RF_OK, "%s",
+    cr_assert_eq(seal(writer, result.files, &result.count, &err), RF_OK, "%s",
                  err.message);
     rf_base_writer_free(writer);
     rf_block_builder_free(builder);
@@ -204,7 +214,7 @@ Test(base, holds_a_huge_row)
     cr_assert_eq(rf_block_builder_add(builder, RF_SLICE("b"), RF_SLICE("small"), &err), RF_OK);
     cr_assert_eq(rf_block_builder_flush(builder, &err), RF_OK);
     cr_assert_eq(rf_base_part_end(part, &err), RF_OK);
-    cr_assert_eq(rf_base_writer_seal(writer, b.files, &b.count, &err), RF_OK);
+    cr_assert_eq(seal(writer, b.files, &b.count, &err), RF_OK);
     rf_base_writer_free(writer);
     rf_base *base = open_base(&b, 1);
     cr_assert_eq(rf_base_reader_open(base, &reader, &err), RF_OK);
@@ -378,7 +388,7 @@ Test(base, is_written_by_several_threads_into_several_files)
     }
     for (int i = 0; i < THREADS; i++)
         (void)pthread_join(threads[i], NULL);
-    cr_assert_eq(rf_base_writer_seal(writer, b.files, &b.count, NULL), RF_OK);
+    cr_assert_eq(seal(writer, b.files, &b.count, NULL), RF_OK);
     rf_base_writer_free(writer);
     cr_assert_eq(b.count, 4);
     rf_base *base = open_base(&b, 16);
