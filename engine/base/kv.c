@@ -37,7 +37,6 @@ enum {
 };
 #define LMDB_MAGIC 0xbeefc0deu
 #define MAP_BYTES ((size_t)1 << 40)
-#define MAP_BYTES_BUILDING ((size_t)1 << 36) /* many base files are built at once */
 
 struct rf_kv {
     /* fixed after open */
@@ -49,7 +48,6 @@ struct rf_kv {
     MDB_dbi tables[RF_KV_TABLES_MAX];
     size_t page_size;
     const char *map; /* of immutable files that are not empty; NULL for others */
-    bool building;
     bool immutable;
     pid_t pid;
 
@@ -118,7 +116,7 @@ static size_t map_bytes(const rf_kv_options *options, off_t file_size)
         return (size_t)file_size;
     if (wanted && *wanted)
         return (size_t)strtoull(wanted, NULL, 10);
-    return options->building ? MAP_BYTES_BUILDING : MAP_BYTES;
+    return MAP_BYTES;
 }
 
 /* Gives lock.mdb its blocks before LMDB maps it: a hole there would raise SIGBUS on a full disk. */
@@ -241,12 +239,8 @@ static rf_status open_env(rf_kv *kv, const rf_kv_options *options, off_t file_si
 {
     unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
 
-    if (options->file)
-        flags |= MDB_NOSUBDIR;
     if (options->immutable)
-        flags |= MDB_RDONLY | MDB_NOLOCK;
-    if (options->building)
-        flags |= MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOLOCK;
+        flags |= MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK;
 
     int code = mdb_env_create(&kv->env);
     if (code == 0)
@@ -282,15 +276,6 @@ static void kv_free(rf_kv *kv)
     free(kv);
 }
 
-/* A freshly made environment must not vanish with its directory entry. */
-static rf_status sync_new(rf_kv *kv, const rf_kv_options *options, rf_err *err)
-{
-    if (options->building)
-        return RF_OK;
-    RF_ASSERT(!options->file);
-    return rf_dir_sync(kv->path, err);
-}
-
 static rf_status open_new(const char *path, const char *data_path, const rf_kv_options *options,
                           rf_kv **kv_out, rf_err *err)
 {
@@ -302,7 +287,7 @@ static rf_status open_new(const char *path, const char *data_path, const rf_kv_o
     if (exists && info.st_size == 0 && !options->create)
         return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: the file is empty", data_path);
     rf_status status = exists ? rf_kv_meta_check(data_path, options->immutable, err) : RF_OK;
-    if (status == RF_OK && !options->file && !options->immutable)
+    if (status == RF_OK && !options->immutable)
         status = preallocate_lock(path, err);
     if (status != RF_OK)
         return status;
@@ -311,13 +296,12 @@ static rf_status open_new(const char *path, const char *data_path, const rf_kv_o
         free(kv);
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", path);
     }
-    kv->building = options->building;
     kv->immutable = options->immutable;
     kv->pid = getpid();
     kv->users = 1;
     status = open_env(kv, options, exists ? info.st_size : 0, err);
-    if (status == RF_OK && !exists)
-        status = sync_new(kv, options, err);
+    if (status == RF_OK && !exists) /* it must not vanish with its directory entry */
+        status = rf_dir_sync(kv->path, err);
     if (status == RF_OK && stat(data_path, &info) != 0)
         status = rf_fail_errno(err, "%s: cannot look at", data_path);
     if (status != RF_OK) {
@@ -337,7 +321,7 @@ rf_status rf_kv_open(const char *path, const rf_kv_options *options, rf_kv **kv_
     char data_path[RF_PATH_SIZE];
     struct stat info;
 
-    rf_status status = rf_path_format(data_path, options->file ? "%s" : "%s/data.mdb", err, path);
+    rf_status status = rf_path_format(data_path, options->immutable ? "%s" : "%s/data.mdb", err, path);
     if (status != RF_OK)
         return status;
     (void)pthread_mutex_lock(&registry_mutex);
@@ -347,7 +331,7 @@ rf_status rf_kv_open(const char *path, const rf_kv_options *options, rf_kv **kv_
             if (known->device == info.st_dev && known->inode == info.st_ino)
                 break;
     if (known) {
-        RF_ASSERT(known->building == options->building && known->immutable == options->immutable);
+        RF_ASSERT(known->immutable == options->immutable);
         known->users++;
         *kv_out = known;
     } else {
@@ -371,12 +355,6 @@ void rf_kv_close(rf_kv *kv)
         kv_free(kv);
     }
     (void)pthread_mutex_unlock(&registry_mutex);
-}
-
-rf_status rf_kv_sync(rf_kv *kv, rf_err *err)
-{
-    int code = mdb_env_sync(kv->env, 1);
-    return code == 0 ? RF_OK : fail_kv(err, code, kv->path, "fsync failed");
 }
 
 void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out)
@@ -463,7 +441,7 @@ rf_status rf_kv_commit(rf_kv_txn *txn, rf_err *err)
     rf_kv *kv = txn->kv;
     int code = 0;
 
-    if (txn->write && !kv->building)
+    if (txn->write)
         code = lengthen_file(txn);
     if (code == 0)
         code = mdb_txn_commit(txn->txn);

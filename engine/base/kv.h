@@ -27,16 +27,13 @@ enum { RF_KV_TABLES_MAX = 8, RF_KV_KEY_SIZE_MAX = 511 };
 typedef struct rf_kv_options {
     /* Names; none (all NULL) means the unnamed table, as table 0. */
     const char *tables[RF_KV_TABLES_MAX];
-    bool create;    /* make it if absent: a directory's environment, or with `file` a new file */
-    bool file;      /* `path` is the data file itself (base files), else a directory */
-    bool immutable; /* read-only without any lock; only for files that never change again */
-    bool building;  /* no fsync per commit; the caller ends with rf_kv_sync */
+    bool create;    /* make it if absent */
+    bool immutable; /* `path` is a data file itself (base files), read-only without any lock: only
+                       for files that never change again; else a directory */
 } rf_kv_options;
 
 rf_status rf_kv_open(const char *path, const rf_kv_options *options, rf_kv **kv_out, rf_err *err);
 void rf_kv_close(rf_kv *kv);
-/* Everything committed so far is on the disk. Never tried again after a failure. */
-rf_status rf_kv_sync(rf_kv *kv, rf_err *err);
 
 typedef struct rf_kv_info {
     uint64_t last_txn_id;
@@ -53,7 +50,7 @@ void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out);
 void rf_kv_unload(rf_kv *kv);
 
 rf_status rf_kv_begin(rf_kv *kv, bool write, rf_kv_txn **txn_out, rf_err *err);
-/* Ends the transaction whatever it returns. Durable unless `building`. */
+/* Ends the transaction whatever it returns. Durable. */
 rf_status rf_kv_commit(rf_kv_txn *txn, rf_err *err);
 /* Takes NULL. */
 void rf_kv_abort(rf_kv_txn *txn);

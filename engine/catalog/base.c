@@ -63,7 +63,7 @@ static rf_status file_open(base_file *file, const char *dir, const rf_base_file 
     if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size != known->size)
         return rf_fail(err, RF_ERR_DAMAGED, "%s: %llu bytes, but %llu were sealed", file->path,
                        (unsigned long long)info.st_size, (unsigned long long)known->size);
-    rf_kv_options options = {.file = true, .immutable = true};
+    rf_kv_options options = {.immutable = true};
     status = rf_kv_open(file->path, &options, &file->kv, err);
     if (status != RF_OK)
         return status;

@@ -360,7 +360,7 @@ static rf_kv *kv;
 
 static void make_store(void)
 {
-    static const rf_kv_options options = {.tables = {"census"}, .create = true, .building = true};
+    static const rf_kv_options options = {.tables = {"census"}, .create = true};
 
     make_parser();
     (void)snprintf(dir, sizeof dir, "/tmp/refold-census-XXXXXX");

@@ -1,6 +1,7 @@
 /* kv.h: fixed tables, transactions, cursors, refusal of damage. */
 #include "base/file.h"
 #include "base/kv.h"
+#include "base/kv_bulk.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -205,10 +206,29 @@ Test(kv, a_renewed_read_transaction_sees_what_came_meanwhile)
     rf_kv_close(kv);
 }
 
+/* A file with so many rows: "a", "b" and on. */
+static void build_file(const char *path, int rows)
+{
+    rf_kv_bulk *bulk;
+    rf_kv_bulk_run *run;
+    uint64_t size;
+    char *room;
+
+    cr_assert_eq(rf_kv_bulk_new(path, false, 1, &bulk, NULL), RF_OK);
+    cr_assert_eq(rf_kv_bulk_run_new(bulk, 0, &run, NULL), RF_OK);
+    for (int i = 0; i < rows; i++) {
+        char key = (char)('a' + i);
+        cr_assert_eq(rf_kv_bulk_room(run, (rf_slice){&key, 1}, 3, &room, NULL), RF_OK);
+        memcpy(room, "row", 3);
+    }
+    cr_assert_eq(rf_kv_bulk_run_end(run, NULL), RF_OK);
+    cr_assert_eq(rf_kv_bulk_finish(bulk, &size, NULL), RF_OK);
+    rf_kv_bulk_free(bulk);
+}
+
 Test(kv, reads_a_built_file_without_any_lock_file)
 {
-    rf_kv_options building = {.create = true, .file = true, .building = true};
-    rf_kv_options reading = {.file = true, .immutable = true};
+    rf_kv_options reading = {.immutable = true};
     char path[128];
     char lock[160];
     rf_kv *kv;
@@ -218,11 +238,7 @@ Test(kv, reads_a_built_file_without_any_lock_file)
 
     (void)snprintf(path, sizeof path, "%s/base-00.mdb", dir);
     (void)snprintf(lock, sizeof lock, "%s-lock", path);
-    cr_assert_eq(rf_kv_open(path, &building, &kv, NULL), RF_OK);
-    put(kv, 0, "a", "row");
-    cr_assert_eq(rf_kv_sync(kv, NULL), RF_OK);
-    rf_kv_close(kv);
-    cr_assert_not(rf_path_exists(lock));
+    build_file(path, 1);
 
     cr_assert_eq(rf_kv_open(path, &reading, &kv, NULL), RF_OK);
     cr_assert_eq(rf_kv_begin(kv, false, &txn, NULL), RF_OK);
@@ -230,6 +246,7 @@ Test(kv, reads_a_built_file_without_any_lock_file)
     cr_assert(found && rf_slice_equal(value, RF_SLICE("row")));
     rf_kv_abort(txn);
     rf_kv_close(kv);
+    cr_assert_not(rf_path_exists(lock));
 }
 
 /* Offset in the data file of the first page number in the list of free pages. */
@@ -295,18 +312,13 @@ Test(kv, finds_a_damaged_list_of_free_pages)
 Test(kv, refuses_meta_pages_that_make_no_sense, .timeout = 60)
 {
     enum { META_SIZE = 152, PAGE = 4096 };
-    rf_kv_options building = {.create = true, .file = true, .building = true};
-    rf_kv_options reading = {.file = true, .immutable = true};
+    rf_kv_options reading = {.immutable = true};
     char path[128];
     int refused = 0;
     rf_kv *kv;
 
     (void)snprintf(path, sizeof path, "%s/base-00.mdb", dir);
-    cr_assert_eq(rf_kv_open(path, &building, &kv, NULL), RF_OK);
-    for (char key[2] = "a"; *key < 'e'; (*key)++)
-        put(kv, 0, key, "row");
-    cr_assert_eq(rf_kv_sync(kv, NULL), RF_OK);
-    rf_kv_close(kv);
+    build_file(path, 4);
 
     FILE *file = fopen(path, "r+b");
     cr_assert_not_null(file);

@@ -74,7 +74,7 @@ static uint64_t write_file(int count, uint32_t runs, bool over)
 
 static rf_kv *open_file(void)
 {
-    rf_kv_options options = {.file = true, .immutable = true};
+    rf_kv_options options = {.immutable = true};
     rf_kv *kv;
     rf_err err = {0};
 

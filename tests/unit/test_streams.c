@@ -21,7 +21,7 @@ static rf_kv *kv;
 
 static void make_store(void)
 {
-    static const rf_kv_options options = {.tables = {"streams"}, .create = true, .building = true};
+    static const rf_kv_options options = {.tables = {"streams"}, .create = true};
     rf_err err = {0};
 
     (void)snprintf(dir, sizeof dir, "/tmp/refold-streams-XXXXXX");
