@@ -108,7 +108,8 @@ rf_status rf_fold_emit(rf_fold_worker *worker, rf_err *err)
 {
     double start = rf_clock_seconds();
 
-    rf_status status = emit_rows(worker, false, err);
+    /* an empty partition ends too */
+    rf_status status = worker->range.count > 0 ? emit_rows(worker, false, err) : RF_OK;
     if (status == RF_OK)
         status = end_partition(worker, err);
     worker->emit_s += rf_clock_seconds() - start;
