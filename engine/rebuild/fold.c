@@ -11,7 +11,7 @@
 
 enum { FOLD_ALLOC_MAX = 16 << 20, RANGES_MAX = 1 << 20 };
 #define TEXT_BUDGET_MIN ((size_t)1 << 20)
-#define STATES_BUDGET_MIN ((size_t)64 << 10)
+#define STATES_BUDGET_MIN ((size_t)1 << 10)
 #define MAPPED_BUDGET_MIN ((uint64_t)1 << 20)
 /* No budget but a border: an arena must have one. */
 #define TEXT_BYTES_MAX ((size_t)1 << 40)

@@ -195,6 +195,24 @@ class Faults(tool.Case):
             options=(self.plugin, '--quiet', '--keep', '1', '--workers', '0'),
         )
 
+    def test_rebuild_whose_rows_leave_memory(self):
+        self.enumerate(
+            'rebuild',
+            lambda _, generation: generation >= 3,
+            options=(self.plugin, '--quiet', '--memory', '1M', '--workers', '256'),
+        )
+
+    def test_rebuild_that_writes_over_old_files(self):
+        for _ in range(3):
+            self.ok('rebuild', self.base, self.plugin, '--quiet')
+        spares = os.path.join(self.base, 'generations', '.spare', story.NAME)
+        self.assertEqual(os.listdir(spares), ['base-00.mdb'])
+        self.enumerate(
+            'rebuild',
+            lambda _, generation: generation >= 6,
+            options=(self.plugin, '--quiet', '--workers', '0'),
+        )
+
     def test_rollback(self):
         self.enumerate('rollback', lambda _, generation: generation == 1, options=(story.NAME,))
 
