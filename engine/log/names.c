@@ -69,6 +69,22 @@ static rf_slice current_name(const rf_log_names_cursor *cursor)
     return (rf_slice){reader->name, reader->entry.name_size};
 }
 
+/* Of one run, which is what an import leaves, most names are the next entry of a block. False: not
+ * so, or no entry; then nothing was done. */
+static inline bool step_in_block(rf_log_names_cursor *cursor)
+{
+    rf_streams_reader *reader = &cursor->merge.readers[0];
+    const char *before = reader->at;
+
+    if (cursor->merge.count != 1 || reader->at == reader->end ||
+        !rf_streams_entry_read(&reader->at, reader->end, reader->name, reader->name,
+                               &reader->entry))
+        return false;
+    if (reader->entry.name_size == 0)
+        reader->at = before;
+    return reader->at != before;
+}
+
 static rf_status step(rf_log_names_cursor *cursor, rf_err *err)
 {
     bool found = false;
@@ -141,7 +157,8 @@ static rf_status take_names(rf_log_names_cursor *cursor, const rf_log_names_want
                 {at, size}, reader->entry.number, reader->entry.last_version};
             at += size;
         }
-        status = step(cursor, err);
+        if (!step_in_block(cursor))
+            status = step(cursor, err);
     }
     *count_out = count;
     return status;
