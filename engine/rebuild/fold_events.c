@@ -130,22 +130,58 @@ static rf_status refuse_result(rf_fold_worker *worker, const rf_log_step *step, 
     return blame(worker, step, event, target, RF_ERR_PLUGIN, reason, err);
 }
 
+/* One handler for one event. The row's flags tell what became of it. */
+static inline __attribute__((always_inline)) rf_fold_result
+call_handler(rf_fold *fold, const rf_state *state, const rf_plan_call *call, uint32_t event,
+             uint32_t ordinal, uint32_t stream)
+{
+    const rf_definition *definition = state->definition;
+    char *row = state->rows + stream * state->stride;
+    uint8_t *flags = &state->flags[stream];
+
+    if (!(*flags & RF_STATE_TOUCHED)) {
+        memcpy(row, definition->row_template, definition->row_size);
+        *flags = RF_STATE_TOUCHED;
+    }
+    rf_fold_result result = call->fold(fold, row, rf_plan_event(call, event, ordinal, stream));
+    if (result == RF_ROW_WRITTEN)
+        *flags = RF_STATE_TOUCHED | RF_STATE_EXISTS;
+    else if (result == RF_ROW_DELETED)
+        *flags = 0;
+    return result;
+}
+
+static inline bool is_fine(rf_fold_result result)
+{
+    return result == RF_ROW_WRITTEN || result == RF_ROW_UNCHANGED || result == RF_ROW_DELETED;
+}
+
+/* Several handlers for one event, in their order, up to one that fails. */
+static __attribute__((noinline)) rf_fold_result call_several(rf_fold *fold, const rf_state *state,
+                                                             const rf_fold_lane *lane,
+                                                             uint32_t event, uint32_t ordinal,
+                                                             uint32_t stream)
+{
+    rf_fold_result result = RF_ROW_UNCHANGED;
+
+    for (uint32_t i = 0; i < lane->call_count && is_fine(result); i++)
+        result = call_handler(fold, state, &lane->calls[i], event, ordinal, stream);
+    return result;
+}
+
 /* The loop that everything else is there for: over the events begin to end of a segment, or over
- * those that are listed. Inlined for the two, `listed` being NULL in one. */
+ * those that are listed. Inlined for the two, `listed` being NULL in one. One handler a type is
+ * what most have, so several go another way. */
 static inline __attribute__((always_inline)) rf_status
 fold_events(rf_fold_worker *worker, const rf_step *step, uint32_t target, const uint32_t *listed,
             uint32_t begin, uint32_t end, rf_err *err)
 {
-    const rf_definition *definition = worker->job->definitions[target];
     const rf_state *state = &worker->states[target];
     const rf_fold_range range = worker->range;
     rf_fold *fold = &worker->context.fold;
     rf_fold_lane *lanes = worker->lanes;
     const uint32_t *types = step->bound.event_types;
     const uint32_t *streams = step->bound.event_streams;
-    uint8_t *flags = state->flags;
-    char *rows = state->rows;
-    size_t stride = state->stride;
     uint64_t events = 0;
 
     for (uint32_t at = begin; at < end; at++) {
@@ -153,27 +189,16 @@ fold_events(rf_fold_worker *worker, const rf_step *step, uint32_t target, const 
         rf_fold_lane *lane = &lanes[types[i]];
         uint32_t ordinal = lane->ordinal++;
         uint32_t stream = streams[i] - range.first;
-        const rf_plan_call *call = lane->calls;
-        const rf_plan_call *call_end = call + lane->call_count;
-        if (call == call_end || stream >= range.count)
+        rf_fold_result result;
+        if (lane->call_count == 0 || stream >= range.count)
             continue;
-        char *row = rows + stream * stride;
         events++;
-        do {
-            if (!(flags[stream] & RF_STATE_TOUCHED)) {
-                memcpy(row, definition->row_template, definition->row_size);
-                flags[stream] = RF_STATE_TOUCHED;
-            }
-            rf_fold_result result = call->fold(fold, row, rf_plan_event(call, i, ordinal, stream));
-            if (result == RF_ROW_WRITTEN)
-                flags[stream] = RF_STATE_TOUCHED | RF_STATE_EXISTS;
-            else if (result == RF_ROW_DELETED)
-                flags[stream] = 0;
-            else if (result != RF_ROW_UNCHANGED)
-                return refuse_result(worker, &step->log, i, target, result, err);
-        } while (++call < call_end);
-        if (__builtin_expect(worker->out_of_memory, false))
-            return refuse_result(worker, &step->log, i, target, RF_FOLD_FAILED, err);
+        if (__builtin_expect(lane->call_count == 1, true))
+            result = call_handler(fold, state, lane->calls, i, ordinal, stream);
+        else
+            result = call_several(fold, state, lane, i, ordinal, stream);
+        if (__builtin_expect(!is_fine(result) || worker->out_of_memory, false))
+            return refuse_result(worker, &step->log, i, target, result, err);
     }
     worker->events[target] += events;
     return RF_OK;
