@@ -34,6 +34,7 @@ typedef struct view_part {
     uint64_t run;
     rf_streams_part part;
     bool filter_checked;
+    uint64_t blocks_checked; /* a bit each, see rf_streams_part_find */
 } view_part;
 
 /* Parts [first, end) are one run. */
@@ -147,7 +148,11 @@ static rf_status scan_part(void *arg, uint64_t run, rf_slice bytes, rf_err *err)
     const view_part *known =
         scan->known < streams->part_count ? &streams->parts[scan->known] : NULL;
     bool checked = known && known->run == run && known->part.part == number;
-    view_part found = {.run = run, .filter_checked = checked && known->filter_checked};
+    view_part found = {.run = run};
+    if (checked) {
+        found.filter_checked = known->filter_checked;
+        found.blocks_checked = known->blocks_checked;
+    }
     rf_status status = rf_streams_part_open(bytes, streams->partition, checked, &found.part, err);
     if (status == RF_OK)
         scan->parts[scan->count++] = found;
@@ -238,8 +243,9 @@ static rf_status find_stored(rf_streams *streams, rf_kv_txn *txn, rf_slice name,
         }
         if (!rf_streams_part_may_have(&at->part, hash))
             continue;
-        rf_status status = rf_streams_part_find(&at->part, name, &stream->number,
-                                                &stream->last_version, found_out, err);
+        rf_status status = rf_streams_part_find(&at->part, name, &at->blocks_checked,
+                                                &stream->number, &stream->last_version, found_out,
+                                                err);
         if (status != RF_OK)
             return status;
     }

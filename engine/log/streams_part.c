@@ -320,12 +320,17 @@ rf_slice rf_streams_part_first(const rf_streams_part *part, uint32_t block)
     return (rf_slice){part->names + start, index_name_offset(part, block + 1) - start};
 }
 
-rf_status rf_streams_part_block(const rf_streams_part *part, uint32_t block, rf_slice *entries_out,
-                                rf_err *err)
+static rf_slice block_entries(const rf_streams_part *part, uint32_t block)
 {
     RF_ASSERT(block < part->block_count);
     uint32_t start = index_block_offset(part, block);
-    rf_slice entries = {part->blocks + start, index_block_offset(part, block + 1) - start};
+    return (rf_slice){part->blocks + start, index_block_offset(part, block + 1) - start};
+}
+
+rf_status rf_streams_part_block(const rf_streams_part *part, uint32_t block, rf_slice *entries_out,
+                                rf_err *err)
+{
+    rf_slice entries = block_entries(part, block);
     uint64_t expected = rf_load_u64(part->index + (size_t)block * INDEX_ENTRY_SIZE + 8);
 
     if (rf_checksum(entries) != expected)
@@ -361,8 +366,25 @@ static rf_status entry_damaged(const rf_streams_part *part, uint32_t block, rf_e
                    partition_of(part), block);
 }
 
-rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, uint32_t *number_out,
-                               int64_t *last_version_out, bool *found_out, rf_err *err)
+/* As rf_streams_part_block, for a block that is read again and again. */
+static rf_status block_once(const rf_streams_part *part, uint32_t block, uint64_t *checked,
+                            rf_slice *entries_out, rf_err *err)
+{
+    uint64_t bit = checked && block < 64 ? (uint64_t)1 << block : 0;
+
+    if (bit && (*checked & bit)) {
+        *entries_out = block_entries(part, block);
+        return RF_OK;
+    }
+    rf_status status = rf_streams_part_block(part, block, entries_out, err);
+    if (!status && bit)
+        *checked |= bit;
+    return status;
+}
+
+rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, uint64_t *checked,
+                               uint32_t *number_out, int64_t *last_version_out, bool *found_out,
+                               rf_err *err)
 {
     uint32_t block = 0;
     rf_slice entries;
@@ -373,7 +395,7 @@ rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, uint3
         *found_out = false;
         return RF_OK;
     }
-    rf_status status = rf_streams_part_block(part, block, &entries, err);
+    rf_status status = block_once(part, block, checked, &entries, err);
     if (status != RF_OK)
         return status;
     const char *at = entries.data;

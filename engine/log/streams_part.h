@@ -83,9 +83,11 @@ rf_status rf_streams_part_block(const rf_streams_part *part, uint32_t block, rf_
                                 rf_err *err);
 /* The last block whose first name is not greater than `name`; false if `name` is before all. */
 bool rf_streams_part_seek(const rf_streams_part *part, rf_slice name, uint32_t *block_out);
-/* *found_out false if the part does not have the name. Does not ask the filter. */
-rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, uint32_t *number_out,
-                               int64_t *last_version_out, bool *found_out, rf_err *err);
+/* *found_out false if the part does not have the name. Does not ask the filter. `checked` has a bit
+ * for each of the first 64 blocks whose checksum was right before, and gets more; NULL: none. */
+rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, uint64_t *checked,
+                               uint32_t *number_out, int64_t *last_version_out, bool *found_out,
+                               rf_err *err);
 /* The last name, for `name_out`; the size is returned through *size_out. */
 rf_status rf_streams_part_last_name(const rf_streams_part *part,
                                     char name_out[RF_STREAMS_NAME_BUFFER], uint32_t *size_out,

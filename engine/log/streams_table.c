@@ -376,7 +376,7 @@ static rf_status get_from_run(rf_kv_txn *txn, uint32_t table, uint32_t partition
     rf_status status = rf_streams_load_part(txn, table, partition, run->id, low, false, &part, err);
     if (status != RF_OK)
         return status;
-    return rf_streams_part_find(&part, found->name, &found->number, &found->last_version, found_out,
+    return rf_streams_part_find(&part, found->name, NULL, &found->number, &found->last_version, found_out,
                                 err);
 }
 
