@@ -262,6 +262,25 @@ static int compare_order(const void *a, const void *b)
     return (left->index > right->index) - (left->index < right->index);
 }
 
+/* What the compare some places on needs of its event, which lies somewhere in the block. */
+static void prefetch_compared(const rf_appender *appender, const rf_append_part *part, uint32_t at)
+{
+    if (at + 8 < part->compare_count) {
+        const char *event = (const char *)&appender->events[part->compares[at + 8].index];
+        __builtin_prefetch(event);
+        __builtin_prefetch(event + 64);
+        __builtin_prefetch(event + 128);
+    }
+    if (at + 4 < part->compare_count) {
+        const rf_event *event = &appender->events[part->compares[at + 4].index];
+        __builtin_prefetch(event->type.data);
+        __builtin_prefetch(event->data.data);
+        __builtin_prefetch(event->data.data + 64);
+        if (event->shape)
+            __builtin_prefetch(event->values);
+    }
+}
+
 /* Compares the bytes of what looked equal. All of them stand before the event that failed, if one
  * did. */
 static void compare_all(decide *at)
@@ -276,6 +295,7 @@ static void compare_all(decide *at)
         rf_err err = {0};
         bool same = false;
 
+        prefetch_compared(at->appender, part, i);
         if (part->failure && part->failure_index < compare->index)
             continue;
         at->index = compare->index;

@@ -26,6 +26,7 @@ void rf_identity_current_clear(rf_identity_current *now)
     now->times = NULL;
     now->reader = NULL;
     now->segment = (rf_segment){0};
+    now->next = 0;
     rf_arena_reset(&now->arena);
 }
 
@@ -77,13 +78,14 @@ bool rf_identity_current_holds(const rf_identity_current *now, uint64_t position
            position <= now->segment.last_position;
 }
 
-rf_status rf_identity_current_same(rf_identity_current *now, uint64_t position,
-                                   const rf_event *event, bool *same_out, rf_err *err)
+/* Index of the first event at or behind `position`; most often it is the next one. */
+static uint32_t index_at_least(const rf_identity_current *now, uint64_t position)
 {
-    rf_slice data, metadata;
     uint32_t low = 0;
     uint32_t high = now->segment.count;
 
+    if (now->next < high && (uint64_t)now->positions[now->next] == position)
+        return now->next;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if ((uint64_t)now->positions[middle] < position)
@@ -91,20 +93,22 @@ rf_status rf_identity_current_same(rf_identity_current *now, uint64_t position,
         else
             high = middle;
     }
+    return low;
+}
+
+rf_status rf_identity_current_same(rf_identity_current *now, uint64_t position,
+                                   const rf_event *event, bool *same_out, rf_err *err)
+{
+    uint32_t low = index_at_least(now, position);
+
     if (low == now->segment.count || (uint64_t)now->positions[low] != position ||
         now->types[low] < 0 || now->types[low] >= (int64_t)now->segment.type_count)
         return rf_fail(err, RF_ERR_DAMAGED, "log: the segment of position %llu does not hold it",
                        (unsigned long long)position);
+    now->next = low + 1;
     *same_out = false;
     if (now->schemas[low] != event->schema || now->times[low] != event->time ||
         !rf_slice_equal(now->segment.types[now->types[low]].name, event->type))
         return RF_OK;
-    rf_status status =
-        rf_payload_read(now->reader, &now->segment, low, &data, &metadata, NULL, err);
-    if (status)
-        return status;
-    *same_out = rf_slice_equal(data, event->data) &&
-                (metadata.data != NULL) == (event->metadata.data != NULL) &&
-                rf_slice_equal(metadata, event->metadata);
-    return RF_OK;
+    return rf_payload_same(now->reader, &now->segment, low, event, same_out, err);
 }

@@ -17,6 +17,7 @@ typedef struct rf_identity_current {
     int64_t *types;
     int64_t *schemas;
     int64_t *times;
+    uint32_t next; /* index behind the last that was compared */
     rf_payload_reader *reader;
 } rf_identity_current;
 

@@ -17,7 +17,7 @@ typedef struct place {
     uint32_t size_at; /* the first of its sizes */
     uint16_t type;
     uint16_t ordinal; /* within the type */
-    const rf_shape_view *shape; /* NULL: none */
+    rf_shape_view *shape; /* NULL: none */
 } place;
 
 struct rf_payload_reader {
@@ -305,4 +305,37 @@ rf_status rf_payload_read(rf_payload_reader *reader, const rf_segment *segment, 
         return read_shaped(reader, segment, at, data_out, metadata_out, bytes_decoded, err);
     read_raw(reader, segment, index, data_out, metadata_out);
     return RF_OK;
+}
+
+rf_status rf_payload_same(rf_payload_reader *reader, const rf_segment *segment, uint32_t index,
+                          const rf_event *event, bool *same_out, rf_err *err)
+{
+    rf_status status = RF_OK;
+    rf_same same = RF_SAME_UNKNOWN;
+    rf_slice data, metadata;
+
+    RF_ASSERT(index < segment->count);
+    if (!reader->has_segment || reader->segment != rf_segment_identity(segment))
+        status = load_places(reader, segment, NULL, err);
+    if (status != RF_OK)
+        return status;
+    const place *at = &reader->places[index];
+    if (event->shape && at->shape && at->shape->rest_count == 0) {
+        rf_shaped shaped = {.view = at->shape, .type = at->type, .ordinal = at->ordinal};
+        if (!codec_make(reader))
+            return no_memory(err);
+        status = rf_shapes_same(&reader->shapes, segment, &shaped, event, reader->codec, &same, err);
+    }
+    if (status == RF_OK && same == RF_SAME_UNKNOWN) {
+        status = rf_payload_read(reader, segment, index, &data, &metadata, NULL, err);
+        if (status == RF_OK)
+            same = rf_slice_equal(data, event->data) &&
+                           (metadata.data != NULL) == (event->metadata.data != NULL) &&
+                           rf_slice_equal(metadata, event->metadata)
+                       ? RF_SAME_YES
+                       : RF_SAME_NO;
+    }
+    if (status == RF_OK)
+        *same_out = same == RF_SAME_YES;
+    return status;
 }

@@ -138,7 +138,7 @@ rf_status rf_shapes_open(rf_shapes *shapes, const rf_segment *segment, uint64_t 
                : RF_OK;
 }
 
-const rf_shape_view *rf_shapes_find(const rf_shapes *shapes, uint32_t type, int64_t number)
+rf_shape_view *rf_shapes_find(const rf_shapes *shapes, uint32_t type, int64_t number)
 {
     uint32_t begin = shapes->view_begins[type];
 
@@ -313,4 +313,108 @@ rf_status rf_shapes_write(rf_shapes *shapes, const rf_segment *segment, const rf
         status = rf_buf_check(out, "reading payloads", err);
     *data_size_out = data_size > 0 ? data_size : out->size - begin;
     return status;
+}
+
+/* The pair of two shapes, made when first asked for; one without steps where there is no room. */
+static rf_status pair_find(rf_shapes *shapes, rf_shape_view *view, const rf_event_shape *shape,
+                           rf_shape_pair *pair_out, rf_err *err)
+{
+    if (!view->pairs) {
+        view->pairs = rf_arena_alloc(&shapes->arena, RF_SHAPE_PAIRS * sizeof *view->pairs);
+        if (!view->pairs)
+            return no_memory(err);
+        memset(view->pairs, 0, RF_SHAPE_PAIRS * sizeof *view->pairs);
+    }
+    for (unsigned i = 0; i < RF_SHAPE_PAIRS; i++) {
+        rf_shape_pair *pair = &view->pairs[i];
+        if (!pair->shape && !rf_shape_pair_make(shape, &shapes->slots[view->slot_begin],
+                                                &shapes->arena, pair))
+            return no_memory(err);
+        if (pair->shape == shape) {
+            *pair_out = *pair;
+            return RF_OK;
+        }
+    }
+    *pair_out = (rf_shape_pair){0};
+    return RF_OK;
+}
+
+static inline rf_same same_if(bool same)
+{
+    return same ? RF_SAME_YES : RF_SAME_NO;
+}
+
+/* As append_exact writes it. */
+static rf_same same_exact(int64_t value, unsigned scale, unsigned style,
+                          const rf_event_value *given)
+{
+    if (scale == 0 || (style > 0 && style != scale))
+        return RF_SAME_UNKNOWN;
+    for (; style == 0 && scale > 1 && value % 10 == 0; scale--)
+        value /= 10;
+    return same_if(given->scale == scale && given->value == value);
+}
+
+/* Integers, numbers and texts of an event's shape are written in one way only, see event_shape.h,
+ * and so are those of a column: equal values are equal bytes. */
+static inline rf_same same_value(const rf_field_column *field, uint32_t at,
+                                 const rf_pair_step *step, const rf_event_value *given)
+{
+    switch (field->kind) {
+    case RF_FIELD_INT:
+        return same_if(step->kind == RF_JSON_INTEGER && given->value == field->ints[at]);
+    case RF_FIELD_EXACT:
+        return step->kind == RF_JSON_NUMBER
+                   ? same_exact(field->ints[at], field->scale, step->style, given)
+                   : RF_SAME_UNKNOWN;
+    case RF_FIELD_NUMBER:
+        return RF_SAME_UNKNOWN;
+    case RF_FIELD_BOOL:
+        return same_if(step->kind == (field->ints[at] ? RF_JSON_TRUE : RF_JSON_FALSE));
+    case RF_FIELD_TEXT:
+        return same_if(step->kind == RF_JSON_STRING &&
+                       rf_slice_equal(rf_text_column_at(&field->text, at),
+                                      (rf_slice){given->text, given->text_size}));
+    }
+    return RF_SAME_UNKNOWN;
+}
+
+/* The value that a slot would write, whichever column has it. */
+static rf_status same_step(rf_shapes *shapes, const rf_segment *segment, const rf_shaped *shaped,
+                           const rf_pair_step *step, const rf_event_value *given, rf_codec *codec,
+                           rf_same *same_out, rf_err *err)
+{
+    for (uint32_t i = step->column_begin; i < step->column_end; i++) {
+        rf_shape_column *column = &shapes->columns[i];
+        uint32_t at;
+        if (!column->decoded) {
+            rf_status status =
+                column_decode(shapes, segment, shaped->type, i, codec, NULL, err);
+            if (status != RF_OK)
+                return status;
+        }
+        if (!column_has(column, shaped->ordinal, &at))
+            continue;
+        *same_out = same_value(&column->field, at, step, given);
+        return RF_OK;
+    }
+    *same_out = same_if(step->kind == RF_JSON_NULL);
+    return RF_OK;
+}
+
+rf_status rf_shapes_same(rf_shapes *shapes, const rf_segment *segment, const rf_shaped *shaped,
+                         const rf_event *event, rf_codec *codec, rf_same *same_out, rf_err *err)
+{
+    rf_same same = RF_SAME_YES;
+    rf_shape_pair pair = {0};
+
+    RF_ASSERT(event->shape);
+    rf_status status = pair_find(shapes, shaped->view, event->shape, &pair, err);
+    for (uint32_t i = 0; pair.steps && i < pair.step_count && same == RF_SAME_YES && !status; i++)
+        status = same_step(shapes, segment, shaped, &pair.steps[i],
+                           &event->values[pair.steps[i].value], codec, &same, err);
+    if (status != RF_OK)
+        return status;
+    *same_out = pair.steps ? same : RF_SAME_UNKNOWN;
+    return RF_OK;
 }

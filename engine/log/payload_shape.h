@@ -4,11 +4,12 @@
  * event out of the type's columns, arrays out of what a chunk has of it. Columns are decoded when a
  * value of theirs is first wanted, and kept until another segment is opened.
  *
- * open -> (write) again and again -> free. Everything stored is checked. Confined to one thread.
+ * open -> (write | same) again and again -> free. Everything stored is checked. Confined to one thread.
  */
 #ifndef RF_LOG_PAYLOAD_SHAPE_H
 #define RF_LOG_PAYLOAD_SHAPE_H
 
+#include "log/payload_pair.h"
 #include "log/segment_format.h"
 
 /* Bytes up to a place where something else comes. */
@@ -19,9 +20,12 @@ typedef struct rf_shape_slot {
     uint8_t style;
 } rf_shape_slot;
 
+enum { RF_SHAPE_PAIRS = 4 };
+
 typedef struct rf_shape_view {
     uint32_t slot_begin; /* the last of its slots is RF_SLOT_END */
     uint32_t rest_count;
+    rf_shape_pair *pairs; /* RF_SHAPE_PAIRS of them; NULL before the first */
 } rf_shape_view;
 
 /* A column, decoded, with the number of its values before each 64 events of the type. */
@@ -46,11 +50,11 @@ void rf_shapes_free(rf_shapes *shapes);
 rf_status rf_shapes_open(rf_shapes *shapes, const rf_segment *segment, uint64_t *bytes_decoded,
                          rf_err *err);
 /* Shape `number` of `type`; NULL if there is none. */
-const rf_shape_view *rf_shapes_find(const rf_shapes *shapes, uint32_t type, int64_t number);
+rf_shape_view *rf_shapes_find(const rf_shapes *shapes, uint32_t type, int64_t number);
 
 /* An event with a shape. */
 typedef struct rf_shaped {
-    const rf_shape_view *view;
+    rf_shape_view *view;
     uint32_t type;
     uint32_t ordinal;          /* within the type */
     const char *rest;          /* its arrays, one after the other */
@@ -60,5 +64,12 @@ typedef struct rf_shaped {
 rf_status rf_shapes_write(rf_shapes *shapes, const rf_segment *segment, const rf_shaped *event,
                           rf_codec *codec, rf_buf *out, size_t *data_size_out,
                           uint64_t *bytes_decoded, rf_err *err);
+
+typedef enum rf_same { RF_SAME_NO, RF_SAME_YES, RF_SAME_UNKNOWN } rf_same;
+/* Whether the bytes that are stored of `shaped` are those of `event`, which came with a shape, by
+ * their values; RF_SAME_UNKNOWN where that needs the text. All events until the next open have
+ * shapes of one registry. */
+rf_status rf_shapes_same(rf_shapes *shapes, const rf_segment *segment, const rf_shaped *shaped,
+                         const rf_event *event, rf_codec *codec, rf_same *same_out, rf_err *err);
 
 #endif

@@ -181,6 +181,10 @@ void rf_payload_reader_free(rf_payload_reader *reader);
 rf_status rf_payload_read(rf_payload_reader *reader, const rf_segment *segment, uint32_t index,
                           rf_slice *data_out, rf_slice *metadata_out, uint64_t *bytes_decoded,
                           rf_err *err);
+/* Whether data and metadata of event `index` are those of `event`, byte for byte. Events that it is
+ * asked of have shapes of one registry (event/event_shape.h). */
+rf_status rf_payload_same(rf_payload_reader *reader, const rf_segment *segment, uint32_t index,
+                          const rf_event *event, bool *same_out, rf_err *err);
 /* Reads and checks everything: every checksum, every column decoded, every payload's size. For
  * verify. */
 rf_status rf_segment_verify(const rf_segment *segment, rf_err *err);
