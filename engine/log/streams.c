@@ -34,7 +34,7 @@ typedef struct view_part {
     uint64_t run;
     rf_streams_part part;
     bool filter_checked;
-    uint64_t blocks_checked; /* a bit each, see rf_streams_part_find */
+    rf_streams_known known;
 } view_part;
 
 /* Parts [first, end) are one run. */
@@ -68,6 +68,13 @@ struct rf_streams {
     uint32_t run_capacity;
 };
 
+static void parts_free(view_part *parts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        free(parts[i].known.keys);
+    free(parts);
+}
+
 rf_streams *rf_streams_new(uint32_t partition, uint32_t table, uint32_t stream_count)
 {
     rf_streams *streams = calloc(1, sizeof *streams);
@@ -91,7 +98,7 @@ void rf_streams_free(rf_streams *streams)
     rf_arena_free(&streams->arena);
     free(streams->slots);
     free(streams->used);
-    free(streams->parts);
+    parts_free(streams->parts, streams->part_count);
     free(streams->runs);
     free(streams);
 }
@@ -145,18 +152,19 @@ static rf_status scan_part(void *arg, uint64_t run, rf_slice bytes, rf_err *err)
     while (scan->known < streams->part_count &&
            part_is_before(&streams->parts[scan->known], run, number))
         scan->known++;
-    const view_part *known =
+    view_part *known =
         scan->known < streams->part_count ? &streams->parts[scan->known] : NULL;
     bool checked = known && known->run == run && known->part.part == number;
-    view_part found = {.run = run};
-    if (checked) {
-        found.filter_checked = known->filter_checked;
-        found.blocks_checked = known->blocks_checked;
-    }
+    view_part found = {.run = run, .filter_checked = checked && known->filter_checked};
     rf_status status = rf_streams_part_open(bytes, streams->partition, checked, &found.part, err);
-    if (status == RF_OK)
-        scan->parts[scan->count++] = found;
-    return status;
+    if (status != RF_OK)
+        return status;
+    if (checked) {
+        found.known = known->known;
+        known->known = (rf_streams_known){0};
+    }
+    scan->parts[scan->count++] = found;
+    return RF_OK;
 }
 
 static rf_status group_runs(rf_streams *streams, rf_err *err)
@@ -188,10 +196,10 @@ static rf_status find_parts(rf_streams *streams, rf_kv_txn *txn, rf_err *err)
     rf_status status =
         rf_streams_each_part(txn, streams->table, streams->partition, scan_part, &scan, err);
     if (status != RF_OK) {
-        free(scan.parts);
+        parts_free(scan.parts, scan.count);
         return status;
     }
-    free(streams->parts);
+    parts_free(streams->parts, streams->part_count);
     streams->parts = scan.parts;
     streams->part_count = scan.count;
     streams->part_capacity = scan.capacity;
@@ -243,7 +251,7 @@ static rf_status find_stored(rf_streams *streams, rf_kv_txn *txn, rf_slice name,
         }
         if (!rf_streams_part_may_have(&at->part, hash))
             continue;
-        rf_status status = rf_streams_part_find(&at->part, name, &at->blocks_checked,
+        rf_status status = rf_streams_part_find(&at->part, name, &at->known,
                                                 &stream->number, &stream->last_version, found_out,
                                                 err);
         if (status != RF_OK)

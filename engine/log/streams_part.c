@@ -367,22 +367,87 @@ static rf_status entry_damaged(const rf_streams_part *part, uint32_t block, rf_e
 }
 
 /* As rf_streams_part_block, for a block that is read again and again. */
-static rf_status block_once(const rf_streams_part *part, uint32_t block, uint64_t *checked,
+static rf_status block_once(const rf_streams_part *part, uint32_t block, rf_streams_known *known,
                             rf_slice *entries_out, rf_err *err)
 {
-    uint64_t bit = checked && block < 64 ? (uint64_t)1 << block : 0;
+    uint64_t bit = known && block < 64 ? (uint64_t)1 << block : 0;
 
-    if (bit && (*checked & bit)) {
+    if (bit && (known->checked & bit)) {
         *entries_out = block_entries(part, block);
         return RF_OK;
     }
     rf_status status = rf_streams_part_block(part, block, entries_out, err);
     if (!status && bit)
-        *checked |= bit;
+        known->checked |= bit;
     return status;
 }
 
-rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, uint64_t *checked,
+/* The eight bytes of a name from `shared` on, zeros behind its end: names have no NUL, so a smaller
+ * key is of a smaller name. */
+static uint64_t key_of(rf_slice name, uint32_t shared)
+{
+    char bytes[8] = {0};
+    size_t size = name.size - shared;
+
+    memcpy(bytes, name.data + shared, size < sizeof bytes ? size : sizeof bytes);
+    return __builtin_bswap64(rf_load_u64(bytes));
+}
+
+/* Names rise, so what the first and the last share is shared by all; nothing where it is not, or
+ * without memory. */
+static void keys_make(const rf_streams_part *part, rf_streams_known *known)
+{
+    rf_slice first = rf_streams_part_first(part, 0);
+    rf_slice last = rf_streams_part_first(part, part->block_count - 1);
+    uint32_t shared = 0;
+
+    while (shared < first.size && shared < last.size && first.data[shared] == last.data[shared])
+        shared++;
+    known->keys = malloc(part->block_count * sizeof *known->keys);
+    known->shared = shared;
+    for (uint32_t i = 0; known->keys && i < part->block_count; i++) {
+        rf_slice name = rf_streams_part_first(part, i);
+        if (name.size < shared) {
+            free(known->keys);
+            known->keys = NULL;
+            return;
+        }
+        known->keys[i] = key_of(name, shared);
+    }
+}
+
+/* As rf_streams_part_seek, by the keys of a part that was asked some times: the first names lie
+ * scattered. Where keys do not tell, the names do. */
+static bool seek_known(const rf_streams_part *part, rf_slice name, rf_streams_known *known,
+                       uint32_t *block_out)
+{
+    enum { ASKED_MIN = 16 };
+
+    if (!known || ++known->asked < ASKED_MIN)
+        return rf_streams_part_seek(part, name, block_out);
+    if (!known->keys)
+        keys_make(part, known);
+    if (!known->keys || name.size < known->shared ||
+        memcmp(name.data, rf_streams_part_first(part, 0).data, known->shared) != 0)
+        return rf_streams_part_seek(part, name, block_out);
+    uint64_t key = key_of(name, known->shared);
+    uint32_t low = 0;
+    uint32_t count = part->block_count;
+    while (count > 0) { /* keys before `low` are not above, those from low + count on are */
+        uint32_t half = count / 2;
+        bool above = known->keys[low + half] > key;
+        low = above ? low : low + half + 1;
+        count = above ? half : count - half - 1;
+    }
+    if (low == 0)
+        return false;
+    if (known->keys[low - 1] == key)
+        return rf_streams_part_seek(part, name, block_out);
+    *block_out = low - 1;
+    return true;
+}
+
+rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, rf_streams_known *known,
                                uint32_t *number_out, int64_t *last_version_out, bool *found_out,
                                rf_err *err)
 {
@@ -391,11 +456,11 @@ rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, uint6
     rf_streams_entry entry = {0};
     char buffer[RF_STREAMS_NAME_BUFFER];
 
-    if (!rf_streams_part_seek(part, name, &block)) {
+    if (!seek_known(part, name, known, &block)) {
         *found_out = false;
         return RF_OK;
     }
-    rf_status status = block_once(part, block, checked, &entries, err);
+    rf_status status = block_once(part, block, known, &entries, err);
     if (status != RF_OK)
         return status;
     const char *at = entries.data;

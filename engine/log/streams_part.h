@@ -83,9 +83,16 @@ rf_status rf_streams_part_block(const rf_streams_part *part, uint32_t block, rf_
                                 rf_err *err);
 /* The last block whose first name is not greater than `name`; false if `name` is before all. */
 bool rf_streams_part_seek(const rf_streams_part *part, rf_slice name, uint32_t *block_out);
-/* *found_out false if the part does not have the name. Does not ask the filter. `checked` has a bit
- * for each of the first 64 blocks whose checksum was right before, and gets more; NULL: none. */
-rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, uint64_t *checked,
+/* What is kept of a part that names are looked for in again and again. */
+typedef struct rf_streams_known {
+    uint64_t checked; /* a bit for each of the first 64 blocks whose checksum was right */
+    uint64_t *keys;   /* owned; of each block the bytes of its first name behind the shared ones */
+    uint32_t shared;  /* bytes with which the first names of all blocks begin */
+    uint32_t asked;
+} rf_streams_known;
+/* *found_out false if the part does not have the name. Does not ask the filter. `known` (NULL:
+ * none) begins as zeros and stays with these bytes; the caller frees its keys. */
+rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, rf_streams_known *known,
                                uint32_t *number_out, int64_t *last_version_out, bool *found_out,
                                rf_err *err);
 /* The last name, for `name_out`; the size is returned through *size_out. */
