@@ -447,6 +447,19 @@ static bool seek_known(const rf_streams_part *part, rf_slice name, rf_streams_kn
     return true;
 }
 
+/* How many bytes two texts begin with alike. */
+static size_t bytes_alike(rf_slice a, rf_slice b)
+{
+    size_t most = a.size < b.size ? a.size : b.size;
+    size_t alike = 0;
+
+    while (alike < most && a.data[alike] == b.data[alike])
+        alike++;
+    return alike;
+}
+
+/* Names are not put together: what an entry shares with the one before says whether it can be it.
+ */
 rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, rf_streams_known *known,
                                uint32_t *number_out, int64_t *last_version_out, bool *found_out,
                                rf_err *err)
@@ -454,7 +467,7 @@ rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, rf_st
     uint32_t block = 0;
     rf_slice entries;
     rf_streams_entry entry = {0};
-    char buffer[RF_STREAMS_NAME_BUFFER];
+    size_t begun = 0; /* bytes with which the entry's name begins as `name` does */
 
     if (!seek_known(part, name, known, &block)) {
         *found_out = false;
@@ -466,9 +479,14 @@ rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, rf_st
     const char *at = entries.data;
     const char *end = at + entries.size;
     while (at < end) {
-        if (!rf_streams_entry_read(&at, end, buffer, buffer, &entry))
+        uint32_t shared;
+        rf_slice rest;
+        if (!rf_streams_entry_next(&at, end, &entry, &shared, &rest))
             return entry_damaged(part, block, err);
-        if (entry.name_size == name.size && memcmp(buffer, name.data, name.size) == 0) {
+        if (shared > begun) /* it differs where the one before did */
+            continue;
+        begun = shared + bytes_alike(rest, (rf_slice){name.data + shared, name.size - shared});
+        if (begun == name.size && entry.name_size == name.size) {
             *number_out = entry.number;
             *last_version_out = entry.last_version;
             *found_out = true;

@@ -132,12 +132,11 @@ typedef struct rf_streams_entry {
     uint32_t name_size;
 } rf_streams_entry;
 
-/* Reads the entry at *at into *entry. `previous` is the name before it (of entry->name_size bytes;
- * empty at the start of a block), with RF_STREAMS_COPY_STEP readable bytes behind it; `name` is
- * where the name goes, with room for RF_STREAMS_NAME_BUFFER bytes: the same place, or one behind
- * the previous name. False where the bytes make no entry. */
-static inline bool rf_streams_entry_read(const char **at, const char *end, const char *previous,
-                                         char *name, rf_streams_entry *entry)
+/* Reads the entry at *at into *entry, which has the size of the name before it (0 at the start of a
+ * block): the name is the first *shared_out bytes of that one, then what *rest_out has. False where
+ * the bytes make no entry. */
+static inline bool rf_streams_entry_next(const char **at, const char *end, rf_streams_entry *entry,
+                                         uint32_t *shared_out, rf_slice *rest_out)
 {
     rf_bytes_reader reader = {*at, end, false};
 
@@ -151,17 +150,8 @@ static inline bool rf_streams_entry_read(const char **at, const char *end, const
     if (shared > entry->name_size || shared + size > RF_STREAM_NAME_SIZE_MAX ||
         size > rf_bytes_left(&reader))
         return false;
-    if (previous != name) {
-        for (uint32_t i = 0; i < shared; i += RF_STREAMS_COPY_STEP) {
-            char step[RF_STREAMS_COPY_STEP]; /* what is read too much may be what is written */
-            memcpy(step, previous + i, sizeof step);
-            memcpy(name + i, step, sizeof step);
-        }
-    }
-    if (size <= RF_STREAMS_COPY_STEP && rf_bytes_left(&reader) >= RF_STREAMS_COPY_STEP)
-        memcpy(name + shared, reader.at, RF_STREAMS_COPY_STEP);
-    else
-        memcpy(name + shared, reader.at, size);
+    *shared_out = shared;
+    *rest_out = (rf_slice){reader.at, size};
     reader.at += size;
 
     uint64_t number = 0;
@@ -187,6 +177,32 @@ static inline bool rf_streams_entry_read(const char **at, const char *end, const
     entry->number = (uint32_t)number;
     entry->name_size = shared + size;
     *at = reader.at;
+    return true;
+}
+
+/* Reads the entry at *at into *entry. `previous` is the name before it (of entry->name_size bytes;
+ * empty at the start of a block), with RF_STREAMS_COPY_STEP readable bytes behind it; `name` is
+ * where the name goes, with room for RF_STREAMS_NAME_BUFFER bytes: the same place, or one behind
+ * the previous name. False where the bytes make no entry. */
+static inline bool rf_streams_entry_read(const char **at, const char *end, const char *previous,
+                                         char *name, rf_streams_entry *entry)
+{
+    uint32_t shared;
+    rf_slice rest;
+
+    if (!rf_streams_entry_next(at, end, entry, &shared, &rest))
+        return false;
+    if (previous != name) {
+        for (uint32_t i = 0; i < shared; i += RF_STREAMS_COPY_STEP) {
+            char step[RF_STREAMS_COPY_STEP]; /* what is read too much may be what is written */
+            memcpy(step, previous + i, sizeof step);
+            memcpy(name + i, step, sizeof step);
+        }
+    }
+    if (rest.size <= RF_STREAMS_COPY_STEP && end - rest.data >= RF_STREAMS_COPY_STEP)
+        memcpy(name + shared, rest.data, RF_STREAMS_COPY_STEP);
+    else
+        memcpy(name + shared, rest.data, rest.size);
     return true;
 }
 
