@@ -262,6 +262,17 @@ static int compare_order(const void *a, const void *b)
     return (left->index > right->index) - (left->index < right->index);
 }
 
+/* In the order of the log; they mostly are. */
+static void compares_sort(rf_append_part *part)
+{
+    for (uint32_t i = 1; i < part->compare_count; i++) {
+        if (compare_order(&part->compares[i - 1], &part->compares[i]) > 0) {
+            qsort(part->compares, part->compare_count, sizeof *part->compares, compare_order);
+            return;
+        }
+    }
+}
+
 /* What the compare some places on needs of its event, which lies somewhere in the block. */
 static void prefetch_compared(const rf_appender *appender, const rf_append_part *part, uint32_t at)
 {
@@ -287,8 +298,7 @@ static void compare_all(decide *at)
 {
     rf_append_part *part = at->part;
 
-    if (part->compare_count > 1)
-        qsort(part->compares, part->compare_count, sizeof *part->compares, compare_order);
+    compares_sort(part);
     for (uint32_t i = 0; i < part->compare_count; i++) {
         const rf_append_compare *compare = &part->compares[i];
         char stored[WHERE_SIZE];
