@@ -44,8 +44,9 @@ static void name_file(char name_out[RF_BASE_FILE_NAME_SIZE], uint32_t index)
     (void)snprintf(name_out, RF_BASE_FILE_NAME_SIZE, "base-%02u.mdb", index);
 }
 
+/* *over_out: whether it was a spare one. */
 static rf_status open_file(rf_base_writer *writer, const char *dir, const char *spare_dir,
-                           uint32_t index, rf_err *err)
+                           uint32_t index, bool *over_out, rf_err *err)
 {
     char name[RF_BASE_FILE_NAME_SIZE];
     char path[RF_PATH_SIZE], spare[RF_PATH_SIZE];
@@ -56,8 +57,8 @@ static rf_status open_file(rf_base_writer *writer, const char *dir, const char *
         status = rf_path_format(spare, "%s/%s", err, spare_dir, name);
     if (status != RF_OK)
         return status;
-    bool over = spare_dir && rename(spare, path) == 0;
-    return rf_kv_bulk_new(path, over, writer->group, &writer->files[index], err);
+    *over_out = spare_dir && rename(spare, path) == 0;
+    return rf_kv_bulk_new(path, *over_out, writer->group, &writer->files[index], err);
 }
 
 rf_status rf_base_writer_new(const char *dir, const char *spare_dir, uint32_t partitions,
@@ -71,13 +72,21 @@ rf_status rf_base_writer_new(const char *dir, const char *spare_dir, uint32_t pa
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", dir);
     writer->partitions = partitions;
     writer->group = partitions / count;
-    for (uint32_t i = 0; i < count; i++) {
+    bool any_over = false;
+    rf_status status = RF_OK;
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        bool over = false;
         writer->file_count = i + 1;
-        rf_status status = open_file(writer, dir, spare_dir, i, err);
-        if (status != RF_OK) {
-            rf_base_writer_free(writer);
-            return status;
-        }
+        status = open_file(writer, dir, spare_dir, i, &over, err);
+        any_over = any_over || over;
+    }
+    /* After a power cut no spare file may be one that was sealed: the next build would write over
+     * it. */
+    if (status == RF_OK && any_over)
+        status = rf_dir_sync(spare_dir, err);
+    if (status != RF_OK) {
+        rf_base_writer_free(writer);
+        return status;
     }
     *writer_out = writer;
     return RF_OK;
