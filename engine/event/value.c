@@ -15,7 +15,7 @@
 
 enum { SCALE_MAX = 18 };
 
-static const int64_t powers[SCALE_MAX + 1] = {
+const int64_t rf_powers_of_ten[RF_POWERS_OF_TEN] = {
     1,
     10,
     100,
@@ -219,7 +219,7 @@ bool rf_parse_exact(rf_slice text, int64_t *mantissa_out, unsigned *scale_out)
     for (; at < text.size; at++) {
         char byte = text.data[at];
         if (is_digit(byte)) {
-            if (mantissa > (powers[SCALE_MAX] - 1 - (byte - '0')) / 10)
+            if (mantissa > (rf_powers_of_ten[SCALE_MAX] - 1 - (byte - '0')) / 10)
                 return false;
             mantissa = mantissa * 10 + (byte - '0');
         } else if (byte == '.' && point == text.size && at > whole) {
@@ -300,13 +300,13 @@ rf_value_fault rf_rescale(int64_t value, unsigned from, unsigned to, rf_rounding
     RF_ASSERT(from <= SCALE_MAX && to <= SCALE_MAX);
     if (to >= from) {
         int64_t scaled;
-        if (__builtin_mul_overflow(value, powers[to - from], &scaled))
+        if (__builtin_mul_overflow(value, rf_powers_of_ten[to - from], &scaled))
             return RF_VALUE_RANGE;
         *value_out = scaled;
         return RF_VALUE_OK;
     }
     uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    uint64_t divisor = (uint64_t)powers[from - to];
+    uint64_t divisor = (uint64_t)rf_powers_of_ten[from - to];
     uint64_t quotient = magnitude / divisor;
     uint64_t rest = magnitude % divisor;
     if (rest) {

@@ -23,6 +23,10 @@ typedef enum rf_value_fault {
     RF_VALUE_NO_ZONE,    /* a time without offset, and no zone was given */
 } rf_value_fault;
 
+/* 10^0 to 10^18. */
+enum { RF_POWERS_OF_TEN = 19 };
+extern const int64_t rf_powers_of_ten[RF_POWERS_OF_TEN];
+
 /* A decimal integer with optional '-'; nothing else. "1e3" and "1.0" are of the wrong kind. */
 rf_value_fault rf_parse_int(rf_slice text, int64_t *value_out);
 /* A JSON number or the same as text ("-12.50", "1e2"), as a count of 10^-scale. Zeros beyond the

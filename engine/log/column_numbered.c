@@ -1,6 +1,8 @@
 /* See column_numbered.h. Digits are read one by one and written eight at a time. */
 #include "log/column_numbered.h"
 
+#include "event/value.h"
+
 enum {
     COUNT_MIN = 16,
     DECIMAL_DIGITS_MAX = 18,
@@ -8,27 +10,10 @@ enum {
     WORD = 8, /* bytes that a store of digits may go past the end */
 };
 
-static const uint64_t powers[DECIMAL_DIGITS_MAX + 1] = {
-    1,
-    10,
-    100,
-    1000,
-    10000,
-    100000,
-    1000000,
-    10000000,
-    100000000,
-    1000000000,
-    10000000000,
-    100000000000,
-    1000000000000,
-    10000000000000,
-    100000000000000,
-    1000000000000000,
-    10000000000000000,
-    100000000000000000,
-    1000000000000000000,
-};
+static inline uint64_t power_of_ten(unsigned exponent)
+{
+    return (uint64_t)rf_powers_of_ten[exponent];
+}
 
 static inline bool is_digit(char byte)
 {
@@ -181,9 +166,9 @@ static inline void digits_write(char *at, uint64_t number, unsigned digits, bool
 {
     while (digits > WORD) {
         digits -= WORD;
-        uint64_t high = hexadecimal ? number >> (4 * digits) : number / powers[digits];
+        uint64_t high = hexadecimal ? number >> (4 * digits) : number / power_of_ten(digits);
         number = hexadecimal ? number & ((UINT64_C(1) << (4 * digits)) - 1)
-                             : number - high * powers[digits];
+                             : number - high * power_of_ten(digits);
         rf_store_u64(at, hexadecimal ? hexadecimal_word(high) : decimal_word(high));
         at += WORD;
     }
@@ -195,7 +180,7 @@ static inline unsigned digits_of(uint64_t number)
 {
     unsigned digits = 1;
 
-    while (digits < DECIMAL_DIGITS_MAX && number >= powers[digits])
+    while (digits < DECIMAL_DIGITS_MAX && number >= power_of_ten(digits))
         digits++;
     return digits;
 }
@@ -209,7 +194,7 @@ static bool number_fits(uint64_t number, unsigned digits, bool hexadecimal)
 {
     if (hexadecimal)
         return digits == HEXADECIMAL_DIGITS_MAX || number >> (4 * digits) == 0;
-    return number < powers[digits ? digits : DECIMAL_DIGITS_MAX];
+    return number < power_of_ten(digits ? digits : DECIMAL_DIGITS_MAX);
 }
 
 /* Size of all texts; false where a number has more digits than it may. */

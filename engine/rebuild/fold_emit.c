@@ -178,8 +178,8 @@ rf_status rf_fold_emit_spilled(rf_fold_worker *worker, const rf_fold_range *rang
     uint32_t name_count = 1;
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && i < job->target_count; i++)
-        status = rf_spill_read_begin(worker->spills[i], job->text_budget / job->target_count, err);
+    for (uint32_t i = 0; i < job->target_count; i++)
+        rf_spill_read_begin(worker->spills[i], job->text_budget / job->target_count);
     rf_log_names_restart(worker->names, worker->partition);
     while (status == RF_OK && name_count > 0) {
         status = rf_log_names_next(worker->names, &all, &names, &name_count, err);

@@ -184,11 +184,10 @@ rf_status rf_spill_run_end(rf_spill *spill, rf_err *err)
     return status;
 }
 
-rf_status rf_spill_read_begin(rf_spill *spill, size_t memory_bytes, rf_err *err)
+void rf_spill_read_begin(rf_spill *spill, size_t memory_bytes)
 {
     size_t share = memory_bytes / (spill->run_count ? spill->run_count : 1);
 
-    (void)err;
     spill->read_bytes = share < READ_BYTES_MIN   ? READ_BYTES_MIN
                         : share > READ_BYTES_MAX ? READ_BYTES_MAX
                                                  : share;
@@ -197,7 +196,6 @@ rf_status rf_spill_read_begin(rf_spill *spill, size_t memory_bytes, rf_err *err)
         spill->runs[i].used = 0;
         rf_buf_clear(&spill->runs[i].buffer);
     }
-    return RF_OK;
 }
 
 /* At least `wanted` bytes that were not given, or all that are left. */

@@ -23,7 +23,7 @@ rf_status rf_spill_run_begin(rf_spill *spill, rf_err *err);
 rf_status rf_spill_add(rf_spill *spill, uint32_t number, const void *row, rf_err *err);
 rf_status rf_spill_run_end(rf_spill *spill, rf_err *err);
 /* All runs from their start; `memory_bytes` for their buffers together, but for larger rows. */
-rf_status rf_spill_read_begin(rf_spill *spill, size_t memory_bytes, rf_err *err);
+void rf_spill_read_begin(rf_spill *spill, size_t memory_bytes);
 /* The row of `number` in `run` if the run is there; else NULL. It is valid until the next call for
  * this spill. */
 rf_status rf_spill_find(rf_spill *spill, uint32_t run, uint32_t number, const void **row_out,

@@ -70,7 +70,7 @@ static void round_trip(rf_spill *spill, uint32_t runs)
         }
         cr_assert_eq(rf_spill_run_end(spill, &err), RF_OK);
     }
-    cr_assert_eq(rf_spill_read_begin(spill, 1, &err), RF_OK);
+    rf_spill_read_begin(spill, 1);
     for (uint32_t number = 0; number < 3 * ROWS + 10; number++)
         for (uint32_t r = 0; r < runs; r++) {
             const void *found;
