@@ -30,8 +30,8 @@ typedef enum rf_plan_by { RF_BY_EVENT, RF_BY_ORDINAL, RF_BY_STREAM } rf_plan_by;
 
 /* Fills eight bytes of an event struct from a column that has all values, as most moves do. There
  * are always as many as a multiple of RF_PLAN_UNROLL, some of which fill nothing: so events of
- * different types take the same branches, and a processor need not guess the type. (Order log: 0.5
- * wrong guesses an event less.) */
+ * different types take the same branches, and a processor need not guess the type. (Order log: 9 %
+ * of a rebuild's processor time.) */
 typedef struct rf_plan_word {
     const char *from;
     uint32_t by_event, by_ordinal; /* bytes from one value to the next; one of them is 0 */
