@@ -6,14 +6,7 @@
 #define RF_EVENT_VALUE_H
 
 #include "base/bytes.h"
-
-typedef enum rf_rounding {
-    RF_ROUND_NONE,
-    RF_ROUND_HALF_EVEN,
-    RF_ROUND_HALF_UP,
-    RF_ROUND_DOWN,
-    RF_ROUND_UP
-} rf_rounding;
+#include "refold/types.h"
 
 typedef enum rf_value_fault {
     RF_VALUE_OK = 0,

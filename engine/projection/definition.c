@@ -151,6 +151,8 @@ static rf_kind source_kind(rf_field_source source)
         return RF_TIME;
     case RF_PAYLOAD:
         return (rf_kind)0;
+    case RF_CARRIED:
+        break;
     }
     return (rf_kind)-1;
 }
@@ -199,6 +201,9 @@ static rf_status take_field(struct build *build, const rf_handler *handler, cons
         return rf_fail(err, RF_ERR_PLUGIN,
                        "%s: a field of %s takes member %d of the event as %s, which it is not",
                        build->name, handler->type, (int)field->source, kinds[field->kind].name);
+    if (field->rounding > (field->kind == RF_DECIMAL ? RF_ROUND_UP : RF_ROUND_NONE))
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: field %.*s of %s has the unknown rounding %u",
+                       build->name, (int)shown.size, shown.data, handler->type, field->rounding);
     if (field->source == RF_PAYLOAD && !path.data)
         return rf_fail(err, RF_ERR_PLUGIN, "%s: a field of %s has no path", build->name,
                        handler->type);
@@ -297,6 +302,27 @@ static rf_status check_head(const rf_projection *tables, rf_err *err)
     return RF_OK;
 }
 
+/* What the tables have room for and the engine does not do. */
+static rf_status refuse_impossible(const rf_projection *tables, rf_err *err)
+{
+    const char *what = NULL;
+
+    if (tables->key_by || tables->carry_count > 0)
+        what = "keys other than `stream`";
+    else if (tables->index_count > 0)
+        what = "indexes";
+    else if (tables->flags != 0)
+        what = "flags";
+    for (uint32_t i = 0; i < tables->column_count; i++)
+        what = tables->columns[i].combine ? "combined columns" : what;
+    for (uint32_t i = 0; i < tables->handler_count; i++) {
+        const rf_handler *handler = &tables->handlers[i];
+        what = handler->key || handler->every_row ? "handlers with keys of their own" : what;
+    }
+    return what ? rf_fail(err, RF_ERR_PLUGIN, "%s: %s are not possible", tables->name, what)
+                : RF_OK;
+}
+
 /* The row that a stream begins with. */
 static rf_status make_template(struct build *build, rf_definition *definition, rf_err *err)
 {
@@ -331,6 +357,8 @@ static rf_status take_tables(struct owner *owner, const rf_projection *tables, r
     definition->columns = tables->columns;
     definition->column_count = tables->column_count;
     status = take_handlers(&build, tables, definition, err);
+    if (status == RF_OK)
+        status = refuse_impossible(tables, err);
     return status == RF_OK ? make_template(&build, definition, err) : status;
 }
 

@@ -3,15 +3,16 @@
 
 #define FLOAT_EXACT_MAX (INT64_C(1) << 53)
 
-static rf_value_fault convert_int(const rf_scalar *scalar, unsigned scale, int64_t *value_out)
+static rf_value_fault convert_exact(const rf_scalar *scalar, unsigned scale, rf_rounding rounding,
+                                    int64_t *value_out)
 {
     switch (scalar->kind) {
     case RF_FIELD_INT:
-        return rf_rescale(scalar->number, 0, scale, RF_ROUND_NONE, value_out);
+        return rf_rescale(scalar->number, 0, scale, rounding, value_out);
     case RF_FIELD_EXACT:
-        return rf_rescale(scalar->number, scalar->scale, scale, RF_ROUND_NONE, value_out);
+        return rf_rescale(scalar->number, scalar->scale, scale, rounding, value_out);
     case RF_FIELD_NUMBER:
-        return rf_parse_decimal(scalar->text, scale, RF_ROUND_NONE, value_out);
+        return rf_parse_decimal(scalar->text, scale, rounding, value_out);
     case RF_FIELD_BOOL:
     case RF_FIELD_TEXT:
         return RF_VALUE_WRONG_KIND;
@@ -51,11 +52,12 @@ rf_value_fault rf_convert_scalar(const rf_field *field, const rf_scalar *scalar,
 {
     switch (field->kind) {
     case RF_INT:
-        return convert_int(scalar, 0, value_out);
+        return convert_exact(scalar, 0, RF_ROUND_NONE, value_out);
     case RF_DECIMAL:
         if (scalar->kind == RF_FIELD_TEXT)
-            return rf_parse_decimal(scalar->text, field->scale, RF_ROUND_NONE, value_out);
-        return convert_int(scalar, field->scale, value_out);
+            return rf_parse_decimal(scalar->text, field->scale, (rf_rounding)field->rounding,
+                                    value_out);
+        return convert_exact(scalar, field->scale, (rf_rounding)field->rounding, value_out);
     case RF_FLOAT:
         return convert_float(scalar, value_out);
     case RF_BOOL:

@@ -26,7 +26,7 @@ static rf_status fixture_put(void *arg, rf_slice first_key, size_t size, char **
 
 static void fixture_rows(rf_base_writer *writer, rf_manifest *manifest, int rows)
 {
-    static const rf_column column[] = {{"stamp", RF_INT, 0, 0}};
+    static const rf_column column[] = {{.name = "stamp", .kind = RF_INT}};
     int64_t stamp = (int64_t)manifest->number;
     rf_base_part *part = NULL;
     char key[32];

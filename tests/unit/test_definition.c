@@ -46,7 +46,7 @@ static struct tables *tables_make(void)
                     RF_COLUMN(struct row, at, RF_TIME), RF_COLUMN(struct row, share, RF_FLOAT),
                     RF_COLUMN(struct row, done, RF_BOOL)},
         .fields = {RF_FIELD(struct event, qty, RF_INT),
-                   {RF_PAYLOAD, RF_TEXT, 0, 1, offsetof(struct event, name),
+                   {RF_PAYLOAD, RF_TEXT, 0, 1, 0, offsetof(struct event, name),
                     offsetof(struct event, has_name), "metadata.\"user name\""}},
         .handlers = {{"ItemAdded", fold_nothing, NULL, 2, sizeof(struct event)}},
         .projection = {RF_PROJECTION_HEAD, .name = "sample", .version = 1, .key = "stream",
@@ -188,7 +188,7 @@ Test(definition, takes_an_event_struct_of_a_single_bool)
     rf_definition *definition;
     rf_err err = {0};
 
-    tables->fields[0] = (rf_field){RF_PAYLOAD, RF_BOOL, 0, 0, 0, RF_NO_PRESENT, "paid"};
+    tables->fields[0] = (rf_field){RF_PAYLOAD, RF_BOOL, 0, 0, 0, 0, RF_NO_PRESENT, "paid"};
     tables->handlers[0].field_count = 1;
     tables->handlers[0].event_size = sizeof(bool);
     cr_assert_eq(rf_definition_of(&tables->projection, RF_SLICE("x"), &definition, &err), RF_OK, "%s",
@@ -444,7 +444,7 @@ Test(plugin, refuses_another_abi)
     char *tables = find_bytes(&buf, &magic, sizeof magic);
     rf_store_u32(tables + offsetof(rf_projection, abi), RF_PROJECTION_ABI + 1);
     write_file(rf_buf_slice(&buf));
-    load_refused("a plugin of ABI 2, and this refold has ABI 1");
+    load_refused("a plugin of ABI 3, and this refold has ABI 2");
     rf_buf_free(&buf);
 }
 

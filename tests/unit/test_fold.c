@@ -110,12 +110,12 @@ static const rf_column columns[] = {
 
 #define PAYLOAD_FIELD(member, kind, path)                                                          \
     {                                                                                              \
-        RF_PAYLOAD, (kind), 0, 1, offsetof(struct event, member), RF_NO_PRESENT, (path)            \
+        RF_PAYLOAD, (kind), 0, 1, 0, offsetof(struct event, member), RF_NO_PRESENT, (path)            \
     }
 
 static const rf_field fields[] = {
-    {RF_PAYLOAD, RF_INT, 0, 1, offsetof(struct event, n), offsetof(struct event, has_n), "n"},
-    {RF_PAYLOAD, RF_DECIMAL, 2, 1, offsetof(struct event, price), RF_NO_PRESENT, "price"},
+    {RF_PAYLOAD, RF_INT, 0, 1, 0, offsetof(struct event, n), offsetof(struct event, has_n), "n"},
+    {RF_PAYLOAD, RF_DECIMAL, 2, 1, 0, offsetof(struct event, price), RF_NO_PRESENT, "price"},
     PAYLOAD_FIELD(share, RF_FLOAT, "sub.share"),
     PAYLOAD_FIELD(who, RF_TEXT, "sub.\"who is\""),
     PAYLOAD_FIELD(tags, RF_JSON, "tags"),

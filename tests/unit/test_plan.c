@@ -25,7 +25,7 @@ static rf_fold_result fold_nothing(rf_fold *fold, void *row, const void *event)
 static const rf_column columns[] = {RF_COLUMN(struct row, a, RF_INT)};
 static const rf_field all_fields[] = {
     RF_FIELD(struct event, qty, RF_INT),
-    {RF_PAYLOAD, RF_TEXT, 0, 1, offsetof(struct event, sku), offsetof(struct event, has_sku),
+    {RF_PAYLOAD, RF_TEXT, 0, 1, 0, offsetof(struct event, sku), offsetof(struct event, has_sku),
      "sku"},
     RF_FIELD(struct event, at, RF_TIME),
 };

@@ -3,7 +3,8 @@
  *
  * A plugin is a shared object with one symbol, `refold_projection`: a constant rf_projection that
  * describes the read model and its handlers. It folds each stream's events, in position
- * order, into one row. The smallest example is projections/case_summary.c; copy that.
+ * order, into one row; with a key of its own, the events of each key. The smallest example is
+ * projections/case_summary.c; copy that.
  *
  * A handler gets its row and the event's declared fields as two structs whose layouts the plugin
  * itself declares (offsets in `columns` and `fields`). It changes the row and says what it did. It
@@ -29,14 +30,29 @@
 #include "refold/types.h"
 
 /* Raised whenever a struct below changes; a plugin of another ABI is refused before any call. */
-#define RF_PROJECTION_ABI 1u
+#define RF_PROJECTION_ABI 2u
 #define RF_PROJECTION_MAGIC 0x646c6f6665720001u
+
+/* How partial values of a column are combined, in a projection whose columns all say so. Such a
+ * column does not depend on the order of events, but for first and last, which go by position. */
+typedef enum rf_combine {
+    RF_COMBINE_NONE = 0,
+    RF_COMBINE_SUM = 1, /* int, decimal: 128 bits wide in between */
+    RF_COMBINE_MIN = 2, /* int, decimal, float, time, date, text; unset yields */
+    RF_COMBINE_MAX = 3,
+    RF_COMBINE_COUNT = 4, /* int: a sum of what handlers add */
+    RF_COMBINE_FIRST = 5, /* any kind */
+    RF_COMBINE_LAST = 6,
+    RF_COMBINE_ANY = 7, /* bool */
+    RF_COMBINE_ALL = 8,
+} rf_combine;
 
 /* A column of the row: `offset` into the row struct, where a value of the kind's C type stands. */
 typedef struct rf_column {
     const char *name; /* [a-z][a-z0-9_]{0,62}; not key, exists, delete */
     rf_kind kind;
-    uint8_t scale; /* RF_DECIMAL: 0 to 18 */
+    uint8_t scale;   /* RF_DECIMAL: 0 to 18 */
+    uint8_t combine; /* rf_combine */
     uint32_t offset;
 } rf_column;
 
@@ -51,6 +67,7 @@ typedef enum rf_field_source {
     RF_EVENT_SCHEMA = 5,
     RF_EVENT_POSITION = 6,
     RF_EVENT_TIME = 7, /* time */
+    RF_CARRIED = 8,    /* `path` is the name of a carry of the projection */
 } rf_field_source;
 
 /* A field of the event: `offset` into the event struct. A payload field that is missing or null
@@ -61,10 +78,11 @@ typedef struct rf_field {
     uint8_t scale;    /* RF_DECIMAL */
     uint8_t optional; /* 1: events without it are normal, and a type that never had it passes the
                          checks */
+    uint8_t rounding; /* RF_DECIMAL: rf_rounding */
     uint32_t offset;
     /* Of a bool that says whether the event has it; RF_NO_PRESENT for none. */
     uint32_t present_offset;
-    const char *path;   /* RF_PAYLOAD only */
+    const char *path;   /* RF_PAYLOAD, RF_CARRIED */
 } rf_field;
 
 #define RF_NO_PRESENT UINT32_MAX
@@ -88,13 +106,52 @@ struct rf_fold {
 /* `row` and `event` point at the plugin's own structs. */
 typedef rf_fold_result (*rf_handler_fn)(rf_fold *fold, void *row, const void *event);
 
+/* What rows are found by: a tuple of fields. A part that an event lacks makes the key nil, which is
+ * an error unless the projection ignores such events. Keys are at most 480 bytes encoded. */
+typedef struct rf_key {
+    /* Source, kind, scale and path of each part; with `compute` only kind, scale and the offset into
+     * the struct that it fills. Kinds: not float or json. */
+    const rf_field *parts;
+    uint32_t part_count;
+    /* NULL: the parts are fields of the event. Else it makes them, into `parts`, which begin unset,
+     * of an event struct of these fields: RF_ROW_WRITTEN, or RF_FOLD_FAILED. */
+    rf_fold_result (*compute)(rf_fold *fold, const void *event, void *parts);
+    const rf_field *fields;
+    uint32_t field_count;
+    uint32_t event_size;
+    uint32_t parts_size;
+} rf_key;
+
 typedef struct rf_handler {
     const char *type; /* exact, or "*" for every type; several handlers of a type run in order */
     rf_handler_fn fold;
     const rf_field *fields;
     uint32_t field_count;
     uint32_t event_size; /* bytes of the event struct; 0 without fields */
+    uint8_t every_row;   /* 1: gets every row of the event's stream, in key order; keys begin with
+                            the stream then */
+    const rf_key *key;   /* this handler's; NULL: the projection's */
 } rf_handler;
+
+/* The last value of a field in its stream, which later events of the stream read as a field with the
+ * source RF_CARRIED. Several with one name and kind tell of several types. An event's own value
+ * counts for its own handlers already. */
+typedef struct rf_carry {
+    const char *name;
+    const char *type;
+    rf_field field; /* RF_PAYLOAD or a member of the event; offsets unused */
+} rf_carry;
+
+/* A sorted secondary table of the read model. */
+typedef struct rf_index {
+    const char *const *columns;
+    uint32_t column_count;
+} rf_index;
+
+enum {
+    RF_PROJECTION_ALL_TYPES = 1,  /* a type without handler stops a rebuild */
+    RF_PROJECTION_NO_KEY_IGNORE = 2, /* events without a key are left out and counted */
+};
 
 typedef struct rf_projection {
     uint64_t magic;       /* RF_PROJECTION_MAGIC */
@@ -103,11 +160,17 @@ typedef struct rf_projection {
     const char *name;     /* [a-z][a-z0-9_]{0,62} */
     uint32_t version;     /* 1 and up; raise it with every change */
     uint32_t row_size;
-    const char *key; /* "stream" */
+    const char *key; /* "stream"; NULL with key_by */
     const rf_column *columns;
     const rf_handler *handlers;
     uint32_t column_count;
     uint32_t handler_count;
+    uint32_t flags;      /* RF_PROJECTION_… */
+    const rf_key *key_by; /* NULL: rows are keyed by stream */
+    const rf_carry *carries;
+    uint32_t carry_count;
+    const rf_index *indexes;
+    uint32_t index_count;
 } rf_projection;
 
 #if defined(_WIN32)
@@ -120,37 +183,37 @@ typedef struct rf_projection {
 #define RF_COUNT_OF(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
 #define RF_COLUMN(type, member, column_kind)                                                       \
     {                                                                                              \
-#member, (column_kind), 0, offsetof(type, member)                                          \
+#member, (column_kind), 0, 0, offsetof(type, member)                                          \
     }
 #define RF_COLUMN_DECIMAL(type, member, column_scale)                                              \
     {                                                                                              \
-#member, RF_DECIMAL, (column_scale), offsetof(type, member)                                \
+#member, RF_DECIMAL, (column_scale), 0, offsetof(type, member)                                \
     }
 #define RF_FIELD(type, member, field_kind)                                                         \
     {                                                                                              \
-        RF_PAYLOAD, (field_kind), 0, 0, offsetof(type, member), RF_NO_PRESENT, #member             \
+        RF_PAYLOAD, (field_kind), 0, 0, 0, offsetof(type, member), RF_NO_PRESENT, #member             \
     }
 #define RF_FIELD_DECIMAL(type, member, field_scale)                                                \
     {                                                                                              \
-        RF_PAYLOAD, RF_DECIMAL, (field_scale), 0, offsetof(type, member), RF_NO_PRESENT, #member   \
+        RF_PAYLOAD, RF_DECIMAL, (field_scale), 0, 0, offsetof(type, member), RF_NO_PRESENT, #member   \
     }
 #define RF_FIELD_OPTIONAL(type, member, field_kind)                                                \
     {                                                                                              \
-        RF_PAYLOAD, (field_kind), 0, 1, offsetof(type, member), RF_NO_PRESENT, #member             \
+        RF_PAYLOAD, (field_kind), 0, 1, 0, offsetof(type, member), RF_NO_PRESENT, #member             \
     }
 #define RF_FIELD_OF_EVENT(type, member, field_source, field_kind)                                  \
     {                                                                                              \
-        (field_source), (field_kind), 0, 0, offsetof(type, member), RF_NO_PRESENT, NULL            \
+        (field_source), (field_kind), 0, 0, 0, offsetof(type, member), RF_NO_PRESENT, NULL            \
     }
 /* `fields` is an array, `event_struct` the struct that they lie in. BARE: a handler that reads no
  * field. */
 #define RF_HANDLER(event_type, function, event_struct, fields)                                     \
     {                                                                                              \
-        (event_type), (function), (fields), RF_COUNT_OF(fields), sizeof(event_struct)              \
+        (event_type), (function), (fields), RF_COUNT_OF(fields), sizeof(event_struct), 0, NULL     \
     }
 #define RF_HANDLER_BARE(event_type, function)                                                      \
     {                                                                                              \
-        (event_type), (function), NULL, 0, 0                                                       \
+        (event_type), (function), NULL, 0, 0, 0, NULL                                              \
     }
 /* The first members of a projection. */
 #define RF_PROJECTION_HEAD                                                                         \

@@ -39,6 +39,15 @@ typedef enum rf_kind {
     RF_JSON = 8,    /* rf_slice: one JSON value; data NULL is unset */
 } rf_kind;
 
+/* What becomes of a decimal's digits beyond its scale. */
+typedef enum rf_rounding {
+    RF_ROUND_NONE = 0,      /* an error, unless they are zeros */
+    RF_ROUND_HALF_EVEN = 1,
+    RF_ROUND_HALF_UP = 2,   /* halves away from zero */
+    RF_ROUND_DOWN = 3,      /* towards zero */
+    RF_ROUND_UP = 4,        /* away from zero */
+} rf_rounding;
+
 /* An unset time or date. */
 #define RF_TIME_NONE INT64_MIN
 

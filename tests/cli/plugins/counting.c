@@ -82,12 +82,15 @@ static const rf_column columns[] = {
 };
 
 static const rf_field fields[] = {
-    {RF_PAYLOAD, COUNTING_KIND, 0, COUNTING_OPTIONAL, offsetof(item, value), RF_NO_PRESENT,
-     COUNTING_FIELD},
+    {.kind = COUNTING_KIND,
+     .optional = COUNTING_OPTIONAL,
+     .offset = offsetof(item, value),
+     .present_offset = RF_NO_PRESENT,
+     .path = COUNTING_FIELD},
 };
 
 static const rf_handler handlers[] = {
-    {COUNTING_TYPE, fold_item, fields, RF_COUNT_OF(fields), sizeof(item)},
+    RF_HANDLER(COUNTING_TYPE, fold_item, item, fields),
 };
 
 RF_PROJECTION_EXPORT const rf_projection refold_projection = {
