@@ -5,7 +5,7 @@
 
 #include "event/value.h"
 #include "source/mapping.h"
-#include "source/zone.h"
+#include "event/zone.h"
 
 typedef enum rf_target {
     RF_TARGET_POSITION,

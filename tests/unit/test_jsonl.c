@@ -3,7 +3,7 @@
 
 #include "base/bytes.h"
 #include "event/value.h"
-#include "source/zone.h"
+#include "event/zone.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>

@@ -3,8 +3,8 @@
  * A fixed offset ("Z", "+02:00") or a name of the system's zone files ("Europe/Berlin"), whose
  * rules are unrolled up to the year 2200 when it is made. Immutable then: usable by many threads.
  */
-#ifndef RF_SOURCE_ZONE_H
-#define RF_SOURCE_ZONE_H
+#ifndef RF_EVENT_ZONE_H
+#define RF_EVENT_ZONE_H
 
 #include "base/error.h"
 

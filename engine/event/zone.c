@@ -4,7 +4,7 @@
  * moments with the offset from then on, and a rule in POSIX form for the time after the last. The
  * rule's moments are appended to the list, so that a look-up is a search in one list.
  */
-#include "source/zone.h"
+#include "event/zone.h"
 
 #include "base/file.h"
 #include "event/value.h"
