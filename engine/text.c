@@ -272,6 +272,8 @@ rf_status rf_time_parse(rf_slice text, int64_t *time_out, rf_err *err)
                        text.data);
     case RF_VALUE_WRONG_KIND:
     case RF_VALUE_DIGITS:
+    case RF_VALUE_NOT_WHOLE:
+    case RF_VALUE_BY_ZERO:
         break;
     }
     return rf_fail(err, RF_ERR_INPUT, "'%.*s' is not a time such as 2024-07-10T12:00:00Z",

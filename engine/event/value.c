@@ -318,6 +318,58 @@ rf_value_fault rf_rescale(int64_t value, unsigned from, unsigned to, rf_rounding
     return sign_apply(quotient, value < 0, value_out);
 }
 
+rf_value_fault rf_muldiv(int64_t a, int64_t b, int64_t c, rf_rounding rounding, int64_t *value_out)
+{
+    if (c == 0)
+        return RF_VALUE_BY_ZERO;
+    /* 126 bits and a sign: cannot overflow. */
+    __int128 product = (__int128)a * b;
+    bool negative = (product < 0) != (c < 0);
+    unsigned __int128 magnitude =
+        product < 0 ? 0 - (unsigned __int128)product : (unsigned __int128)product;
+    uint64_t divisor = c < 0 ? 0 - (uint64_t)c : (uint64_t)c;
+    unsigned __int128 quotient;
+    uint64_t rest;
+    if (magnitude >> 64 == 0) {
+        quotient = (uint64_t)magnitude / divisor;
+        rest = (uint64_t)magnitude % divisor;
+    } else {
+        quotient = magnitude / divisor;
+        rest = (uint64_t)(magnitude % divisor);
+    }
+    if (rest) {
+        uint64_t other = divisor - rest; /* rest against a half, without doubling it */
+        int half = rest > other ? 1 : rest == other ? 0 : -1;
+        if (rounding == RF_ROUND_NONE)
+            return RF_VALUE_DIGITS;
+        quotient += rounds_up(rounding, half, quotient & 1);
+    }
+    if (quotient >> 64 != 0)
+        return RF_VALUE_RANGE;
+    return sign_apply((uint64_t)quotient, negative, value_out);
+}
+
+bool rf_rounding_of(rf_slice name, rf_rounding *rounding_out)
+{
+    static const struct {
+        const char *name;
+        rf_rounding rounding;
+    } modes[] = {
+        {"half_even", RF_ROUND_HALF_EVEN},
+        {"half_up", RF_ROUND_HALF_UP},
+        {"down", RF_ROUND_DOWN},
+        {"up", RF_ROUND_UP},
+    };
+
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (rf_slice_equal(name, rf_slice_of(modes[i].name))) {
+            *rounding_out = modes[i].rounding;
+            return true;
+        }
+    }
+    return false;
+}
+
 size_t rf_format_decimal(int64_t value, unsigned scale, char text_out[RF_VALUE_TEXT_SIZE])
 {
     uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;

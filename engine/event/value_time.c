@@ -28,7 +28,7 @@ static unsigned month_days(int64_t year, unsigned month)
 
 /* Days since 1970-01-01. A year that begins in March has its leap day last, so the day of a month
  * in it is a linear function, and 400 years are 146097 days. */
-static int64_t days_of(int64_t year, unsigned month, unsigned day)
+int64_t rf_days_of(int64_t year, unsigned month, unsigned day)
 {
     int64_t march_year = month <= 2 ? year - 1 : year;
     int64_t era = (march_year >= 0 ? march_year : march_year - 399) / 400;
@@ -39,7 +39,7 @@ static int64_t days_of(int64_t year, unsigned month, unsigned day)
     return era * 146097 + day_of_era - 719468;
 }
 
-static void days_split(int64_t days, int64_t *year_out, unsigned *month_out, unsigned *day_out)
+void rf_days_split(int64_t days, int64_t *year_out, unsigned *month_out, unsigned *day_out)
 {
     int64_t shifted = days + 719468;
     int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
@@ -86,7 +86,7 @@ static bool date_cut(rf_slice text, unsigned *year_out, int64_t *days_out)
         return false;
     if (month < 1 || month > 12 || day < 1 || day > month_days(*year_out, month))
         return false;
-    *days_out = days_of(*year_out, month, day);
+    *days_out = rf_days_of(*year_out, month, day);
     return true;
 }
 
@@ -133,7 +133,7 @@ static bool fraction_cut(rf_slice text, size_t *at, int64_t *us_out)
 
 static bool within_years(int64_t days)
 {
-    return days >= days_of(1, 1, 1) && days <= days_of(9999, 12, 31);
+    return days >= rf_days_of(1, 1, 1) && days <= rf_days_of(9999, 12, 31);
 }
 
 rf_value_fault rf_parse_time(rf_slice text, bool has_zone, int32_t zone_offset_s, int64_t *us_out)
@@ -198,7 +198,7 @@ static char *put_date(char *out, int64_t days)
     unsigned month;
     unsigned day;
 
-    days_split(days, &year, &month, &day);
+    rf_days_split(days, &year, &month, &day);
     if (year >= 0 && year <= 9999)
         out = put_digits(out, (uint64_t)year, 4);
     else /* nothing that was parsed */
