@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "log/census.h"
+#include "projection/lua_state.h"
 #include "projection/plugin.h"
 
 #include <stdlib.h>
@@ -27,12 +28,14 @@ struct owner {
     rf_definition definition; /* first: the two are cast into each other */
     rf_arena arena;
     rf_plugin *plugin;
+    rf_lua_state *lua; /* whose tables these are */
 };
 
 /* What a file of definition tables is checked with: where to put things, and whom to blame. */
 struct build {
     rf_arena *arena;
     const char *name;
+    bool runs; /* a runner has the handlers' functions */
 };
 
 static const struct {
@@ -219,7 +222,8 @@ static rf_status take_field(struct build *build, const rf_handler *handler, cons
     return field->source == RF_PAYLOAD ? take_path(build, field->path, out, err) : RF_OK;
 }
 
-static rf_status check_handler(const rf_projection *tables, uint32_t index, rf_err *err)
+static rf_status check_handler(const struct build *build, const rf_projection *tables,
+                               uint32_t index, rf_err *err)
 {
     const rf_handler *handler = &tables->handlers[index];
     rf_slice type = table_text(handler->type);
@@ -227,7 +231,7 @@ static rf_status check_handler(const rf_projection *tables, uint32_t index, rf_e
     if (!type.data || type.size < 1 || type.size > RF_TYPE_SIZE_MAX || !rf_utf8_valid(type))
         return rf_fail(err, RF_ERR_PLUGIN, "%s: handler %u has no type of 1 to %d bytes",
                        tables->name, index + 1, RF_TYPE_SIZE_MAX);
-    if (!handler->fold)
+    if (!handler->fold && !build->runs)
         return rf_fail(err, RF_ERR_PLUGIN, "%s: the handler of %s has no function", tables->name,
                        handler->type);
     if (handler->field_count > RF_COLUMNS_MAX || (handler->field_count > 0 && !handler->fields) ||
@@ -250,7 +254,7 @@ static rf_status take_handlers(struct build *build, const rf_projection *tables,
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", build->name);
     for (uint32_t i = 0; i < tables->handler_count; i++) {
         const rf_handler *handler = &tables->handlers[i];
-        rf_status status = check_handler(tables, i, err);
+        rf_status status = check_handler(build, tables, i, err);
         if (status != RF_OK)
             return status;
         rf_definition_field *fields =
@@ -350,7 +354,8 @@ static rf_status take_tables(struct owner *owner, const rf_projection *tables, r
         status = check_column(tables, i, err);
     if (status != RF_OK)
         return status;
-    struct build build = {.arena = &owner->arena, .name = tables->name};
+    struct build build = {
+        .arena = &owner->arena, .name = tables->name, .runs = definition->lua != NULL};
     memcpy(definition->name, tables->name, strlen(tables->name) + 1);
     definition->version = tables->version;
     definition->row_size = tables->row_size;
@@ -363,18 +368,26 @@ static rf_status take_tables(struct owner *owner, const rf_projection *tables, r
 }
 
 /* Of the bytes and the ABI that they are run with. */
-static rf_hash128 hash_content(rf_slice content)
+static rf_hash128 hash_content(rf_hash128 bytes)
 {
     struct {
         rf_hash128 bytes;
         uint64_t abi;
-    } both = {rf_hash128_of(content), RF_PROJECTION_ABI};
+    } both = {bytes, RF_PROJECTION_ABI};
 
     return rf_hash128_of((rf_slice){(const char *)&both, sizeof both});
 }
 
-static rf_status define(const rf_projection *tables, rf_slice content, const char *path,
-                        struct owner **owner_out, rf_err *err)
+static bool is_lua(const char *path)
+{
+    size_t size = strlen(path);
+
+    return size > 4 && strcmp(path + size - 4, ".lua") == 0;
+}
+
+/* A definition of `tables`, which belong to `file` if they are of a Lua projection. */
+static rf_status define(const rf_projection *tables, rf_slice content, rf_lua_file *file,
+                        const char *path, struct owner **owner_out, rf_err *err)
 {
     struct owner *owner = calloc(1, sizeof *owner);
 
@@ -382,8 +395,9 @@ static rf_status define(const rf_projection *tables, rf_slice content, const cha
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a definition");
     rf_arena_init(&owner->arena, ARENA_BYTES_MAX);
     rf_definition *definition = &owner->definition;
-    definition->content_hash = hash_content(content);
+    definition->content_hash = hash_content(file ? rf_lua_file_hash(file) : rf_hash128_of(content));
     definition->path = strdup(path);
+    definition->lua = file;
     char *copy = malloc(content.size ? content.size : 1);
     definition->content = (rf_slice){copy, content.size};
     rf_status status = RF_OK;
@@ -394,6 +408,7 @@ static rf_status define(const rf_projection *tables, rf_slice content, const cha
     if (status == RF_OK)
         status = take_tables(owner, tables, err);
     if (status != RF_OK) {
+        definition->lua = NULL; /* the caller's until all is well */
         rf_definition_free(definition);
         return status;
     }
@@ -408,22 +423,21 @@ rf_status rf_definition_of(const rf_projection *projection, rf_slice identity,
 
     RF_ASSERT(projection && projection->magic == RF_PROJECTION_MAGIC);
     RF_ASSERT(identity.data);
-    rf_status status = define(projection, identity, "(in memory)", &owner, err);
+    rf_status status = define(projection, identity, NULL, "(in memory)", &owner, err);
     if (status == RF_OK)
         *definition_out = &owner->definition;
     return status;
 }
 
-rf_status rf_definition_load(const char *path, rf_definition **definition_out, rf_err *err)
+static rf_status load_plugin(const char *path, rf_definition **definition_out, rf_err *err)
 {
     rf_plugin *plugin;
     struct owner *owner;
 
-    RF_ASSERT(path && definition_out);
     rf_status status = rf_plugin_load(path, &plugin, err);
     if (status != RF_OK)
         return status;
-    status = define(rf_plugin_tables(plugin), rf_plugin_bytes(plugin), path, &owner, err);
+    status = define(rf_plugin_tables(plugin), rf_plugin_bytes(plugin), NULL, path, &owner, err);
     if (status != RF_OK) {
         rf_plugin_free(plugin);
         return rf_err_context(err, "%s", path);
@@ -435,20 +449,69 @@ rf_status rf_definition_load(const char *path, rf_definition **definition_out, r
     return RF_OK;
 }
 
+static rf_status load_lua(const char *path, rf_definition **definition_out, rf_err *err)
+{
+    rf_lua_file *file = NULL;
+    rf_lua_state *state = NULL;
+    struct owner *owner = NULL;
+
+    rf_status status = rf_lua_file_open(path, &file, err);
+    if (status == RF_OK)
+        status = rf_lua_state_new(file, NULL, &state, err);
+    if (status == RF_OK) {
+        rf_slice content = rf_buf_slice(&file->parts[0].bytes);
+        status = define(rf_lua_state_tables(state), content, file, path, &owner, err);
+        if (status != RF_OK)
+            (void)rf_err_context(err, "%s", path);
+    }
+    if (status != RF_OK) {
+        rf_lua_state_free(state);
+        rf_lua_file_free(file);
+        return status;
+    }
+    owner->lua = state;
+    *definition_out = &owner->definition;
+    return RF_OK;
+}
+
+rf_status rf_definition_load(const char *path, rf_definition **definition_out, rf_err *err)
+{
+    RF_ASSERT(path && definition_out);
+    return is_lua(path) ? load_lua(path, definition_out, err)
+                        : load_plugin(path, definition_out, err);
+}
+
+static rf_status hash_lua(const char *path, rf_hash128 *hash_out, rf_err *err)
+{
+    rf_lua_file *file = NULL;
+
+    rf_status status = rf_lua_file_open(path, &file, err);
+    if (status == RF_OK)
+        status = rf_lua_file_take_all(file, err);
+    if (status == RF_OK)
+        *hash_out = hash_content(rf_lua_file_hash(file));
+    rf_lua_file_free(file);
+    return status;
+}
+
 rf_status rf_definition_hash_file(const char *path, rf_hash128 *hash_out, rf_err *err)
 {
     rf_buf content;
 
+    if (is_lua(path))
+        return hash_lua(path, hash_out, err);
     rf_buf_init(&content, RF_PLUGIN_SIZE_MAX);
     rf_status status = rf_file_read(path, &content, err);
     if (status == RF_OK)
-        *hash_out = hash_content(rf_buf_slice(&content));
+        *hash_out = hash_content(rf_hash128_of(rf_buf_slice(&content)));
     rf_buf_free(&content);
     return status;
 }
 
 rf_status rf_definition_save(const rf_definition *definition, const char *path, rf_err *err)
 {
+    if (definition->lua)
+        return rf_lua_file_save(definition->lua, path, err);
     return rf_file_create(path, definition->content, err);
 }
 
@@ -458,6 +521,8 @@ void rf_definition_free(rf_definition *definition)
         return;
     struct owner *owner = (struct owner *)definition;
     rf_plugin_free(owner->plugin);
+    rf_lua_state_free(owner->lua);
+    rf_lua_file_free(definition->lua);
     rf_arena_free(&owner->arena);
     free((void *)(uintptr_t)definition->content.data);
     free(definition->path);

@@ -42,19 +42,22 @@ typedef struct rf_definition {
     char *path;       /* the file that it was loaded from */
     rf_slice content; /* the bytes that were loaded; owned */
     void *plugin;     /* dlopen handle, or NULL for definitions made in memory (tests) */
+    struct rf_lua_file *lua; /* of a Lua projection: its files; handlers run by a runner then */
 } rf_definition;
 
-/* Loads PATH (a .so). The file is read once and what was read is what is loaded and hashed.
- * RF_ERR_PLUGIN with the reason when it is no plugin, of another ABI, or its tables do not hold. */
+/* Loads PATH (a .so, or a .lua with what it requires). Each file is read once and what was read is
+ * what is loaded and hashed. RF_ERR_PLUGIN with the reason when it is no plugin, of another ABI, or
+ * its tables do not hold. */
 rf_status rf_definition_load(const char *path, rf_definition **definition_out, rf_err *err);
 /* From tables in memory; `projection` must outlive it. The content hash is of `identity`. */
 rf_status rf_definition_of(const rf_projection *projection, rf_slice identity,
                            rf_definition **definition_out, rf_err *err);
 void rf_definition_free(rf_definition *definition);
-/* Writes the loaded bytes (not the file at `path`, which may have changed) to a new file, fsynced.
- */
+/* Writes the loaded bytes (not the file at `path`, which may have changed) to a new file, fsynced;
+ * those that a Lua file requires beside it. */
 rf_status rf_definition_save(const rf_definition *definition, const char *path, rf_err *err);
-/* The content hash that a definition loaded from `path` would have. Runs nothing of it. */
+/* The content hash of a definition that was saved at `path`; all files beside a Lua file belong to
+ * it. Runs nothing of it. */
 rf_status rf_definition_hash_file(const char *path, rf_hash128 *hash_out, rf_err *err);
 /* "int", "decimal", … */
 const char *rf_kind_name(rf_kind kind);

@@ -223,6 +223,7 @@ static void worker_end(rf_fold_worker *worker, uint32_t target_count)
         rf_state_end(&worker->states[i]);
     for (uint32_t i = 0; worker->spills && i < target_count; i++)
         rf_spill_free(worker->spills[i]);
+    rf_fold_batch_end(worker);
     rf_log_names_close(worker->names);
     free(worker->states);
     free(worker->spills);
@@ -259,6 +260,9 @@ static rf_status worker_begin(rf_fold_worker *worker, rf_fold_job *job, uint32_t
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
     for (uint32_t i = 0; i < job->target_count; i++)
         rf_state_begin(&worker->states[i], job->definitions[i]);
+    rf_status status = rf_fold_batch_begin(worker, err);
+    if (status != RF_OK)
+        return status;
     return rf_log_names_open(job->log, &worker->names, err);
 }
 

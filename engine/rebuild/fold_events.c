@@ -217,6 +217,24 @@ static uint32_t list_handled(rf_fold_worker *worker, const rf_step *step)
     return count;
 }
 
+/* The events of a definition whose handlers a runner runs. */
+static rf_status run_events(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                            const uint32_t *listed, uint32_t begin, uint32_t end, rf_err *err)
+{
+    uint32_t event = UINT32_MAX;
+    rf_err found = {0};
+
+    rf_status status =
+        rf_fold_batch_events(worker, step, target, listed, begin, end, &event, &found);
+    if (status == RF_OK)
+        return RF_OK;
+    if (event != UINT32_MAX)
+        return blame(worker, &step->log, event, target, status, found.message, err);
+    if (err)
+        *err = found;
+    return status;
+}
+
 static rf_status fold_target(rf_fold_worker *worker, const rf_step *step, uint32_t target,
                              rf_err *err)
 {
@@ -225,6 +243,8 @@ static rf_status fold_target(rf_fold_worker *worker, const rf_step *step, uint32
     rf_status status = set_lanes(worker, step, target, &handled, err);
     if (status != RF_OK || handled == 0)
         return status;
+    if (worker->runners[target])
+        return run_events(worker, step, target, NULL, step->log.begin, step->log.end, err);
     if (handled > step->log.segment.count / LISTED_SHARE)
         return fold_events(worker, step, target, NULL, step->log.begin, step->log.end, err);
     return fold_events(worker, step, target, worker->listed, 0, list_handled(worker, step), err);

@@ -4,6 +4,7 @@
 #define RF_REBUILD_FOLD_JOB_H
 
 #include "log/names.h"
+#include "projection/runner.h"
 #include "rebuild/fold.h"
 #include "rebuild/spill.h"
 #include "rebuild/state.h"
@@ -30,6 +31,16 @@ typedef struct rf_fold_lane {
     uint32_t ordinal; /* of the next event of the type */
 } rf_fold_lane;
 
+/* Calls that wait for a runner, with a copy of each one's event struct. */
+enum { RF_FOLD_BATCH = 512 };
+typedef struct rf_fold_batch {
+    rf_runner_call calls[RF_FOLD_BATCH];
+    uint32_t events[RF_FOLD_BATCH]; /* of the segment, by call */
+    char *structs;                  /* `stride` bytes a call */
+    size_t stride;
+    uint32_t count;
+} rf_fold_batch;
+
 /* Streams that are folded together: of a partition all, where memory allows. */
 typedef struct rf_fold_range {
     uint32_t first, count;
@@ -45,6 +56,8 @@ struct rf_fold_worker {
     uint64_t *events; /* that its handlers got */
     uint64_t *events_before; /* the same, before the range at hand */
     rf_spill **spills; /* NULL until needed */
+    rf_runner **runners; /* NULL for definitions whose handlers are C functions */
+    rf_fold_batch **batches; /* likewise */
     rf_arena text;    /* what rows and event structs refer to */
     size_t text_live; /* bytes of it after the last evacuation */
     char *spare; /* what alloc gives when there is no memory: the fold fails, the handler goes on */
@@ -90,6 +103,15 @@ struct rf_fold_job {
 /* fold_events.c: folds the events of the worker's range into its states. *fits_out is false where
  * the text of so many rows is beyond the budget: the states are to be dropped then. */
 rf_status rf_fold_range_fold(rf_fold_worker *worker, bool *fits_out, rf_err *err);
+
+/* fold_batch.c: runners and batches for the definitions that need them. */
+rf_status rf_fold_batch_begin(rf_fold_worker *worker, rf_err *err);
+void rf_fold_batch_end(rf_fold_worker *worker);
+/* Folds those events begin to end of a segment that a lane handles, or of those `listed`. A failure's
+ * event is *event_out; UINT32_MAX where it is about none. */
+rf_status rf_fold_batch_events(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                               const uint32_t *listed, uint32_t begin, uint32_t end,
+                               uint32_t *event_out, rf_err *err);
 
 /* fold_emit.c: the rows of the worker's range, which is all of the partition, to the sinks. */
 rf_status rf_fold_emit(rf_fold_worker *worker, rf_err *err);

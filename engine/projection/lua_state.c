@@ -1,0 +1,322 @@
+/* See lua_state.h. The only file that includes Lua's headers. */
+#include "projection/lua_state.h"
+
+#include "projection/lua_cursor.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    TICKS = 1 << 16,             /* between two looks */
+    LARGE_ALLOCATION = 64 << 10, /* a look belongs to one */
+    REASON_SIZE = 1024,
+};
+
+/* The chunks that lua_embed.py makes of the .lua files here, in the order of loading. */
+typedef struct rf_lua_chunk {
+    const char *name;
+    const char *bytes;
+    size_t size;
+} rf_lua_chunk;
+extern const rf_lua_chunk rf_lua_chunks[];
+extern const size_t rf_lua_chunk_count;
+
+struct rf_lua_state {
+    lua_State *lua;
+    rf_lua_file *file;
+    const volatile int *cancel;
+    lua_Alloc allocate; /* the state's own, which ours asks */
+    void *allocate_arg;
+    size_t memory;
+    bool memory_spent;
+    bool interrupted;
+    uint32_t looked_at; /* the call at the last look, and the thread's time when it was first seen */
+    double looked_since;
+    bool looked;
+    int run_ref, forget_ref;
+    rf_lua_cursor cursor;
+};
+
+/* ---- limits ---- */
+
+static bool is_cancelled(const rf_lua_state *state)
+{
+    return state->cancel && *state->cancel;
+}
+
+static void *allocate(void *arg, void *old, size_t old_size, size_t size)
+{
+    rf_lua_state *state = arg;
+
+    if (size > old_size && state->memory - old_size + size > RF_LUA_MEMORY_MAX) {
+        state->memory_spent = true;
+        return NULL;
+    }
+    if (size > LARGE_ALLOCATION && is_cancelled(state)) {
+        state->interrupted = true;
+        return NULL;
+    }
+    void *block = state->allocate(state->allocate_arg, old, old_size, size);
+    if (block || size == 0)
+        state->memory = state->memory - old_size + size;
+    return block;
+}
+
+static double thread_seconds(void)
+{
+    struct timespec now;
+
+    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) != 0)
+        return 0;
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Called when the ticks have run out. */
+static int look(lua_State *lua)
+{
+    rf_lua_state *state = lua_touserdata(lua, lua_upvalueindex(1));
+    double now = thread_seconds();
+
+    state->cursor.ticks = TICKS;
+    if (is_cancelled(state)) {
+        state->interrupted = true;
+        return luaL_error(lua, "interrupted");
+    }
+    if (!state->looked || state->looked_at != state->cursor.at) {
+        state->looked = true;
+        state->looked_at = state->cursor.at;
+        state->looked_since = now;
+    } else if (now - state->looked_since > RF_LUA_SECONDS_MAX) {
+        lua_pushfstring(lua, "runs for more than %d s", RF_LUA_SECONDS_MAX);
+        return lua_error(lua);
+    }
+    return 0;
+}
+
+static const char *keep_text(rf_lua_cursor *cursor, const char *text, size_t size)
+{
+    char *kept = cursor->fold->alloc(cursor->fold, size ? size : 1);
+
+    if (kept)
+        memcpy(kept, text, size);
+    return kept;
+}
+
+/* ---- errors ---- */
+
+/* Cuts "PLACE:LINE: " of a frame from the head of a message. */
+static const char *without_place(const char *message, const lua_Debug *frame)
+{
+    char place[LUA_IDSIZE + 32];
+    int size = snprintf(place, sizeof place, "%s:%d: ", frame->short_src, frame->currentline);
+
+    return size > 0 && strncmp(message, place, (size_t)size) == 0 ? message + size : message;
+}
+
+/* Message handler: what went wrong, with the place in the projection's own files. */
+static int explain(lua_State *lua)
+{
+    lua_Debug frame;
+
+    if (lua_istable(lua, 1)) {
+        lua_getfield(lua, 1, "place");
+        lua_getfield(lua, 1, "what");
+        if (lua_isstring(lua, -1) && lua_isstring(lua, -2)) {
+            lua_pushfstring(lua, "%s: %s", lua_tostring(lua, -2), lua_tostring(lua, -1));
+            return 1;
+        }
+    }
+    const char *message =
+        lua_isstring(lua, 1) ? lua_tostring(lua, 1) : "an error whose value is no text";
+    for (int level = 1; lua_getstack(lua, level, &frame); level++) {
+        lua_getinfo(lua, "Sl", &frame);
+        if (frame.currentline > 0)
+            message = without_place(message, &frame);
+        if (frame.source[0] == '@') {
+            lua_pushfstring(lua, "%s:%d: %s", frame.source + 1, frame.currentline, message);
+            return 1;
+        }
+    }
+    lua_pushstring(lua, message);
+    return 1;
+}
+
+/* What a call under protection came to. The message is taken from the stack. */
+static rf_status outcome(rf_lua_state *state, int result, rf_err *err)
+{
+    if (result == 0)
+        return RF_OK;
+    const char *message = lua_tostring(state->lua, -1);
+    rf_status status;
+    if (state->interrupted)
+        status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted; what was live is live");
+    else if (state->memory_spent)
+        status = rf_fail(err, RF_ERR_PLUGIN, "%s: takes more than %d MiB of memory",
+                         state->file->parts[0].name, RF_LUA_MEMORY_MAX >> 20);
+    else if (result == LUA_ERRMEM)
+        status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", state->file->parts[0].name);
+    else
+        status = rf_fail(err, RF_ERR_PLUGIN, "%s", message ? message : "an error without a reason");
+    lua_settop(state->lua, 0);
+    return status;
+}
+
+/* ---- loading ---- */
+
+/* read (name): the source and the place of a required file, or nil and why not. */
+static int read_required(lua_State *lua)
+{
+    rf_lua_state *state = lua_touserdata(lua, lua_upvalueindex(1));
+    const rf_lua_part *part;
+    rf_err found;
+
+    if (rf_lua_file_require(state->file, luaL_checkstring(lua, 1), &part, &found) != RF_OK) {
+        lua_pushnil(lua);
+        lua_pushstring(lua, found.message);
+        return 2;
+    }
+    rf_slice bytes = rf_buf_slice(&part->bytes);
+    lua_pushlstring(lua, bytes.data, bytes.size);
+    lua_pushstring(lua, part->name);
+    return 2;
+}
+
+static void push_host_function(lua_State *lua, rf_lua_state *state, lua_CFunction function,
+                               const char *name)
+{
+    lua_pushlightuserdata(lua, state);
+    lua_pushcclosure(lua, function, 1);
+    lua_setfield(lua, -2, name);
+}
+
+/* Whether the structs that the chunks declare have our sizes. */
+static bool sizes_agree(lua_State *lua, int refold)
+{
+    lua_getfield(lua, refold, "sizes");
+    double sizes = lua_tonumber(lua, -1);
+    lua_pop(lua, 1);
+    return sizes == (double)sizeof(rf_lua_cursor) + 1e3 * (double)sizeof(rf_projection) +
+                        1e6 * (double)sizeof(rf_handler) + 1e9 * (double)sizeof(rf_field);
+}
+
+/* Protected: makes the closed world, loads the file into it and keeps what runs it. */
+static int load(lua_State *lua)
+{
+    rf_lua_state *state = lua_touserdata(lua, 1);
+    const char *(*keep)(rf_lua_cursor *, const char *, size_t) = keep_text;
+    void *keep_address;
+
+    memcpy(&keep_address, &keep, sizeof keep);
+    luaL_openlibs(lua);
+    lua_newtable(lua);
+    int refold = lua_gettop(lua);
+    lua_pushlightuserdata(lua, &state->cursor);
+    lua_setfield(lua, refold, "cursor_at");
+    lua_pushlightuserdata(lua, keep_address);
+    lua_setfield(lua, refold, "keep_at");
+    push_host_function(lua, state, look, "look");
+    push_host_function(lua, state, read_required, "read");
+    for (size_t i = 0; i < rf_lua_chunk_count; i++) {
+        const rf_lua_chunk *chunk = &rf_lua_chunks[i];
+        if (luaL_loadbuffer(lua, chunk->bytes, chunk->size, chunk->name) != 0)
+            return lua_error(lua);
+        lua_pushvalue(lua, refold);
+        lua_call(lua, 1, 0);
+    }
+    RF_ASSERT(sizes_agree(lua, refold));
+    lua_getfield(lua, refold, "load");
+    rf_slice source = rf_buf_slice(&state->file->parts[0].bytes);
+    lua_pushlstring(lua, source.data, source.size);
+    lua_pushstring(lua, state->file->parts[0].name);
+    lua_call(lua, 2, 0);
+    lua_getfield(lua, refold, "make");
+    lua_call(lua, 0, 1);
+    state->run_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
+    lua_getfield(lua, refold, "forget");
+    state->forget_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+static rf_status protect(rf_lua_state *state, rf_err *err)
+{
+    lua_State *lua = state->lua;
+
+    lua_pushcfunction(lua, explain);
+    lua_pushcfunction(lua, load);
+    lua_pushlightuserdata(lua, state);
+    return outcome(state, lua_pcall(lua, 1, 0, 1), err);
+}
+
+rf_status rf_lua_state_new(rf_lua_file *file, const volatile int *cancel, rf_lua_state **state_out,
+                           rf_err *err)
+{
+    rf_lua_state *state = calloc(1, sizeof *state);
+
+    RF_ASSERT(file && file->count > 0);
+    if (state)
+        state->lua = luaL_newstate();
+    if (!state || !state->lua) {
+        free(state);
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a Lua state",
+                       file->parts[0].name);
+    }
+    state->file = file;
+    state->cancel = cancel;
+    state->cursor.ticks = TICKS;
+    state->memory = (size_t)lua_gc(state->lua, LUA_GCCOUNT, 0) << 10;
+    state->allocate = lua_getallocf(state->lua, &state->allocate_arg);
+    lua_setallocf(state->lua, allocate, state);
+    rf_status status = protect(state, err);
+    if (status != RF_OK) {
+        rf_lua_state_free(state);
+        return status;
+    }
+    RF_ASSERT(state->cursor.tables);
+    lua_settop(state->lua, 0);
+    file->complete = true;
+    *state_out = state;
+    return RF_OK;
+}
+
+void rf_lua_state_free(rf_lua_state *state)
+{
+    if (!state)
+        return;
+    lua_setallocf(state->lua, state->allocate, state->allocate_arg);
+    lua_close(state->lua);
+    free(state);
+}
+
+const rf_projection *rf_lua_state_tables(const rf_lua_state *state)
+{
+    return state->cursor.tables;
+}
+
+/* ---- running ---- */
+
+void rf_lua_state_forget(rf_lua_state *state)
+{
+    lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->forget_ref);
+    lua_call(state->lua, 0, 0);
+}
+
+rf_status rf_lua_state_run(rf_lua_state *state, rf_fold *fold, const rf_runner_call *calls,
+                           uint32_t count, uint32_t *failed_out, rf_err *err)
+{
+    RF_ASSERT(calls && count > 0);
+    state->cursor.fold = fold;
+    state->cursor.calls = calls;
+    state->cursor.count = count;
+    state->cursor.at = 0;
+    state->looked = false;
+    lua_pushcfunction(state->lua, explain);
+    lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->run_ref);
+    rf_status status = outcome(state, lua_pcall(state->lua, 0, 0, 1), err);
+    lua_settop(state->lua, 0);
+    if (status != RF_OK)
+        *failed_out = state->cursor.at;
+    return status;
+}

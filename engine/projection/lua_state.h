@@ -1,0 +1,34 @@
+/* A Lua projection that is loaded and can run: one Lua state.
+ *
+ *     new -> tables … (forget, run) … -> free
+ *
+ * Loading evaluates the file in its closed world and makes the tables of refold/projection.h of what
+ * it declares; a handler's `fold` is NULL. The tables are valid until free. Running drives the loop
+ * over a batch of calls inside Lua (lua_drive.lua), since a call of Lua from C costs ten times a
+ * handler.
+ *
+ * A state is bounded: in memory by its allocator, in time by ticks in the code (lua_closed.lua)
+ * that now and then look at the clock of the thread and at `cancel`. Confined to its thread.
+ */
+#ifndef RF_PROJECTION_LUA_STATE_H
+#define RF_PROJECTION_LUA_STATE_H
+
+#include "projection/lua_file.h"
+#include "projection/runner.h"
+
+enum { RF_LUA_MEMORY_MAX = 256 << 20, RF_LUA_SECONDS_MAX = 10 };
+
+typedef struct rf_lua_state rf_lua_state;
+
+/* RF_ERR_PLUGIN, as "FILE:LINE: what", where the file does not hold. It and `cancel` (which may be
+ * NULL) are borrowed until free. */
+rf_status rf_lua_state_new(rf_lua_file *file, const volatile int *cancel, rf_lua_state **state_out,
+                           rf_err *err);
+void rf_lua_state_free(rf_lua_state *state); /* takes NULL */
+const rf_projection *rf_lua_state_tables(const rf_lua_state *state);
+/* See runner.h. */
+void rf_lua_state_forget(rf_lua_state *state);
+rf_status rf_lua_state_run(rf_lua_state *state, rf_fold *fold, const rf_runner_call *calls,
+                           uint32_t count, uint32_t *failed_out, rf_err *err);
+
+#endif

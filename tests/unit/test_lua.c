@@ -1,0 +1,598 @@
+/* lua_state.h, lua_file.h and the Lua chunks: what a projection's file may say, each refusal with its
+ * line; what handlers see and do, call by call. */
+#include "base/arena.h"
+#include "base/file.h"
+#include "projection/runner.h"
+
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- files ---- */
+
+static char folder[64];
+
+static void folder_make(void)
+{
+    strcpy(folder, "/tmp/refold-lua.XXXXXX");
+    cr_assert(mkdtemp(folder));
+}
+
+static void folder_remove(void)
+{
+    cr_assert_eq(rf_dir_remove(folder, NULL), RF_OK);
+}
+
+static const char *file_make(const char *name, const char *source)
+{
+    static char path[128];
+    FILE *file;
+
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    file = fopen(path, "w");
+    cr_assert(file);
+    cr_assert_eq(fwrite(source, 1, strlen(source), file), strlen(source));
+    cr_assert_eq(fclose(file), 0);
+    return path;
+}
+
+#define HEAD "name 'p' version (1) columns { 'n int', 't text', 'd decimal(2)', 'f float', " \
+             "'b bool', 'at time' }\n"
+
+static rf_definition *load(const char *source)
+{
+    rf_definition *definition = NULL;
+    rf_err err = {0};
+
+    rf_status status = rf_definition_load(file_make("p.lua", source), &definition, &err);
+    cr_assert_eq(status, RF_OK, "%s", err.message);
+    return definition;
+}
+
+/* ---- refusals while loading ---- */
+
+struct refusal {
+    char source[256];
+    char message[160]; /* that the error's has, after the folder */
+};
+
+ParameterizedTestParameters(lua, refuses_while_loading)
+{
+    static struct refusal refusals[] = {
+        {"x = 1", "p.lua:1: `x` would be assigned outside of its function; write `local x`"},
+        {HEAD "function f() end", "p.lua:2: `f` would be assigned"},
+        {HEAD "local n = 0\non ('A', function (row, e)\n n = n + 1 end)", "p.lua:4: `n` is assigned"},
+        {HEAD "local s\non ('A', function (row, e)\n s = 'x' end)", "p.lua:4: `s` is assigned"},
+        {HEAD "local s\non ('A', function (row, e)\n s = nil end)", "p.lua:4: `s` is assigned"},
+        {HEAD "local s\non ('A', function (row, e)\n s = 1 end)", "p.lua:4: `s` is assigned"},
+        {"local a = os.time()", "p.lua:1: `os` is not known in a projection"},
+        {"io.open('x')", "`io` is not known"},
+        {"local f = require 'ffi'", "require (\"ffi\"): "},
+        {"require '../x'", "a file beside this one is named without"},
+        {"ffi.cdef ''", "`ffi` is not known"},
+        {"package.loaded = 1", "`package` is not known"},
+        {"debug.getinfo(1)", "`debug` is not known"},
+        {"load 'x'", "`load` is not known"},
+        {"loadstring 'x'", "`loadstring` is not known"},
+        {"dofile 'x'", "`dofile` is not known"},
+        {"coroutine.wrap(1)", "`coroutine` is not known"},
+        {"setmetatable({}, {})", "`setmetatable` is not known"},
+        {"getmetatable('')", "`getmetatable` is not known"},
+        {"rawset({}, 1, 1)", "`rawset` is not known"},
+        {"getfenv(1)", "`getfenv` is not known"},
+        {"setfenv(1, {})", "`setfenv` is not known"},
+        {"collectgarbage()", "`collectgarbage` is not known"},
+        {"local g = _G", "`_G` is not known"},
+        {"pcall(error)", "`pcall` is not known"},
+        {"print 'x'", "`print` is not known"},
+        {"jit.off()", "`jit` is not known"},
+        {"newproxy()", "`newproxy` is not known"},
+        {"local r = math.random()", "p.lua:1: attempt to call field 'random'"},
+        {"math.randomseed(1)", "attempt to call field 'randomseed'"},
+        {"math.floor = 1", "p.lua:1: a table from outside the handler cannot be changed"},
+        {"string.dump(error)", "attempt to call field 'dump'"},
+        {"(''):dump()", "attempt to call method 'dump'"},
+        {"local s = ('%p'):format({})", "%p is not available"},
+        {"local s = ('%5.3p'):format({})", "%p is not available"},
+        {"local s = ('%s'):format({})", "p.lua:1: a table has no text"},
+        {"local s = ('%s'):format(error)", "a function has no text"},
+        {"tostring({})", "a table has no text"},
+        {"tostring(error)", "a function has no text"},
+        {"next({ [{}] = 1 })", "a table with a table as key has no order"},
+        {"for k in pairs({ [error] = 1 }) do end", "a table with a function as key has no order"},
+        {"name 'p'\nname 'q'", "p.lua:2: `name` is declared twice"},
+        {"name 'P'", "the name `P` is not [a-z]"},
+        {"name (1)", "the name is a number; it must be a text"},
+        {"version (0)", "a version is a whole number"},
+        {"version (1.5)", "a version is a whole number"},
+        {"columns {}", "columns is a list of texts"},
+        {"columns { 'a' }", "`a` has no kind"},
+        {"columns { 'a integer' }", "`integer` is no kind"},
+        {"columns { 'a int', 'a int' }", "two columns are called a"},
+        {"columns { 'A int' }", "a column's name is a-z, 0-9 and _"},
+        {"columns { 'key int' }", "a column cannot be called key"},
+        {"columns { 'exists int' }", "a column cannot be called exists"},
+        {"columns { 'delete int' }", "a column cannot be called delete"},
+        {"columns { 'a decimal' }", "a decimal has its places"},
+        {"columns { 'a decimal(19)' }", "a decimal has its places"},
+        {"columns { 'a int(2)' }", "only decimal and list have something in brackets"},
+        {"columns { 'a int?' }", "`?` is not expected here"},
+        {"columns { 'a list' }", "a list names its members"},
+        {"columns { 'a list(x)' }", "`x` is no member of a list"},
+        {"columns { 'a list(x list(y int))' }", "is no member of a list"},
+        {HEAD "on ('A')", "p.lua:2: on (\"A\"): the last argument is a nil"},
+        {HEAD "on (1, {}, function () end)", "the type of on is a number"},
+        {HEAD "on ('', {}, function () end)", "a type has 1 to 255 bytes"},
+        {HEAD "on ('A', {}, tostring)", "the last argument is"},
+        {HEAD "on ('A', {}, math.floor)", "the handler is none of your own functions"},
+        {HEAD "on ('A', 'qty int', function () end)", "the fields are a string"},
+        {HEAD "on ('A', { x = 'qty int' }, function () end)", "`x` is no place in it"},
+        {HEAD "on ('A', { 'qty' }, function () end)", "`qty` has no kind"},
+        {HEAD "on ('A', { 'qty int', 'qty text' }, function () end)", "two fields are called `qty`"},
+        {HEAD "on ('A', { 'type text' }, function () end)", "would hide the event's own `type`"},
+        {HEAD "on ('A', { 'has text' }, function () end)", "would hide the event's own `has`"},
+        {HEAD "on ('A', { 'a[].b text' }, function () end)", "paths into arrays"},
+        {HEAD "on ('A', { '\"a text' }, function () end)", "a quoted name without its end"},
+        {HEAD "on ('A', { 'a int half_even' }, function () end)", "only a decimal is rounded"},
+        {HEAD "on ('A', { 'a decimal(2) sideways' }, function () end)", "`sideways` is not expected"},
+        {HEAD "on ('A', { 'a int as' }, function () end)", "`as` needs a name"},
+        {HEAD "on ('A', { 'a int as b c' }, function () end)", "`c` is not expected here"},
+        {HEAD "on ('A', { 'a list(x int)' }, function () end)", "an event has no lists"},
+        {HEAD "on ('A', {}, 7, function () end)", "there may be by (...) or every_row"},
+        {"version (1) columns { 'a int' } on ('A', function () end)", "no `name` is declared"},
+        {"name 'p' columns { 'a int' } on ('A', function () end)", "no `version` is declared"},
+        {"name 'p' version (1) on ('A', function () end)", "no `columns` is declared"},
+        {HEAD, "no handler"},
+        {"local x = = 1", "p.lua:1: unexpected symbol near '='"},
+        {"\n\nlocal x = 'a", "p.lua:3: unfinished string"},
+        {"require 'absent'", "absent.lua"},
+        {"require 'p'", "the file requires itself"},
+        {"error { }", "an error whose value is no text"},
+        {"error 'mine'", "p.lua:1: mine"},
+        {"while true do end", "p.lua:1: runs for more than 10 s"},
+        {"local s = ('x'):rep(2^29)", "takes more than 256 MiB of memory"},
+        {"local t = {} for i = 1, 2^40 do t[i] = {} end", "takes more than 256 MiB of memory"},
+        {"local function f() return f() end f()", "runs for more than 10 s"},
+        {"::a:: goto a", "runs for more than 10 s"},
+        {"local function f() return 1 + f() end f()", "stack overflow"},
+        {"\033LJ\002", "unexpected symbol"},
+    };
+    return cr_make_param_array(struct refusal, refusals, sizeof refusals / sizeof refusals[0]);
+}
+
+ParameterizedTest(struct refusal *refusal, lua, refuses_while_loading, .init = folder_make,
+                  .fini = folder_remove)
+{
+    rf_definition *definition = NULL;
+    rf_err err = {0};
+
+    rf_status status = rf_definition_load(file_make("p.lua", refusal->source), &definition, &err);
+    cr_expect_eq(status, RF_ERR_PLUGIN, "%s", refusal->source);
+    cr_expect(strstr(err.message, refusal->message), "%s\n    gave %s\n    not %s", refusal->source,
+              err.message, refusal->message);
+    if (status == RF_OK)
+        rf_definition_free(definition);
+}
+
+TestSuite(lua, .init = folder_make, .fini = folder_remove);
+
+Test(lua, refuses_what_is_no_utf8_text)
+{
+    rf_definition *definition = NULL;
+    rf_err err = {0};
+
+    cr_expect_eq(rf_definition_load(file_make("p.lua", "-- \xff"), &definition, &err),
+                 RF_ERR_PLUGIN);
+    cr_expect(strstr(err.message, "not UTF-8"));
+}
+
+Test(lua, declares_what_the_engine_needs)
+{
+    rf_definition *definition = load(
+        "name 'p' version (7) key 'stream'\n"
+        "columns { 'n int', 'd decimal(2)', 'at time', 't text' }\n"
+        "on ('A', { 'qty int', 'a.b text? as c', 'p decimal(3) half_up', '\"x:y\" bool' },\n"
+        "    function (row, e) row.t = e.stream if e:has 'qty' then row.n = e['x:y'] and 1 or 0 end end)\n"
+        "on ('*', function (row, e) row.at = e.time end)\n");
+
+    cr_expect_str_eq(definition->name, "p");
+    cr_expect_eq(definition->version, 7);
+    cr_expect_eq(definition->column_count, 4);
+    cr_expect_eq(definition->columns[1].kind, RF_DECIMAL);
+    cr_expect_eq(definition->columns[1].scale, 2);
+    cr_assert_eq(definition->handler_count, 2);
+    const rf_definition_handler *first = &definition->handlers[0];
+    cr_assert_eq(first->field_count, 5);
+    cr_expect(rf_slice_equal(first->fields[1].path_text, RF_SLICE("a.b")));
+    cr_expect_eq(first->fields[1].field.optional, 1);
+    cr_expect_neq(first->fields[0].field.present_offset, RF_NO_PRESENT);
+    cr_expect_eq(first->fields[1].field.present_offset, RF_NO_PRESENT);
+    cr_expect_eq(first->fields[2].field.rounding, RF_ROUND_HALF_UP);
+    cr_expect(rf_slice_equal(first->fields[3].path_text, RF_SLICE("\"x:y\"")));
+    cr_expect_eq(first->fields[4].field.source, RF_EVENT_STREAM);
+    cr_expect(definition->handlers[1].every_type);
+    cr_assert_eq(definition->handlers[1].field_count, 1);
+    cr_expect_eq(definition->handlers[1].fields[0].field.source, RF_EVENT_TIME);
+    rf_definition_free(definition);
+}
+
+/* ---- running ---- */
+
+struct context {
+    rf_fold fold;
+    rf_arena arena;
+};
+
+static char *context_alloc(rf_fold *fold, size_t size)
+{
+    return rf_arena_bytes(&((struct context *)fold)->arena, size);
+}
+
+static void context_fail(rf_fold *fold, const char *reason)
+{
+    (void)fold, (void)reason;
+    cr_assert_fail("not called for a runner");
+}
+
+/* One row, and an event of the first handler's fields at known offsets. */
+struct run {
+    rf_definition *definition;
+    rf_runner *runner;
+    struct context context;
+    char *row;
+    uint8_t flags;
+    int64_t event[32];
+};
+
+static struct run *run_begin(const char *source)
+{
+    struct run *run = calloc(1, sizeof *run);
+    rf_err err = {0};
+
+    cr_assert(run);
+    run->definition = load(source);
+    cr_assert_eq(rf_runner_new(run->definition, NULL, &run->runner, &err), RF_OK, "%s", err.message);
+    run->context.fold = (rf_fold){RF_PROJECTION_ABI, context_alloc, context_fail};
+    rf_arena_init(&run->context.arena, 1 << 20);
+    run->row = malloc(run->definition->row_size);
+    cr_assert(run->row);
+    memcpy(run->row, run->definition->row_template, run->definition->row_size);
+    run->flags = RF_RUNNER_TOUCHED;
+    return run;
+}
+
+static void run_end(struct run *run)
+{
+    rf_runner_free(run->runner);
+    rf_definition_free(run->definition);
+    rf_arena_free(&run->context.arena);
+    free(run->row);
+    free(run);
+}
+
+/* Runs the first handler; the message is empty if it went well. */
+static const char *run_once(struct run *run)
+{
+    static rf_err err;
+    uint32_t failed = 99;
+    const rf_runner_call call = {run->row, &run->flags, run->event, 0};
+
+    err = (rf_err){0};
+    rf_runner_forget(run->runner);
+    rf_status status =
+        rf_runner_run(run->runner, &run->context.fold, &call, 1, &failed, &err);
+    if (status != RF_OK)
+        cr_expect_eq(failed, 0);
+    return status == RF_OK ? "" : err.message;
+}
+
+static void *column(struct run *run, const char *name)
+{
+    for (uint32_t i = 0; i < run->definition->column_count; i++)
+        if (strcmp(run->definition->columns[i].name, name) == 0)
+            return run->row + run->definition->columns[i].offset;
+    cr_assert_fail("no column %s", name);
+    return NULL;
+}
+
+static int64_t number(struct run *run, const char *name)
+{
+    int64_t value;
+    memcpy(&value, column(run, name), sizeof value);
+    return value;
+}
+
+static bool text_is(struct run *run, const char *name, const char *expected)
+{
+    rf_slice value;
+    memcpy(&value, column(run, name), sizeof value);
+    return rf_slice_is(value, expected);
+}
+
+static void put(struct run *run, uint32_t field, const void *value, size_t size)
+{
+    const rf_definition_handler *handler = &run->definition->handlers[0];
+    memcpy((char *)run->event + handler->fields[field].field.offset, value, size);
+}
+
+static void put_int(struct run *run, uint32_t field, int64_t value)
+{
+    put(run, field, &value, sizeof value);
+}
+
+/* What goes wrong inside a handler, with its line and what it tried. */
+struct failure {
+    char body[200]; /* of a handler with the fields q int, s text, at line 3 */
+    char message[128];
+};
+
+ParameterizedTestParameters(lua, refuses_while_running)
+{
+    static struct failure failures[] = {
+        {"row.n = 0.5", "p.lua:3: column n (int) cannot hold 0.5: it is not whole"},
+        {"row.d = 19.99", "column d (decimal(2)) cannot hold 19.989999999999998: it is not whole"},
+        {"row.n = 2^53", "column n (int) cannot hold 9007199254740992: it is not below 2^53"},
+        {"row.n = -2^53", "it is not below 2^53"},
+        {"row.n = 1/0", "column n (int) cannot hold inf"},
+        {"row.n = 0/0", "column n (int) cannot hold"},
+        {"row.n = 9007199254740993LL", "cannot hold 9007199254740993: it is not below 2^53"},
+        {"row.n = e.q", "cannot hold 9007199254740993: it is not below 2^53"},
+        {"row.n = 'x'", "column n (int) cannot hold `x`"},
+        {"row.n = true", "column n (int) cannot hold true"},
+        {"row.n = {}", "column n (int) cannot hold a table"},
+        {"row.t = 1", "column t (text) cannot hold 1"},
+        {"row.t = {}", "column t (text) cannot hold a table"},
+        {"row.b = 1", "column b (bool) cannot hold 1"},
+        {"row.f = 'x'", "column f (float) cannot hold `x`"},
+        {"row.f = 0/0", "column f (float) cannot hold"},
+        {"row.f = 1/0", "column f (float) cannot hold inf"},
+        {"row.at = 0.5", "column at (time) cannot hold 0.5"},
+        {"row.at = 'x'", "column at (time) cannot hold `x`"},
+        {"row.m = 1", "the row has no column `m`"},
+        {"row.total = 1", "the row has no column `total`"},
+        {"local x = row.nn", "the row has no column `nn`; did you mean `n`?"},
+        {"row[1] = 1", "the row has no column `1`"},
+        {"local x = row[1]", "the row has no column `1`"},
+        {"row.key = 1", "the row has no column `key`"},
+        {"local x = e.r", "the handler of A declares no field `r`"},
+        {"e.q = 1", "an event cannot be changed"},
+        {"e:has 'z'", "the handler of A declares no field `z`"},
+        {"local x = row + 1", "a row has no arithmetic, order or text"},
+        {"local x = e .. 'x'", "an event has no arithmetic, order or text"},
+        {"local x = #row", "a row has no arithmetic, order or text"},
+        {"local x = row < e", "has no arithmetic, order or text"},
+        {"row()", "has no arithmetic, order or text"},
+        {"tostring(row)", "a cdata has no text"},
+        {"for k in pairs(row) do end", "pairs of a cdata"},
+        {"const.a = 2", "p.lua:3: a table from outside the handler cannot be changed (member `a`)"},
+        {"const.list[1] = 2", "a table from outside the handler cannot be changed"},
+        {"table.insert(const.list, 2)", "bad argument"},
+        {"table.sort(const.list)", "bad argument"},
+        {"table.remove(const.list)", "bad argument"},
+        {"on ('B', function () end)", "`on` is a declaration; it has no place in a handler"},
+        {"require 'x'", "`require` is a declaration"},
+        {"local x = e.s.y.z", "attempt to index"},
+        {"local x = e.s + nil", "attempt to perform arithmetic"},
+        {"error 'no such customer'", "p.lua:3: no such customer"},
+        {"error ('bare', 0)", "p.lua:3: bare"},
+        {"assert(false, 'must not be')", "must not be"},
+        {"helper(row)", "p.lua:2: column n (int) cannot hold 0.25"},
+        {"while true do end", "p.lua:3: runs for more than 10 s"},
+        {"repeat local x = 1 until false", "runs for more than 10 s"},
+        {"for i = 1, 1/0 do end", "runs for more than 10 s"},
+        {"local t = {} while true do t[#t + 1] = 'x' .. #t end", "takes more than 256 MiB"},
+        {"local s = e.s while true do s = s .. s end", "takes more than 256 MiB"},
+    };
+    return cr_make_param_array(struct failure, failures, sizeof failures / sizeof failures[0]);
+}
+
+ParameterizedTest(struct failure *failure, lua, refuses_while_running, .init = folder_make,
+                  .fini = folder_remove)
+{
+    char source[1024];
+
+    (void)snprintf(source, sizeof source,
+                   HEAD "local const = { a = 1, list = { 1 } } local function helper(row) row.n = 0.25 end\n"
+                        "on ('A', { 'q int', 's text' }, function (row, e) %s end)",
+                   failure->body);
+    struct run *run = run_begin(source);
+    put_int(run, 0, (1LL << 53) + 1);
+    put(run, 1, &RF_SLICE("abc"), sizeof(rf_slice));
+    const char *message = run_once(run);
+    cr_expect(strstr(message, failure->message), "%s\n    gave %s\n    not %s", failure->body,
+              message, failure->message);
+    run_end(run);
+}
+
+Test(lua, a_handler_reads_and_writes_all_kinds)
+{
+    struct run *run = run_begin(
+        HEAD "on ('A', { 'q int', 's text', 'x float', 'y bool', 'w decimal(2)' }, function (row, e)\n"
+             "  row.n = row.n + e.q  row.t = e.s .. '!'  row.d = row.d + e.w * 2\n"
+             "  row.f = e.x / 2  row.b = e.y  row.at = 5 end)");
+    const double half = 0.5;
+    const bool yes = true;
+
+    put_int(run, 0, 40);
+    put(run, 1, &RF_SLICE("abc"), sizeof(rf_slice));
+    put(run, 2, &half, sizeof half);
+    put(run, 3, &yes, sizeof yes);
+    put_int(run, 4, 1999);
+    for (int i = 0; i < 500; i++) /* interpreted first, then compiled */
+        cr_assert_str_eq(run_once(run), "");
+    cr_expect_eq(run->flags, RF_RUNNER_TOUCHED | RF_RUNNER_EXISTS);
+    cr_expect_eq(number(run, "n"), 500 * 40);
+    cr_expect_eq(number(run, "d"), 500 * 2 * 1999);
+    cr_expect_eq(number(run, "at"), 5);
+    cr_expect(text_is(run, "t", "abc!"));
+    cr_expect_eq(*(double *)column(run, "f"), 0.25);
+    cr_expect(*(bool *)column(run, "b"));
+    run_end(run);
+}
+
+Test(lua, unset_columns_and_fields_read_as_nil_or_zero_and_nil_unsets)
+{
+    struct run *run = run_begin(
+        HEAD "on ('A', { 'q int', 's text', 'c time' }, function (row, e)\n"
+             "  assert(row.n == 0 and row.t == nil and row.d == 0 and row.f == 0 and row.b == false)\n"
+             "  assert(row.at == nil and e.q == 0 and e.s == nil and e.c == nil and not e:has 's')\n"
+             "  row.n = 1 row.t = '' assert(row.t == '') row.at = 1 row.b = true row.f = 1\n"
+             "  row.n = nil row.t = nil row.at = nil row.b = nil row.f = nil end)");
+
+    put_int(run, 2, RF_TIME_NONE);
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect_eq(memcmp(run->row, run->definition->row_template, run->definition->row_size), 0);
+    run_end(run);
+}
+
+Test(lua, a_handler_that_writes_nothing_makes_no_row)
+{
+    struct run *run = run_begin(HEAD "on ('A', function (row, e) if row.exists then row.n = 1 end end)");
+
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect_eq(run->flags, RF_RUNNER_TOUCHED);
+    run->flags |= RF_RUNNER_EXISTS;
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect_eq(run->flags, RF_RUNNER_TOUCHED | RF_RUNNER_EXISTS);
+    cr_expect_eq(number(run, "n"), 1);
+    run_end(run);
+}
+
+Test(lua, delete_removes_the_row_and_a_later_write_begins_a_new_one)
+{
+    struct run *run = run_begin(
+        HEAD "on ('A', { 'q int' }, function (row, e)\n"
+             "  row.n = 7  row.t = 'x'  row:delete()\n"
+             "  assert(row.n == 0 and row.t == nil and not row.exists)\n"
+             "  if e.q == 1 then row.t = 'new' assert(row.exists) end end)");
+
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect_eq(run->flags, RF_RUNNER_TOUCHED);
+    put_int(run, 0, 1);
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect_eq(run->flags, RF_RUNNER_TOUCHED | RF_RUNNER_EXISTS);
+    cr_expect_eq(number(run, "n"), 0);
+    cr_expect(text_is(run, "t", "new"));
+    run_end(run);
+}
+
+Test(lua, row_key_is_the_stream)
+{
+    struct run *run = run_begin(HEAD "on ('A', function (row, e) row.t = row.key end)");
+
+    cr_assert_eq(run->definition->handlers[0].field_count, 1);
+    put(run, 0, &RF_SLICE("order-1"), sizeof(rf_slice));
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect(text_is(run, "t", "order-1"));
+    run_end(run);
+}
+
+Test(lua, large_integers_arrive_whole)
+{
+    struct run *run = run_begin(
+        HEAD "on ('A', { 'q int' }, function (row, e)\n"
+             "  assert(type(e.q) == 'number')  row.t = tostring(e.q)  row.n = e.q / 2LL / 1024LL end)");
+
+    put_int(run, 0, INT64_MAX);
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect(text_is(run, "t", "9223372036854775807"));
+    cr_expect_eq(number(run, "n"), INT64_MAX / 2 / 1024);
+    run_end(run);
+}
+
+Test(lua, pairs_and_next_go_in_the_order_of_keys)
+{
+    struct run *run = run_begin(
+        HEAD "local const = { b = 1, a = 2, [3] = 3, [1] = 4, [true] = 5 }\n"
+             "on ('A', function (row, e)\n"
+             "  local s = '' for k, v in pairs(const) do s = s .. tostring(k) .. v end\n"
+             "  local k = next(const) assert(k == true) k = next(const, k) assert(k == 1)\n"
+             "  assert(type(const) == 'table' and const.b == 1 and #const == 1)\n"
+             "  for i, v in ipairs({ 7, 8 }) do s = s .. v end\n"
+             "  row.t = s end)");
+
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect(text_is(run, "t", "true51433a2b178"));
+    run_end(run);
+}
+
+Test(lua, text_that_moved_is_read_anew)
+{
+    struct run *run = run_begin(HEAD "on ('A', { 's text' }, function (row, e) row.t = e.s .. '' end)");
+    char bytes[] = "first";
+    const rf_slice text = {bytes, 5};
+
+    put(run, 0, &text, sizeof text);
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect(text_is(run, "t", "first"));
+    memcpy(bytes, "other", 5);
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect(text_is(run, "t", "other"));
+    run_end(run);
+}
+
+Test(lua, the_call_that_fails_is_told)
+{
+    struct run *run = run_begin(HEAD "on ('A', { 'q int' }, function (row, e) row.n = row.n + e.q / 2 end)");
+    int64_t events[100][4] = {{0}};
+    rf_runner_call calls[100];
+    uint32_t failed = 0;
+    rf_err err = {0};
+
+    for (int i = 0; i < 100; i++) {
+        events[i][0] = i == 77 ? 1 : 2;
+        calls[i] = (rf_runner_call){run->row, &run->flags, events[i], 0};
+    }
+    rf_runner_forget(run->runner);
+    cr_expect_eq(rf_runner_run(run->runner, &run->context.fold, calls, 100, &failed, &err),
+                 RF_ERR_PLUGIN);
+    cr_expect_eq(failed, 77);
+    cr_expect(strstr(err.message, "p.lua:2: column n (int) cannot hold 77.5"), "%s", err.message);
+    run_end(run);
+}
+
+Test(lua, a_required_file_belongs_to_the_definition)
+{
+    rf_definition *definition = NULL;
+    rf_hash128 hash;
+    rf_err err = {0};
+    char saved[160];
+
+    file_make("money.lua", "local function twice(n) return 2 * n end return { twice = twice }");
+    definition = load(HEAD "local money = require 'money'\n"
+                           "on ('A', { 'q int' }, function (row, e) row.n = money.twice(e.q) end)");
+    file_make("money.lua", "return 1"); /* what was read counts */
+    (void)snprintf(saved, sizeof saved, "%s/kept", folder);
+    cr_assert_eq(rf_dir_make(saved, &err), RF_OK);
+    strcat(saved, "/p.lua");
+    cr_assert_eq(rf_definition_save(definition, saved, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_definition_hash_file(saved, &hash, &err), RF_OK, "%s", err.message);
+    cr_expect_eq(hash.low, definition->content_hash.low);
+    cr_expect_eq(hash.high, definition->content_hash.high);
+    rf_definition_free(definition);
+    cr_assert_eq(rf_definition_load(saved, &definition, &err), RF_OK, "%s", err.message);
+    cr_expect_eq(hash.low, definition->content_hash.low);
+    rf_runner *runner = NULL;
+    cr_expect_eq(rf_runner_new(definition, NULL, &runner, &err), RF_OK, "%s", err.message);
+    rf_runner_free(runner);
+    rf_definition_free(definition);
+}
+
+Test(lua, a_cancelled_handler_ends)
+{
+    struct run *run = run_begin(HEAD "on ('A', function (row, e) while true do end end)");
+    const volatile int cancel = 1;
+    rf_runner *runner = NULL;
+    uint32_t failed = 0;
+    rf_err err = {0};
+    const rf_runner_call call = {run->row, &run->flags, run->event, 0};
+
+    cr_assert_eq(rf_runner_new(run->definition, &cancel, &runner, &err), RF_OK);
+    cr_expect_eq(rf_runner_run(runner, &run->context.fold, &call, 1, &failed, &err),
+                 RF_ERR_INTERRUPTED);
+    rf_runner_free(runner);
+    run_end(run);
+}
