@@ -381,9 +381,7 @@ static rf_status block_once(const rf_streams_part *part, uint32_t block, rf_stre
     return status;
 }
 
-/* The eight bytes of a name from `shared` on, zeros behind its end: names have no NUL, so a smaller
- * key is of a smaller name. */
-static uint64_t key_of(rf_slice name, uint32_t shared)
+uint64_t rf_streams_order_key(rf_slice name, uint32_t shared)
 {
     char bytes[8] = {0};
     size_t size = name.size - shared;
@@ -411,7 +409,7 @@ static void keys_make(const rf_streams_part *part, rf_streams_known *known)
             known->keys = NULL;
             return;
         }
-        known->keys[i] = key_of(name, shared);
+        known->keys[i] = rf_streams_order_key(name, shared);
     }
 }
 
@@ -429,7 +427,7 @@ static bool seek_known(const rf_streams_part *part, rf_slice name, rf_streams_kn
     if (!known->keys || name.size < known->shared ||
         memcmp(name.data, rf_streams_part_first(part, 0).data, known->shared) != 0)
         return rf_streams_part_seek(part, name, block_out);
-    uint64_t key = key_of(name, known->shared);
+    uint64_t key = rf_streams_order_key(name, known->shared);
     uint32_t low = 0;
     uint32_t count = part->block_count;
     while (count > 0) { /* keys before `low` are not above, those from low + count on are */

@@ -79,6 +79,9 @@ rf_status rf_streams_part_open(rf_slice bytes, uint32_t partition, bool checked,
 rf_status rf_streams_part_check_filter(const rf_streams_part *part, rf_err *err);
 /* First name of a block. */
 rf_slice rf_streams_part_first(const rf_streams_part *part, uint32_t block);
+/* The eight bytes of a name behind `shared` ones, zeros behind its end: names have no NUL, so of two names
+ * that begin with the same `shared` bytes one with a smaller key is smaller. */
+uint64_t rf_streams_order_key(rf_slice name, uint32_t shared);
 /* A block's entries, its checksum verified. */
 rf_status rf_streams_part_block(const rf_streams_part *part, uint32_t block, rf_slice *entries_out,
                                 rf_err *err);
@@ -113,6 +116,12 @@ static inline uint64_t rf_streams_filter_mask(uint64_t hash, unsigned word)
 static inline size_t rf_streams_filter_block(uint64_t hash, size_t filter_size)
 {
     return ((hash >> 32) * (filter_size / 32) >> 32) * 32;
+}
+
+/* Asks for the memory that the next call looks at. */
+static inline void rf_streams_part_prefetch(const rf_streams_part *part, uint64_t hash)
+{
+    __builtin_prefetch(part->filter + rf_streams_filter_block(hash, part->filter_size));
 }
 
 /* False: the part does not have a name of this hash. */

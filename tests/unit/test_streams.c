@@ -120,6 +120,30 @@ static void mixed_name(uint32_t index, char name_out[64])
     }
 }
 
+/* Merges what is due; returns the bytes written. */
+static uint64_t merge_due(rf_kv_txn *txn)
+{
+    uint64_t bytes = 0;
+    uint32_t count = 1;
+
+    while (count > 0) {
+        rf_err err = {0};
+        rf_buf run;
+        rf_buf_init(&run, (size_t)1 << 30);
+        cr_assert_eq(rf_streams_merge(txn, TABLE, PARTITION, 0, &run, &count, &err), RF_OK, "%s",
+                     err.message);
+        cr_assert_eq(count > 0, run.size > 0);
+        cr_assert_neq(count, 1);
+        if (count > 0)
+            cr_assert_eq(rf_streams_put_merged(txn, TABLE, PARTITION, rf_buf_slice(&run), count,
+                                               &err),
+                         RF_OK, "%s", err.message);
+        bytes += run.size;
+        rf_buf_free(&run);
+    }
+    return bytes;
+}
+
 /* Writes what the view has touched as a run, merges, ends the commit. */
 static void commit(rf_streams *streams, bool merge)
 {
@@ -131,13 +155,8 @@ static void commit(rf_streams *streams, bool merge)
     rf_kv_txn *txn = begin(true);
     cr_assert_eq(rf_streams_put_run(txn, TABLE, PARTITION, rf_buf_slice(&run), &err), RF_OK, "%s",
                  err.message);
-    if (merge) {
-        bool merged = false;
-        uint64_t bytes = 0;
-        cr_assert_eq(rf_streams_merge(txn, TABLE, PARTITION, &merged, &bytes, &err), RF_OK, "%s",
-                     err.message);
-        cr_assert_eq(merged, bytes > 0);
-    }
+    if (merge)
+        (void)merge_due(txn);
     cr_assert_eq(rf_kv_commit(txn, &err), RF_OK, "%s", err.message);
     rf_streams_flushed(streams);
     rf_buf_free(&run);
@@ -249,13 +268,13 @@ static uint32_t compact(void)
 
     rf_buf_init(&run, (size_t)1 << 30);
     rf_kv_txn *txn = begin(false);
-    cr_assert_eq(rf_streams_compact(txn, TABLE, PARTITION, &run, &count, &err), RF_OK, "%s",
+    cr_assert_eq(rf_streams_merge(txn, TABLE, PARTITION, RF_STREAMS_TURN_LAST, &run, &count, &err), RF_OK, "%s",
                  err.message);
     rf_kv_abort(txn);
     cr_assert_eq(run.size > 0, count > 1);
     txn = begin(true);
     if (run.size > 0)
-        cr_assert_eq(rf_streams_compact_put(txn, TABLE, PARTITION, rf_buf_slice(&run), count, &err),
+        cr_assert_eq(rf_streams_put_merged(txn, TABLE, PARTITION, rf_buf_slice(&run), count, &err),
                      RF_OK, "%s", err.message);
     cr_assert_eq(rf_kv_commit(txn, &err), RF_OK, "%s", err.message);
     rf_buf_free(&run);
@@ -346,7 +365,7 @@ Test(streams, of_ten_thousand_commits_of_one_name_lie_in_few_runs)
         cr_assert_eq(rf_streams_flush(streams, &run, NULL), RF_OK);
         txn = begin(true);
         cr_assert_eq(rf_streams_put_run(txn, TABLE, PARTITION, rf_buf_slice(&run), NULL), RF_OK);
-        cr_assert_eq(rf_streams_merge(txn, TABLE, PARTITION, NULL, &written, NULL), RF_OK);
+        written += merge_due(txn);
         cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
         rf_streams_flushed(streams);
         rf_buf_free(&run);
