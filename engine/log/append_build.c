@@ -185,4 +185,5 @@ void rf_append_part_free(rf_append_part *part)
     free(part->segments);
     free(part->compares);
     rf_buf_free(&part->run);
+    rf_buf_free(&part->merged);
 }

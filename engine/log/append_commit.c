@@ -19,7 +19,12 @@ static rf_status finish_task(void *arg, uint32_t worker, size_t index, rf_err *e
         return status;
     rf_buf_init(&part->run, RUN_BYTES_MAX);
     status = rf_streams_flush(part->streams, &part->run, err);
-    return status ? status : rf_buf_check(&part->run, "a run of stream names", err);
+    if (!status)
+        status = rf_buf_check(&part->run, "a run of stream names", err);
+    if (!status && part->run.size > 0)
+        status = rf_append_merge_runs(appender, appender->active[index], worker,
+                                      rf_kv_txn_id(appender->txn) + appender->active[index], err);
+    return status;
 }
 
 /* The partitions that the batch changed become the active ones. */
@@ -52,15 +57,14 @@ static rf_status part_put(rf_appender *appender, uint32_t partition, rf_director
         rf_buf_free(&segment->bytes); /* what is pending need not be in memory twice */
         rf_merge_note_segment(record, segment->first_position, segment->events, segment->raw_bytes);
     }
+    if (!status && part->merged.size > 0)
+        status = rf_streams_put_merged(appender->txn, RF_LOG_STREAMS, partition,
+                                       rf_buf_slice(&part->merged), part->merged_count, err);
+    rf_buf_free(&part->merged);
     if (!status && part->run.size > 0)
         status = rf_streams_put_run(appender->txn, RF_LOG_STREAMS, partition,
                                     rf_buf_slice(&part->run), err);
     rf_buf_free(&part->run);
-    for (bool merged = true; merged && !status;) {
-        uint64_t bytes_written = 0;
-        status = rf_streams_merge(appender->txn, RF_LOG_STREAMS, partition, &merged, &bytes_written,
-                                  err);
-    }
     if (status)
         return status;
     record->counts.events += part->batch_events;

@@ -1,7 +1,7 @@
-/* The end of an import: the runs of names that its commits wrote become one a partition. See append.h
- * and append_state.h.
+/* Merging runs of names: at a commit where there are many, and at the end of an import, when those that
+ * its commits wrote become one a partition. See append.h and append_state.h.
  *
- * Partitions are merged on the pool, a few at a time, into memory; one thread puts what comes out
+ * At the end partitions are merged on the pool, a few at a time, into memory; one thread puts what comes out
  * into the write transaction, which is committed whenever it has some bytes.
  */
 #include "log/append_state.h"
@@ -12,20 +12,27 @@ enum {
     COMMIT_BYTES = 6 << 20, /* what a commit frees the one after the next writes over */
 };
 
-static rf_status names_task(void *arg, uint32_t worker, size_t index, rf_err *err)
+rf_status rf_append_merge_runs(rf_appender *appender, uint32_t partition, uint32_t worker,
+                               uint64_t turn, rf_err *err)
 {
-    rf_appender *appender = arg;
-    uint32_t partition = appender->active[index];
     rf_append_part *part = &appender->parts[partition];
     rf_kv_txn *txn;
 
-    rf_buf_init(&part->run, RUN_BYTES_MAX);
+    rf_buf_init(&part->merged, RUN_BYTES_MAX);
     rf_status status = rf_append_read_begin(appender, worker, &txn, err);
     if (!status)
-        status = rf_streams_compact(txn, RF_LOG_STREAMS, partition, &part->run, &part->run_count,
-                                    err);
+        status = rf_streams_merge(txn, RF_LOG_STREAMS, partition, turn, &part->merged,
+                                  &part->merged_count, err);
     rf_append_read_end(appender, worker);
     return status;
+}
+
+static rf_status names_task(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    rf_appender *appender = arg;
+
+    return rf_append_merge_runs(appender, appender->active[index], worker, RF_STREAMS_TURN_LAST,
+                                err);
 }
 
 /* The next partitions from *at on that were appended to, made one run each in the transaction. */
@@ -39,11 +46,11 @@ static rf_status names_some(rf_appender *appender, uint32_t *at, uint64_t *bytes
         rf_pool_run(appender->pool, appender->active_count, names_task, appender, err);
     for (uint32_t i = 0; i < appender->active_count; i++) {
         rf_append_part *part = &appender->parts[appender->active[i]];
-        if (!status && part->run.size > 0)
-            status = rf_streams_compact_put(appender->txn, RF_LOG_STREAMS, appender->active[i],
-                                            rf_buf_slice(&part->run), part->run_count, err);
-        *bytes += part->run.size;
-        rf_buf_free(&part->run);
+        if (!status && part->merged.size > 0)
+            status = rf_streams_put_merged(appender->txn, RF_LOG_STREAMS, appender->active[i],
+                                           rf_buf_slice(&part->merged), part->merged_count, err);
+        *bytes += part->merged.size;
+        rf_buf_free(&part->merged);
     }
     return status;
 }
@@ -69,6 +76,7 @@ rf_status rf_append_merge_names(rf_appender *appender, rf_err *err)
         uint64_t txn_id = rf_kv_txn_id(txn);
         status = rf_kv_commit(txn, err);
         appender->known_txn = status ? appender->known_txn : txn_id;
+        rf_kv_unload(rf_log_kv(appender->log));
     }
     return status;
 }

@@ -48,8 +48,9 @@ typedef struct rf_append_part {
     uint64_t batch_events;
     uint64_t batch_raw;
     uint64_t batch_last; /* position */
-    rf_buf run;          /* of stream names; made at commit, and at the end */
-    uint32_t run_count;  /* that `run` takes the place of, at the end */
+    rf_buf run;            /* of stream names, made at commit */
+    rf_buf merged;         /* run that takes the place of the newest ones in the log */
+    uint32_t merged_count; /* how many */
     /* of the block at hand */
     uint32_t block_begin, block_end; /* in the order array */
     uint32_t block_new, block_duplicates, block_streams;
@@ -160,6 +161,10 @@ rf_status rf_append_merge(rf_appender *appender, uint32_t tail_min, rf_err *err)
 /* Makes one run of the names of each partition that was appended to, where that is not much beside
  * what was written (append_names.c). Called between commits. */
 rf_status rf_append_merge_names(rf_appender *appender, rf_err *err);
+/* Merges runs of names of a partition into its part's `merged`, where `turn` says so (log/streams.h), in the
+ * worker's read transaction. */
+rf_status rf_append_merge_runs(rf_appender *appender, uint32_t partition, uint32_t worker,
+                               uint64_t turn, rf_err *err);
 /* Begins the write transaction, and learns the state of the log where another process changed it.
  */
 rf_status rf_append_txn_begin(rf_appender *appender, rf_err *err);

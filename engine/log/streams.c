@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-enum { SLOTS_MIN = 64 };
+enum { SLOTS_MIN = 64, RUNS_ASKED = 32 };
 
 /* Entries and names of one partition; past it, RF_ERR_MEMORY. */
 #define ENTRIES_BYTES_MAX ((size_t)16 << 30)
@@ -66,6 +66,8 @@ struct rf_streams {
     view_run *runs; /* owned; oldest first */
     uint32_t run_count;
     uint32_t run_capacity;
+    uint64_t *keys; /* owned; of each part its first name's, behind `shared` bytes */
+    uint32_t shared; /* with which all first names begin */
 };
 
 static void parts_free(view_part *parts, uint32_t count)
@@ -100,6 +102,7 @@ void rf_streams_free(rf_streams *streams)
     free(streams->used);
     parts_free(streams->parts, streams->part_count);
     free(streams->runs);
+    free(streams->keys);
     free(streams);
 }
 
@@ -188,6 +191,31 @@ static rf_status group_runs(rf_streams *streams, rf_err *err)
     return RF_OK;
 }
 
+/* Parts are sought for each name that is new, run by run: their first names lie scattered, so eight
+ * bytes of each stand side by side. */
+static rf_status keys_make(rf_streams *streams, rf_err *err)
+{
+    rf_slice first = {"", 0};
+
+    free(streams->keys);
+    streams->keys = malloc((streams->part_count + 1) * sizeof *streams->keys);
+    if (!streams->keys)
+        return out_of_memory(streams, err);
+    for (uint32_t i = 0; i < streams->part_count; i++) {
+        rf_slice name = rf_streams_part_first(&streams->parts[i].part, 0);
+        size_t shared = 0;
+        first = i == 0 ? name : first;
+        while (shared < first.size && shared < name.size && first.data[shared] == name.data[shared])
+            shared++;
+        first.size = shared;
+    }
+    streams->shared = (uint32_t)first.size;
+    for (uint32_t i = 0; i < streams->part_count; i++)
+        streams->keys[i] = rf_streams_order_key(rf_streams_part_first(&streams->parts[i].part, 0),
+                                                streams->shared);
+    return RF_OK;
+}
+
 static rf_status find_parts(rf_streams *streams, rf_kv_txn *txn, rf_err *err)
 {
     part_scan scan = {.streams = streams};
@@ -204,6 +232,8 @@ static rf_status find_parts(rf_streams *streams, rf_kv_txn *txn, rf_err *err)
     streams->part_count = scan.count;
     streams->part_capacity = scan.capacity;
     status = group_runs(streams, err);
+    if (status == RF_OK)
+        status = keys_make(streams, err);
     if (status != RF_OK)
         return status;
     streams->snapshot = rf_kv_txn_id(txn);
@@ -211,23 +241,70 @@ static rf_status find_parts(rf_streams *streams, rf_kv_txn *txn, rf_err *err)
     return RF_OK;
 }
 
+/* A name that is sought, and its key where it begins as all first names do. */
+typedef struct sought_name {
+    rf_slice name;
+    uint64_t key;
+    bool has_key;
+} sought_name;
+
+static sought_name sought_of(const rf_streams *streams, rf_slice name)
+{
+    sought_name sought = {.name = name};
+
+    if (streams->part_count == 0 || name.size < streams->shared)
+        return sought;
+    rf_slice first = rf_streams_part_first(&streams->parts[0].part, 0);
+    sought.has_key = memcmp(name.data, first.data, streams->shared) == 0;
+    if (sought.has_key)
+        sought.key = rf_streams_order_key(name, streams->shared);
+    return sought;
+}
+
 /* The part of a run that has the name if any has; NULL if it is before all. */
-static view_part *part_for(rf_streams *streams, const view_run *run, rf_slice name)
+static view_part *part_for(rf_streams *streams, const view_run *run, const sought_name *sought)
 {
     uint32_t low = run->first;
-    uint32_t high = run->end;
+    uint32_t count = run->end - run->first;
 
-    if (high - low == 1)
+    if (count == 1)
         return &streams->parts[low];
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        rf_slice first = rf_streams_part_first(&streams->parts[middle].part, 0);
-        if (rf_slice_compare(first, name) <= 0)
-            low = middle + 1;
-        else
-            high = middle;
+    while (count > 0 && sought->has_key) { /* keys before `low` are not above */
+        uint32_t half = count / 2;
+        bool above = streams->keys[low + half] > sought->key;
+        low = above ? low : low + half + 1;
+        count = above ? half : count - half - 1;
+    }
+    /* Where keys do not tell, names do. */
+    if (!sought->has_key || (low > run->first && streams->keys[low - 1] == sought->key)) {
+        uint32_t high = sought->has_key ? low : run->end;
+        low = run->first;
+        while (low < high) {
+            uint32_t middle = low + (high - low) / 2;
+            rf_slice first = rf_streams_part_first(&streams->parts[middle].part, 0);
+            if (rf_slice_compare(first, sought->name) <= 0)
+                low = middle + 1;
+            else
+                high = middle;
+        }
     }
     return low == run->first ? NULL : &streams->parts[low - 1];
+}
+
+static rf_status find_in_part(view_part *at, rf_slice name, uint64_t hash, rf_stream *stream,
+                              bool *found_out, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    if (!at->filter_checked)
+        status = rf_streams_part_check_filter(&at->part, err);
+    if (status != RF_OK)
+        return status;
+    at->filter_checked = true;
+    if (!rf_streams_part_may_have(&at->part, hash))
+        return RF_OK;
+    return rf_streams_part_find(&at->part, name, &at->known, &stream->number,
+                                &stream->last_version, found_out, err);
 }
 
 static rf_status find_stored(rf_streams *streams, rf_kv_txn *txn, rf_slice name, uint64_t hash,
@@ -239,23 +316,24 @@ static rf_status find_stored(rf_streams *streams, rf_kv_txn *txn, rf_slice name,
         if (status != RF_OK)
             return status;
     }
-    for (uint32_t i = streams->run_count; i > 0 && !*found_out; i--) {
-        view_part *at = part_for(streams, &streams->runs[i - 1], name);
-        if (!at)
-            continue;
-        if (!at->filter_checked) {
-            rf_status status = rf_streams_part_check_filter(&at->part, err);
+    const sought_name sought = sought_of(streams, name);
+    view_part *parts[RUNS_ASKED]; /* of runs that are asked next, newest first */
+    for (uint32_t end = streams->run_count; end > 0 && !*found_out;) {
+        uint32_t count = end < RUNS_ASKED ? end : RUNS_ASKED;
+        /* A filter is not in the caches: all are asked for before one is looked at. */
+        for (uint32_t i = 0; i < count; i++) {
+            parts[i] = part_for(streams, &streams->runs[end - 1 - i], &sought);
+            if (parts[i])
+                rf_streams_part_prefetch(&parts[i]->part, hash);
+        }
+        for (uint32_t i = 0; i < count && !*found_out; i++) {
+            rf_status status = RF_OK;
+            if (parts[i])
+                status = find_in_part(parts[i], name, hash, stream, found_out, err);
             if (status != RF_OK)
                 return status;
-            at->filter_checked = true;
         }
-        if (!rf_streams_part_may_have(&at->part, hash))
-            continue;
-        rf_status status = rf_streams_part_find(&at->part, name, &at->known,
-                                                &stream->number, &stream->last_version, found_out,
-                                                err);
-        if (status != RF_OK)
-            return status;
+        end -= count;
     }
     return RF_OK;
 }

@@ -62,19 +62,16 @@ rf_status rf_streams_flush(rf_streams *streams, rf_buf *out, rf_err *err);
  * its bound. */
 void rf_streams_flushed(rf_streams *streams);
 
-/* Merges the newest runs of `partition` until no size class is full: writes their merge under a new
- * id and deletes them, in the write transaction. *merged_out says if there was any; what it wrote
- * is added to *bytes_written (may be NULL). */
-rf_status rf_streams_merge(rf_kv_txn *txn, uint32_t table, uint32_t partition, bool *merged_out,
-                           uint64_t *bytes_written, rf_err *err);
-/* For the end of an import: appends to `out` the merge of the newest runs of `partition`, down to one
- * that is large beside all newer ones, read in `txn`; nothing where they are one already.
- * *count_out: how many runs. rf_streams_compact_put, in a write transaction that saw the same runs,
- * puts it in their place. */
-rf_status rf_streams_compact(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_buf *out,
-                             uint32_t *count_out, rf_err *err);
-rf_status rf_streams_compact_put(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice run,
-                                 uint32_t count, rf_err *err);
+/* Appends to `out` the merge of the newest runs of `partition`, read in `txn`; nothing where none are due.
+ * *count_out: how many runs. At a commit, `turn` is a number that rises with each and differs between
+ * partitions: full size classes are merged, large ones in a part of the turns. At the end of an
+ * import it is RF_STREAMS_TURN_LAST: down to a run that is large beside all newer ones.
+ * rf_streams_put_merged, in a write transaction that sees the same runs, puts it in their place. */
+#define RF_STREAMS_TURN_LAST UINT64_MAX
+rf_status rf_streams_merge(rf_kv_txn *txn, uint32_t table, uint32_t partition, uint64_t turn,
+                           rf_buf *out, uint32_t *count_out, rf_err *err);
+rf_status rf_streams_put_merged(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice run,
+                                uint32_t count, rf_err *err);
 /* Puts a run (what flush gave) as the newest of the partition. */
 rf_status rf_streams_put_run(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice run,
                              rf_err *err);

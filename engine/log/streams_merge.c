@@ -347,22 +347,3 @@ rf_status rf_streams_merge_next(rf_streams_merge_state *merge, bool *found_out,
     *found_out = best < merge->count;
     return RF_OK;
 }
-
-rf_status rf_streams_merge_refresh(rf_streams_merge_state *merge, rf_err *err)
-{
-    for (uint32_t i = 0; i < merge->count; i++) {
-        rf_streams_reader *reader = &merge->readers[i];
-        if (reader->ended)
-            continue;
-        size_t at = (size_t)(reader->at - reader->part.bytes);
-        size_t end = (size_t)(reader->end - reader->part.bytes);
-        rf_status status =
-            load_part(merge, reader->run, reader->part.part, true, &reader->part, err);
-        if (status != RF_OK)
-            return status;
-        RF_ASSERT(end <= reader->part.size);
-        reader->at = reader->part.bytes + at;
-        reader->end = reader->part.bytes + end;
-    }
-    return RF_OK;
-}

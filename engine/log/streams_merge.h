@@ -78,7 +78,5 @@ void rf_streams_merge_free(rf_streams_merge_state *merge);
  * be NULL) says that an older run's entry of the name before it had another number. */
 rf_status rf_streams_merge_next(rf_streams_merge_state *merge, bool *found_out,
                                 bool *renumbered_out, rf_err *err);
-/* After a write in the transaction: finds the stored bytes again. */
-rf_status rf_streams_merge_refresh(rf_streams_merge_state *merge, rf_err *err);
 
 #endif

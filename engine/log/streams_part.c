@@ -5,7 +5,7 @@
 
 enum {
     MAGIC = 0x4e534652, /* "RFSN" */
-    FORMAT = 1,
+    FORMAT = 2,
     AT_MAGIC = 0,
     AT_FORMAT = 4,
     AT_PARTITION = 6,
@@ -119,14 +119,13 @@ void rf_streams_writer_add(rf_streams_writer *writer, rf_slice name, uint64_t ha
     }
     uint32_t shared = shared_size(writer->last, writer->last_size, name.data, name.size);
     size_t rest = name.size - shared;
-    char *start = rf_buf_reserve(&writer->blocks, 3 + rest + 5 + 10);
+    char *start = rf_buf_reserve(&writer->blocks, 1 + RF_REST_HEAD_MAX + rest + 5 + 10);
     if (!start)
         return;
     char *at = start;
     *at++ = (char)(uint8_t)shared;
-    at = put_varint(at, rest);
-    memcpy(at, name.data + shared, rest);
-    at = put_varint(at + rest, number);
+    at += rf_streams_rest_pack(name, shared, at);
+    at = put_varint(at, number);
     at = put_varint(at, last_version == RF_VERSION_NONE ? 0 : (uint64_t)last_version + 1);
     writer->blocks.size += (size_t)(at - start);
     memcpy(writer->last + shared, name.data + shared, rest);
@@ -382,9 +381,7 @@ static rf_status block_once(const rf_streams_part *part, uint32_t block, rf_stre
     return status;
 }
 
-/* The eight bytes of a name from `shared` on, zeros behind its end: names have no NUL, so a smaller
- * key is of a smaller name. */
-static uint64_t key_of(rf_slice name, uint32_t shared)
+uint64_t rf_streams_order_key(rf_slice name, uint32_t shared)
 {
     char bytes[8] = {0};
     size_t size = name.size - shared;
@@ -412,7 +409,7 @@ static void keys_make(const rf_streams_part *part, rf_streams_known *known)
             known->keys = NULL;
             return;
         }
-        known->keys[i] = key_of(name, shared);
+        known->keys[i] = rf_streams_order_key(name, shared);
     }
 }
 
@@ -430,7 +427,7 @@ static bool seek_known(const rf_streams_part *part, rf_slice name, rf_streams_kn
     if (!known->keys || name.size < known->shared ||
         memcmp(name.data, rf_streams_part_first(part, 0).data, known->shared) != 0)
         return rf_streams_part_seek(part, name, block_out);
-    uint64_t key = key_of(name, known->shared);
+    uint64_t key = rf_streams_order_key(name, known->shared);
     uint32_t low = 0;
     uint32_t count = part->block_count;
     while (count > 0) { /* keys before `low` are not above, those from low + count on are */
@@ -480,12 +477,18 @@ rf_status rf_streams_part_find(const rf_streams_part *part, rf_slice name, rf_st
     const char *end = at + entries.size;
     while (at < end) {
         uint32_t shared;
-        rf_slice rest;
+        rf_streams_rest rest;
+        char unpacked[RF_REST_HEX_MAX + RF_STREAMS_COPY_STEP];
         if (!rf_streams_entry_next(&at, end, &entry, &shared, &rest))
             return entry_damaged(part, block, err);
         if (shared > begun) /* it differs where the one before did */
             continue;
-        begun = shared + bytes_alike(rest, (rf_slice){name.data + shared, name.size - shared});
+        rf_slice text = {rest.stored, rest.size};
+        if (!rf_streams_rest_is_plain(&rest)) {
+            rf_streams_rest_unpack(&rest, unpacked);
+            text.data = unpacked;
+        }
+        begun = shared + bytes_alike(text, (rf_slice){name.data + shared, name.size - shared});
         if (begun == name.size && entry.name_size == name.size) {
             *number_out = entry.number;
             *last_version_out = entry.last_version;

@@ -20,6 +20,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "event/event.h"
+#include "log/streams_pack.h"
 
 enum {
     RF_STREAMS_PART_SIZE = 64 << 10, /* no more, so that what a merge frees has room for others */
@@ -78,6 +79,9 @@ rf_status rf_streams_part_open(rf_slice bytes, uint32_t partition, bool checked,
 rf_status rf_streams_part_check_filter(const rf_streams_part *part, rf_err *err);
 /* First name of a block. */
 rf_slice rf_streams_part_first(const rf_streams_part *part, uint32_t block);
+/* The eight bytes of a name behind `shared` ones, zeros behind its end: names have no NUL, so of two names
+ * that begin with the same `shared` bytes one with a smaller key is smaller. */
+uint64_t rf_streams_order_key(rf_slice name, uint32_t shared);
 /* A block's entries, its checksum verified. */
 rf_status rf_streams_part_block(const rf_streams_part *part, uint32_t block, rf_slice *entries_out,
                                 rf_err *err);
@@ -114,6 +118,12 @@ static inline size_t rf_streams_filter_block(uint64_t hash, size_t filter_size)
     return ((hash >> 32) * (filter_size / 32) >> 32) * 32;
 }
 
+/* Asks for the memory that the next call looks at. */
+static inline void rf_streams_part_prefetch(const rf_streams_part *part, uint64_t hash)
+{
+    __builtin_prefetch(part->filter + rf_streams_filter_block(hash, part->filter_size));
+}
+
 /* False: the part does not have a name of this hash. */
 static inline bool rf_streams_part_may_have(const rf_streams_part *part, uint64_t hash)
 {
@@ -136,23 +146,17 @@ typedef struct rf_streams_entry {
  * block): the name is the first *shared_out bytes of that one, then what *rest_out has. False where
  * the bytes make no entry. */
 static inline bool rf_streams_entry_next(const char **at, const char *end, rf_streams_entry *entry,
-                                         uint32_t *shared_out, rf_slice *rest_out)
+                                         uint32_t *shared_out, rf_streams_rest *rest_out)
 {
     rf_bytes_reader reader = {*at, end, false};
 
     if (end - *at < 4)
         return false;
-    uint32_t shared = (uint8_t)reader.at[0];
-    uint32_t size = (uint8_t)reader.at[1];
-    reader.at += 2;
-    if (size >= 0x80)
-        size = (size & 0x7f) | (uint32_t)(uint8_t)*reader.at++ << 7;
-    if (shared > entry->name_size || shared + size > RF_STREAM_NAME_SIZE_MAX ||
-        size > rf_bytes_left(&reader))
+    uint32_t shared = (uint8_t)*reader.at++;
+    if (!rf_streams_rest_read(&reader.at, end, rest_out) || shared > entry->name_size ||
+        shared + rest_out->size > RF_STREAM_NAME_SIZE_MAX)
         return false;
     *shared_out = shared;
-    *rest_out = (rf_slice){reader.at, size};
-    reader.at += size;
 
     uint64_t number = 0;
     for (unsigned shift = 0;; shift += 7) {
@@ -175,7 +179,7 @@ static inline bool rf_streams_entry_next(const char **at, const char *end, rf_st
     /* Stored as one more, so that "none" is 0. */
     entry->last_version = version == 0 ? RF_VERSION_NONE : (int64_t)(version - 1);
     entry->number = (uint32_t)number;
-    entry->name_size = shared + size;
+    entry->name_size = shared + rest_out->size;
     *at = reader.at;
     return true;
 }
@@ -188,7 +192,7 @@ static inline bool rf_streams_entry_read(const char **at, const char *end, const
                                          char *name, rf_streams_entry *entry)
 {
     uint32_t shared;
-    rf_slice rest;
+    rf_streams_rest rest;
 
     if (!rf_streams_entry_next(at, end, entry, &shared, &rest))
         return false;
@@ -199,10 +203,7 @@ static inline bool rf_streams_entry_read(const char **at, const char *end, const
             memcpy(name + i, step, sizeof step);
         }
     }
-    if (rest.size <= RF_STREAMS_COPY_STEP && end - rest.data >= RF_STREAMS_COPY_STEP)
-        memcpy(name + shared, rest.data, RF_STREAMS_COPY_STEP);
-    else
-        memcpy(name + shared, rest.data, rest.size);
+    rf_streams_rest_write(&rest, end, name, shared);
     return true;
 }
 

@@ -1,21 +1,11 @@
-/* See streams.h: what is stored of a partition. The appender's view: streams.c.
- *
- * Merging: a run's class is the logarithm of its entries to the base CLASS_FACTOR. The newest runs
- * of class c or less, down to the first greater one, are merged when RUNS_A_CLASS of them are of
- * class c. So each entry is written again about once a class. A partition whose runs came in an
- * unlucky order of sizes is merged when it has more than RUNS_MAX runs.
+/* See streams.h: what is stored of a partition. The appender's view: streams.c; merging: streams_runs.c.
  */
 #include "log/streams.h"
 #include "log/streams_merge.h"
 
 #include <stdlib.h>
 
-enum {
-    CLASS_FACTOR_BITS = 3,
-    RUNS_A_CLASS = 8,
-    RUNS_MAX = 24,
-    SLAB_SIZE = 64 << 10,
-};
+enum { SLAB_SIZE = 64 << 10 };
 
 rf_status rf_streams_put_run(rf_kv_txn *txn, uint32_t table, uint32_t partition, rf_slice run,
                              rf_err *err)
@@ -53,85 +43,6 @@ rf_status rf_streams_put_run(rf_kv_txn *txn, uint32_t table, uint32_t partition,
     return status;
 }
 
-static uint32_t class_of(const rf_streams_run *run)
-{
-    RF_ASSERT(run->entries > 0);
-    return (63 - (uint32_t)__builtin_clzll(run->entries)) / CLASS_FACTOR_BITS;
-}
-
-/* The oldest of the newest runs of a class up to `class`. */
-static uint32_t suffix_of(const rf_streams_run *runs, uint32_t count, uint32_t class)
-{
-    while (count > 0 && class_of(&runs[count - 1]) <= class)
-        count--;
-    return count;
-}
-
-/* The oldest run to merge with all newer ones; `count` for none. */
-static uint32_t pick_runs(const rf_streams_run *runs, uint32_t count)
-{
-    for (uint32_t class = 0; class <= 64 / CLASS_FACTOR_BITS; class ++) {
-        uint32_t first = suffix_of(runs, count, class);
-        uint32_t full = 0;
-        for (uint32_t i = first; i < count; i++)
-            full += class_of(&runs[i]) == class;
-        if (full >= RUNS_A_CLASS)
-            return first;
-    }
-    for (uint32_t class = 0; count > RUNS_MAX && class <= 64 / CLASS_FACTOR_BITS; class ++) {
-        uint32_t first = suffix_of(runs, count, class);
-        if (count - first >= RUNS_MAX / 2)
-            return first;
-    }
-    return count;
-}
-
-typedef struct merge_output {
-    rf_streams_writer writer;
-    rf_buf part;
-    uint64_t id;
-    uint32_t number;
-    uint64_t bytes;
-} merge_output;
-
-/* Stores what the writer has as the next part. The readers are refreshed by the caller. */
-static rf_status put_part(merge_output *output, const rf_streams_merge_state *merge, bool last,
-                          rf_err *err)
-{
-    char key[RF_STREAMS_KEY_SIZE];
-
-    rf_buf_clear(&output->part);
-    rf_status status = rf_streams_writer_finish(&output->writer, last, &output->part, err);
-    if (status != RF_OK)
-        return status;
-    rf_streams_key(key, merge->partition, output->id, output->number++);
-    output->bytes += output->part.size;
-    return rf_kv_put(merge->txn, merge->table, (rf_slice){key, sizeof key},
-                     rf_buf_slice(&output->part), err);
-}
-
-static rf_status write_merge(rf_streams_merge_state *merge, merge_output *output, rf_err *err)
-{
-    bool found = false;
-    rf_status status = rf_streams_merge_next(merge, &found, NULL, err);
-
-    while (status == RF_OK && found) {
-        const rf_streams_reader *reader = &merge->readers[merge->current];
-        rf_slice name = {reader->name, reader->entry.name_size};
-        if (rf_streams_writer_full(&output->writer)) {
-            status = put_part(output, merge, false, err);
-            if (status == RF_OK)
-                status = rf_streams_merge_refresh(merge, err);
-            if (status != RF_OK)
-                return status;
-        }
-        rf_streams_writer_add(&output->writer, name, rf_streams_hash(name), reader->entry.number,
-                              reader->entry.last_version);
-        status = rf_streams_merge_next(merge, &found, NULL, err);
-    }
-    return status == RF_OK ? put_part(output, merge, true, err) : status;
-}
-
 rf_status rf_streams_delete_runs(rf_kv_txn *txn, uint32_t table, uint32_t partition,
                                  const rf_streams_run *runs, uint32_t count, rf_err *err)
 {
@@ -145,55 +56,6 @@ rf_status rf_streams_delete_runs(rf_kv_txn *txn, uint32_t table, uint32_t partit
                 return status;
         }
     }
-    return RF_OK;
-}
-
-static rf_status merge_runs(rf_kv_txn *txn, uint32_t table, uint32_t partition,
-                            const rf_streams_run *runs, uint32_t count, uint64_t *bytes_written,
-                            rf_err *err)
-{
-    rf_streams_merge_state merge;
-    merge_output output = {.id = runs[count - 1].id + 1};
-
-    rf_streams_writer_init(&output.writer, partition);
-    rf_buf_init(&output.part, 4 * RF_STREAMS_PART_SIZE);
-    rf_status status = rf_streams_merge_open(&merge, txn, table, partition, runs, count, err);
-    if (status == RF_OK)
-        status = write_merge(&merge, &output, err);
-    if (status == RF_OK)
-        status = rf_streams_delete_runs(txn, table, partition, runs, count, err);
-    if (status == RF_OK && bytes_written)
-        *bytes_written += output.bytes;
-    rf_streams_merge_free(&merge);
-    rf_streams_writer_free(&output.writer);
-    rf_buf_free(&output.part);
-    return status;
-}
-
-rf_status rf_streams_merge(rf_kv_txn *txn, uint32_t table, uint32_t partition, bool *merged_out,
-                           uint64_t *bytes_written, rf_err *err)
-{
-    bool merged = false;
-
-    for (;;) {
-        rf_streams_run *runs = NULL;
-        uint32_t count = 0;
-        rf_status status = rf_streams_runs(txn, table, partition, &runs, &count, err);
-        if (status != RF_OK)
-            return status;
-        uint32_t first = pick_runs(runs, count);
-        if (first < count)
-            status =
-                merge_runs(txn, table, partition, runs + first, count - first, bytes_written, err);
-        free(runs);
-        if (status != RF_OK)
-            return status;
-        if (first == count)
-            break;
-        merged = true;
-    }
-    if (merged_out)
-        *merged_out = merged;
     return RF_OK;
 }
 

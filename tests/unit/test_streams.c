@@ -91,7 +91,14 @@ static void mixed_name(uint32_t index, char name_out[64])
     uint32_t id = index * 2654435761u;
     int size = 0;
 
-    switch (index % 5) {
+    switch (index % 7) {
+    case 5:
+        size = snprintf(name_out, 64, "order-%08x-%04x-4%03x-a%03x-%012llx", id, id >> 7 & 0xffff,
+                        id >> 5 & 0xfff, id & 0xfff, id * 0x9e3779b97f4aull & 0xffffffffffff);
+        break;
+    case 6:
+        size = snprintf(name_out, 64, "%08x-0000-4%03x-a000-%012x", id & 0xff, id & 3, id >> 16);
+        break;
     case 0:
         size = snprintf(name_out, 64, "%u", id);
         break;
@@ -113,6 +120,30 @@ static void mixed_name(uint32_t index, char name_out[64])
     }
 }
 
+/* Merges what is due; returns the bytes written. */
+static uint64_t merge_due(rf_kv_txn *txn)
+{
+    uint64_t bytes = 0;
+    uint32_t count = 1;
+
+    while (count > 0) {
+        rf_err err = {0};
+        rf_buf run;
+        rf_buf_init(&run, (size_t)1 << 30);
+        cr_assert_eq(rf_streams_merge(txn, TABLE, PARTITION, 0, &run, &count, &err), RF_OK, "%s",
+                     err.message);
+        cr_assert_eq(count > 0, run.size > 0);
+        cr_assert_neq(count, 1);
+        if (count > 0)
+            cr_assert_eq(rf_streams_put_merged(txn, TABLE, PARTITION, rf_buf_slice(&run), count,
+                                               &err),
+                         RF_OK, "%s", err.message);
+        bytes += run.size;
+        rf_buf_free(&run);
+    }
+    return bytes;
+}
+
 /* Writes what the view has touched as a run, merges, ends the commit. */
 static void commit(rf_streams *streams, bool merge)
 {
@@ -124,13 +155,8 @@ static void commit(rf_streams *streams, bool merge)
     rf_kv_txn *txn = begin(true);
     cr_assert_eq(rf_streams_put_run(txn, TABLE, PARTITION, rf_buf_slice(&run), &err), RF_OK, "%s",
                  err.message);
-    if (merge) {
-        bool merged = false;
-        uint64_t bytes = 0;
-        cr_assert_eq(rf_streams_merge(txn, TABLE, PARTITION, &merged, &bytes, &err), RF_OK, "%s",
-                     err.message);
-        cr_assert_eq(merged, bytes > 0);
-    }
+    if (merge)
+        (void)merge_due(txn);
     cr_assert_eq(rf_kv_commit(txn, &err), RF_OK, "%s", err.message);
     rf_streams_flushed(streams);
     rf_buf_free(&run);
@@ -242,13 +268,13 @@ static uint32_t compact(void)
 
     rf_buf_init(&run, (size_t)1 << 30);
     rf_kv_txn *txn = begin(false);
-    cr_assert_eq(rf_streams_compact(txn, TABLE, PARTITION, &run, &count, &err), RF_OK, "%s",
+    cr_assert_eq(rf_streams_merge(txn, TABLE, PARTITION, RF_STREAMS_TURN_LAST, &run, &count, &err), RF_OK, "%s",
                  err.message);
     rf_kv_abort(txn);
     cr_assert_eq(run.size > 0, count > 1);
     txn = begin(true);
     if (run.size > 0)
-        cr_assert_eq(rf_streams_compact_put(txn, TABLE, PARTITION, rf_buf_slice(&run), count, &err),
+        cr_assert_eq(rf_streams_put_merged(txn, TABLE, PARTITION, rf_buf_slice(&run), count, &err),
                      RF_OK, "%s", err.message);
     cr_assert_eq(rf_kv_commit(txn, &err), RF_OK, "%s", err.message);
     rf_buf_free(&run);
@@ -339,7 +365,7 @@ Test(streams, of_ten_thousand_commits_of_one_name_lie_in_few_runs)
         cr_assert_eq(rf_streams_flush(streams, &run, NULL), RF_OK);
         txn = begin(true);
         cr_assert_eq(rf_streams_put_run(txn, TABLE, PARTITION, rf_buf_slice(&run), NULL), RF_OK);
-        cr_assert_eq(rf_streams_merge(txn, TABLE, PARTITION, NULL, &written, NULL), RF_OK);
+        written += merge_due(txn);
         cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
         rf_streams_flushed(streams);
         rf_buf_free(&run);
@@ -626,7 +652,7 @@ Test(streams, a_run_of_a_newer_format_is_refused)
     cr_assert_eq(rf_kv_get(txn, TABLE, key, &stored, &found, NULL), RF_OK);
     cr_assert(found && stored.size <= sizeof copy);
     memcpy(copy, stored.data, stored.size);
-    copy[4] = 2;
+    copy[4] = 3;
     cr_assert_eq(rf_kv_put(txn, TABLE, key, (rf_slice){copy, stored.size}, NULL), RF_OK);
     cr_assert_eq(rf_streams_verify(txn, TABLE, PARTITION, 10, NULL), RF_ERR_FORMAT);
     rf_kv_abort(txn);
@@ -658,6 +684,81 @@ Test(streams, what_is_no_run_is_not_put)
     cr_assert_eq(rf_streams_put_run(txn, TABLE, PARTITION, RF_SLICE("no run at all"), NULL),
                  RF_ERR_USAGE);
     rf_kv_abort(txn);
+}
+
+/* As the format's page says it, character by character. */
+static size_t rest_by_hand(rf_slice name, uint32_t shared, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t size = name.size - shared;
+    bool is_uuid = name.size >= 36 && size <= 36;
+    bool is_hexadecimal = size <= 86;
+    size_t count = 0;
+
+    for (size_t i = name.size >= 36 ? name.size - 36 : 0; is_uuid && i < name.size; i++) {
+        size_t at = i + 36 - name.size;
+        bool dash = at == 8 || at == 13 || at == 18 || at == 23;
+        is_uuid = dash ? name.data[i] == '-' : name.data[i] && strchr(digits, name.data[i]);
+    }
+    for (size_t i = shared; is_hexadecimal && i < name.size; i++)
+        is_hexadecimal = name.data[i] && strchr(digits, name.data[i]);
+    if (size < 2 || (!is_uuid && !is_hexadecimal)) {
+        size_t head = size < 128 ? 1 : 3;
+        out[0] = (char)(size < 128 ? size : 255);
+        out[1] = (char)(size & 255);
+        out[2] = (char)(size >> 8);
+        memcpy(out + head, name.data + shared, size);
+        return head + size;
+    }
+    memset(out, 0, 1 + size);
+    out[0] = (char)((is_uuid ? 0x80 : 0xa8) + size);
+    for (size_t i = shared; i < name.size; i++) {
+        const char *digit = strchr(digits, name.data[i]);
+        if (!digit)
+            continue;
+        int value = (int)(digit - digits);
+        out[1 + count / 2] = (char)(out[1 + count / 2] | (count % 2 ? value : value << 4));
+        count++;
+    }
+    return 1 + (count + 1) / 2;
+}
+
+Test(streams_pack, rests_are_packed_as_the_format_says_and_come_back)
+{
+    static const char alphabet[] = "0123456789abcdef-AGg`:/z";
+    char name[RF_STREAMS_NAME_BUFFER], back[RF_STREAMS_NAME_BUFFER + 40];
+    char packed[512 + 16] = {0}, expected[512] = {0};
+
+    for (uint32_t round = 0; round < 200000; round++) {
+        bool uuid = random_below(3) > 0;
+        uint32_t size = random_below(round % 50 ? 90 : RF_STREAM_NAME_SIZE_MAX) + 1;
+        if (uuid && size < 36)
+            size += 36;
+        for (uint32_t i = 0; i < size; i++) {
+            uint32_t at = i + 36 - size;
+            bool dash = uuid && (at == 8 || at == 13 || at == 18 || at == 23);
+            bool any = random_below(400) == 0 || (!uuid && round % 4 == 0);
+            name[i] = dash && !any ? '-' : alphabet[random_below(any ? sizeof alphabet - 1 : 16)];
+        }
+        uint32_t shared = round % 3 ? random_below(size) : size > 33 ? size - 33 : 0;
+        size_t packed_size = rf_streams_rest_pack((rf_slice){name, size}, shared, packed);
+        cr_assert_eq(packed_size, rest_by_hand((rf_slice){name, size}, shared, expected));
+        cr_assert_eq(memcmp(packed, expected, packed_size), 0);
+        for (unsigned behind = 0; behind <= 16; behind += 16) {
+            const char *at = packed;
+            rf_streams_rest rest;
+            cr_assert(rf_streams_rest_read(&at, packed + packed_size, &rest));
+            cr_assert_eq(at, packed + packed_size);
+            cr_assert_eq(rest.size, size - shared);
+            memset(back, '#', sizeof back);
+            memcpy(back, name, shared);
+            rf_streams_rest_write(&rest, at + behind, back, shared);
+            cr_assert_eq(memcmp(back, name, size), 0, "%.*s behind %u", (int)size, name, shared);
+        }
+        const char *cut = packed;
+        rf_streams_rest rest;
+        cr_assert_not(rf_streams_rest_read(&cut, packed + packed_size - 1, &rest));
+    }
 }
 
 Test(streams, names_of_480_bytes_and_large_versions_come_back)
