@@ -33,5 +33,10 @@ void rf_bitunpack(rf_slice packed, size_t count, uint64_t base, unsigned width,
 /* `width` up to RF_BITPACK_U32_WIDTH_MAX, so that a 32-bit load holds any value. */
 void rf_bitunpack_u32(rf_slice packed, size_t count, uint32_t base, unsigned width,
                       uint32_t *values_out);
+/* The same without AVX2, which the two above take where it is to be had. */
+void rf_bitunpack_plain(rf_slice packed, size_t count, uint64_t base, unsigned width,
+                        int64_t *values_out);
+void rf_bitunpack_u32_plain(rf_slice packed, size_t count, uint32_t base, unsigned width,
+                            uint32_t *values_out);
 
 #endif

@@ -3,6 +3,7 @@
  * as soon as it has too many of them. */
 #include "log/column.h"
 
+#include "base/wide.h"
 #include "log/bitpack.h"
 
 /* Stored as the first byte; never renumbered. */
@@ -42,16 +43,8 @@ static inline int64_t wrapping_difference(int64_t a, int64_t b)
     return (int64_t)((uint64_t)a - (uint64_t)b);
 }
 
-/* Compiled twice; the loader takes the form that the processor has. The thread sanitizer does not
- * survive that choice. */
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-#define WITH_AVX2_TOO __attribute__((target_clones("avx2", "default")))
-#else
-#define WITH_AVX2_TOO
-#endif
-
 /* Without AVX2 the minima and maxima are taken one value at a time. */
-WITH_AVX2_TOO static int_measure int_measure_of(const int64_t *values, size_t count)
+RF_ALSO_AVX2 static int_measure int_measure_of(const int64_t *values, size_t count)
 {
     int_measure m = {.min = values[0], .max = values[0]};
 

@@ -2,6 +2,7 @@
 #include "log/segment_format.h"
 
 #include "base/checksum.h"
+#include "base/wide.h"
 
 #include <stdlib.h>
 
@@ -90,18 +91,28 @@ static rf_status decode_source_positions(const rf_segment *segment, rf_slice sto
     return status;
 }
 
-/* What others index arrays by, or search in, is checked beyond its checksum. */
-static rf_status check_range(const rf_segment *segment, unsigned column, const int64_t *values,
-                             rf_err *err)
+RF_ALSO_AVX2 static void range_of(const int64_t *values, uint32_t count, int64_t *min_out,
+                                  int64_t *max_out)
 {
     int64_t min = values[0], max = values[0];
-    bool rises = true;
-    uint32_t count = segment->count;
 
     for (uint32_t i = 1; i < count; i++) {
         min = values[i] < min ? values[i] : min;
         max = values[i] > max ? values[i] : max;
     }
+    *min_out = min;
+    *max_out = max;
+}
+
+/* What others index arrays by, or search in, is checked beyond its checksum. */
+static rf_status check_range(const rf_segment *segment, unsigned column, const int64_t *values,
+                             rf_err *err)
+{
+    int64_t min, max;
+    bool rises = true;
+    uint32_t count = segment->count;
+
+    range_of(values, count, &min, &max);
     switch (column) {
     case RF_ENVELOPE_STREAM:
         if (min != segment->stream_min || max != segment->stream_max)
@@ -190,32 +201,53 @@ rf_status rf_segment_sizes(const rf_segment *segment, unsigned column, uint32_t 
     return RF_OK;
 }
 
-static rf_status check_streams_u32(const rf_segment *segment, const uint32_t *values, rf_err *err)
+RF_ALSO_AVX2 static void range_of_u32(const uint32_t *values, uint32_t count, uint32_t *min_out,
+                                      uint32_t *max_out)
 {
     uint32_t min = values[0], max = values[0];
 
-    for (uint32_t i = 1; i < segment->count; i++) {
+    for (uint32_t i = 1; i < count; i++) {
         min = values[i] < min ? values[i] : min;
         max = values[i] > max ? values[i] : max;
     }
+    *min_out = min;
+    *max_out = max;
+}
+
+static rf_status check_streams_u32(const rf_segment *segment, const uint32_t *values, rf_err *err)
+{
+    uint32_t min, max;
+
+    range_of_u32(values, segment->count, &min, &max);
     return min == segment->stream_min && max == segment->stream_max
                ? RF_OK
                : damaged(segment, "its stream numbers are not in the range of its header", err);
 }
 
-/* Two counts a type, in turns: one alone would wait for itself where neighbours are of one type. */
-static rf_status check_types_u32(const rf_segment *segment, const uint32_t *values, rf_err *err)
+RF_ALSO_AVX2 static uint32_t count_equal(const uint32_t *values, uint32_t count, uint32_t value)
 {
+    uint32_t equal = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        equal += values[i] == value;
+    return equal;
+}
+
+/* As many of each type as the header says. Few types are counted one by one, eight values at a time;
+ * of more, all at once, two counts a type in turns: one alone would wait for itself. */
+static bool types_are_as_many(const rf_segment *segment, const uint32_t *values)
+{
+    enum { FEW_TYPES = 12 };
     uint32_t counts[2][RF_SEGMENT_EVENTS_MAX];
-    uint32_t max = 0;
     bool right = true;
 
+    if (segment->type_count <= FEW_TYPES) {
+        for (uint32_t i = 0; i + 1 < segment->type_count; i++) /* the last has what is left */
+            right &= count_equal(values, segment->count, i) == segment->types[i].count;
+        return right;
+    }
     memset(counts[0], 0, segment->type_count * sizeof counts[0][0]);
     memset(counts[1], 0, segment->type_count * sizeof counts[1][0]);
-    for (uint32_t i = 0; i < segment->count; i++)
-        max = values[i] > max ? values[i] : max;
-    if (max >= segment->type_count)
-        return damaged(segment, "an event has a type that its header lacks", err);
     for (uint32_t i = 0; i + 1 < segment->count; i += 2) {
         counts[0][values[i]]++;
         counts[1][values[i + 1]]++;
@@ -224,7 +256,19 @@ static rf_status check_types_u32(const rf_segment *segment, const uint32_t *valu
         counts[0][values[segment->count - 1]]++;
     for (uint32_t i = 0; i < segment->type_count; i++)
         right &= counts[0][i] + counts[1][i] == segment->types[i].count;
-    return right ? RF_OK : damaged(segment, "its types are not as many as its header says", err);
+    return right;
+}
+
+static rf_status check_types_u32(const rf_segment *segment, const uint32_t *values, rf_err *err)
+{
+    uint32_t min, max;
+
+    range_of_u32(values, segment->count, &min, &max);
+    if (max >= segment->type_count)
+        return damaged(segment, "an event has a type that its header lacks", err);
+    return types_are_as_many(segment, values)
+               ? RF_OK
+               : damaged(segment, "its types are not as many as its header says", err);
 }
 
 rf_status rf_segment_envelope_u32(const rf_segment *segment, rf_envelope column,
