@@ -134,6 +134,18 @@ rf_status rf_segment_envelope_u32(const rf_segment *segment, rf_envelope column,
                                   uint32_t *values_out, int64_t *scratch, uint64_t *bytes_decoded,
                                   rf_err *err);
 
+/* Of the events whose type has a wanted[type], all of which are listed in order: the type, and the
+ * stream's number, each at the event's place in an array of `count`. The other places mean nothing,
+ * and of the other events only the checksums were looked at. */
+typedef struct rf_segment_listed {
+    uint32_t *events;
+    uint32_t *types, *streams;
+    uint32_t event_count; /* out */
+} rf_segment_listed;
+rf_status rf_segment_list_events(const rf_segment *segment, const uint8_t *wanted,
+                                 rf_segment_listed *listed, int64_t *scratch,
+                                 uint64_t *bytes_decoded, rf_err *err);
+
 /* One kind of one path of one type. `present` is a bitmap over the type's events in the segment (in
  * order), NULL when all have it; the values are dense, one per present event. */
 typedef struct rf_field_column {

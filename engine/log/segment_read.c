@@ -3,6 +3,7 @@
 
 #include "base/checksum.h"
 #include "base/wide.h"
+#include "log/listing.h"
 
 #include <stdlib.h>
 
@@ -289,6 +290,57 @@ rf_status rf_segment_envelope_u32(const rf_segment *segment, rf_envelope column,
         return status;
     return column == RF_ENVELOPE_TYPE ? check_types_u32(segment, values_out, err)
                                       : check_streams_u32(segment, values_out, err);
+}
+
+/* What was listed is as many of each type as the header says, and of streams in its range. */
+static bool listed_are_right(const rf_segment *segment, const uint8_t *wanted,
+                             const rf_segment_listed *listed, uint32_t *counts)
+{
+    bool right = true;
+
+    memset(counts, 0, segment->type_count * sizeof *counts);
+    for (uint32_t i = 0; i < listed->event_count; i++) {
+        uint32_t event = listed->events[i];
+        counts[listed->types[event]]++;
+        right &= listed->streams[event] >= segment->stream_min &&
+                 listed->streams[event] <= segment->stream_max;
+    }
+    for (uint32_t i = 0; i < segment->type_count; i++) {
+        right &= counts[i] == (wanted[i] ? segment->types[i].count : 0);
+    }
+    return right;
+}
+
+rf_status rf_segment_list_events(const rf_segment *segment, const uint8_t *wanted,
+                                 rf_segment_listed *listed, int64_t *scratch,
+                                 uint64_t *bytes_decoded, rf_err *err)
+{
+    const rf_segment_column *types = &segment->columns[RF_ENVELOPE_TYPE];
+    const rf_segment_column *streams = &segment->columns[RF_ENVELOPE_STREAM];
+    uint32_t counts[RF_SEGMENT_EVENTS_MAX];
+    rf_status status = check_stored(segment, types, bytes_decoded, err);
+
+    if (status == RF_OK)
+        status = check_stored(segment, streams, bytes_decoded, err);
+    if (status == RF_OK)
+        status = with_place(segment,
+                            rf_int_column_decode_u32(types->stored, segment->count, listed->types,
+                                                     scratch, err),
+                            err);
+    if (status != RF_OK)
+        return status;
+    listed->event_count = (uint32_t)rf_list_wanted(listed->types, segment->count, wanted,
+                                                   segment->type_count, listed->events);
+    status = with_place(segment,
+                        rf_int_column_decode_u32_at(streams->stored, segment->count,
+                                                    listed->events, listed->event_count,
+                                                    listed->streams, scratch, err),
+                        err);
+    if (status != RF_OK)
+        return status;
+    return listed_are_right(segment, wanted, listed, counts)
+               ? RF_OK
+               : damaged(segment, "its types or streams are not those of its header", err);
 }
 
 static rf_status decode_bools(const rf_segment *segment, rf_slice stored, uint32_t count,

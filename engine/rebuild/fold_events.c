@@ -225,6 +225,9 @@ static rf_status fold_target(rf_fold_worker *worker, const rf_step *step, uint32
     rf_status status = set_lanes(worker, step, target, &handled, err);
     if (status != RF_OK || handled == 0)
         return status;
+    if (step->bound.listed)
+        return fold_events(worker, step, target, step->bound.listed, 0, step->bound.listed_count,
+                           err);
     if (handled > step->log.segment.count / LISTED_SHARE)
         return fold_events(worker, step, target, NULL, step->log.begin, step->log.end, err);
     return fold_events(worker, step, target, worker->listed, 0, list_handled(worker, step), err);
