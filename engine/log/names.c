@@ -85,13 +85,14 @@ static rf_status start_merging(rf_log_names_cursor *cursor, rf_err *err)
     uint32_t run_count = 0;
 
     stop_merging(cursor);
-    rf_status status = rf_streams_runs(cursor->txn, RF_LOG_STREAMS, cursor->partition, &runs,
-                                       &run_count, err);
+    rf_status status = rf_streams_run_ids(cursor->txn, RF_LOG_STREAMS, cursor->partition, &runs,
+                                          &run_count, err);
     if (status == RF_OK && run_count == 0) {
         cursor->at_end = true;
     } else if (status == RF_OK) {
-        status = rf_streams_merge_open(&cursor->merge, cursor->txn, RF_LOG_STREAMS,
-                                       cursor->partition, runs, run_count, err);
+        status = rf_streams_merge_open_copied(&cursor->merge, rf_log_kv(cursor->log), cursor->txn,
+                                              RF_LOG_STREAMS, cursor->partition, runs, run_count,
+                                              err);
         cursor->is_merging = true;
         if (status == RF_OK)
             status = step(cursor, err);

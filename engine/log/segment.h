@@ -21,6 +21,7 @@
 #ifndef RF_LOG_SEGMENT_H
 #define RF_LOG_SEGMENT_H
 
+#include "base/kv.h"
 #include "event/event.h"
 #include "log/column.h"
 
@@ -114,14 +115,29 @@ typedef struct rf_segment {
     uint32_t column_count;
     const struct rf_segment_chunk *chunks; /* private */
     uint32_t chunk_count;
-    rf_slice shapes; /* private, as the next */
+    rf_slice shapes; /* private, as the next two */
     uint32_t shapes_checksum;
+    struct rf_segment_copies *copies; /* columns are copied there to be decoded; NULL: read as they
+                                         stand */
 } rf_segment;
 
 /* Checks the header's checksum and every bound; `bytes` is what finish appended. Nothing else is
  * touched. The directory lives in `arena`. Messages name partition and position; the caller adds
  * the store. */
 rf_status rf_segment_open(rf_slice bytes, rf_arena *arena, rf_segment *segment_out, rf_err *err);
+
+/* Memory for what is copied of segments (rf_kv_copy), one at a time. Confined to one thread. */
+typedef struct rf_segment_copies {
+    rf_kv *kv;
+    rf_buf header; /* of the segment that was opened last */
+    rf_buf column; /* the one that was decoded last */
+} rf_segment_copies;
+void rf_segment_copies_begin(rf_segment_copies *copies, rf_kv *kv);
+void rf_segment_copies_end(rf_segment_copies *copies);
+/* The same for `bytes` that a read transaction of copies->kv gave, and which stay where they are: the
+ * header is copied, and each column when it is decoded. The view is valid until the next one. */
+rf_status rf_segment_open_copied(rf_slice bytes, rf_segment_copies *copies, rf_arena *arena,
+                                 rf_segment *segment_out, rf_err *err);
 
 /* All `count` values of an envelope column. Adds the stored bytes that it read to *bytes_decoded
  * (may be NULL). */

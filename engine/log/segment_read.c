@@ -28,13 +28,28 @@ static rf_status with_place(const rf_segment *segment, rf_status status, rf_err 
                                 (unsigned long long)segment->first_position);
 }
 
-static rf_status check_stored(const rf_segment *segment, const rf_segment_column *column,
-                              uint64_t *bytes_decoded, rf_err *err)
+/* The column as it is stored, until the next one is loaded; its checksum holds. */
+static rf_status load(const rf_segment *segment, const rf_segment_column *column,
+                      rf_slice *stored_out, uint64_t *bytes_decoded, rf_err *err)
 {
-    if ((uint32_t)rf_checksum(column->stored) != column->checksum)
+    rf_slice stored = column->stored;
+
+    if (segment->copies && stored.size > 0) {
+        rf_buf *copy = &segment->copies->column;
+        rf_buf_clear(copy);
+        char *room = rf_buf_reserve(copy, stored.size);
+        if (!room)
+            return no_memory(segment, err);
+        rf_status status = rf_kv_copy(segment->copies->kv, stored, room, err);
+        if (status != RF_OK)
+            return status;
+        stored.data = room;
+    }
+    if ((uint32_t)rf_checksum(stored) != column->checksum)
         return damaged(segment, "a column does not match its checksum", err);
     if (bytes_decoded)
-        *bytes_decoded += column->stored.size;
+        *bytes_decoded += stored.size;
+    *stored_out = stored;
     return RF_OK;
 }
 
@@ -159,17 +174,18 @@ rf_status rf_segment_per_event(const rf_segment *segment, unsigned column, int64
 {
     const rf_segment_column *entry = &segment->columns[column];
 
+    rf_slice stored;
+
     RF_ASSERT(column < RF_SEGMENT_PER_EVENT && segment->count > 0);
-    rf_status status = check_stored(segment, entry, bytes_decoded, err);
+    rf_status status = load(segment, entry, &stored, bytes_decoded, err);
     if (status != RF_OK)
         return status;
     if (column == RF_ENVELOPE_TIME)
-        status = decode_times(segment, entry->stored, values_out, err);
+        status = decode_times(segment, stored, values_out, err);
     else if (column == RF_ENVELOPE_SOURCE_POSITION)
-        status =
-            decode_source_positions(segment, entry->stored, values_out, bytes_decoded, err);
+        status = decode_source_positions(segment, stored, values_out, bytes_decoded, err);
     else
-        status = rf_int_column_decode(entry->stored, segment->count, values_out, err);
+        status = rf_int_column_decode(stored, segment->count, values_out, err);
     if (status != RF_OK)
         return with_place(segment, status, err);
     if (column == RF_ENVELOPE_TYPE)
@@ -189,11 +205,12 @@ rf_status rf_segment_sizes(const rf_segment *segment, unsigned column, uint32_t 
 {
     const rf_segment_column *entry = &segment->columns[column];
 
+    rf_slice stored;
+
     RF_ASSERT(column >= RF_SEGMENT_SIZES && column < RF_SEGMENT_FIXED_COLUMNS);
-    rf_status status = check_stored(segment, entry, bytes_decoded, err);
+    rf_status status = load(segment, entry, &stored, bytes_decoded, err);
     if (status == RF_OK)
-        status = with_place(segment,
-                            rf_int_column_decode(entry->stored, count, values_out, err), err);
+        status = with_place(segment, rf_int_column_decode(stored, count, values_out, err), err);
     if (status != RF_OK)
         return status;
     for (uint32_t i = 0; i < count; i++)
@@ -280,12 +297,12 @@ rf_status rf_segment_envelope_u32(const rf_segment *segment, rf_envelope column,
 
     RF_ASSERT(column == RF_ENVELOPE_STREAM || column == RF_ENVELOPE_TYPE);
     RF_ASSERT(segment->count > 0);
-    rf_status status = check_stored(segment, entry, bytes_decoded, err);
+    rf_slice stored;
+    rf_status status = load(segment, entry, &stored, bytes_decoded, err);
     if (status == RF_OK)
-        status = with_place(segment,
-                            rf_int_column_decode_u32(entry->stored, segment->count, values_out,
-                                                     scratch, err),
-                            err);
+        status = with_place(
+            segment,
+            rf_int_column_decode_u32(stored, segment->count, values_out, scratch, err), err);
     if (status != RF_OK)
         return status;
     return column == RF_ENVELOPE_TYPE ? check_types_u32(segment, values_out, err)
@@ -315,27 +332,26 @@ rf_status rf_segment_list_events(const rf_segment *segment, const uint8_t *wante
                                  rf_segment_listed *listed, int64_t *scratch,
                                  uint64_t *bytes_decoded, rf_err *err)
 {
-    const rf_segment_column *types = &segment->columns[RF_ENVELOPE_TYPE];
-    const rf_segment_column *streams = &segment->columns[RF_ENVELOPE_STREAM];
     uint32_t counts[RF_SEGMENT_EVENTS_MAX];
-    rf_status status = check_stored(segment, types, bytes_decoded, err);
+    uint32_t count = segment->count;
+    rf_slice stored;
 
+    rf_status status =
+        load(segment, &segment->columns[RF_ENVELOPE_TYPE], &stored, bytes_decoded, err);
     if (status == RF_OK)
-        status = check_stored(segment, streams, bytes_decoded, err);
-    if (status == RF_OK)
-        status = with_place(segment,
-                            rf_int_column_decode_u32(types->stored, segment->count, listed->types,
-                                                     scratch, err),
-                            err);
+        status = with_place(
+            segment, rf_int_column_decode_u32(stored, count, listed->types, scratch, err), err);
     if (status != RF_OK)
         return status;
-    listed->event_count = (uint32_t)rf_list_wanted(listed->types, segment->count, wanted,
+    listed->event_count = (uint32_t)rf_list_wanted(listed->types, count, wanted,
                                                    segment->type_count, listed->events);
-    status = with_place(segment,
-                        rf_int_column_decode_u32_at(streams->stored, segment->count,
-                                                    listed->events, listed->event_count,
-                                                    listed->streams, scratch, err),
-                        err);
+    status = load(segment, &segment->columns[RF_ENVELOPE_STREAM], &stored, bytes_decoded, err);
+    if (status == RF_OK)
+        status = with_place(segment,
+                            rf_int_column_decode_u32_at(stored, count, listed->events,
+                                                        listed->event_count, listed->streams,
+                                                        scratch, err),
+                            err);
     if (status != RF_OK)
         return status;
     return listed_are_right(segment, wanted, listed, counts)
@@ -365,12 +381,12 @@ rf_status rf_segment_decode_field(const rf_segment *segment, uint32_t type_count
                                   rf_arena *text, rf_field_column *out, uint64_t *bytes_decoded,
                                   rf_err *err)
 {
-    rf_slice rest = column->stored;
+    rf_slice rest;
     uint32_t count = column->present_count;
     rf_field_column field = {
         .kind = (rf_field_kind)column->kind, .scale = column->scale, .present_count = count};
 
-    rf_status status = check_stored(segment, column, bytes_decoded, err);
+    rf_status status = load(segment, column, &rest, bytes_decoded, err);
     if (status != RF_OK)
         return status;
     if (count < type_count) {

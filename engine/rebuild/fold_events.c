@@ -264,12 +264,14 @@ static void report_progress(rf_fold_worker *worker, uint32_t events)
     job->options->progress(job->options->progress_arg, &progress);
 }
 
-/* Pages of the log that were read stay in the system's cache, but need not count as ours. With a
- * page that is touched, the kernel maps what it has cached around it, up to 2 MiB. */
+/* Pages of the log that were mapped to read payloads stay in the system's cache, but need not count
+ * as ours. With a page that is touched, the kernel maps what it has cached around it, up to 2 MiB. */
 static void unload_log(rf_fold_worker *worker, const rf_step *step)
 {
     size_t bytes = step->log.segment.bytes.size;
 
+    if (!step->bound.payloads_read)
+        return;
     worker->mapped_bytes += bytes > MAPPED_AROUND ? bytes : MAPPED_AROUND;
     if (worker->mapped_bytes < worker->job->mapped_budget)
         return;

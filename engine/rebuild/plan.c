@@ -41,6 +41,7 @@ struct rf_plan {
     rf_arena scratch;
     rf_codec *codec;
     rf_payload_reader *payloads;
+    bool payloads_read; /* of the segment at hand */
     rf_json_parser *json;
     uint64_t bytes_decoded;
 };
@@ -475,6 +476,7 @@ static rf_status fill_payloads(rf_plan *plan, const rf_plan_input *input, uint32
 
     if (!wanted[0] && !wanted[1])
         return RF_OK;
+    plan->payloads_read = true;
     for (uint32_t i = input->begin; status == RF_OK && i < input->end; i++) {
         rf_slice raw[2];
         const rf_json_node *nodes[2] = {NULL, NULL};
@@ -538,6 +540,7 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
     }
     rf_arena_rewind(&plan->scratch);
     memset(plan->envelope_read, 0, sizeof plan->envelope_read);
+    plan->payloads_read = false;
     bool whole = input->begin == 0 && input->end == segment->count;
     bool listed = whole && handled <= segment->count / LISTED_SHARE &&
                   segment->stream_max < input->stream_count;
@@ -554,6 +557,7 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
         .event_streams = plan->event_streams,
         .listed = listed ? plan->listed : NULL,
         .listed_count = listed_count,
+        .payloads_read = plan->payloads_read,
     };
     return RF_OK;
 }

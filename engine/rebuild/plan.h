@@ -83,6 +83,7 @@ typedef struct rf_plan_segment {
      * known. NULL: all are known. */
     const uint32_t *listed;
     uint32_t listed_count;
+    bool payloads_read; /* whose pages are mapped then */
 } rf_plan_segment;
 
 /* Which event a failure is about. */
