@@ -1,6 +1,8 @@
 /* See checksum.h. */
 #include "base/checksum.h"
 
+#include "base/checksum_wide.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -10,11 +12,19 @@
 
 uint64_t rf_checksum(rf_slice bytes)
 {
+#if RF_CHECKSUM_WIDE
+    if (bytes.size >= RF_CHECKSUM_WIDE_MIN && rf_wide_works())
+        return rf_checksum_wide(bytes);
+#endif
     return XXH3_64bits(bytes.data, bytes.size);
 }
 
 uint64_t rf_checksum_seeded(rf_slice bytes, uint64_t seed)
 {
+#if RF_CHECKSUM_WIDE
+    if (bytes.size >= RF_CHECKSUM_WIDE_MIN && rf_wide_works())
+        return rf_checksum_wide_seeded(bytes, seed);
+#endif
     return XXH3_64bits_withSeed(bytes.data, bytes.size, seed);
 }
 

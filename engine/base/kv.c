@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -48,6 +49,7 @@ struct rf_kv {
     MDB_dbi tables[RF_KV_TABLES_MAX];
     size_t page_size;
     const char *map; /* of immutable files that are not empty; NULL for others */
+    _Atomic(const char *) found_map; /* of others, once it was looked for; atomic */
     bool immutable;
     pid_t pid;
 
@@ -381,6 +383,45 @@ void rf_kv_unload(rf_kv *kv)
     /* For a shared mapping of a file this only forgets where the pages are in memory. */
     if (find_map(kv, &map, NULL) == RF_OK && map)
         (void)madvise(map, (info.me_last_pgno + 1) * kv->page_size, MADV_DONTNEED);
+}
+
+/* NULL: cannot be told. */
+static const char *map_for_copies(rf_kv *kv)
+{
+    const char *found = kv->map ? kv->map : atomic_load(&kv->found_map);
+    char *map = NULL;
+
+    if (found)
+        return found;
+    if (find_map(kv, &map, NULL) == RF_OK)
+        atomic_store(&kv->found_map, map);
+    return map;
+}
+
+rf_status rf_kv_copy(rf_kv *kv, rf_slice stored, char *to, rf_err *err)
+{
+    const char *map = map_for_copies(kv);
+    size_t done = 0;
+    int fd = -1;
+
+    if (!map || mdb_env_get_fd(kv->env, &fd) != 0) {
+        if (stored.size > 0)
+            memcpy(to, stored.data, stored.size);
+        return RF_OK;
+    }
+    off_t at = (off_t)(stored.data - map);
+    while (done < stored.size) {
+        ssize_t size = pread(fd, to + done, stored.size - done, at + (off_t)done);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size < 0)
+            return rf_fail_errno(err, "%s: cannot read", kv->path);
+        if (size == 0)
+            return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: it ends before what it has to hold",
+                           kv->path);
+        done += (size_t)size;
+    }
+    return RF_OK;
 }
 
 static rf_status begin_txn(rf_kv *kv, bool write, rf_kv_txn *txn, rf_err *err)

@@ -49,6 +49,12 @@ void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out);
  * are still needed come back from the system's cache. For who goes through a large file once. */
 void rf_kv_unload(rf_kv *kv);
 
+/* Copies stored bytes that a read transaction gave, which is still open, by reading the file: their
+ * pages are not mapped, which costs more than the copy does, and what is not in the system's cache
+ * comes in pieces of `stored`'s size instead of single pages. (Order log, one type of 1 %: the system
+ * took half of the time.) */
+rf_status rf_kv_copy(rf_kv *kv, rf_slice stored, char *to, rf_err *err);
+
 rf_status rf_kv_begin(rf_kv *kv, bool write, rf_kv_txn **txn_out, rf_err *err);
 /* Ends the transaction whatever it returns. Durable. */
 rf_status rf_kv_commit(rf_kv_txn *txn, rf_err *err);

@@ -1,6 +1,8 @@
 /* See bitpack.h. */
 #include "log/bitpack.h"
 
+#include "log/bitpack_wide.h"
+
 /* Bytes past the packed ones that a 64-bit store or load may touch. */
 enum { SLACK = 8 };
 
@@ -119,10 +121,32 @@ static uint64_t tail_value(const packed_tail *tail, size_t index, unsigned width
     return (rf_load_u64(tail->bytes + (bit >> 3)) >> (bit & 7)) & mask_of(width);
 }
 
+/* What the wide form leaves: `done` values are a multiple of eight, so the rest begins at a byte. */
+static rf_slice rest_of(rf_slice packed, size_t done, unsigned width)
+{
+    size_t begin = done / 8 * width;
+
+    return (rf_slice){packed.data + begin, packed.size - begin};
+}
+
 void rf_bitunpack(rf_slice packed, size_t count, uint64_t base, unsigned width, int64_t *values_out)
 {
     RF_ASSERT(width <= RF_BITPACK_WIDTH_MAX);
     RF_ASSERT(packed.size == rf_bitpack_size(count, width));
+#if RF_WIDE
+    if (width > 0 && rf_wide_works()) {
+        size_t done = rf_bitunpack_wide(packed, count, base, width, values_out);
+        rf_bitunpack_plain(rest_of(packed, done, width), count - done, base, width,
+                           values_out + done);
+        return;
+    }
+#endif
+    rf_bitunpack_plain(packed, count, base, width, values_out);
+}
+
+void rf_bitunpack_plain(rf_slice packed, size_t count, uint64_t base, unsigned width,
+                        int64_t *values_out)
+{
     if (width == 0) {
         for (size_t i = 0; i < count; i++)
             values_out[i] = (int64_t)base;
@@ -154,6 +178,20 @@ void rf_bitunpack_u32(rf_slice packed, size_t count, uint32_t base, unsigned wid
 {
     RF_ASSERT(width <= RF_BITPACK_U32_WIDTH_MAX);
     RF_ASSERT(packed.size == rf_bitpack_size(count, width));
+#if RF_WIDE
+    if (width > 0 && rf_wide_works()) {
+        size_t done = rf_bitunpack_u32_wide(packed, count, base, width, values_out);
+        rf_bitunpack_u32_plain(rest_of(packed, done, width), count - done, base, width,
+                               values_out + done);
+        return;
+    }
+#endif
+    rf_bitunpack_u32_plain(packed, count, base, width, values_out);
+}
+
+void rf_bitunpack_u32_plain(rf_slice packed, size_t count, uint32_t base, unsigned width,
+                            uint32_t *values_out)
+{
     if (width == 0) {
         for (size_t i = 0; i < count; i++)
             values_out[i] = base;

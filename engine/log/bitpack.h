@@ -33,5 +33,23 @@ void rf_bitunpack(rf_slice packed, size_t count, uint64_t base, unsigned width,
 /* `width` up to RF_BITPACK_U32_WIDTH_MAX, so that a 32-bit load holds any value. */
 void rf_bitunpack_u32(rf_slice packed, size_t count, uint32_t base, unsigned width,
                       uint32_t *values_out);
+/* Value `index` alone, without a base. */
+static inline uint32_t rf_bitunpack_one(rf_slice packed, size_t index, unsigned width)
+{
+    size_t bit = index * width;
+    uint32_t mask = (uint32_t)((UINT64_C(1) << width) - 1);
+    uint64_t bytes = 0;
+
+    if ((bit >> 3) + sizeof bytes <= packed.size)
+        bytes = rf_load_u64(packed.data + (bit >> 3));
+    else
+        memcpy(&bytes, packed.data + (bit >> 3), packed.size - (bit >> 3));
+    return (uint32_t)(bytes >> (bit & 7)) & mask;
+}
+/* All without AVX2, which the first two take where it is to be had. */
+void rf_bitunpack_plain(rf_slice packed, size_t count, uint64_t base, unsigned width,
+                        int64_t *values_out);
+void rf_bitunpack_u32_plain(rf_slice packed, size_t count, uint32_t base, unsigned width,
+                            uint32_t *values_out);
 
 #endif

@@ -3,6 +3,7 @@
  * as soon as it has too many of them. */
 #include "log/column.h"
 
+#include "base/wide.h"
 #include "log/bitpack.h"
 
 /* Stored as the first byte; never renumbered. */
@@ -42,16 +43,8 @@ static inline int64_t wrapping_difference(int64_t a, int64_t b)
     return (int64_t)((uint64_t)a - (uint64_t)b);
 }
 
-/* Compiled twice; the loader takes the form that the processor has. The thread sanitizer does not
- * survive that choice. */
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-#define WITH_AVX2_TOO __attribute__((target_clones("avx2", "default")))
-#else
-#define WITH_AVX2_TOO
-#endif
-
 /* Without AVX2 the minima and maxima are taken one value at a time. */
-WITH_AVX2_TOO static int_measure int_measure_of(const int64_t *values, size_t count)
+RF_ALSO_AVX2 static int_measure int_measure_of(const int64_t *values, size_t count)
 {
     int_measure m = {.min = values[0], .max = values[0]};
 
@@ -323,30 +316,35 @@ rf_status rf_int_column_decode(rf_slice stored, size_t count, int64_t *values_ou
 
 /* A frame of reference, or a constant, whose values fit: what stream numbers and types nearly always
  * are. False: another encoding, or not certain. */
-static bool decode_frame_u32(rf_slice stored, size_t count, uint32_t *values_out)
+static bool frame_read_u32(rf_slice stored, size_t count, rf_slice *packed_out, uint32_t *base_out,
+                           unsigned *width_out)
 {
     rf_bytes_reader reader = rf_bytes_reader_of(stored);
     uint8_t encoding = rf_read_byte(&reader);
     unsigned width = encoding == INT_FRAME ? rf_read_byte(&reader) : 0;
     int64_t base = rf_unzigzag(rf_read_varint(&reader));
-    rf_slice packed;
 
     if (count == 0 || (encoding != INT_FRAME && encoding != INT_CONSTANT) ||
         width > RF_BITPACK_U32_WIDTH_MAX || base < 0 ||
-        base > (int64_t)UINT32_MAX - ((INT64_C(1) << width) - 1) ||
-        !packed_read(&reader, count, width, &packed))
+        base > (int64_t)UINT32_MAX - ((INT64_C(1) << width) - 1))
         return false;
-    rf_bitunpack_u32(packed, count, (uint32_t)base, width, values_out);
-    return true;
+    *base_out = (uint32_t)base;
+    *width_out = width;
+    return packed_read(&reader, count, width, packed_out);
 }
 
 rf_status rf_int_column_decode_u32(rf_slice stored, size_t count, uint32_t *values_out,
                                    int64_t *scratch, rf_err *err)
 {
     uint64_t all = 0;
+    rf_slice packed;
+    uint32_t base;
+    unsigned width;
 
-    if (decode_frame_u32(stored, count, values_out))
+    if (frame_read_u32(stored, count, &packed, &base, &width)) {
+        rf_bitunpack_u32(packed, count, base, width, values_out);
         return RF_OK;
+    }
     rf_status status = rf_int_column_decode(stored, count, scratch, err);
     if (status != RF_OK)
         return status;
@@ -355,6 +353,23 @@ rf_status rf_int_column_decode_u32(rf_slice stored, size_t count, uint32_t *valu
         values_out[i] = (uint32_t)scratch[i];
     }
     return all <= UINT32_MAX ? RF_OK : int_damaged("of 32 bits has more", err);
+}
+
+rf_status rf_int_column_decode_u32_at(rf_slice stored, size_t count, const uint32_t *indexes,
+                                      size_t index_count, uint32_t *values_out, int64_t *scratch,
+                                      rf_err *err)
+{
+    rf_slice packed;
+    uint32_t base;
+    unsigned width;
+
+    if (!frame_read_u32(stored, count, &packed, &base, &width))
+        return rf_int_column_decode_u32(stored, count, values_out, scratch, err);
+    for (size_t i = 0; i < index_count; i++) {
+        RF_ASSERT(indexes[i] < count);
+        values_out[indexes[i]] = base + rf_bitunpack_one(packed, indexes[i], width);
+    }
+    return RF_OK;
 }
 
 void rf_bitmap_encode(const uint8_t *bits, size_t count, rf_buf *out)

@@ -26,6 +26,12 @@ rf_status rf_int_column_decode(rf_slice stored, size_t count, int64_t *values_ou
 rf_status rf_int_column_decode_u32(rf_slice stored, size_t count, uint32_t *values_out,
                                    int64_t *scratch, rf_err *err);
 
+/* Only those of the values that `indexes` names, which rise, each to its own place in `values_out`.
+ */
+rf_status rf_int_column_decode_u32_at(rf_slice stored, size_t count, const uint32_t *indexes,
+                                      size_t index_count, uint32_t *values_out, int64_t *scratch,
+                                      rf_err *err);
+
 void rf_bitmap_encode(const uint8_t *bits, size_t count, rf_buf *out);
 static inline bool rf_bitmap_get(const uint8_t *bits, size_t index)
 {

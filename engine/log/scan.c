@@ -18,6 +18,7 @@ struct rf_log_scan {
     uint64_t next; /* position wanted next */
     uint64_t until;
     rf_arena arena;     /* directory of the step's segment */
+    rf_segment_copies copies;
     int64_t *positions; /* of one segment */
 };
 
@@ -29,6 +30,7 @@ rf_status rf_log_scan_open(rf_log *log, uint32_t partition, uint64_t from, uint6
     if (!scan)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory for a scan");
     rf_arena_init(&scan->arena, SCAN_ARENA_MAX);
+    rf_segment_copies_begin(&scan->copies, rf_log_kv(log));
     scan->positions = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *scan->positions);
     if (!scan->positions) {
         rf_log_scan_close(scan);
@@ -50,6 +52,7 @@ void rf_log_scan_close(rf_log_scan *scan)
         return;
     rf_kv_abort(scan->txn);
     rf_arena_free(&scan->arena);
+    rf_segment_copies_end(&scan->copies);
     free(scan->positions);
     free(scan);
 }
@@ -95,7 +98,7 @@ static rf_status scan_segment(rf_log_scan *scan, rf_slice key, rf_slice value, r
     if (!*is_ours_out)
         return RF_OK;
     rf_arena_reset(&scan->arena);
-    rf_status status = rf_segment_open(value, &scan->arena, out, err);
+    rf_status status = rf_segment_open_copied(value, &scan->copies, &scan->arena, out, err);
     if (status)
         return rf_err_context(err, "log, partition %u, segment at position %llu", partition,
                               (unsigned long long)position);

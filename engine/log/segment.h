@@ -21,6 +21,7 @@
 #ifndef RF_LOG_SEGMENT_H
 #define RF_LOG_SEGMENT_H
 
+#include "base/kv.h"
 #include "event/event.h"
 #include "log/column.h"
 
@@ -114,14 +115,29 @@ typedef struct rf_segment {
     uint32_t column_count;
     const struct rf_segment_chunk *chunks; /* private */
     uint32_t chunk_count;
-    rf_slice shapes; /* private, as the next */
+    rf_slice shapes; /* private, as the next two */
     uint32_t shapes_checksum;
+    struct rf_segment_copies *copies; /* columns are copied there to be decoded; NULL: read as they
+                                         stand */
 } rf_segment;
 
 /* Checks the header's checksum and every bound; `bytes` is what finish appended. Nothing else is
  * touched. The directory lives in `arena`. Messages name partition and position; the caller adds
  * the store. */
 rf_status rf_segment_open(rf_slice bytes, rf_arena *arena, rf_segment *segment_out, rf_err *err);
+
+/* Memory for what is copied of segments (rf_kv_copy), one at a time. Confined to one thread. */
+typedef struct rf_segment_copies {
+    rf_kv *kv;
+    rf_buf header; /* of the segment that was opened last */
+    rf_buf column; /* the one that was decoded last */
+} rf_segment_copies;
+void rf_segment_copies_begin(rf_segment_copies *copies, rf_kv *kv);
+void rf_segment_copies_end(rf_segment_copies *copies);
+/* The same for `bytes` that a read transaction of copies->kv gave, and which stay where they are: the
+ * header is copied, and each column when it is decoded. The view is valid until the next one. */
+rf_status rf_segment_open_copied(rf_slice bytes, rf_segment_copies *copies, rf_arena *arena,
+                                 rf_segment *segment_out, rf_err *err);
 
 /* All `count` values of an envelope column. Adds the stored bytes that it read to *bytes_decoded
  * (may be NULL). */
@@ -133,6 +149,18 @@ rf_status rf_segment_envelope(const rf_segment *segment, rf_envelope column, int
 rf_status rf_segment_envelope_u32(const rf_segment *segment, rf_envelope column,
                                   uint32_t *values_out, int64_t *scratch, uint64_t *bytes_decoded,
                                   rf_err *err);
+
+/* Of the events whose type has a wanted[type], all of which are listed in order: the type, and the
+ * stream's number, each at the event's place in an array of `count`. The other places mean nothing,
+ * and of the other events only the checksums were looked at. */
+typedef struct rf_segment_listed {
+    uint32_t *events;
+    uint32_t *types, *streams;
+    uint32_t event_count; /* out */
+} rf_segment_listed;
+rf_status rf_segment_list_events(const rf_segment *segment, const uint8_t *wanted,
+                                 rf_segment_listed *listed, int64_t *scratch,
+                                 uint64_t *bytes_decoded, rf_err *err);
 
 /* One kind of one path of one type. `present` is a bitmap over the type's events in the segment (in
  * order), NULL when all have it; the values are dense, one per present event. */

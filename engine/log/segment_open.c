@@ -7,6 +7,8 @@
 
 #include "base/checksum.h"
 
+enum { HEADER_USUAL = 4096, COPY_BYTES_MAX = 1 << 30 };
+
 typedef struct opening {
     rf_segment segment;
     rf_bytes_reader header;
@@ -31,26 +33,27 @@ static rf_status no_memory(const opening *o, rf_err *err)
                    o->segment.partition, (unsigned long long)o->segment.first_position);
 }
 
-static rf_status open_head(opening *o, rf_err *err)
+/* `head` has the header, or all bytes where it is none. */
+static rf_status open_head(opening *o, rf_slice head, rf_err *err)
 {
     rf_slice bytes = o->segment.bytes;
 
     if (bytes.size < RF_SEGMENT_HEAD_SIZE)
         return rf_fail(err, RF_ERR_DAMAGED, "a segment of %zu bytes has no header", bytes.size);
-    uint64_t checksum = rf_load_u64(bytes.data);
-    uint32_t magic = rf_load_u32(bytes.data + 8);
-    uint32_t header_size = rf_load_u32(bytes.data + 12);
-    uint32_t size = rf_load_u32(bytes.data + 16);
+    uint64_t checksum = rf_load_u64(head.data);
+    uint32_t magic = rf_load_u32(head.data + 8);
+    uint32_t header_size = rf_load_u32(head.data + 12);
+    uint32_t size = rf_load_u32(head.data + 16);
     if (magic != RF_SEGMENT_MAGIC)
         return rf_fail(err, RF_ERR_DAMAGED, "a segment does not begin as one");
     if (size != bytes.size || header_size > size || header_size < RF_SEGMENT_HEAD_SIZE)
         return rf_fail(err, RF_ERR_DAMAGED,
                        "a segment of %zu bytes says that it has %u, %u of them header", bytes.size,
                        size, header_size);
-    if (rf_checksum((rf_slice){bytes.data + 8, header_size - 8}) != checksum)
+    if (rf_checksum((rf_slice){head.data + 8, header_size - 8}) != checksum)
         return rf_fail(err, RF_ERR_DAMAGED, "a segment's header does not match its checksum");
     o->header = rf_bytes_reader_of(
-        (rf_slice){bytes.data + RF_SEGMENT_HEAD_SIZE, header_size - RF_SEGMENT_HEAD_SIZE});
+        (rf_slice){head.data + RF_SEGMENT_HEAD_SIZE, header_size - RF_SEGMENT_HEAD_SIZE});
     o->body = rf_bytes_reader_of((rf_slice){bytes.data + header_size, size - header_size});
     return RF_OK;
 }
@@ -269,20 +272,70 @@ static rf_status open_chunks(opening *o, rf_err *err)
     return RF_OK;
 }
 
+static rf_status open_all(opening *o, rf_slice head, rf_segment *segment_out, rf_err *err)
+{
+    rf_status status = open_head(o, head, err);
+
+    if (status == RF_OK)
+        status = open_summary(o, err);
+    if (status == RF_OK)
+        status = open_types(o, err);
+    if (status == RF_OK)
+        status = open_columns(o, err);
+    if (status == RF_OK)
+        status = open_chunks(o, err);
+    if (status == RF_OK)
+        *segment_out = o->segment;
+    return status;
+}
+
 rf_status rf_segment_open(rf_slice bytes, rf_arena *arena, rf_segment *segment_out, rf_err *err)
 {
     opening o = {.segment = {.bytes = bytes}, .arena = arena};
 
-    rf_status status = open_head(&o, err);
-    if (status == RF_OK)
-        status = open_summary(&o, err);
-    if (status == RF_OK)
-        status = open_types(&o, err);
-    if (status == RF_OK)
-        status = open_columns(&o, err);
-    if (status == RF_OK)
-        status = open_chunks(&o, err);
-    if (status == RF_OK)
-        *segment_out = o.segment;
+    return open_all(&o, bytes, segment_out, err);
+}
+
+void rf_segment_copies_begin(rf_segment_copies *copies, rf_kv *kv)
+{
+    *copies = (rf_segment_copies){.kv = kv};
+    rf_buf_init(&copies->header, COPY_BYTES_MAX);
+    rf_buf_init(&copies->column, COPY_BYTES_MAX);
+}
+
+void rf_segment_copies_end(rf_segment_copies *copies)
+{
+    rf_buf_free(&copies->header);
+    rf_buf_free(&copies->column);
+}
+
+/* The first bytes, and more where the header says so. */
+static rf_status copy_header(rf_segment_copies *copies, rf_slice bytes, rf_err *err)
+{
+    rf_buf *header = &copies->header;
+    size_t wanted = bytes.size < HEADER_USUAL ? bytes.size : HEADER_USUAL;
+    rf_status status = RF_OK;
+
+    rf_buf_clear(header);
+    while (status == RF_OK && header->size < wanted) {
+        char *room = rf_buf_reserve(header, wanted - header->size);
+        if (!room)
+            return rf_buf_check(header, "the header of a segment", err);
+        status = rf_kv_copy(copies->kv,
+                            (rf_slice){bytes.data + header->size, wanted - header->size}, room, err);
+        header->size = wanted;
+        if (status == RF_OK && header->size >= RF_SEGMENT_HEAD_SIZE)
+            wanted = rf_load_u32(header->data + 12);
+        wanted = wanted < bytes.size ? wanted : bytes.size;
+    }
     return status;
+}
+
+rf_status rf_segment_open_copied(rf_slice bytes, rf_segment_copies *copies, rf_arena *arena,
+                                 rf_segment *segment_out, rf_err *err)
+{
+    opening o = {.segment = {.bytes = bytes, .copies = copies}, .arena = arena};
+    rf_status status = copy_header(copies, bytes, err);
+
+    return status == RF_OK ? open_all(&o, rf_buf_slice(&copies->header), segment_out, err) : status;
 }

@@ -2,6 +2,8 @@
 #include "log/segment_format.h"
 
 #include "base/checksum.h"
+#include "base/wide.h"
+#include "log/listing.h"
 
 #include <stdlib.h>
 
@@ -26,13 +28,28 @@ static rf_status with_place(const rf_segment *segment, rf_status status, rf_err 
                                 (unsigned long long)segment->first_position);
 }
 
-static rf_status check_stored(const rf_segment *segment, const rf_segment_column *column,
-                              uint64_t *bytes_decoded, rf_err *err)
+/* The column as it is stored, until the next one is loaded; its checksum holds. */
+static rf_status load(const rf_segment *segment, const rf_segment_column *column,
+                      rf_slice *stored_out, uint64_t *bytes_decoded, rf_err *err)
 {
-    if ((uint32_t)rf_checksum(column->stored) != column->checksum)
+    rf_slice stored = column->stored;
+
+    if (segment->copies && stored.size > 0) {
+        rf_buf *copy = &segment->copies->column;
+        rf_buf_clear(copy);
+        char *room = rf_buf_reserve(copy, stored.size);
+        if (!room)
+            return no_memory(segment, err);
+        rf_status status = rf_kv_copy(segment->copies->kv, stored, room, err);
+        if (status != RF_OK)
+            return status;
+        stored.data = room;
+    }
+    if ((uint32_t)rf_checksum(stored) != column->checksum)
         return damaged(segment, "a column does not match its checksum", err);
     if (bytes_decoded)
-        *bytes_decoded += column->stored.size;
+        *bytes_decoded += stored.size;
+    *stored_out = stored;
     return RF_OK;
 }
 
@@ -90,18 +107,28 @@ static rf_status decode_source_positions(const rf_segment *segment, rf_slice sto
     return status;
 }
 
-/* What others index arrays by, or search in, is checked beyond its checksum. */
-static rf_status check_range(const rf_segment *segment, unsigned column, const int64_t *values,
-                             rf_err *err)
+RF_ALSO_AVX2 static void range_of(const int64_t *values, uint32_t count, int64_t *min_out,
+                                  int64_t *max_out)
 {
     int64_t min = values[0], max = values[0];
-    bool rises = true;
-    uint32_t count = segment->count;
 
     for (uint32_t i = 1; i < count; i++) {
         min = values[i] < min ? values[i] : min;
         max = values[i] > max ? values[i] : max;
     }
+    *min_out = min;
+    *max_out = max;
+}
+
+/* What others index arrays by, or search in, is checked beyond its checksum. */
+static rf_status check_range(const rf_segment *segment, unsigned column, const int64_t *values,
+                             rf_err *err)
+{
+    int64_t min, max;
+    bool rises = true;
+    uint32_t count = segment->count;
+
+    range_of(values, count, &min, &max);
     switch (column) {
     case RF_ENVELOPE_STREAM:
         if (min != segment->stream_min || max != segment->stream_max)
@@ -147,17 +174,18 @@ rf_status rf_segment_per_event(const rf_segment *segment, unsigned column, int64
 {
     const rf_segment_column *entry = &segment->columns[column];
 
+    rf_slice stored;
+
     RF_ASSERT(column < RF_SEGMENT_PER_EVENT && segment->count > 0);
-    rf_status status = check_stored(segment, entry, bytes_decoded, err);
+    rf_status status = load(segment, entry, &stored, bytes_decoded, err);
     if (status != RF_OK)
         return status;
     if (column == RF_ENVELOPE_TIME)
-        status = decode_times(segment, entry->stored, values_out, err);
+        status = decode_times(segment, stored, values_out, err);
     else if (column == RF_ENVELOPE_SOURCE_POSITION)
-        status =
-            decode_source_positions(segment, entry->stored, values_out, bytes_decoded, err);
+        status = decode_source_positions(segment, stored, values_out, bytes_decoded, err);
     else
-        status = rf_int_column_decode(entry->stored, segment->count, values_out, err);
+        status = rf_int_column_decode(stored, segment->count, values_out, err);
     if (status != RF_OK)
         return with_place(segment, status, err);
     if (column == RF_ENVELOPE_TYPE)
@@ -177,11 +205,12 @@ rf_status rf_segment_sizes(const rf_segment *segment, unsigned column, uint32_t 
 {
     const rf_segment_column *entry = &segment->columns[column];
 
+    rf_slice stored;
+
     RF_ASSERT(column >= RF_SEGMENT_SIZES && column < RF_SEGMENT_FIXED_COLUMNS);
-    rf_status status = check_stored(segment, entry, bytes_decoded, err);
+    rf_status status = load(segment, entry, &stored, bytes_decoded, err);
     if (status == RF_OK)
-        status = with_place(segment,
-                            rf_int_column_decode(entry->stored, count, values_out, err), err);
+        status = with_place(segment, rf_int_column_decode(stored, count, values_out, err), err);
     if (status != RF_OK)
         return status;
     for (uint32_t i = 0; i < count; i++)
@@ -190,32 +219,53 @@ rf_status rf_segment_sizes(const rf_segment *segment, unsigned column, uint32_t 
     return RF_OK;
 }
 
-static rf_status check_streams_u32(const rf_segment *segment, const uint32_t *values, rf_err *err)
+RF_ALSO_AVX2 static void range_of_u32(const uint32_t *values, uint32_t count, uint32_t *min_out,
+                                      uint32_t *max_out)
 {
     uint32_t min = values[0], max = values[0];
 
-    for (uint32_t i = 1; i < segment->count; i++) {
+    for (uint32_t i = 1; i < count; i++) {
         min = values[i] < min ? values[i] : min;
         max = values[i] > max ? values[i] : max;
     }
+    *min_out = min;
+    *max_out = max;
+}
+
+static rf_status check_streams_u32(const rf_segment *segment, const uint32_t *values, rf_err *err)
+{
+    uint32_t min, max;
+
+    range_of_u32(values, segment->count, &min, &max);
     return min == segment->stream_min && max == segment->stream_max
                ? RF_OK
                : damaged(segment, "its stream numbers are not in the range of its header", err);
 }
 
-/* Two counts a type, in turns: one alone would wait for itself where neighbours are of one type. */
-static rf_status check_types_u32(const rf_segment *segment, const uint32_t *values, rf_err *err)
+RF_ALSO_AVX2 static uint32_t count_equal(const uint32_t *values, uint32_t count, uint32_t value)
 {
+    uint32_t equal = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        equal += values[i] == value;
+    return equal;
+}
+
+/* As many of each type as the header says. Few types are counted one by one, eight values at a time;
+ * of more, all at once, two counts a type in turns: one alone would wait for itself. */
+static bool types_are_as_many(const rf_segment *segment, const uint32_t *values)
+{
+    enum { FEW_TYPES = 12 };
     uint32_t counts[2][RF_SEGMENT_EVENTS_MAX];
-    uint32_t max = 0;
     bool right = true;
 
+    if (segment->type_count <= FEW_TYPES) {
+        for (uint32_t i = 0; i + 1 < segment->type_count; i++) /* the last has what is left */
+            right &= count_equal(values, segment->count, i) == segment->types[i].count;
+        return right;
+    }
     memset(counts[0], 0, segment->type_count * sizeof counts[0][0]);
     memset(counts[1], 0, segment->type_count * sizeof counts[1][0]);
-    for (uint32_t i = 0; i < segment->count; i++)
-        max = values[i] > max ? values[i] : max;
-    if (max >= segment->type_count)
-        return damaged(segment, "an event has a type that its header lacks", err);
     for (uint32_t i = 0; i + 1 < segment->count; i += 2) {
         counts[0][values[i]]++;
         counts[1][values[i + 1]]++;
@@ -224,7 +274,19 @@ static rf_status check_types_u32(const rf_segment *segment, const uint32_t *valu
         counts[0][values[segment->count - 1]]++;
     for (uint32_t i = 0; i < segment->type_count; i++)
         right &= counts[0][i] + counts[1][i] == segment->types[i].count;
-    return right ? RF_OK : damaged(segment, "its types are not as many as its header says", err);
+    return right;
+}
+
+static rf_status check_types_u32(const rf_segment *segment, const uint32_t *values, rf_err *err)
+{
+    uint32_t min, max;
+
+    range_of_u32(values, segment->count, &min, &max);
+    if (max >= segment->type_count)
+        return damaged(segment, "an event has a type that its header lacks", err);
+    return types_are_as_many(segment, values)
+               ? RF_OK
+               : damaged(segment, "its types are not as many as its header says", err);
 }
 
 rf_status rf_segment_envelope_u32(const rf_segment *segment, rf_envelope column,
@@ -235,16 +297,66 @@ rf_status rf_segment_envelope_u32(const rf_segment *segment, rf_envelope column,
 
     RF_ASSERT(column == RF_ENVELOPE_STREAM || column == RF_ENVELOPE_TYPE);
     RF_ASSERT(segment->count > 0);
-    rf_status status = check_stored(segment, entry, bytes_decoded, err);
+    rf_slice stored;
+    rf_status status = load(segment, entry, &stored, bytes_decoded, err);
     if (status == RF_OK)
-        status = with_place(segment,
-                            rf_int_column_decode_u32(entry->stored, segment->count, values_out,
-                                                     scratch, err),
-                            err);
+        status = with_place(
+            segment,
+            rf_int_column_decode_u32(stored, segment->count, values_out, scratch, err), err);
     if (status != RF_OK)
         return status;
     return column == RF_ENVELOPE_TYPE ? check_types_u32(segment, values_out, err)
                                       : check_streams_u32(segment, values_out, err);
+}
+
+/* What was listed is as many of each type as the header says, and of streams in its range. */
+static bool listed_are_right(const rf_segment *segment, const uint8_t *wanted,
+                             const rf_segment_listed *listed, uint32_t *counts)
+{
+    bool right = true;
+
+    memset(counts, 0, segment->type_count * sizeof *counts);
+    for (uint32_t i = 0; i < listed->event_count; i++) {
+        uint32_t event = listed->events[i];
+        counts[listed->types[event]]++;
+        right &= listed->streams[event] >= segment->stream_min &&
+                 listed->streams[event] <= segment->stream_max;
+    }
+    for (uint32_t i = 0; i < segment->type_count; i++) {
+        right &= counts[i] == (wanted[i] ? segment->types[i].count : 0);
+    }
+    return right;
+}
+
+rf_status rf_segment_list_events(const rf_segment *segment, const uint8_t *wanted,
+                                 rf_segment_listed *listed, int64_t *scratch,
+                                 uint64_t *bytes_decoded, rf_err *err)
+{
+    uint32_t counts[RF_SEGMENT_EVENTS_MAX];
+    uint32_t count = segment->count;
+    rf_slice stored;
+
+    rf_status status =
+        load(segment, &segment->columns[RF_ENVELOPE_TYPE], &stored, bytes_decoded, err);
+    if (status == RF_OK)
+        status = with_place(
+            segment, rf_int_column_decode_u32(stored, count, listed->types, scratch, err), err);
+    if (status != RF_OK)
+        return status;
+    listed->event_count = (uint32_t)rf_list_wanted(listed->types, count, wanted,
+                                                   segment->type_count, listed->events);
+    status = load(segment, &segment->columns[RF_ENVELOPE_STREAM], &stored, bytes_decoded, err);
+    if (status == RF_OK)
+        status = with_place(segment,
+                            rf_int_column_decode_u32_at(stored, count, listed->events,
+                                                        listed->event_count, listed->streams,
+                                                        scratch, err),
+                            err);
+    if (status != RF_OK)
+        return status;
+    return listed_are_right(segment, wanted, listed, counts)
+               ? RF_OK
+               : damaged(segment, "its types or streams are not those of its header", err);
 }
 
 static rf_status decode_bools(const rf_segment *segment, rf_slice stored, uint32_t count,
@@ -269,12 +381,12 @@ rf_status rf_segment_decode_field(const rf_segment *segment, uint32_t type_count
                                   rf_arena *text, rf_field_column *out, uint64_t *bytes_decoded,
                                   rf_err *err)
 {
-    rf_slice rest = column->stored;
+    rf_slice rest;
     uint32_t count = column->present_count;
     rf_field_column field = {
         .kind = (rf_field_kind)column->kind, .scale = column->scale, .present_count = count};
 
-    rf_status status = check_stored(segment, column, bytes_decoded, err);
+    rf_status status = load(segment, column, &rest, bytes_decoded, err);
     if (status != RF_OK)
         return status;
     if (count < type_count) {

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+enum { COPY_BYTES_MAX = 1 << 20 };
+
 void rf_streams_key(char key_out[RF_STREAMS_KEY_SIZE], uint32_t partition, uint64_t run,
                     uint32_t part)
 {
@@ -77,14 +79,9 @@ typedef struct run_list {
     uint32_t partition;
 } run_list;
 
-static rf_status list_part(void *arg, uint64_t run, rf_slice bytes, rf_err *err)
+/* One more part, of a new run or of the last one. */
+static rf_status list_add(run_list *list, uint64_t run, uint64_t entries, rf_err *err)
 {
-    run_list *list = arg;
-    rf_streams_part part;
-
-    rf_status status = rf_streams_part_open(bytes, list->partition, true, &part, err);
-    if (status != RF_OK)
-        return status;
     if (list->count == 0 || list->runs[list->count - 1].id != run) {
         if (list->count == list->capacity) {
             uint32_t capacity = list->capacity ? 2 * list->capacity : 32;
@@ -97,9 +94,33 @@ static rf_status list_part(void *arg, uint64_t run, rf_slice bytes, rf_err *err)
         }
         list->runs[list->count++] = (rf_streams_run){.id = run};
     }
-    list->runs[list->count - 1].entries += part.entries;
+    list->runs[list->count - 1].entries += entries;
     list->runs[list->count - 1].parts++;
     return RF_OK;
+}
+
+static rf_status list_part(void *arg, uint64_t run, rf_slice bytes, rf_err *err)
+{
+    run_list *list = arg;
+    rf_streams_part part;
+
+    rf_status status = rf_streams_part_open(bytes, list->partition, true, &part, err);
+    return status == RF_OK ? list_add(list, run, part.entries, err) : status;
+}
+
+static rf_status list_key(run_list *list, rf_slice key, rf_err *err)
+{
+    if (key.size != RF_STREAMS_KEY_SIZE)
+        return rf_fail(err, RF_ERR_DAMAGED, "stream names of partition %u: a key of %zu bytes",
+                       list->partition, key.size);
+    rf_status status = list_add(list, rf_load_u64_be(key.data + 2), 0, err);
+    uint32_t number = __builtin_bswap32(rf_load_u32(key.data + 10));
+    if (status == RF_OK && number != list->runs[list->count - 1].parts - 1)
+        return rf_fail(err, RF_ERR_DAMAGED,
+                       "stream names of partition %u: part %u of run %llu is not where it belongs",
+                       list->partition, number,
+                       (unsigned long long)list->runs[list->count - 1].id);
+    return status;
 }
 
 rf_status rf_streams_runs(rf_kv_txn *txn, uint32_t table, uint32_t partition,
@@ -108,6 +129,36 @@ rf_status rf_streams_runs(rf_kv_txn *txn, uint32_t table, uint32_t partition,
     run_list list = {.partition = partition};
 
     rf_status status = rf_streams_each_part(txn, table, partition, list_part, &list, err);
+    if (status != RF_OK) {
+        free(list.runs);
+        return status;
+    }
+    *runs_out = list.runs;
+    *count_out = list.count;
+    return RF_OK;
+}
+
+rf_status rf_streams_run_ids(rf_kv_txn *txn, uint32_t table, uint32_t partition,
+                             rf_streams_run **runs_out, uint32_t *count_out, rf_err *err)
+{
+    run_list list = {.partition = partition};
+    rf_kv_cursor *cursor = NULL;
+    char first[RF_STREAMS_KEY_SIZE];
+    rf_slice key = {first, sizeof first};
+    rf_slice bytes;
+    bool found = false;
+
+    rf_status status = rf_kv_cursor_open(txn, table, &cursor, err);
+    if (status != RF_OK)
+        return status;
+    rf_streams_key(first, partition, 0, 0);
+    status = rf_kv_cursor_seek(cursor, RF_KV_AT_LEAST, key, &key, &bytes, &found, err);
+    while (status == RF_OK && found && key.size >= 2 && rf_load_u16_be(key.data) == partition) {
+        status = list_key(&list, key, err);
+        if (status == RF_OK)
+            status = rf_kv_cursor_seek(cursor, RF_KV_NEXT, key, &key, &bytes, &found, err);
+    }
+    rf_kv_cursor_close(cursor);
     if (status != RF_OK) {
         free(list.runs);
         return status;
@@ -143,6 +194,40 @@ static rf_status load_part(const rf_streams_merge_state *merge, uint64_t run, ui
                                 part_out, err);
 }
 
+/* The next part that a reader reads. */
+static rf_status reader_load(const rf_streams_merge_state *merge, rf_streams_reader *reader,
+                             uint32_t number, rf_err *err)
+{
+    char key[RF_STREAMS_KEY_SIZE];
+    rf_slice bytes;
+    bool found = false;
+
+    if (!merge->copy_from)
+        return load_part(merge, reader->run, number, false, &reader->part, err);
+    rf_streams_key(key, merge->partition, reader->run, number);
+    rf_status status =
+        rf_kv_get(merge->txn, merge->table, (rf_slice){key, sizeof key}, &bytes, &found, err);
+    if (status != RF_OK)
+        return status;
+    if (!found)
+        return rf_fail(err, RF_ERR_DAMAGED,
+                       "stream names of partition %u: run %llu lacks its part %u",
+                       merge->partition, (unsigned long long)reader->run, number);
+    rf_buf_clear(&reader->copy);
+    char *room = rf_buf_reserve(&reader->copy, bytes.size);
+    if (!room)
+        return rf_buf_check(&reader->copy, "a part of stream names", err);
+    status = rf_kv_copy(merge->copy_from, bytes, room, err);
+    if (status == RF_OK)
+        status = rf_streams_part_open((rf_slice){room, bytes.size}, merge->partition, false,
+                                      &reader->part, err);
+    if (status == RF_OK && reader->part.part != number)
+        return rf_fail(err, RF_ERR_DAMAGED,
+                       "stream names of partition %u: part %u of run %llu is not where it belongs",
+                       merge->partition, number, (unsigned long long)reader->run);
+    return status;
+}
+
 /* The eight bytes of the name behind what all names share, as a number that orders like them. */
 static uint64_t key_of(const rf_streams_reader *reader, uint32_t shared)
 {
@@ -165,8 +250,7 @@ static rf_status reader_next_block(const rf_streams_merge_state *merge, rf_strea
             reader->ended = true;
             return RF_OK;
         }
-        rf_status status =
-            load_part(merge, reader->run, reader->part.part + 1, false, &reader->part, err);
+        rf_status status = reader_load(merge, reader, reader->part.part + 1, err);
         if (status != RF_OK)
             return status;
         reader->next_block = 0;
@@ -244,9 +328,20 @@ rf_status rf_streams_merge_open(rf_streams_merge_state *merge, rf_kv_txn *txn, u
                                 uint32_t partition, const rf_streams_run *runs, uint32_t count,
                                 rf_err *err)
 {
+    return rf_streams_merge_open_copied(merge, NULL, txn, table, partition, runs, count, err);
+}
+
+rf_status rf_streams_merge_open_copied(rf_streams_merge_state *merge, rf_kv *kv, rf_kv_txn *txn,
+                                       uint32_t table, uint32_t partition,
+                                       const rf_streams_run *runs, uint32_t count, rf_err *err)
+{
     RF_ASSERT(count > 0);
-    *merge = (rf_streams_merge_state){
-        .txn = txn, .count = count, .current = count, .table = table, .partition = partition};
+    *merge = (rf_streams_merge_state){.txn = txn,
+                                      .copy_from = kv,
+                                      .count = count,
+                                      .current = count,
+                                      .table = table,
+                                      .partition = partition};
     merge->readers = calloc(count, sizeof *merge->readers);
     merge->keys = calloc(count, sizeof *merge->keys);
     if (!merge->readers || !merge->keys)
@@ -254,7 +349,8 @@ rf_status rf_streams_merge_open(rf_streams_merge_state *merge, rf_kv_txn *txn, u
     for (uint32_t i = 0; i < count; i++) {
         rf_streams_reader *reader = &merge->readers[i];
         reader->run = runs[count - 1 - i].id;
-        rf_status status = load_part(merge, reader->run, 0, false, &reader->part, err);
+        rf_buf_init(&reader->copy, COPY_BYTES_MAX);
+        rf_status status = reader_load(merge, reader, 0, err);
         if (status != RF_OK)
             return status;
     }
@@ -266,6 +362,8 @@ rf_status rf_streams_merge_open(rf_streams_merge_state *merge, rf_kv_txn *txn, u
 
 void rf_streams_merge_free(rf_streams_merge_state *merge)
 {
+    for (uint32_t i = 0; merge->readers && i < merge->count; i++)
+        rf_buf_free(&merge->readers[i].copy);
     free(merge->readers);
     free(merge->keys);
     *merge = (rf_streams_merge_state){0};

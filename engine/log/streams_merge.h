@@ -46,6 +46,11 @@ rf_status rf_streams_load_part(rf_kv_txn *txn, uint32_t table, uint32_t partitio
                                uint32_t number, bool checked, rf_streams_part *part_out,
                                rf_err *err);
 
+/* The runs alone, as they stand in the keys: entries are not counted, and no part is touched, so that
+ * nothing is said of a run that lacks its last one before that is read. */
+rf_status rf_streams_run_ids(rf_kv_txn *txn, uint32_t table, uint32_t partition,
+                             rf_streams_run **runs_out, uint32_t *count_out, rf_err *err);
+
 typedef struct rf_streams_reader {
     const char *at;
     const char *end;
@@ -54,11 +59,13 @@ typedef struct rf_streams_reader {
     uint64_t run;
     uint32_t next_block;
     bool ended;
+    rf_buf copy; /* of the part, where parts are copied */
     char name[RF_STREAMS_NAME_BUFFER];
 } rf_streams_reader;
 
 typedef struct rf_streams_merge_state {
     rf_kv_txn *txn;
+    rf_kv *copy_from; /* parts are copied to be read (rf_kv_copy); NULL: read as they stand */
     rf_streams_reader *readers; /* owned; newest run first */
     uint64_t *keys; /* owned; by reader: orders like its name, equal keys need the names */
     uint32_t count;
@@ -73,6 +80,10 @@ typedef struct rf_streams_merge_state {
 rf_status rf_streams_merge_open(rf_streams_merge_state *merge, rf_kv_txn *txn, uint32_t table,
                                 uint32_t partition, const rf_streams_run *runs, uint32_t count,
                                 rf_err *err);
+/* In a read transaction of `kv`, whose parts are copied before they are read. */
+rf_status rf_streams_merge_open_copied(rf_streams_merge_state *merge, rf_kv *kv, rf_kv_txn *txn,
+                                       uint32_t table, uint32_t partition,
+                                       const rf_streams_run *runs, uint32_t count, rf_err *err);
 void rf_streams_merge_free(rf_streams_merge_state *merge);
 /* The next name; it is readers[current]'s name and entry until the next call. *renumbered_out (may
  * be NULL) says that an older run's entry of the name before it had another number. */

@@ -142,45 +142,67 @@ typedef struct rf_streams_entry {
     uint32_t name_size;
 } rf_streams_entry;
 
+/* A varint of 35 bits at most. Processors cannot guess how many bytes the next one has, so where
+ * there are eight to be read it takes no branch. False where there is none. */
+static inline bool rf_streams_number_read(const char **at, const char *end, uint64_t *number_out)
+{
+    uint64_t number = 0;
+
+    if (end - *at >= 8) {
+        uint64_t bytes = rf_load_u64(*at);
+        uint64_t ends = ~bytes & 0x8080808080u; /* the lowest is that of the last byte */
+        uint64_t bits = bytes & (ends ^ (ends - 1)) & 0x7f7f7f7f7fu;
+        if (ends == 0)
+            return false;
+        *number_out = (bits & 0x7f) | (bits >> 1 & 0x3f80) | (bits >> 2 & 0x1fc000) |
+                      (bits >> 3 & 0xfe00000) | (bits >> 4 & 0x7f0000000u);
+        *at += (__builtin_ctzll(ends) + 1) / 8;
+        return true;
+    }
+    for (unsigned shift = 0;; shift += 7) {
+        if (*at >= end || shift > 28)
+            return false;
+        uint8_t byte = (uint8_t)*(*at)++;
+        number |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            break;
+    }
+    *number_out = number;
+    return true;
+}
+
 /* Reads the entry at *at into *entry, which has the size of the name before it (0 at the start of a
  * block): the name is the first *shared_out bytes of that one, then what *rest_out has. False where
  * the bytes make no entry. */
 static inline bool rf_streams_entry_next(const char **at, const char *end, rf_streams_entry *entry,
                                          uint32_t *shared_out, rf_streams_rest *rest_out)
 {
-    rf_bytes_reader reader = {*at, end, false};
+    const char *next = *at;
+    uint64_t number;
 
     if (end - *at < 4)
         return false;
-    uint32_t shared = (uint8_t)*reader.at++;
-    if (!rf_streams_rest_read(&reader.at, end, rest_out) || shared > entry->name_size ||
-        shared + rest_out->size > RF_STREAM_NAME_SIZE_MAX)
+    *shared_out = (uint8_t)*next++;
+    if (!rf_streams_rest_read(&next, end, rest_out) || *shared_out > entry->name_size ||
+        *shared_out + rest_out->size > RF_STREAM_NAME_SIZE_MAX)
         return false;
-    *shared_out = shared;
-
-    uint64_t number = 0;
-    for (unsigned shift = 0;; shift += 7) {
-        if (reader.at >= end || shift > 28)
-            return false;
-        uint8_t byte = (uint8_t)*reader.at++;
-        number |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80)
-            break;
-    }
-    if (reader.at >= end || number > UINT32_MAX)
+    if (!rf_streams_number_read(&next, end, &number) || next >= end || number > UINT32_MAX)
         return false;
-    uint64_t version = (uint8_t)*reader.at;
-    if (version < 0x80)
-        reader.at++;
-    else
+    uint64_t version = (uint8_t)*next;
+    if (version < 0x80) {
+        next++;
+    } else {
+        rf_bytes_reader reader = {next, end, false};
         version = rf_read_varint(&reader);
-    if (reader.failed || version > (uint64_t)INT64_MAX + 1)
-        return false;
+        next = reader.at;
+        if (reader.failed || version > (uint64_t)INT64_MAX + 1)
+            return false;
+    }
     /* Stored as one more, so that "none" is 0. */
     entry->last_version = version == 0 ? RF_VERSION_NONE : (int64_t)(version - 1);
     entry->number = (uint32_t)number;
-    entry->name_size = shared + rest_out->size;
-    *at = reader.at;
+    entry->name_size = *shared_out + (uint32_t)rest_out->size;
+    *at = next;
     return true;
 }
 

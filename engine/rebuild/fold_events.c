@@ -243,11 +243,17 @@ static rf_status fold_target(rf_fold_worker *worker, const rf_step *step, uint32
     rf_status status = set_lanes(worker, step, target, &handled, err);
     if (status != RF_OK || handled == 0)
         return status;
+    const uint32_t *listed = step->bound.listed;
+    uint32_t count = step->bound.listed_count;
+    if (!listed && handled <= step->log.segment.count / LISTED_SHARE) {
+        listed = worker->listed;
+        count = list_handled(worker, step);
+    }
     if (worker->runners[target])
-        return run_events(worker, step, target, NULL, step->log.begin, step->log.end, err);
-    if (handled > step->log.segment.count / LISTED_SHARE)
-        return fold_events(worker, step, target, NULL, step->log.begin, step->log.end, err);
-    return fold_events(worker, step, target, worker->listed, 0, list_handled(worker, step), err);
+        return listed ? run_events(worker, step, target, listed, 0, count, err)
+                      : run_events(worker, step, target, NULL, step->log.begin, step->log.end, err);
+    return listed ? fold_events(worker, step, target, listed, 0, count, err)
+                  : fold_events(worker, step, target, NULL, step->log.begin, step->log.end, err);
 }
 
 static rf_status fold_step(rf_fold_worker *worker, const rf_step *step, rf_err *err)
@@ -281,12 +287,14 @@ static void report_progress(rf_fold_worker *worker, uint32_t events)
     job->options->progress(job->options->progress_arg, &progress);
 }
 
-/* Pages of the log that were read stay in the system's cache, but need not count as ours. With a
- * page that is touched, the kernel maps what it has cached around it, up to 2 MiB. */
+/* Pages of the log that were mapped to read payloads stay in the system's cache, but need not count
+ * as ours. With a page that is touched, the kernel maps what it has cached around it, up to 2 MiB. */
 static void unload_log(rf_fold_worker *worker, const rf_step *step)
 {
     size_t bytes = step->log.segment.bytes.size;
 
+    if (!step->bound.payloads_read)
+        return;
     worker->mapped_bytes += bytes > MAPPED_AROUND ? bytes : MAPPED_AROUND;
     if (worker->mapped_bytes < worker->job->mapped_budget)
         return;

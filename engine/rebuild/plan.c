@@ -19,6 +19,8 @@
         UINT32_MAX, 0                                                                              \
     }
 
+enum { LISTED_SHARE = 4 }; /* where a smaller share of a segment is handled, only that is read */
+
 struct rf_plan {
     /* fixed after new */
     bool reads_stream;
@@ -27,6 +29,8 @@ struct rf_plan {
     /* of the segment at hand; buffers grow and stay */
     uint32_t *event_types;
     uint32_t *event_streams;
+    uint32_t *listed;
+    uint8_t *wanted; /* by type: whether it is handled */
     int64_t *scratch_ints;                   /* as many as a segment has events */
     int64_t *envelope[RF_ENVELOPE_COUNT];    /* those that event structs have; NULL until needed */
     bool envelope_read[RF_ENVELOPE_COUNT];
@@ -37,6 +41,7 @@ struct rf_plan {
     rf_arena scratch;
     rf_codec *codec;
     rf_payload_reader *payloads;
+    bool payloads_read; /* of the segment at hand */
     rf_json_parser *json;
     uint64_t bytes_decoded;
 };
@@ -65,10 +70,11 @@ rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count,
     plan->json = rf_json_parser_new();
     plan->event_types = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *plan->event_types);
     plan->event_streams = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *plan->event_streams);
+    plan->listed = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *plan->listed);
     plan->scratch_ints = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *plan->scratch_ints);
     bool made = rf_binder_begin(&plan->binder, definitions, count, census, census_count);
     if (!made || !plan->codec || !plan->payloads || !plan->json || !plan->event_types ||
-        !plan->event_streams || !plan->scratch_ints) {
+        !plan->event_streams || !plan->listed || !plan->scratch_ints) {
         rf_plan_free(plan);
         return NULL;
     }
@@ -86,6 +92,8 @@ void rf_plan_free(rf_plan *plan)
     rf_binder_end(&plan->binder);
     free(plan->event_types);
     free(plan->event_streams);
+    free(plan->listed);
+    free(plan->wanted);
     free(plan->scratch_ints);
     free(plan->types);
     free(plan->bindings);
@@ -121,21 +129,25 @@ static rf_status reserve_types(rf_plan *plan, uint32_t count, rf_err *err)
     free(plan->types);
     free(plan->bindings);
     free(plan->type_end);
+    free(plan->wanted);
     plan->types = malloc(count * sizeof *plan->types);
     plan->bindings = malloc(count * sizeof(rf_binding *));
     plan->type_end = malloc(count * sizeof *plan->type_end);
-    plan->type_capacity = plan->types && plan->bindings && plan->type_end ? count : 0;
+    plan->wanted = malloc(count);
+    plan->type_capacity =
+        plan->types && plan->bindings && plan->type_end && plan->wanted ? count : 0;
     return plan->type_capacity
                ? RF_OK
                : rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events", count);
 }
 
-static rf_status bind_types(rf_plan *plan, const rf_segment *segment, bool *handled_out,
+/* *handled_out: events of the segment that a handler gets. */
+static rf_status bind_types(rf_plan *plan, const rf_segment *segment, uint32_t *handled_out,
                             rf_err *err)
 {
     rf_status status = reserve_types(plan, segment->type_count, err);
 
-    *handled_out = false;
+    *handled_out = 0;
     for (uint32_t t = 0; status == RF_OK && t < segment->type_count; t++) {
         rf_binding *binding = rf_binder_find(&plan->binder, segment->types[t].name);
         if (!binding)
@@ -148,7 +160,8 @@ static rf_status bind_types(rf_plan *plan, const rf_segment *segment, bool *hand
             .calls = binding->calls,
             .call_count = binding->call_count,
         };
-        *handled_out = *handled_out || binding->call_count > 0;
+        plan->wanted[t] = binding->call_count > 0;
+        *handled_out += plan->wanted[t] ? segment->types[t].count : 0;
     }
     return status;
 }
@@ -224,6 +237,21 @@ static rf_status read_envelope(rf_plan *plan, const rf_segment *segment, rf_enve
     return status;
 }
 
+/* As read_events, of a whole segment, for the events alone that are handled. */
+static rf_status read_listed(rf_plan *plan, const rf_segment *segment, uint32_t *listed_out,
+                             rf_err *err)
+{
+    rf_segment_listed listed = {
+        .events = plan->listed, .types = plan->event_types, .streams = plan->event_streams};
+    rf_status status = rf_segment_list_events(segment, plan->wanted, &listed, plan->scratch_ints,
+                                              &plan->bytes_decoded, err);
+
+    *listed_out = listed.event_count;
+    for (uint32_t t = 0; t < segment->type_count; t++)
+        plan->type_end[t] = segment->types[t].count;
+    return status;
+}
+
 /* Types and streams of the events, and how many of each type are in range. */
 static rf_status read_events(rf_plan *plan, const rf_plan_input *input, rf_err *err)
 {
@@ -231,7 +259,6 @@ static rf_status read_events(rf_plan *plan, const rf_plan_input *input, rf_err *
     bool whole = input->begin == 0 && input->end == segment->count;
     bool given = true;
 
-    memset(plan->envelope_read, 0, sizeof plan->envelope_read);
     rf_status status = rf_segment_envelope_u32(segment, RF_ENVELOPE_TYPE, plan->event_types,
                                                plan->scratch_ints, &plan->bytes_decoded, err);
     if (status == RF_OK)
@@ -449,6 +476,7 @@ static rf_status fill_payloads(rf_plan *plan, const rf_plan_input *input, uint32
 
     if (!wanted[0] && !wanted[1])
         return RF_OK;
+    plan->payloads_read = true;
     for (uint32_t i = input->begin; status == RF_OK && i < input->end; i++) {
         rf_slice raw[2];
         const rf_json_node *nodes[2] = {NULL, NULL};
@@ -496,7 +524,8 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
                        rf_plan_fault *fault_out, rf_err *err)
 {
     const rf_segment *segment = input->segment;
-    bool handled;
+    uint32_t handled = 0;
+    uint32_t listed_count = 0;
 
     RF_ASSERT(input->begin <= input->end && input->end <= segment->count);
     *fault_out = NO_FAULT;
@@ -505,12 +534,18 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
     rf_status status = bind_types(plan, segment, &handled, err);
     if (status != RF_OK)
         return status;
-    if (!handled) {
+    if (handled == 0) {
         *segment_out = (rf_plan_segment){.types = plan->types};
         return RF_OK;
     }
     rf_arena_rewind(&plan->scratch);
-    status = read_events(plan, input, err);
+    memset(plan->envelope_read, 0, sizeof plan->envelope_read);
+    plan->payloads_read = false;
+    bool whole = input->begin == 0 && input->end == segment->count;
+    bool listed = whole && handled <= segment->count / LISTED_SHARE &&
+                  segment->stream_max < input->stream_count;
+    status = listed ? read_listed(plan, segment, &listed_count, err)
+                    : read_events(plan, input, err);
     for (uint32_t t = 0; status == RF_OK && t < segment->type_count; t++)
         if (plan->bindings[t]->call_count > 0)
             status = fill_type(plan, input, t, fault_out, err);
@@ -520,6 +555,9 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
         .types = plan->types,
         .event_types = plan->event_types,
         .event_streams = plan->event_streams,
+        .listed = listed ? plan->listed : NULL,
+        .listed_count = listed_count,
+        .payloads_read = plan->payloads_read,
     };
     return RF_OK;
 }

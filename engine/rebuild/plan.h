@@ -79,6 +79,11 @@ typedef struct rf_plan_segment {
     const rf_plan_type *types;     /* by the segment's type index */
     const uint32_t *event_types;   /* of each event: index of its type; NULL if none is handled */
     const uint32_t *event_streams; /* of each event: its stream's number */
+    /* Where few events are of types that are handled: these, and no type or stream of another is
+     * known. NULL: all are known. */
+    const uint32_t *listed;
+    uint32_t listed_count;
+    bool payloads_read; /* whose pages are mapped then */
 } rf_plan_segment;
 
 /* Which event a failure is about. */

@@ -102,6 +102,38 @@ Test(kv, seeks_at_least_and_at_most)
     rf_kv_close(kv);
 }
 
+Test(kv, copies_what_a_transaction_reads_while_others_write)
+{
+    enum { SIZE = 300000 };
+    rf_kv *kv = open_kv(&two_tables);
+    rf_kv_txn *txn;
+    rf_slice value;
+    bool found;
+    char *large = malloc(SIZE + 1);
+    char *copy = malloc(SIZE);
+
+    memset(large, 'x', SIZE);
+    large[SIZE] = '\0';
+    put(kv, 0, "k", "small");
+    put(kv, 1, "k", large);
+    cr_assert_eq(rf_kv_begin(kv, false, &txn, NULL), RF_OK);
+    put(kv, 0, "k", "newer");
+    put(kv, 1, "k", "newer");
+    put(kv, 1, "l", large);
+    cr_assert_eq(rf_kv_get(txn, 0, RF_SLICE("k"), &value, &found, NULL), RF_OK);
+    cr_assert_eq(rf_kv_copy(kv, value, copy, NULL), RF_OK);
+    cr_assert(value.size == 5 && memcmp(copy, "small", 5) == 0);
+    cr_assert_eq(rf_kv_get(txn, 1, RF_SLICE("k"), &value, &found, NULL), RF_OK);
+    cr_assert_eq(rf_kv_copy(kv, value, copy, NULL), RF_OK);
+    cr_assert(value.size == SIZE && memcmp(copy, large, SIZE) == 0);
+    cr_assert_eq(rf_kv_copy(kv, (rf_slice){value.data + 5000, 7}, copy, NULL), RF_OK);
+    cr_assert(memcmp(copy, "xxxxxxx", 7) == 0);
+    rf_kv_abort(txn);
+    rf_kv_close(kv);
+    free(large);
+    free(copy);
+}
+
 Test(kv, opens_a_file_only_once_in_a_process)
 {
     rf_kv *first = open_kv(&two_tables);
