@@ -1,4 +1,5 @@
-/* Which definitions a command means: paths of plugins, names of live read models, or all of these.
+/* Which definitions a command means: paths of plugins and Lua files, names of live read models,
+ * or all of these.
  *
  * A name stands for the definition that its live generation keeps; a path deploys the file's.
  */

@@ -465,9 +465,16 @@ env.every_row = EVERY_ROW
 local loaded = {} -- of required files
 
 local function compile(source, place)
+    while source:find("^\239\187\191") do -- byte order marks
+        source = source:sub(4)
+    end
+    if source:find("^[#\27]") then -- the compiler would skip a line, or take bytecode
+        error({ place = place .. ":1", what = "a projection begins with Lua source" }, 0)
+    end
     local chunk, reason = loadstring(refold.with_ticks(source), "@" .. place)
     if not chunk then
-        error({ syntax = reason, place = place }, 0)
+        local line, what = reason:match("^.-:(%d+): (.*)$")
+        error({ place = place .. ":" .. (line or 1), what = what or reason }, 0)
     end
     setfenv(chunk, env)
     check_code(chunk)

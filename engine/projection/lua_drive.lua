@@ -110,7 +110,7 @@ local setters = {
     float = "if type(v) ~= 'number' or v - v ~= 0 then v = float(v, 'N0') end P.cN = v",
     bool = "if type(v) ~= 'boolean' then v = bool(v, 'N0') end P.cN = v",
     text = "if type(v) == 'string' then local t = P.cN t.data = keep(v) t.size = #v " ..
-        "elseif v == nil then P.cN.data = nil P.cN.size = 0 else no_text(v, 'N0') end",
+        "elseif v == nil then P.cN.data = nil P.cN.size = 0 else refuse('N0', v) end",
 }
 setters.decimal, setters.date, setters.json = setters.int, setters.time, setters.text
 setters.list = setters.text
@@ -205,7 +205,7 @@ end
 local helpers = {
     cursor = cursor, cast = cast, tonumber = tonumber, type = type, floor = math.floor,
     text_at = text_at, keep = keep, whole = whole, float = float, bool = bool,
-    no_text = refuse, no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE,
+    refuse = refuse, no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE,
     copy = ffi.copy,
 }
 

@@ -16,7 +16,7 @@
 #include "projection/lua_file.h"
 #include "projection/runner.h"
 
-enum { RF_LUA_MEMORY_MAX = 256 << 20, RF_LUA_SECONDS_MAX = 10 };
+enum { RF_LUA_MEMORY_MAX = 256 << 20, RF_LUA_SECONDS_MAX = 5 };
 
 typedef struct rf_lua_state rf_lua_state;
 
