@@ -173,9 +173,11 @@ static bool trace_fill(rf_binder *binder, const struct view *view, uint32_t step
     return true;
 }
 
-/* The payload fields of a call, as events have them after `step` upcasters. */
+/* The payload fields of a call, as events have them after `step` upcasters; `upcast` NULL: those of a
+ * handler. */
 static bool add_fills(rf_binder *binder, rf_binding *binding, const struct view *view,
-                      uint32_t step, rf_plan_call *call, rf_stage *stage)
+                      uint32_t step, const rf_evolution_upcast *upcast, rf_plan_call *call,
+                      rf_stage *stage)
 {
     const rf_definition_handler *handler = call->handler;
 
@@ -185,6 +187,7 @@ static bool add_fills(rf_binder *binder, rf_binding *binding, const struct view 
             .order = stage->fill_count,
             .field = &handler->fields[f],
             .origin = &handler->fields[f],
+            .upcast = upcast,
         };
         if (handler->fields[f].field.source != RF_PAYLOAD)
             continue;
@@ -231,7 +234,7 @@ static bool add_producers(rf_binder *binder, rf_binding *binding, const struct v
             !stage_begin(binder, 1, upcast->input.field_count, stage) ||
             !make_call(binder, &upcast->input, view->definition, view->type, upcast->schema,
                        &stage->calls[stage->call_count++]) ||
-            !add_fills(binder, binding, view, step - 1, &stage->calls[0], stage))
+            !add_fills(binder, binding, view, step - 1, upcast, &stage->calls[0], stage))
             return false;
         stage->producer = producer;
         stage_end(stage);
@@ -308,7 +311,7 @@ static bool add_handlers(rf_binder *binder, rf_binding *binding, const struct vi
         rf_plan_call *call = &stage->calls[stage->call_count++];
         if (!make_call(binder, &definition->handlers[h], view->definition, view->type, schema,
                        call) ||
-            !add_fills(binder, binding, view, view->chain.count, call, stage))
+            !add_fills(binder, binding, view, view->chain.count, NULL, call, stage))
             return false;
     }
     return true;

@@ -36,6 +36,7 @@ typedef struct rf_fill {
     uint32_t order; /* fills of one path go in this order */
     const rf_definition_field *field; /* its path is the stored one */
     const rf_definition_field *origin; /* as the handler declares it */
+    const rf_evolution_upcast *upcast; /* whose field it is; NULL: a handler's */
     bool compound; /* perhaps an array or object somewhere */
     /* What upcasters make of it. A fill is traced if it has layers or a fallback; `field` has no path
      * then if nothing stored is at its bottom. */

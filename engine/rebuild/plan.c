@@ -333,12 +333,21 @@ static rf_status move_member(rf_plan *plan, const rf_plan_input *input, rf_plan_
 
 /* ---- payload fields ---- */
 
-static rf_status refuse(const rf_plan *plan, const rf_segment *segment, uint32_t lane,
-                        const rf_fill *fill, const rf_convert_fault *found,
-                        rf_plan_fault *fault_out, rf_err *err)
+rf_status rf_plan_refuse(const rf_plan *plan, const rf_segment *segment, uint32_t lane,
+                         const rf_fill *fill, const rf_convert_fault *found,
+                         rf_plan_fault *fault_out, rf_err *err)
 {
+    const rf_evolution_upcast *upcast = fill->upcast;
+    rf_slice today = fill->origin->path_text;
+    rf_status status = rf_convert_refuse(fill->field, found, err);
+
     rf_plan_blame(plan, segment, lane, found->ordinal, fill->call->definition, fault_out);
-    return rf_convert_refuse(fill->field, found, err);
+    if (!rf_slice_equal(today, fill->field->path_text))
+        (void)rf_err_context(err, "%.*s, before it was upcast", (int)today.size, today.data);
+    if (upcast)
+        (void)rf_err_context(err, "upcast of %.*s %lld", (int)upcast->type.size, upcast->type.data,
+                             (long long)upcast->schema);
+    return status;
 }
 
 /* One field: from the column as it is, where one column has all values; else through an array. */
@@ -374,7 +383,7 @@ static rf_status fill_field(rf_plan *plan, const rf_plan_input *input, uint32_t 
             rf_convert_scatter(field, &path->columns[i], &from, &fill->members, &found);
     }
     if (status == RF_OK && found.ordinal != UINT32_MAX)
-        status = refuse(plan, input->segment, lane, fill, &found, fault_out, err);
+        status = rf_plan_refuse(plan, input->segment, lane, fill, &found, fault_out, err);
     if (status == RF_OK)
         rf_plan_add_members(fill->call, field, &fill->members);
     return status;
@@ -459,7 +468,7 @@ static rf_status fill_from_payload(rf_plan *plan, const rf_plan_input *input, ui
         status = rf_payload_take(&fill->field->field, node, &fill->members, ordinal, input->text,
                                  &found, err);
         if (status == RF_OK && found.ordinal != UINT32_MAX)
-            status = refuse(plan, input->segment, lane, fill, &found, fault_out, err);
+            status = rf_plan_refuse(plan, input->segment, lane, fill, &found, fault_out, err);
     }
     return status;
 }

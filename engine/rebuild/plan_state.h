@@ -70,6 +70,10 @@ rf_status rf_plan_read_envelope(rf_plan *plan, const rf_segment *segment, rf_env
 /* Says which event and whose definition a failure is about. */
 void rf_plan_blame(const rf_plan *plan, const rf_segment *segment, uint32_t lane, uint32_t ordinal,
                    uint32_t definition, rf_plan_fault *fault_out);
+/* The same of a stored value, with the reason. */
+rf_status rf_plan_refuse(const rf_plan *plan, const rf_segment *segment, uint32_t lane,
+                         const rf_fill *fill, const rf_convert_fault *found,
+                         rf_plan_fault *fault_out, rf_err *err);
 void rf_plan_add_members(rf_plan_call *call, const rf_field *field, const rf_members *members);
 void rf_plan_add_move(rf_plan_call *call, const rf_plan_move *move);
 

@@ -127,8 +127,7 @@ static rf_status take_columns(rf_plan *plan, const rf_plan_input *input, uint32_
     }
     if (status != RF_OK || found.ordinal == UINT32_MAX)
         return status;
-    rf_plan_blame(plan, input->segment, lane, found.ordinal, fill->call->definition, fault_out);
-    return rf_convert_refuse(fill->field, &found, err);
+    return rf_plan_refuse(plan, input->segment, lane, fill, &found, fault_out, err);
 }
 
 /* Members with a presence, and a mask that changes. */
