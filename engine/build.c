@@ -217,6 +217,36 @@ void rf_build_target(rf_build *build, rf_fold_target *target_out)
     };
 }
 
+static int compare_schemas(const void *left, const void *right)
+{
+    return strcmp(((const rf_manifest_schema *)left)->type,
+                  ((const rf_manifest_schema *)right)->type);
+}
+
+rf_status rf_build_keep_schemas(rf_build *build, const rf_check_schema *schemas, uint32_t count,
+                                rf_err *err)
+{
+    rf_manifest *manifest = &build->manifest;
+
+    RF_ASSERT(!build->sealed && !manifest->schemas);
+    manifest->schemas = calloc(count ? count : 1, sizeof *manifest->schemas);
+    if (!manifest->schemas)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", build->definition->name);
+    for (uint32_t i = 0; i < count; i++) {
+        rf_manifest_schema *kept = &manifest->schemas[manifest->schema_count];
+        if (schemas[i].definition != build->definition)
+            continue;
+        RF_ASSERT(schemas[i].type.size < sizeof kept->type);
+        memcpy(kept->type, schemas[i].type.data, schemas[i].type.size);
+        kept->schema = schemas[i].schema;
+        manifest->schema_count++;
+    }
+    if (manifest->schema_count > 1)
+        qsort(manifest->schemas, manifest->schema_count, sizeof *manifest->schemas,
+              compare_schemas);
+    return RF_OK;
+}
+
 static rf_status fill_manifest(rf_build *build, uint64_t position, int64_t time_last, rf_err *err)
 {
     rf_manifest *manifest = &build->manifest;

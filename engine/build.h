@@ -16,6 +16,7 @@
 #ifndef RF_BUILD_H
 #define RF_BUILD_H
 
+#include "rebuild/check.h"
 #include "rebuild/fold.h"
 #include "store.h"
 
@@ -32,6 +33,9 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
 /* Its directory; valid until free. */
 const char *rf_build_dir(const rf_build *build);
 void rf_build_target(rf_build *build, rf_fold_target *target_out);
+/* What MANIFEST says of the schemas of types: those of the build's definition. */
+rf_status rf_build_keep_schemas(rf_build *build, const rf_check_schema *schemas, uint32_t count,
+                                rf_err *err);
 /* `time_last`: the largest event time in the log up to `position`, or RF_TIME_NONE. */
 rf_status rf_build_seal(rf_build *build, rf_pool *pool, uint64_t position, int64_t time_last,
                         rf_err *err);

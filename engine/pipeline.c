@@ -164,8 +164,12 @@ static rf_status check_cancel(const struct pipeline *pipeline, rf_err *err)
 
 static rf_status seal(struct pipeline *pipeline, rf_err *err)
 {
+    const rf_check_list *checked = &pipeline->preflight.list;
     rf_status status = check_cancel(pipeline, err);
 
+    for (uint32_t i = 0; status == RF_OK && i < pipeline->resolved.count; i++)
+        status = rf_build_keep_schemas(pipeline->replay.builds[i], checked->schemas,
+                                       checked->schema_count, err);
     if (status == RF_OK)
         status =
             rf_replay_seal(&pipeline->replay, pipeline->position, pipeline->time_last, err);

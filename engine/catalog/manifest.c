@@ -14,8 +14,9 @@
 #define MANIFEST_WORD "refold-manifest "
 enum {
     FORMAT_VERSION = 1,
-    TEXT_SIZE_MAX = 1 << 20,
+    TEXT_SIZE_MAX = 16 << 20,
     COLUMNS_MAX = 1000,
+    SCHEMAS_MAX = 1 << 16,
     PARTITIONS_MAX = 1024,
     SCALE_MAX = 18,
     CHECKSUM_DIGITS = 16,
@@ -82,6 +83,12 @@ static void append_body(rf_buf *out, const rf_manifest *manifest)
         const rf_manifest_column *column = &manifest->columns[i];
         rf_buf_append_format(out, "%s{\"name\":\"%s\",\"kind\":%d,\"scale\":%u}", i > 0 ? "," : "",
                              column->name, (int)column->kind, column->scale);
+    }
+    rf_buf_append_format(out, "],\"schemas\":[");
+    for (uint32_t i = 0; i < manifest->schema_count; i++) {
+        rf_buf_append_format(out, "%s{\"type\":", i > 0 ? "," : "");
+        append_json_text(out, manifest->schemas[i].type);
+        rf_buf_append_format(out, ",\"schema\":%lld}", (long long)manifest->schemas[i].schema);
     }
     rf_buf_append_format(out, "]}\n");
 }
@@ -219,6 +226,40 @@ static void parse_columns(rf_bytes_reader *in, rf_manifest *manifest)
     expect(in, "]");
 }
 
+static bool reserve_schema(rf_manifest *manifest)
+{
+    uint32_t count = manifest->schema_count;
+
+    if (count == SCHEMAS_MAX)
+        return false;
+    if ((count & (count - 1)) != 0) /* room up to the next power of two */
+        return true;
+    rf_manifest_schema *schemas =
+        realloc(manifest->schemas, (count ? 2 * count : 1) * sizeof *schemas);
+    if (schemas)
+        manifest->schemas = schemas;
+    return schemas != NULL;
+}
+
+static void parse_schemas(rf_bytes_reader *in, rf_manifest *manifest)
+{
+    while (!in->failed && !next_is(in, ']')) {
+        if (!reserve_schema(manifest)) {
+            in->failed = true;
+            return;
+        }
+        rf_manifest_schema *schema = &manifest->schemas[manifest->schema_count++];
+        expect(in, manifest->schema_count > 1 ? ",{\"type\":" : "{\"type\":");
+        parse_text(in, schema->type, sizeof schema->type);
+        expect(in, ",\"schema\":");
+        schema->schema = parse_i64(in);
+        expect(in, "}");
+        in->failed |= schema->type[0] == '\0' || schema->schema < 1 ||
+                      (manifest->schema_count > 1 && strcmp(schema[-1].type, schema->type) >= 0);
+    }
+    expect(in, "]");
+}
+
 static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
 {
     char digest[33];
@@ -258,6 +299,8 @@ static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
     parse_files(in, manifest);
     expect(in, ",\"columns\":[");
     parse_columns(in, manifest);
+    expect(in, ",\"schemas\":[");
+    parse_schemas(in, manifest);
     expect(in, "}\n");
 }
 
@@ -312,6 +355,9 @@ rf_status rf_manifest_write(const char *dir, const rf_manifest *manifest, rf_err
 
     RF_ASSERT(manifest->digest.rows == manifest->rows);
     RF_ASSERT(manifest->column_count <= COLUMNS_MAX);
+    if (manifest->schema_count > SCHEMAS_MAX)
+        return rf_fail(err, RF_ERR_INPUT, "%s: handlers for more than %d types of events", dir,
+                       SCHEMAS_MAX);
     if (!holds(manifest) || !rf_utf8_valid(rf_slice_of(manifest->definition_file)))
         return rf_fail(err, RF_ERR_INPUT,
                        "%s: generation %llu of %s cannot be described (definition file %s)", dir,
@@ -399,6 +445,9 @@ rf_status rf_manifest_read(const char *dir, rf_manifest *manifest_out, rf_err *e
 void rf_manifest_free(rf_manifest *manifest)
 {
     free(manifest->columns);
+    free(manifest->schemas);
     manifest->columns = NULL;
     manifest->column_count = 0;
+    manifest->schemas = NULL;
+    manifest->schema_count = 0;
 }

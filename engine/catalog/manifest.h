@@ -16,6 +16,12 @@ typedef struct rf_manifest_column {
     uint8_t scale;
 } rf_manifest_column;
 
+/* The schema that the handlers of a type are written for: an event above it stops a catch-up. */
+typedef struct rf_manifest_schema {
+    char type[256]; /* today's name */
+    int64_t schema;
+} rf_manifest_schema;
+
 typedef struct rf_manifest {
     char name[64];
     uint64_t number;
@@ -33,6 +39,8 @@ typedef struct rf_manifest {
     rf_base_file files[RF_BASE_FILES_MAX];
     uint32_t column_count;
     rf_manifest_column *columns; /* owned */
+    uint32_t schema_count;
+    rf_manifest_schema *schemas; /* owned; by type, each once */
 } rf_manifest;
 
 /* Durable: DIR/MANIFEST is created, fsynced, and its directory too. */

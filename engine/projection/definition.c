@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "log/census.h"
+#include "projection/evolution.h"
 #include "projection/lua_state.h"
 #include "projection/plugin.h"
 
@@ -160,9 +161,8 @@ static rf_kind source_kind(rf_field_source source)
     return (rf_kind)-1;
 }
 
-/* A path, parsed into the definition's arena, and as the census writes it. */
-static rf_status take_path(struct build *build, const char *text, rf_definition_field *out,
-                           rf_err *err)
+rf_status rf_definition_take_path(rf_arena *arena, const char *name, const char *text,
+                                  rf_path *path_out, rf_slice *text_out, rf_err *err)
 {
     rf_path path;
     void *memory;
@@ -170,11 +170,11 @@ static rf_status take_path(struct build *build, const char *text, rf_definition_
 
     rf_status status = rf_path_parse(text, &path, &memory, err);
     if (status != RF_OK)
-        return rf_err_context(err, "%s", build->name);
-    rf_slice *parts = rf_arena_alloc(build->arena, path.part_count * sizeof *parts);
+        return rf_err_context(err, "%s", name);
+    rf_slice *parts = rf_arena_alloc(arena, path.part_count * sizeof *parts);
     bool taken = parts != NULL;
     for (uint8_t i = 0; taken && i < path.part_count; i++) {
-        parts[i] = rf_arena_copy(build->arena, path.parts[i]);
+        parts[i] = rf_arena_copy(arena, path.parts[i]);
         taken = parts[i].data != NULL;
     }
     free(memory);
@@ -182,12 +182,12 @@ static rf_status take_path(struct build *build, const char *text, rf_definition_
     if (taken) {
         path.parts = parts;
         rf_path_append(&canonical, &path);
-        out->path_text = rf_arena_copy(build->arena, rf_buf_slice(&canonical));
-        out->path = path;
+        *text_out = rf_arena_copy(arena, rf_buf_slice(&canonical));
+        *path_out = path;
     }
-    taken = taken && !canonical.failed && out->path_text.data;
+    taken = taken && !canonical.failed && text_out->data;
     rf_buf_free(&canonical);
-    return taken ? RF_OK : rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", build->name);
+    return taken ? RF_OK : rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", name);
 }
 
 static rf_status take_field(struct build *build, const rf_handler *handler, const rf_field *field,
@@ -219,7 +219,27 @@ static rf_status take_field(struct build *build, const rf_handler *handler, cons
             field->offset, handler->event_size);
     out->field = *field;
     out->field.optional = field->optional != 0;
-    return field->source == RF_PAYLOAD ? take_path(build, field->path, out, err) : RF_OK;
+    return field->source == RF_PAYLOAD ? rf_definition_take_path(build->arena, build->name,
+                                                                 field->path, &out->path,
+                                                                 &out->path_text, err)
+                                       : RF_OK;
+}
+
+rf_status rf_definition_take_fields(rf_arena *arena, const char *name, const rf_handler *of,
+                                    const rf_definition_field **fields_out, rf_err *err)
+{
+    struct build build = {.arena = arena, .name = name};
+    rf_definition_field *fields = rf_arena_alloc(arena, of->field_count * sizeof *fields);
+    rf_status status = RF_OK;
+
+    if (!fields)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", name);
+    memset(fields, 0, of->field_count * sizeof *fields);
+    for (uint32_t i = 0; status == RF_OK && i < of->field_count; i++)
+        status = take_field(&build, of, &of->fields[i], &fields[i], err);
+    if (status == RF_OK)
+        *fields_out = fields;
+    return status;
 }
 
 static rf_status check_handler(const struct build *build, const rf_projection *tables,
@@ -257,13 +277,8 @@ static rf_status take_handlers(struct build *build, const rf_projection *tables,
         rf_status status = check_handler(build, tables, i, err);
         if (status != RF_OK)
             return status;
-        rf_definition_field *fields =
-            rf_arena_alloc(build->arena, handler->field_count * sizeof *fields);
-        if (!fields)
-            return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", build->name);
-        memset(fields, 0, handler->field_count * sizeof *fields);
-        for (uint32_t k = 0; status == RF_OK && k < handler->field_count; k++)
-            status = take_field(build, handler, &handler->fields[k], &fields[k], err);
+        const rf_definition_field *fields;
+        status = rf_definition_take_fields(build->arena, build->name, handler, &fields, err);
         if (status != RF_OK)
             return status;
         handlers[i] = (rf_definition_handler){
@@ -515,11 +530,20 @@ rf_status rf_definition_save(const rf_definition *definition, const char *path, 
     return rf_file_create(path, definition->content, err);
 }
 
+bool rf_definition_reads_payload(const rf_definition_handler *handler)
+{
+    for (uint32_t i = 0; i < handler->field_count; i++)
+        if (handler->fields[i].field.source == RF_PAYLOAD)
+            return true;
+    return false;
+}
+
 void rf_definition_free(rf_definition *definition)
 {
     if (!definition)
         return;
     struct owner *owner = (struct owner *)definition;
+    rf_evolution_free(definition->evolution);
     rf_plugin_free(owner->plugin);
     rf_lua_state_free(owner->lua);
     rf_lua_file_free(definition->lua);

@@ -14,6 +14,9 @@
 
 enum { RF_NAME_SIZE_MAX = 63, RF_COLUMNS_MAX = 1000 };
 
+struct rf_arena;
+typedef struct rf_evolution rf_evolution; /* evolution.h */
+
 typedef struct rf_definition_field {
     rf_field field;     /* as the plugin gave it */
     rf_path path;       /* parsed; parts owned by the definition */
@@ -38,6 +41,7 @@ typedef struct rf_definition {
     const rf_column *columns;
     const rf_definition_handler *handlers;
     const char *row_template; /* row_size bytes: all columns unset */
+    rf_evolution *evolution;  /* of events; owned; NULL: none */
     rf_hash128 content_hash;
     char *path;       /* the file that it was loaded from */
     rf_slice content; /* the bytes that were loaded; owned */
@@ -53,12 +57,21 @@ rf_status rf_definition_load(const char *path, rf_definition **definition_out, r
 rf_status rf_definition_of(const rf_projection *projection, rf_slice identity,
                            rf_definition **definition_out, rf_err *err);
 void rf_definition_free(rf_definition *definition);
+/* Whether the handler has a payload field. */
+bool rf_definition_reads_payload(const rf_definition_handler *handler);
 /* Writes the loaded bytes (not the file at `path`, which may have changed) to a new file, fsynced;
  * those that a Lua file requires beside it. */
 rf_status rf_definition_save(const rf_definition *definition, const char *path, rf_err *err);
 /* The content hash of a definition that was saved at `path`; all files beside a Lua file belong to
  * it. Runs nothing of it. */
 rf_status rf_definition_hash_file(const char *path, rf_hash128 *hash_out, rf_err *err);
+/* The fields of an event struct: their kinds, places and paths are checked, paths parsed, all into
+ * `arena`. `of` says whose they are, and has type, fields and event_size. */
+rf_status rf_definition_take_fields(struct rf_arena *arena, const char *name, const rf_handler *of,
+                                    const rf_definition_field **fields_out, rf_err *err);
+/* A path, parsed, and as the census writes it; both in `arena`. */
+rf_status rf_definition_take_path(struct rf_arena *arena, const char *name, const char *text,
+                                  rf_path *path_out, rf_slice *text_out, rf_err *err);
 /* "int", "decimal", … */
 const char *rf_kind_name(rf_kind kind);
 /* Whether `name` matches [a-z][a-z0-9_]{0,62}. */

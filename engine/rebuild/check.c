@@ -1,33 +1,14 @@
 /* See check.h.
  *
  * The census has an entry a type and schema; a handler is looked at against all entries of its type
- * together, one of "*" against all there are. Kinds count too: a field whose values were never of a
+ * together, one of "*" against all there are. Types are called by their names of today. Fields are
+ * traced through the upcasters of the entry: what these may assign counts as had. Kinds count too: a field whose values were never of a
  * kind that it can read would stop the rebuild at its first event.
  */
-#include "rebuild/check.h"
+#include "rebuild/check_job.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-
-/* What the census says about one field of one handler. */
-struct tally {
-    uint64_t events;  /* of the handler's types */
-    uint64_t present; /* of these, with the field, not null */
-    uint64_t fitting; /* of these, of a kind that the field can read */
-    uint64_t counts[RF_CENSUS_KIND_COUNT];
-    bool capped; /* some of the types have more fields than the census lists */
-};
-
-/* One definition against one census. */
-struct checking {
-    const rf_definition *definition;
-    const rf_census_type *types;
-    uint32_t type_count;
-    rf_arena *arena;
-    rf_check_list *list;
-    uint32_t field_capacity;
-    uint32_t finding_capacity;
-};
 
 /* Row `i` of the table of distances needs the two before it. */
 uint32_t rf_name_distance(rf_slice a, rf_slice b)
@@ -59,14 +40,7 @@ uint32_t rf_name_distance(rf_slice a, rf_slice b)
     return rows[a.size % 3][b.size];
 }
 
-/* The nearest name seen so far. */
-struct nearest {
-    rf_slice wanted;
-    rf_slice name; /* data NULL: none yet */
-    uint32_t distance;
-};
-
-static void nearest_consider(struct nearest *nearest, rf_slice name)
+static void nearest_consider(rf_check_nearest *nearest, rf_slice name)
 {
     uint32_t distance = rf_name_distance(nearest->wanted, name);
 
@@ -77,7 +51,7 @@ static void nearest_consider(struct nearest *nearest, rf_slice name)
 }
 
 /* At most one letter in three differs. */
-static bool looks_misspelt(const struct nearest *nearest)
+static bool looks_misspelt(const rf_check_nearest *nearest)
 {
     return nearest->name.data && nearest->distance * 3 <= nearest->wanted.size;
 }
@@ -88,7 +62,7 @@ static rf_status no_memory(rf_err *err)
 }
 
 /* Room for one more element: arrays in an arena grow by copying. */
-static void *list_grow(rf_arena *arena, void *items, uint32_t count, uint32_t *capacity,
+void *rf_check_grow(rf_arena *arena, void *items, uint32_t count, uint32_t *capacity,
                        size_t size)
 {
     if (count < *capacity)
@@ -103,8 +77,7 @@ static void *list_grow(rf_arena *arena, void *items, uint32_t count, uint32_t *c
 }
 
 /* "NAME: FACT" and, where there is a nearest name, "; the nearest is NAME". */
-__attribute__((format(printf, 5, 6))) static rf_status
-add_finding(struct checking *checking, bool refuses, const struct nearest *nearest, rf_err *err,
+rf_status rf_check_add(rf_checking *checking, bool refuses, const rf_check_nearest *nearest, rf_err *err,
             const char *format, ...)
 {
     rf_check_list *list = checking->list;
@@ -123,7 +96,7 @@ add_finding(struct checking *checking, bool refuses, const struct nearest *neare
     else
         (void)rf_fail(&line, RF_ERR_REFUSED, "%s: %s", checking->definition->name, fact);
     rf_slice text = rf_arena_copy(checking->arena, rf_slice_of(line.message));
-    rf_finding *findings = list_grow(checking->arena, list->findings, list->finding_count,
+    rf_finding *findings = rf_check_grow(checking->arena, list->findings, list->finding_count,
                                      &checking->finding_capacity, sizeof *findings);
     if (!findings || !text.data)
         return no_memory(err);
@@ -138,7 +111,7 @@ static bool handles(const rf_definition_handler *handler, rf_slice type)
     return handler->every_type || rf_slice_equal(handler->type, type);
 }
 
-static bool definition_handles(const rf_definition *definition, rf_slice type)
+bool rf_check_handles(const rf_definition *definition, rf_slice type)
 {
     for (uint32_t i = 0; i < definition->handler_count; i++)
         if (handles(&definition->handlers[i], type))
@@ -146,12 +119,12 @@ static bool definition_handles(const rf_definition *definition, rf_slice type)
     return false;
 }
 
-static uint64_t events_of(const struct checking *checking, const rf_definition_handler *handler)
+static uint64_t events_of(const rf_checking *checking, const rf_definition_handler *handler)
 {
     uint64_t events = 0;
 
     for (uint32_t i = 0; i < checking->type_count; i++)
-        if (handles(handler, checking->types[i].type))
+        if (handles(handler, checking->names[i]))
             events += checking->types[i].events;
     return events;
 }
@@ -166,27 +139,27 @@ static bool is_repeated(const rf_definition *definition, uint32_t index)
 }
 
 /* Types that have not occurred: notes, or one refusal each where none has. */
-static rf_status check_types(struct checking *checking, rf_err *err)
+static rf_status check_types(rf_checking *checking, rf_err *err)
 {
     const rf_definition *definition = checking->definition;
     rf_status status = RF_OK;
     uint64_t handled = 0;
 
     for (uint32_t i = 0; i < checking->type_count; i++)
-        if (definition_handles(definition, checking->types[i].type))
+        if (rf_check_handles(definition, checking->names[i]))
             handled += checking->types[i].events;
     checking->list->events_handled += handled;
     if (checking->type_count == 0)
-        return add_finding(checking, true, NULL, err, "the log has no events");
+        return rf_check_add(checking, true, NULL, err, "the log has no events");
     for (uint32_t i = 0; status == RF_OK && i < definition->handler_count; i++) {
         const rf_definition_handler *handler = &definition->handlers[i];
-        struct nearest nearest = {.wanted = handler->type};
+        rf_check_nearest nearest = {.wanted = handler->type};
         if (events_of(checking, handler) > 0 || is_repeated(definition, i))
             continue;
         for (uint32_t k = 0; k < checking->type_count; k++)
-            if (!definition_handles(definition, checking->types[k].type))
-                nearest_consider(&nearest, checking->types[k].type);
-        status = add_finding(checking, handled == 0, &nearest, err, "no event of type %.*s %s",
+            if (!rf_check_handles(definition, checking->names[k]))
+                nearest_consider(&nearest, checking->names[k]);
+        status = rf_check_add(checking, handled == 0, &nearest, err, "no event of type %.*s %s",
                              (int)handler->type.size, handler->type.data,
                              handled == 0 ? "ever occurred, nor of any other type that it handles"
                                           : "has occurred yet");
@@ -217,36 +190,75 @@ static uint64_t fitting_of(rf_kind kind, const uint64_t counts[RF_CENSUS_KIND_CO
     return 0;
 }
 
-static struct tally tally_field(const struct checking *checking,
-                                const rf_definition_handler *handler,
-                                const rf_definition_field *field, struct nearest *nearest)
+/* What one entry of the census has at a stored path. */
+static void tally_path(rf_check_tally *tally, const rf_census_type *type, rf_slice path,
+                       rf_check_nearest *nearest)
 {
-    struct tally tally = {0};
+    tally->capped = tally->capped || type->capped;
+    for (uint32_t k = 0; k < type->field_count; k++) {
+        const rf_census_field *had = &type->fields[k];
+        if (!rf_slice_equal(had->path, path)) {
+            nearest_consider(nearest, had->path);
+            continue;
+        }
+        for (int kind = 0; kind < RF_CENSUS_KIND_COUNT; kind++)
+            tally->counts[kind] += had->counts[kind];
+    }
+}
 
-    for (uint32_t i = 0; i < checking->type_count; i++) {
+/* The same after the upcasters that such events go through. */
+static rf_status tally_traced(rf_checking *checking, uint32_t index,
+                              const rf_definition_field *field, rf_check_tally *tally,
+                              rf_check_nearest *nearest, rf_err *err)
+{
+    const rf_census_type *type = &checking->types[index];
+    rf_evolution_chain chain = rf_evolution_chain_of(checking->definition->evolution,
+                                                     checking->names[index], type->schema);
+    rf_trace trace;
+
+    if (chain.count == 0) {
+        tally_path(tally, type, field->path_text, nearest);
+        return RF_OK;
+    }
+    rf_status status =
+        rf_trace_field(&chain, chain.count, field, checking->arena, &trace, err);
+    if (status != RF_OK)
+        return status;
+    if (trace.layer_count > 0 || trace.fallback.kind > RF_ASSIGNED_NIL)
+        tally->assigned += type->events;
+    else if (trace.stored)
+        tally_path(tally, type, trace.path_text, nearest);
+    return RF_OK;
+}
+
+/* `schema` 0: the fields of a handler; else of the upcaster of that schema. */
+static rf_status tally_field(rf_checking *checking, const rf_definition_handler *handler,
+                             int64_t schema, const rf_definition_field *field,
+                             rf_check_tally *tally_out, rf_check_nearest *nearest, rf_err *err)
+{
+    rf_check_tally tally = {0};
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; status == RF_OK && i < checking->type_count; i++) {
         const rf_census_type *type = &checking->types[i];
-        if (!handles(handler, type->type))
+        if (!handles(handler, checking->names[i]) || (schema != 0 && type->schema != schema))
             continue;
         tally.events += type->events;
-        tally.capped = tally.capped || type->capped;
-        for (uint32_t k = 0; k < type->field_count; k++) {
-            const rf_census_field *had = &type->fields[k];
-            if (!rf_slice_equal(had->path, field->path_text)) {
-                nearest_consider(nearest, had->path);
-                continue;
-            }
-            for (int kind = 0; kind < RF_CENSUS_KIND_COUNT; kind++)
-                tally.counts[kind] += had->counts[kind];
-        }
+        if (schema == 0)
+            status = tally_traced(checking, i, field, &tally, nearest, err);
+        else
+            tally_path(&tally, type, field->path_text, nearest);
     }
     for (int kind = 0; kind < RF_CENSUS_KIND_COUNT; kind++)
         tally.present += kind == RF_CENSUS_NULL ? 0 : tally.counts[kind];
-    tally.fitting = fitting_of(field->field.kind, tally.counts);
-    return tally;
+    tally.present += tally.assigned;
+    tally.fitting = fitting_of(field->field.kind, tally.counts) + tally.assigned;
+    *tally_out = tally;
+    return status;
 }
 
 /* "text 12, array 3" */
-static void name_kinds(const struct tally *tally, rf_buf *out)
+static void name_kinds(const rf_check_tally *tally, rf_buf *out)
 {
     static const char *const names[RF_CENSUS_KIND_COUNT] = {
         [RF_CENSUS_NULL] = "null",     [RF_CENSUS_BOOL] = "bool", [RF_CENSUS_INT] = "int",
@@ -258,8 +270,8 @@ static void name_kinds(const struct tally *tally, rf_buf *out)
             rf_buf_append_format(out, "%s%s", out->size ? ", " : "", names[kind]);
 }
 
-static rf_status refuse_kind(struct checking *checking, const rf_definition_handler *handler,
-                             const rf_definition_field *field, const struct tally *tally,
+static rf_status refuse_kind(rf_checking *checking, const rf_definition_handler *handler,
+                             const rf_definition_field *field, const rf_check_tally *tally,
                              rf_err *err)
 {
     rf_buf kinds;
@@ -267,7 +279,7 @@ static rf_status refuse_kind(struct checking *checking, const rf_definition_hand
     rf_buf_init(&kinds, 256);
     name_kinds(tally, &kinds);
     rf_slice had = rf_buf_slice(&kinds);
-    rf_status status = add_finding(
+    rf_status status = rf_check_add(
         checking, true, NULL, err, "field %.*s of type %.*s is declared as %s and was always %.*s",
         (int)field->path_text.size, field->path_text.data, (int)handler->type.size,
         handler->type.data, rf_kind_name(field->field.kind), (int)had.size, had.data);
@@ -275,9 +287,9 @@ static rf_status refuse_kind(struct checking *checking, const rf_definition_hand
     return status;
 }
 
-static rf_status judge_field(struct checking *checking, const rf_definition_handler *handler,
-                             const rf_definition_field *field, const struct tally *tally,
-                             const struct nearest *nearest, rf_err *err)
+static rf_status judge_field(rf_checking *checking, const rf_definition_handler *handler,
+                             const rf_definition_field *field, const rf_check_tally *tally,
+                             const rf_check_nearest *nearest, rf_err *err)
 {
     rf_slice path = field->path_text;
     rf_slice type = handler->type;
@@ -290,11 +302,11 @@ static rf_status judge_field(struct checking *checking, const rf_definition_hand
     if (tally->present == 0 && optional && !looks_misspelt(nearest))
         return RF_OK; /* handlers share lists of fields: not every type has all of them */
     if (tally->present == 0)
-        return add_finding(checking, !optional, nearest, err,
+        return rf_check_add(checking, !optional, nearest, err,
                            "no event of type %.*s ever had the field %.*s%s", (int)type.size,
                            type.data, (int)path.size, path.data, optional ? " (optional)" : "");
     if (tally->present < tally->events && !optional)
-        return add_finding(checking, false, NULL, err,
+        return rf_check_add(checking, false, NULL, err,
                            "%llu of %llu events of type %.*s lack the field %.*s; it is %s there",
                            (unsigned long long)(tally->events - tally->present),
                            (unsigned long long)tally->events, (int)type.size, type.data,
@@ -307,14 +319,14 @@ static rf_status judge_field(struct checking *checking, const rf_definition_hand
     return RF_OK;
 }
 
-static rf_status list_field(struct checking *checking, const rf_definition_handler *handler,
-                            const rf_definition_field *field, const struct tally *tally,
+static rf_status list_field(rf_checking *checking, const rf_definition_handler *handler,
+                            const rf_definition_field *field, const rf_check_tally *tally,
                             rf_err *err)
 {
     rf_check_list *list = checking->list;
     rf_slice type = rf_arena_copy(checking->arena, handler->type);
     rf_slice path = rf_arena_copy(checking->arena, field->path_text);
-    rf_check_field *fields = list_grow(checking->arena, list->fields, list->field_count,
+    rf_check_field *fields = rf_check_grow(checking->arena, list->fields, list->field_count,
                                        &checking->field_capacity, sizeof *fields);
 
     if (!fields || !type.data || !path.data)
@@ -333,60 +345,83 @@ static rf_status list_field(struct checking *checking, const rf_definition_handl
 }
 
 /* Wide types have many of them: one line for all. */
-static rf_status note_uncounted(struct checking *checking, const rf_definition_handler *handler,
+static rf_status note_uncounted(rf_checking *checking, const rf_definition_handler *handler,
                                 rf_slice first, uint32_t count, rf_err *err)
 {
     char others[40] = "";
 
     if (count > 1)
         (void)snprintf(others, sizeof others, " and %u more", count - 1);
-    return add_finding(checking, false, NULL, err,
+    return rf_check_add(checking, false, NULL, err,
                        "field %.*s%s of type %.*s: the type has more fields than are counted, so "
                        "it is not known how many events have %s",
                        (int)first.size, first.data, others, (int)handler->type.size,
                        handler->type.data, count > 1 ? "them" : "it");
 }
 
-static rf_status check_fields(struct checking *checking, const rf_definition_handler *handler,
-                              rf_err *err)
+rf_status rf_check_fields(rf_checking *checking, const rf_definition_handler *handler,
+                          rf_slice shown, int64_t schema, rf_err *err)
 {
+    const rf_definition_handler as_shown = {.type = shown};
+
     rf_status status = RF_OK;
     rf_slice uncounted_first = {0};
     uint32_t uncounted = 0;
 
     for (uint32_t i = 0; status == RF_OK && i < handler->field_count; i++) {
         const rf_definition_field *field = &handler->fields[i];
-        struct nearest nearest = {.wanted = field->path_text};
+        rf_check_nearest nearest = {.wanted = field->path_text};
         if (field->field.source != RF_PAYLOAD)
             continue;
-        struct tally tally = tally_field(checking, handler, field, &nearest);
-        status = list_field(checking, handler, field, &tally, err);
+        rf_check_tally tally;
+        status = tally_field(checking, handler, schema, field, &tally, &nearest, err);
+        if (status == RF_OK)
+            status = list_field(checking, &as_shown, field, &tally, err);
         if (status == RF_OK && tally.events > 0)
-            status = judge_field(checking, handler, field, &tally, &nearest, err);
+            status = judge_field(checking, &as_shown, field, &tally, &nearest, err);
         if (tally.events > 0 && tally.present == 0 && tally.capped && uncounted++ == 0)
             uncounted_first = field->path_text;
     }
     if (status == RF_OK && uncounted > 0)
-        status = note_uncounted(checking, handler, uncounted_first, uncounted, err);
+        status = note_uncounted(checking, &as_shown, uncounted_first, uncounted, err);
     return status;
+}
+
+/* Today's names of the census's types. */
+static rf_status name_types(rf_checking *checking, rf_err *err)
+{
+    rf_slice *names = rf_arena_alloc(checking->arena, checking->type_count * sizeof *names);
+
+    if (!names)
+        return no_memory(err);
+    for (uint32_t i = 0; i < checking->type_count; i++)
+        names[i] = rf_evolution_type(checking->definition->evolution, checking->types[i].type);
+    checking->names = names;
+    return RF_OK;
 }
 
 rf_status rf_check_definition(const rf_definition *definition, rf_census *census, rf_arena *arena,
                               rf_check_list *list, rf_err *err)
 {
-    struct checking checking = {
+    rf_checking checking = {
         .definition = definition,
         .arena = arena,
         .list = list,
         .field_capacity = list->field_count, /* what is there already is full: it moves */
         .finding_capacity = list->finding_count,
+        .schema_capacity = list->schema_count,
     };
 
     RF_ASSERT(definition && census && arena && list);
     rf_status status = rf_census_list(census, &checking.types, &checking.type_count, err);
     if (status == RF_OK)
+        status = name_types(&checking, err);
+    if (status == RF_OK)
         status = check_types(&checking, err);
+    if (status == RF_OK)
+        status = rf_check_schemas(&checking, err);
     for (uint32_t i = 0; status == RF_OK && i < definition->handler_count; i++)
-        status = check_fields(&checking, &definition->handlers[i], err);
-    return status;
+        status = rf_check_fields(&checking, &definition->handlers[i],
+                                 definition->handlers[i].type, 0, err);
+    return status == RF_OK ? rf_check_upcasts(&checking, err) : status;
 }

@@ -1,8 +1,9 @@
 /* Checks of a rebuild against the census, before anything is folded.
  *
  * None of the handled types ever occurred; a declared field that no event of an occurring type ever
- * had (under "*" it suffices that one type has it): refusals, with the nearest name. Types that
- * have not occurred yet and fields that some events lack: notes.
+ * had (under "*" it suffices that one type has it): refusals, with the nearest name; so are schemas
+ * from which no upcaster leads to the current one. Types that have not occurred yet, upcasters of
+ * schemas that have not, and fields that some events lack: notes.
  */
 #ifndef RF_REBUILD_CHECK_H
 #define RF_REBUILD_CHECK_H
@@ -11,11 +12,20 @@
 #include "projection/definition.h"
 #include "refold/rebuild.h"
 
+/* The schema that the handlers of a type are written for. */
+typedef struct rf_check_schema {
+    const rf_definition *definition;
+    rf_slice type; /* today's name */
+    int64_t schema;
+} rf_check_schema;
+
 typedef struct rf_check_list {
     rf_check_field *fields; /* text in `arena`, as that of the findings */
     uint32_t field_count;
     rf_finding *findings;
     uint32_t finding_count;
+    rf_check_schema *schemas; /* of types whose handlers read payload fields */
+    uint32_t schema_count;
     uint64_t events_handled;
     bool refused;
 } rf_check_list;

@@ -206,6 +206,8 @@ void rf_convert_scatter(const rf_field *field, const rf_field_column *column,
         RF_ASSERT(index < column->present_count);
         uint32_t value = from->codes ? from->codes[index] : index;
         index++;
+        if (members->mask && !members->mask[i])
+            continue;
         if (from->faults && from->faults[value] != RF_VALUE_OK) {
             rf_scalar scalar = scalar_at(column, value);
             if (i >= members->begin && i < members->end)

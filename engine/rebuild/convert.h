@@ -39,6 +39,7 @@ typedef struct rf_members {
     bool *present; /* NULL: not asked for */
     uint32_t count;
     uint32_t begin, end;
+    const uint8_t *mask; /* of these only those that have a byte here; NULL: all */
 } rf_members;
 
 /* The first event in range whose value did not convert. */

@@ -61,38 +61,49 @@ static rf_status read_payloads(struct worker *worker, const rf_log_step *step, u
     return status;
 }
 
-/* Each path of the type once, however many fields read it. */
-static rf_status decode_type(struct worker *worker, const rf_log_step *step, uint32_t type,
-                             const rf_binding *binding, rf_err *err)
+/* Each path of the stage once, however many fields read it. */
+static rf_status decode_stage(struct worker *worker, const rf_log_step *step, uint32_t type,
+                              const rf_stage *stage, bool *payload, rf_err *err)
 {
     rf_field_column columns[5];
-    bool payload = false;
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0, begin = 0; status == RF_OK && i < binding->fill_count; i++) {
-        const rf_definition_field *field = binding->fills[i].field;
+    for (uint32_t i = 0, begin = 0; status == RF_OK && i < stage->fill_count; i++) {
+        const rf_definition_field *field = stage->fills[i].field;
         uint32_t column_count;
         bool capped;
-        if (binding->fills[i].compound || field->field.kind == RF_JSON) {
-            payload = true;
+        if (!field->path_text.data)
+            continue;
+        if (stage->fills[i].compound || field->field.kind == RF_JSON) {
+            *payload = true;
             continue;
         }
         if (begin > 0 &&
-            rf_slice_equal(binding->fills[begin - 1].field->path_text, field->path_text))
+            rf_slice_equal(stage->fills[begin - 1].field->path_text, field->path_text))
             continue;
         begin = i + 1;
         rf_arena_reset(&worker->scratch);
         status = rf_segment_field(&step->segment, type, &field->path, worker->codec,
                                   &worker->scratch, &worker->scratch, columns, &column_count,
                                   &capped, NULL, err);
-        payload = payload || capped;
+        *payload = *payload || capped;
     }
+    return status;
+}
+
+static rf_status decode_type(struct worker *worker, const rf_log_step *step, uint32_t type,
+                             const rf_binding *binding, rf_err *err)
+{
+    bool payload = false;
+    rf_status status = RF_OK;
+
+    for (uint32_t s = 0; status == RF_OK && s < binding->stage_count; s++)
+        status = decode_stage(worker, step, type, &binding->stages[s], &payload, err);
     return status == RF_OK && payload ? read_payloads(worker, step, type, err) : status;
 }
 
 static rf_status decode_envelope(struct worker *worker, const rf_segment *segment,
-                                 const rf_binding *binding, bool read[RF_ENVELOPE_COUNT],
-                                 rf_err *err)
+                                 const rf_stage *stage, bool read[RF_ENVELOPE_COUNT], rf_err *err)
 {
     static const rf_envelope columns[] = {
         [RF_EVENT_VERSION] = RF_ENVELOPE_VERSION,
@@ -102,8 +113,8 @@ static rf_status decode_envelope(struct worker *worker, const rf_segment *segmen
     };
     rf_status status = RF_OK;
 
-    for (uint32_t c = 0; c < binding->call_count; c++) {
-        const rf_definition_handler *handler = binding->calls[c].handler;
+    for (uint32_t c = 0; c < stage->call_count; c++) {
+        const rf_definition_handler *handler = stage->calls[c].handler;
         for (uint32_t f = 0; status == RF_OK && f < handler->field_count; f++) {
             rf_field_source source = handler->fields[f].field.source;
             if (source < RF_EVENT_VERSION || source > RF_EVENT_TIME || read[columns[source]])
@@ -113,6 +124,15 @@ static rf_status decode_envelope(struct worker *worker, const rf_segment *segmen
         }
     }
     return status;
+}
+
+/* What differs by schema is read as for the current one: as many columns, by and large. */
+static const rf_binding *binding_of(struct worker *worker, rf_slice type)
+{
+    const rf_binding *binding = rf_binder_find(&worker->binder, type, 0);
+
+    return binding && binding->by_schema ? rf_binder_find(&worker->binder, type, RF_SCHEMA_MAX)
+                                         : binding;
 }
 
 static rf_status decode_step(struct worker *worker, const rf_log_step *step, rf_err *err)
@@ -126,7 +146,7 @@ static rf_status decode_step(struct worker *worker, const rf_log_step *step, rf_
                        "segment of partition %u at position %llu: too many events",
                        segment->partition, (unsigned long long)segment->first_position);
     for (uint32_t t = 0; status == RF_OK && t < segment->type_count; t++) {
-        const rf_binding *binding = rf_binder_find(&worker->binder, segment->types[t].name);
+        const rf_binding *binding = binding_of(worker, segment->types[t].name);
         if (!binding)
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for the types of events");
         if (binding->call_count == 0)
@@ -139,8 +159,8 @@ static rf_status decode_step(struct worker *worker, const rf_log_step *step, rf_
                 status = rf_segment_envelope_u32(segment, RF_ENVELOPE_STREAM, worker->streams,
                                                  worker->values, NULL, err);
         }
-        if (status == RF_OK)
-            status = decode_envelope(worker, segment, binding, read, err);
+        for (uint32_t k = 0; status == RF_OK && k < binding->stage_count; k++)
+            status = decode_envelope(worker, segment, &binding->stages[k], read, err);
         if (status == RF_OK)
             status = decode_type(worker, step, t, binding, err);
     }

@@ -117,7 +117,8 @@ rf_status rf_fold_batch_events(rf_fold_worker *worker, const rf_step *step, uint
     for (uint32_t at = begin; status == RF_OK && at < end; at++) {
         uint32_t i = listed ? listed[at] : at;
         rf_fold_lane *lane = &lanes[step->bound.event_types[i]];
-        uint32_t ordinal = lane->ordinal++;
+        uint32_t ordinal =
+            step->bound.event_ordinals ? step->bound.event_ordinals[i] : lane->ordinal++;
         uint32_t stream = step->bound.event_streams[i] - range.first;
         if (lane->call_count == 0 || stream >= range.count)
             continue;

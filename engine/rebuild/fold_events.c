@@ -89,7 +89,7 @@ static rf_status evacuate(rf_fold_worker *worker, rf_err *err)
 static rf_status set_lanes(rf_fold_worker *worker, const rf_step *step, uint32_t target,
                            uint32_t *handled_out, rf_err *err)
 {
-    uint32_t type_count = step->log.segment.type_count;
+    uint32_t type_count = step->bound.type_count;
 
     if (type_count > worker->lane_capacity) {
         free(worker->lanes);
@@ -110,7 +110,7 @@ static rf_status set_lanes(rf_fold_worker *worker, const rf_step *step, uint32_t
             lane.call_count++;
         }
         worker->lanes[t] = lane;
-        *handled_out += lane.call_count > 0 ? step->log.segment.types[t].count : 0;
+        *handled_out += lane.call_count > 0 ? type->count : 0;
     }
     return RF_OK;
 }
@@ -170,11 +170,11 @@ static __attribute__((noinline)) rf_fold_result call_several(rf_fold *fold, cons
 }
 
 /* The loop that everything else is there for: over the events begin to end of a segment, or over
- * those that are listed. Inlined for the two, `listed` being NULL in one. One handler a type is
- * what most have, so several go another way. */
+ * those that are listed; ordinals are counted, or given. Inlined for each of these, `listed` and
+ * `ordinals` being NULL or not. One handler a type is what most have, so several go another way. */
 static inline __attribute__((always_inline)) rf_status
 fold_events(rf_fold_worker *worker, const rf_step *step, uint32_t target, const uint32_t *listed,
-            uint32_t begin, uint32_t end, rf_err *err)
+            const uint32_t *ordinals, uint32_t begin, uint32_t end, rf_err *err)
 {
     const rf_state *state = &worker->states[target];
     const rf_fold_range range = worker->range;
@@ -187,7 +187,7 @@ fold_events(rf_fold_worker *worker, const rf_step *step, uint32_t target, const 
     for (uint32_t at = begin; at < end; at++) {
         uint32_t i = listed ? listed[at] : at;
         rf_fold_lane *lane = &lanes[types[i]];
-        uint32_t ordinal = lane->ordinal++;
+        uint32_t ordinal = ordinals ? ordinals[i] : lane->ordinal++;
         uint32_t stream = streams[i] - range.first;
         rf_fold_result result;
         if (lane->call_count == 0 || stream >= range.count)
@@ -245,15 +245,20 @@ static rf_status fold_target(rf_fold_worker *worker, const rf_step *step, uint32
         return status;
     const uint32_t *listed = step->bound.listed;
     uint32_t count = step->bound.listed_count;
-    if (!listed && handled <= step->log.segment.count / LISTED_SHARE) {
+    const uint32_t *ordinals = step->bound.event_ordinals;
+    if (!listed && !ordinals && handled <= step->log.segment.count / LISTED_SHARE) {
         listed = worker->listed;
         count = list_handled(worker, step);
     }
     if (worker->runners[target])
         return listed ? run_events(worker, step, target, listed, 0, count, err)
                       : run_events(worker, step, target, NULL, step->log.begin, step->log.end, err);
-    return listed ? fold_events(worker, step, target, listed, 0, count, err)
-                  : fold_events(worker, step, target, NULL, step->log.begin, step->log.end, err);
+    if (listed)
+        return fold_events(worker, step, target, listed, NULL, 0, count, err);
+    if (ordinals)
+        return fold_events(worker, step, target, NULL, ordinals, step->log.begin, step->log.end,
+                           err);
+    return fold_events(worker, step, target, NULL, NULL, step->log.begin, step->log.end, err);
 }
 
 static rf_status fold_step(rf_fold_worker *worker, const rf_step *step, rf_err *err)

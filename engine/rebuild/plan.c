@@ -6,9 +6,7 @@
  */
 #include "rebuild/plan.h"
 
-#include "rebuild/binding.h"
-#include "rebuild/convert.h"
-#include "rebuild/payload.h"
+#include "rebuild/plan_state.h"
 
 #include <stdlib.h>
 
@@ -21,39 +19,24 @@
 
 enum { LISTED_SHARE = 4 }; /* where a smaller share of a segment is handled, only that is read */
 
-struct rf_plan {
-    /* fixed after new */
-    bool reads_stream;
-    bool reads_category;
-    rf_binder binder;
-    /* of the segment at hand; buffers grow and stay */
-    uint32_t *event_types;
-    uint32_t *event_streams;
-    uint32_t *listed;
-    uint8_t *wanted; /* by type: whether it is handled */
-    int64_t *scratch_ints;                   /* as many as a segment has events */
-    int64_t *envelope[RF_ENVELOPE_COUNT];    /* those that event structs have; NULL until needed */
-    bool envelope_read[RF_ENVELOPE_COUNT];
-    rf_plan_type *types;
-    rf_binding **bindings;  /* by type */
-    uint32_t *type_end;     /* by type: its events before `end` */
-    uint32_t type_capacity;
-    rf_arena scratch;
-    rf_codec *codec;
-    rf_payload_reader *payloads;
-    bool payloads_read; /* of the segment at hand */
-    rf_json_parser *json;
-    uint64_t bytes_decoded;
-};
-
-static void note_sources(rf_plan *plan, const rf_definition *definition)
+static void note_sources(rf_plan *plan, const rf_definition_handler *handler)
 {
+    for (uint32_t f = 0; f < handler->field_count; f++) {
+        rf_field_source source = handler->fields[f].field.source;
+        plan->reads_stream = plan->reads_stream || source == RF_EVENT_STREAM;
+        plan->reads_category = plan->reads_category || source == RF_EVENT_CATEGORY;
+    }
+}
+
+static void note_definition(rf_plan *plan, const rf_definition *definition)
+{
+    uint32_t count;
+    const rf_evolution_upcast *upcasts = rf_evolution_upcasts(definition->evolution, &count);
+
     for (uint32_t h = 0; h < definition->handler_count; h++)
-        for (uint32_t f = 0; f < definition->handlers[h].field_count; f++) {
-            rf_field_source source = definition->handlers[h].fields[f].field.source;
-            plan->reads_stream = plan->reads_stream || source == RF_EVENT_STREAM;
-            plan->reads_category = plan->reads_category || source == RF_EVENT_CATEGORY;
-        }
+        note_sources(plan, &definition->handlers[h]);
+    for (uint32_t i = 0; i < count; i++)
+        note_sources(plan, &upcasts[i].input);
 }
 
 rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count,
@@ -79,7 +62,7 @@ rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count,
         return NULL;
     }
     for (uint32_t d = 0; d < count; d++)
-        note_sources(plan, definitions[d]);
+        note_definition(plan, definitions[d]);
     return plan;
 }
 
@@ -89,15 +72,17 @@ void rf_plan_free(rf_plan *plan)
         return;
     for (int i = 0; i < RF_ENVELOPE_COUNT; i++)
         free(plan->envelope[i]);
+    rf_plan_close_upcasts(plan);
     rf_binder_end(&plan->binder);
     free(plan->event_types);
     free(plan->event_streams);
     free(plan->listed);
     free(plan->wanted);
     free(plan->scratch_ints);
+    free(plan->event_lanes);
+    free(plan->event_ordinals);
     free(plan->types);
-    free(plan->bindings);
-    free(plan->type_end);
+    free(plan->lanes);
     rf_arena_free(&plan->scratch);
     rf_codec_free(plan->codec);
     rf_payload_reader_free(plan->payloads);
@@ -122,46 +107,60 @@ uint64_t rf_plan_bytes_decoded(const rf_plan *plan)
 
 /* ---- types ---- */
 
-static rf_status reserve_types(rf_plan *plan, uint32_t count, rf_err *err)
+rf_status rf_plan_reserve_lanes(rf_plan *plan, uint32_t count, rf_err *err)
 {
-    if (count <= plan->type_capacity)
+    if (count <= plan->lane_capacity)
         return RF_OK;
-    free(plan->types);
-    free(plan->bindings);
-    free(plan->type_end);
-    free(plan->wanted);
-    plan->types = malloc(count * sizeof *plan->types);
-    plan->bindings = malloc(count * sizeof(rf_binding *));
-    plan->type_end = malloc(count * sizeof *plan->type_end);
-    plan->wanted = malloc(count);
-    plan->type_capacity =
-        plan->types && plan->bindings && plan->type_end && plan->wanted ? count : 0;
-    return plan->type_capacity
-               ? RF_OK
-               : rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events", count);
+    uint32_t capacity = count > 2 * plan->lane_capacity ? count : 2 * plan->lane_capacity;
+    rf_plan_type *types = realloc(plan->types, capacity * sizeof *types);
+    if (types)
+        plan->types = types;
+    rf_plan_lane *lanes = types ? realloc(plan->lanes, capacity * sizeof *lanes) : NULL;
+    if (!lanes)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events", count);
+    plan->lanes = lanes;
+    uint8_t *wanted = realloc(plan->wanted, capacity);
+    if (!wanted)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events", count);
+    plan->wanted = wanted;
+    plan->lane_capacity = capacity;
+    return RF_OK;
 }
 
-/* *handled_out: events of the segment that a handler gets. */
-static rf_status bind_types(rf_plan *plan, const rf_segment *segment, uint32_t *handled_out,
-                            rf_err *err)
+void rf_plan_bind_lane(rf_plan *plan, uint32_t lane, rf_binding *binding, uint32_t count)
 {
-    rf_status status = reserve_types(plan, segment->type_count, err);
+    for (uint32_t s = 0; s < binding->stage_count; s++)
+        for (uint32_t c = 0; c < binding->stages[s].call_count; c++)
+            binding->stages[s].calls[c].word_count = binding->stages[s].calls[c].move_count = 0;
+    plan->lanes[lane].binding = binding;
+    plan->types[lane] = (rf_plan_type){
+        .name = binding->name,
+        .calls = binding->calls,
+        .call_count = binding->call_count,
+        .count = count,
+    };
+}
+
+/* *handled_out: events of the segment that a handler gets; *split_out: whether lanes may have to be told apart. */
+static rf_status bind_types(rf_plan *plan, const rf_plan_input *input, uint32_t *handled_out,
+                            bool *split_out, rf_err *err)
+{
+    const rf_segment *segment = input->segment;
+    bool ranged = input->stream_first > 0 || input->stream_end < input->stream_count;
+    rf_status status = rf_plan_reserve_lanes(plan, segment->type_count, err);
 
     *handled_out = 0;
+    *split_out = false;
+    plan->lane_count = segment->type_count;
     for (uint32_t t = 0; status == RF_OK && t < segment->type_count; t++) {
-        rf_binding *binding = rf_binder_find(&plan->binder, segment->types[t].name);
+        rf_binding *binding = rf_binder_find(&plan->binder, segment->types[t].name, 0);
         if (!binding)
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for the types of events");
-        for (uint32_t c = 0; c < binding->call_count; c++)
-            binding->calls[c].word_count = binding->calls[c].move_count = 0;
-        plan->bindings[t] = binding;
-        plan->types[t] = (rf_plan_type){
-            .name = binding->name,
-            .calls = binding->calls,
-            .call_count = binding->call_count,
-        };
-        plan->wanted[t] = binding->call_count > 0;
-        *handled_out += plan->wanted[t] ? segment->types[t].count : 0;
+        plan->lanes[t] = (rf_plan_lane){.stored_type = t};
+        rf_plan_bind_lane(plan, t, binding, segment->types[t].count);
+        plan->wanted[t] = binding->handled;
+        *handled_out += binding->handled ? segment->types[t].count : 0;
+        *split_out = *split_out || binding->by_schema || (binding->traced && ranged);
     }
     return status;
 }
@@ -181,7 +180,7 @@ static void add_word(rf_plan_call *call, const char *from, size_t stride, uint32
 }
 
 /* As one or two words, where that can be. */
-static void add_move(rf_plan_call *call, const rf_plan_move *move)
+void rf_plan_add_move(rf_plan_call *call, const rf_plan_move *move)
 {
     if (move->size % 8 == 0 && !move->codes && move->by != RF_BY_STREAM) {
         for (uint32_t at = 0; at < move->size; at += 8)
@@ -201,14 +200,14 @@ static void pad_words(rf_plan_call *call)
         add_word(call, nothing, 0, call->handler->event_size, RF_BY_EVENT);
 }
 
-static void add_members(rf_plan_call *call, const rf_field *field, const rf_members *members)
+void rf_plan_add_members(rf_plan_call *call, const rf_field *field, const rf_members *members)
 {
-    add_move(call, &(rf_plan_move){.from = members->values,
+    rf_plan_add_move(call, &(rf_plan_move){.from = members->values,
                                    .offset = field->offset,
                                    .size = (uint8_t)rf_kind_size(field->kind),
                                    .by = RF_BY_ORDINAL});
     if (members->present)
-        add_move(call, &(rf_plan_move){.from = (const char *)members->present,
+        rf_plan_add_move(call, &(rf_plan_move){.from = (const char *)members->present,
                                        .offset = field->present_offset,
                                        .size = sizeof(bool),
                                        .by = RF_BY_ORDINAL});
@@ -222,8 +221,8 @@ static rf_status damaged(const rf_segment *segment, const char *what, rf_err *er
                    segment->partition, (unsigned long long)segment->first_position, what);
 }
 
-static rf_status read_envelope(rf_plan *plan, const rf_segment *segment, rf_envelope column,
-                               rf_err *err)
+rf_status rf_plan_read_envelope(rf_plan *plan, const rf_segment *segment, rf_envelope column,
+                                rf_err *err)
 {
     if (plan->envelope_read[column])
         return RF_OK;
@@ -248,7 +247,7 @@ static rf_status read_listed(rf_plan *plan, const rf_segment *segment, uint32_t 
 
     *listed_out = listed.event_count;
     for (uint32_t t = 0; t < segment->type_count; t++)
-        plan->type_end[t] = segment->types[t].count;
+        plan->lanes[t].end = segment->types[t].count;
     return status;
 }
 
@@ -272,9 +271,9 @@ static rf_status read_events(rf_plan *plan, const rf_plan_input *input, rf_err *
     if (!given)
         return damaged(segment, "a stream number that the partition has not given", err);
     for (uint32_t t = 0; t < segment->type_count; t++)
-        plan->type_end[t] = whole ? segment->types[t].count : 0;
+        plan->lanes[t].end = whole ? segment->types[t].count : 0;
     for (uint32_t i = 0; !whole && i < input->end; i++) {
-        plan->type_end[plan->event_types[i]]++;
+        plan->lanes[plan->event_types[i]].end++;
         plan->types[plan->event_types[i]].events_before += i < input->begin;
     }
     return RF_OK;
@@ -293,6 +292,13 @@ static uint32_t event_of(const rf_plan *plan, const rf_segment *segment, uint32_
     return event;
 }
 
+void rf_plan_blame(const rf_plan *plan, const rf_segment *segment, uint32_t lane, uint32_t ordinal,
+                   uint32_t definition, rf_plan_fault *fault_out)
+{
+    fault_out->event = event_of(plan, segment, plan->lanes[lane].stored_type, ordinal);
+    fault_out->definition = definition;
+}
+
 /* Whether events have a time, for fields that ask. */
 static rf_status move_time_presence(rf_plan *plan, const rf_segment *segment, rf_plan_call *call,
                                     const rf_field *field, rf_err *err)
@@ -304,14 +310,15 @@ static rf_status move_time_presence(rf_plan *plan, const rf_segment *segment, rf
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's events");
     for (uint32_t i = 0; i < segment->count; i++)
         present[i] = times[i] != RF_TIME_NONE;
-    add_move(call, &(rf_plan_move){.from = (const char *)present,
+    rf_plan_add_move(call, &(rf_plan_move){.from = (const char *)present,
                                    .offset = field->present_offset,
                                    .size = sizeof(bool),
                                    .by = RF_BY_EVENT});
     return RF_OK;
 }
 
-/* A field that is a member of the event itself; its type is in the struct since the binding. */
+/* A field that is a member of the event itself; its type, and its schema if upcasters change it, are in the struct
+ * since the binding. */
 static rf_status move_member(rf_plan *plan, const rf_plan_input *input, rf_plan_call *call,
                              const rf_field *field, rf_err *err)
 {
@@ -330,19 +337,20 @@ static rf_status move_member(rf_plan *plan, const rf_plan_input *input, rf_plan_
         move.from = (const char *)names;
         move.size = sizeof *names;
         move.by = RF_BY_STREAM;
-        add_move(call, &move);
+        rf_plan_add_move(call, &move);
         return RF_OK;
     }
-    if (field->source < RF_EVENT_VERSION || field->source > RF_EVENT_TIME)
+    if (field->source < RF_EVENT_VERSION || field->source > RF_EVENT_TIME ||
+        (field->source == RF_EVENT_SCHEMA && call->schema != 0))
         return RF_OK;
     rf_envelope column = columns[field->source];
-    rf_status status = read_envelope(plan, input->segment, column, err);
+    rf_status status = rf_plan_read_envelope(plan, input->segment, column, err);
     if (status != RF_OK)
         return status;
     move.from = (const char *)plan->envelope[column];
     move.size = sizeof(int64_t);
     move.by = RF_BY_EVENT;
-    add_move(call, &move);
+    rf_plan_add_move(call, &move);
     if (field->source == RF_EVENT_TIME && field->present_offset != RF_NO_PRESENT)
         status = move_time_presence(plan, input->segment, call, field, err);
     return status;
@@ -350,50 +358,48 @@ static rf_status move_member(rf_plan *plan, const rf_plan_input *input, rf_plan_
 
 /* ---- payload fields ---- */
 
-static rf_status refuse(const rf_plan *plan, const rf_segment *segment, uint32_t type,
-                        const rf_fill *fill, const rf_convert_fault *found,
-                        rf_plan_fault *fault_out, rf_err *err)
+rf_status rf_plan_refuse(const rf_plan *plan, const rf_segment *segment, uint32_t lane,
+                         const rf_fill *fill, const rf_convert_fault *found,
+                         rf_plan_fault *fault_out, rf_err *err)
 {
-    fault_out->event = event_of(plan, segment, type, found->ordinal);
-    fault_out->definition = plan->bindings[type]->calls[fill->call].definition;
-    return rf_convert_refuse(fill->field, found, err);
+    const rf_evolution_upcast *upcast = fill->upcast;
+    rf_slice today = fill->origin->path_text;
+    rf_status status = rf_convert_refuse(fill->field, found, err);
+
+    rf_plan_blame(plan, segment, lane, found->ordinal, fill->call->definition, fault_out);
+    if (!rf_slice_equal(today, fill->field->path_text))
+        (void)rf_err_context(err, "%.*s, before it was upcast", (int)today.size, today.data);
+    if (upcast)
+        (void)rf_err_context(err, "upcast of %.*s %lld", (int)upcast->type.size, upcast->type.data,
+                             (long long)upcast->schema);
+    return status;
 }
 
-/* The columns of a path, or that it has to be read from the payload. */
-typedef struct path_columns {
-    rf_field_column columns[5];
-    uint32_t count;
-    bool capped;
-} path_columns;
-
 /* One field: from the column as it is, where one column has all values; else through an array. */
-static rf_status fill_field(rf_plan *plan, const rf_plan_input *input, uint32_t type, rf_fill *fill,
-                            const path_columns *path, rf_plan_fault *fault_out, rf_err *err)
+static rf_status fill_field(rf_plan *plan, const rf_plan_input *input, uint32_t lane, rf_fill *fill,
+                            const rf_path_columns *path, rf_plan_fault *fault_out, rf_err *err)
 {
     const rf_field *field = &fill->field->field;
-    rf_plan_call *call = &plan->bindings[type]->calls[fill->call];
     rf_convert_fault found = {.ordinal = UINT32_MAX};
     rf_converted from;
     rf_status status = RF_OK;
 
     fill->payload = field->kind == RF_JSON || fill->compound || path->capped;
+    if (fill->traced)
+        return rf_plan_fill_traced(plan, input, lane, fill, path, fault_out, err);
     if (!fill->payload && path->count == 1 && !path->columns[0].present &&
         field->present_offset == RF_NO_PRESENT) {
         status = rf_convert_column(field, &path->columns[0], &plan->scratch, &from, err);
         if (status == RF_OK && !from.faults) {
-            add_move(call, &(rf_plan_move){.from = from.values,
-                                           .codes = from.codes,
-                                           .offset = field->offset,
-                                           .size = (uint8_t)from.size,
-                                           .by = RF_BY_ORDINAL});
+            rf_plan_add_move(fill->call, &(rf_plan_move){.from = from.values,
+                                                         .codes = from.codes,
+                                                         .offset = field->offset,
+                                                         .size = (uint8_t)from.size,
+                                                         .by = RF_BY_ORDINAL});
             return RF_OK;
         }
     }
-    fill->members = (rf_members){
-        .count = input->segment->types[type].count,
-        .begin = plan->types[type].events_before,
-        .end = plan->type_end[type],
-    };
+    fill->members = rf_plan_members(plan, input, lane);
     if (status == RF_OK)
         status = rf_convert_unset(field, &fill->members, &plan->scratch, err);
     for (uint32_t i = 0; status == RF_OK && !fill->payload && i < path->count; i++) {
@@ -402,17 +408,47 @@ static rf_status fill_field(rf_plan *plan, const rf_plan_input *input, uint32_t 
             rf_convert_scatter(field, &path->columns[i], &from, &fill->members, &found);
     }
     if (status == RF_OK && found.ordinal != UINT32_MAX)
-        status = refuse(plan, input->segment, type, fill, &found, fault_out, err);
+        status = rf_plan_refuse(plan, input->segment, lane, fill, &found, fault_out, err);
     if (status == RF_OK)
-        add_members(call, field, &fill->members);
+        rf_plan_add_members(fill->call, field, &fill->members);
     return status;
 }
 
+/* The columns of a path, from the segment or, for types with several lanes or stages, from before:
+ * then texts are kept, whoever asks first. */
+static rf_status read_path(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
+                           const rf_definition_field *field, bool keeps_text,
+                           rf_path_columns *columns_out, rf_err *err)
+{
+    uint32_t type = plan->lanes[lane].stored_type;
+    bool evolved = plan->lanes[lane].binding->evolved;
+    rf_plan_decoded *decoded = evolved ? plan->decoded : NULL;
+
+    for (; decoded; decoded = decoded->next)
+        if (decoded->stored_type == type && rf_slice_equal(decoded->path_text, field->path_text)) {
+            *columns_out = decoded->columns;
+            return RF_OK;
+        }
+    rf_status status =
+        rf_segment_field(input->segment, type, &field->path, plan->codec, &plan->scratch,
+                         keeps_text || evolved ? input->text : &plan->scratch,
+                         columns_out->columns, &columns_out->count, &columns_out->capped,
+                         &plan->bytes_decoded, err);
+    if (status != RF_OK || !evolved)
+        return status;
+    decoded = rf_arena_alloc(&plan->scratch, sizeof *decoded);
+    if (!decoded)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's columns");
+    *decoded = (rf_plan_decoded){plan->decoded, type, field->path_text, *columns_out};
+    plan->decoded = decoded;
+    return RF_OK;
+}
+
 /* One path of one type, for all fields that read it: fills [begin, end). */
-static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t type, rf_fill *begin,
+static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t lane, rf_fill *begin,
                            rf_fill *end, rf_plan_fault *fault_out, rf_err *err)
 {
-    path_columns path = {.count = 0};
+    rf_path_columns path = {.count = 0};
     bool keeps_text = false;
     bool wants_columns = false;
     rf_status status = RF_OK;
@@ -422,36 +458,33 @@ static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t t
             wants_columns || !(fill->field->field.kind == RF_JSON || fill->compound);
         keeps_text = keeps_text || fill->field->field.kind == RF_TEXT;
     }
-    if (wants_columns)
-        status = rf_segment_field(input->segment, type, &begin->field->path, plan->codec,
-                                  &plan->scratch, keeps_text ? input->text : &plan->scratch,
-                                  path.columns, &path.count, &path.capped, &plan->bytes_decoded,
-                                  err);
+    if (wants_columns && begin->field->path_text.data)
+        status = read_path(plan, input, lane, begin->field, keeps_text, &path, err);
     for (rf_fill *fill = begin; status == RF_OK && fill < end; fill++)
-        status = fill_field(plan, input, type, fill, &path, fault_out, err);
+        status = fill_field(plan, input, lane, fill, &path, fault_out, err);
     return status;
 }
 
-/* Whether any field of the type reads data or metadata itself. */
-static bool needs_payload(const rf_binding *binding, bool metadata)
+/* Whether any field of the stage reads data or metadata itself. */
+static bool needs_payload(const rf_stage *stage, bool metadata)
 {
-    for (uint32_t i = 0; i < binding->fill_count; i++)
-        if (binding->fills[i].payload && binding->fills[i].field->path.metadata == metadata)
+    for (uint32_t i = 0; i < stage->fill_count; i++)
+        if (stage->fills[i].payload && stage->fills[i].field->path.metadata == metadata)
             return true;
     return false;
 }
 
-static rf_status fill_from_payload(rf_plan *plan, const rf_plan_input *input, uint32_t type,
-                                   uint32_t ordinal, const rf_json_node *const nodes[2],
-                                   rf_plan_fault *fault_out, rf_err *err)
+static rf_status fill_from_payload(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
+                                   const rf_stage *stage, uint32_t ordinal,
+                                   const rf_json_node *const nodes[2], rf_plan_fault *fault_out,
+                                   rf_err *err)
 {
-    const rf_binding *binding = plan->bindings[type];
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && i < binding->fill_count; i++) {
-        const rf_fill *fill = &binding->fills[i];
+    for (uint32_t i = 0; status == RF_OK && i < stage->fill_count; i++) {
+        const rf_fill *fill = &stage->fills[i];
         const rf_json_node *root = nodes[fill->field->path.metadata];
-        if (!fill->payload || !root)
+        if (!fill->payload || !root || (fill->members.mask && !fill->members.mask[ordinal]))
             continue;
         const rf_json_node *node = rf_payload_find(root, &fill->field->path);
         if (!node)
@@ -460,18 +493,17 @@ static rf_status fill_from_payload(rf_plan *plan, const rf_plan_input *input, ui
         status = rf_payload_take(&fill->field->field, node, &fill->members, ordinal, input->text,
                                  &found, err);
         if (status == RF_OK && found.ordinal != UINT32_MAX)
-            status = refuse(plan, input->segment, type, fill, &found, fault_out, err);
+            status = rf_plan_refuse(plan, input->segment, lane, fill, &found, fault_out, err);
     }
     return status;
 }
 
-/* The fields of one type that no column gives, event by event. */
-static rf_status fill_payloads(rf_plan *plan, const rf_plan_input *input, uint32_t type,
-                               rf_plan_fault *fault_out, rf_err *err)
+/* The fields of a stage that no column gives, event by event. */
+static rf_status fill_payloads(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
+                               const rf_stage *stage, rf_plan_fault *fault_out, rf_err *err)
 {
-    bool wanted[2] = {needs_payload(plan->bindings[type], false),
-                      needs_payload(plan->bindings[type], true)};
-    uint32_t ordinal = plan->types[type].events_before;
+    bool wanted[2] = {needs_payload(stage, false), needs_payload(stage, true)};
+    uint32_t next = plan->types[lane].events_before;
     rf_status status = RF_OK;
 
     if (!wanted[0] && !wanted[1])
@@ -480,8 +512,9 @@ static rf_status fill_payloads(rf_plan *plan, const rf_plan_input *input, uint32
     for (uint32_t i = input->begin; status == RF_OK && i < input->end; i++) {
         rf_slice raw[2];
         const rf_json_node *nodes[2] = {NULL, NULL};
-        if (plan->event_types[i] != type)
+        if (!rf_plan_in_lane(plan, i, lane))
             continue;
+        uint32_t ordinal = plan->split ? plan->event_ordinals[i] : next++;
         rf_json_parser_reset(plan->json);
         status = rf_payload_read(plan->payloads, input->segment, i, &raw[0], &raw[1],
                                  &plan->bytes_decoded, err);
@@ -491,73 +524,100 @@ static rf_status fill_payloads(rf_plan *plan, const rf_plan_input *input, uint32
                 status = rf_json_parse(plan->json, raw[part], &nodes[part], &node_count, err);
         }
         if (status == RF_OK)
-            status = fill_from_payload(plan, input, type, ordinal++, nodes, fault_out, err);
+            status =
+                fill_from_payload(plan, input, lane, stage, ordinal, nodes, fault_out, err);
     }
     return status;
 }
 
-static rf_status fill_type(rf_plan *plan, const rf_plan_input *input, uint32_t type,
-                           rf_plan_fault *fault_out, rf_err *err)
+static rf_status fill_stage(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
+                            rf_stage *stage, rf_plan_fault *fault_out, rf_err *err)
 {
-    rf_binding *binding = plan->bindings[type];
     rf_status status = RF_OK;
 
-    for (uint32_t c = 0; c < binding->call_count; c++) {
-        const rf_definition_handler *handler = binding->calls[c].handler;
+    for (uint32_t c = 0; c < stage->call_count; c++) {
+        const rf_definition_handler *handler = stage->calls[c].handler;
         for (uint32_t f = 0; status == RF_OK && f < handler->field_count; f++)
-            status = move_member(plan, input, &binding->calls[c], &handler->fields[f].field, err);
+            status = move_member(plan, input, &stage->calls[c], &handler->fields[f].field, err);
     }
-    for (uint32_t begin = 0, end; status == RF_OK && begin < binding->fill_count; begin = end) {
-        rf_slice path = binding->fills[begin].field->path_text;
-        for (end = begin + 1; end < binding->fill_count; end++)
-            if (!rf_slice_equal(binding->fills[end].field->path_text, path))
+    for (uint32_t begin = 0, end; status == RF_OK && begin < stage->fill_count; begin = end) {
+        rf_slice path = stage->fills[begin].field->path_text;
+        for (end = begin + 1; end < stage->fill_count; end++)
+            if (!rf_slice_equal(stage->fills[end].field->path_text, path))
                 break;
-        status = fill_path(plan, input, type, &binding->fills[begin], &binding->fills[end],
-                           fault_out, err);
+        status = fill_path(plan, input, lane, &stage->fills[begin], &stage->fills[end], fault_out,
+                           err);
     }
-    for (uint32_t c = 0; c < binding->call_count; c++)
-        pad_words(&binding->calls[c]);
-    return status == RF_OK ? fill_payloads(plan, input, type, fault_out, err) : status;
+    for (uint32_t c = 0; c < stage->call_count; c++)
+        pad_words(&stage->calls[c]);
+    if (status == RF_OK)
+        status = fill_payloads(plan, input, lane, stage, fault_out, err);
+    for (uint32_t i = 0; status == RF_OK && i < stage->fill_count; i++)
+        if (stage->fills[i].traced)
+            status = rf_plan_finish_traced(plan, input, lane, &stage->fills[i], fault_out, err);
+    if (status == RF_OK && stage->producer)
+        status = rf_plan_produce(plan, input, lane, stage, fault_out, err);
+    return status;
+}
+
+static rf_status fill_lane(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
+                           rf_plan_fault *fault_out, rf_err *err)
+{
+    const rf_binding *binding = plan->lanes[lane].binding;
+    rf_status status = RF_OK;
+
+    for (uint32_t s = 0; status == RF_OK && s < binding->stage_count; s++)
+        status = fill_stage(plan, input, lane, &binding->stages[s], fault_out, err);
+    return status;
 }
 
 rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segment *segment_out,
                        rf_plan_fault *fault_out, rf_err *err)
 {
     const rf_segment *segment = input->segment;
-    uint32_t handled = 0;
+    uint32_t handled;
     uint32_t listed_count = 0;
+    bool split;
 
     RF_ASSERT(input->begin <= input->end && input->end <= segment->count);
     *fault_out = NO_FAULT;
     if (segment->count > RF_SEGMENT_EVENTS_MAX)
         return damaged(segment, "more events than a segment holds", err);
-    rf_status status = bind_types(plan, segment, &handled, err);
+    plan->split = false;
+    plan->decoded = NULL;
+    rf_status status = bind_types(plan, input, &handled, &split, err);
     if (status != RF_OK)
         return status;
     if (handled == 0) {
-        *segment_out = (rf_plan_segment){.types = plan->types};
+        *segment_out = (rf_plan_segment){.types = plan->types, .type_count = plan->lane_count};
         return RF_OK;
     }
     rf_arena_rewind(&plan->scratch);
     memset(plan->envelope_read, 0, sizeof plan->envelope_read);
     plan->payloads_read = false;
     bool whole = input->begin == 0 && input->end == segment->count;
-    bool listed = whole && handled <= segment->count / LISTED_SHARE &&
+    bool listed = whole && !split && handled <= segment->count / LISTED_SHARE &&
                   segment->stream_max < input->stream_count;
     status = listed ? read_listed(plan, segment, &listed_count, err)
                     : read_events(plan, input, err);
-    for (uint32_t t = 0; status == RF_OK && t < segment->type_count; t++)
-        if (plan->bindings[t]->call_count > 0)
-            status = fill_type(plan, input, t, fault_out, err);
+    if (status == RF_OK && split)
+        status = rf_plan_split(plan, input, err);
+    if (status == RF_OK)
+        status = rf_plan_check_lanes(plan, input, fault_out, err);
+    for (uint32_t lane = 0; status == RF_OK && lane < plan->lane_count; lane++)
+        if (plan->types[lane].call_count > 0)
+            status = fill_lane(plan, input, lane, fault_out, err);
     if (status != RF_OK)
         return status;
     *segment_out = (rf_plan_segment){
         .types = plan->types,
-        .event_types = plan->event_types,
+        .type_count = plan->lane_count,
+        .event_types = plan->split ? plan->event_lanes : plan->event_types,
         .event_streams = plan->event_streams,
         .listed = listed ? plan->listed : NULL,
         .listed_count = listed_count,
         .payloads_read = plan->payloads_read,
+        .event_ordinals = plan->split ? plan->event_ordinals : NULL,
     };
     return RF_OK;
 }

@@ -57,26 +57,32 @@ typedef struct rf_plan_call {
     uint32_t word_count, move_count;
     uint32_t definition; /* index */
     const rf_definition_handler *handler;
+    int64_t schema; /* that events have there; 0: the stored one */
 } rf_plan_call;
 
 typedef struct rf_plan_type {
     rf_slice name;
     const rf_plan_call *calls; /* by definition, then in its order */
     uint32_t call_count;
-    uint32_t events_before; /* of this type in the segment, before `begin` */
+    uint32_t count;         /* events in the segment */
+    uint32_t events_before; /* of these before `begin`; unless event_ordinals says */
 } rf_plan_type;
 
 typedef struct rf_plan_input {
     const rf_segment *segment;
     uint32_t begin, end;     /* events in range: only their values can be faults */
     uint32_t stream_count;   /* stream numbers in range are below it */
-    const rf_slice *streams; /* names by number, for definitions that read them; else NULL */
+    /* What is asked for of these: upcasters are run for no other. */
+    uint32_t stream_first, stream_end;
+    const rf_slice *streams; /* names, from that of stream_first on, for definitions that read them; else NULL */
     const rf_slice *categories; /* likewise */
     rf_arena *text;          /* keeps what event structs refer to */
 } rf_plan_input;
 
 typedef struct rf_plan_segment {
-    const rf_plan_type *types;     /* by the segment's type index */
+    /* The segment's types; where upcasters tell schemas apart, there may be several of a name. */
+    const rf_plan_type *types;
+    uint32_t type_count;
     const uint32_t *event_types;   /* of each event: index of its type; NULL if none is handled */
     const uint32_t *event_streams; /* of each event: its stream's number */
     /* Where few events are of types that are handled: these, and no type or stream of another is
@@ -84,6 +90,9 @@ typedef struct rf_plan_segment {
     const uint32_t *listed;
     uint32_t listed_count;
     bool payloads_read; /* whose pages are mapped then */
+    /* Of each event: which of its type in the segment it is. NULL where counting the events of each
+     * of `types` tells it. */
+    const uint32_t *event_ordinals;
 } rf_plan_segment;
 
 /* Which event a failure is about. */

@@ -26,6 +26,8 @@ TestSuite(manifest, .init = make_dir, .fini = remove_dir);
 
 static rf_manifest_column columns[] = {{"customer", RF_TEXT, 0}, {"total", RF_DECIMAL, 2}};
 
+static rf_manifest_schema schemas[] = {{"Item \"Added\"\x02", 2}, {"OrderPlaced", 1}};
+
 static rf_manifest sample(void)
 {
     return (rf_manifest){
@@ -45,6 +47,8 @@ static rf_manifest sample(void)
         .files = {{"base-00.mdb", 0, 1, 8192}, {"base-01.mdb", 2, 3, 12288}},
         .column_count = 2,
         .columns = columns,
+        .schema_count = 2,
+        .schemas = schemas,
     };
 }
 
@@ -113,8 +117,30 @@ Test(manifest, gives_back_what_was_written)
     cr_assert_eq(read.column_count, 2);
     cr_assert_eq(read.columns[1].kind, RF_DECIMAL);
     cr_assert_eq(read.columns[1].scale, 2);
+    cr_assert_eq(read.schema_count, 2);
+    cr_assert_str_eq(read.schemas[0].type, schemas[0].type);
+    cr_assert_eq(read.schemas[0].schema, 2);
+    cr_assert_str_eq(read.schemas[1].type, "OrderPlaced");
     cr_assert_eq(rf_manifest_checksum(&read), rf_manifest_checksum(&written));
     rf_manifest_free(&read);
+}
+
+Test(manifest, refuses_schemas_that_are_none_or_out_of_order)
+{
+    rf_manifest_schema none[] = {{"A", 0}};
+    rf_manifest_schema unordered[] = {{"B", 1}, {"A", 1}};
+    rf_manifest_schema twice[] = {{"A", 1}, {"A", 2}};
+    rf_manifest_schema *const bad[] = {none, unordered, twice};
+
+    for (size_t i = 0; i < 3; i++) {
+        rf_manifest manifest = sample(), read;
+        rf_err err = {0};
+        manifest.schemas = bad[i];
+        manifest.schema_count = i == 0 ? 1 : 2;
+        cr_assert_eq(rf_manifest_write(dir, &manifest, NULL), RF_OK);
+        cr_assert_eq(rf_manifest_read(dir, &read, &err), RF_ERR_DAMAGED, "%zu", i);
+        (void)unlink(path);
+    }
 }
 
 Test(manifest, keeps_an_unknown_time_and_no_columns)

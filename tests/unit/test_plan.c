@@ -102,6 +102,7 @@ static rf_status bind(rf_plan *plan, uint32_t stream_count, rf_plan_segment *out
         .begin = 0,
         .end = segment.count,
         .stream_count = stream_count,
+        .stream_end = stream_count,
         .text = &arena,
     };
     rf_plan_fault fault;
