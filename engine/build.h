@@ -21,6 +21,15 @@
 
 typedef struct rf_build rf_build;
 
+/* How a build was folded: what its MANIFEST and QUARANTINE say of it. */
+typedef struct rf_build_fold {
+    uint64_t position;
+    int64_t time_last; /* the largest event time in the log up to `position`, or RF_TIME_NONE */
+    rf_on_error on_error;
+    const rf_left_out *left_out; /* in position order */
+    uint32_t left_out_count;
+} rf_build_fold;
+
 typedef struct rf_build_options {
     uint32_t worker_slots; /* of the pool that the fold runs on */
     bool scratch;
@@ -32,9 +41,7 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
 /* Its directory; valid until free. */
 const char *rf_build_dir(const rf_build *build);
 void rf_build_target(rf_build *build, rf_fold_target *target_out);
-/* `time_last`: the largest event time in the log up to `position`, or RF_TIME_NONE. */
-rf_status rf_build_seal(rf_build *build, rf_pool *pool, uint64_t position, int64_t time_last,
-                        rf_err *err);
+rf_status rf_build_seal(rf_build *build, rf_pool *pool, const rf_build_fold *fold, rf_err *err);
 /* After seal; valid until free. */
 const rf_manifest *rf_build_manifest(const rf_build *build);
 /* Seconds that the sinks spent in writing, added over the workers. */

@@ -9,6 +9,7 @@
 #include "rebuild/binding.h"
 #include "rebuild/convert.h"
 #include "rebuild/payload.h"
+#include "rebuild/plan_faults.h"
 
 #include <stdlib.h>
 
@@ -39,6 +40,7 @@ struct rf_plan {
     rf_payload_reader *payloads;
     rf_json_parser *json;
     uint64_t bytes_decoded;
+    rf_plan_faults faults;
 };
 
 static void note_sources(rf_plan *plan, const rf_definition *definition)
@@ -94,7 +96,13 @@ void rf_plan_free(rf_plan *plan)
     rf_codec_free(plan->codec);
     rf_payload_reader_free(plan->payloads);
     rf_json_parser_free(plan->json);
+    rf_plan_faults_free(&plan->faults);
     free(plan);
+}
+
+void rf_plan_be_lenient(rf_plan *plan)
+{
+    plan->faults.wanted = true;
 }
 
 bool rf_plan_reads_stream(const rf_plan *plan)
@@ -327,6 +335,8 @@ static rf_status refuse(const rf_plan *plan, const rf_segment *segment, uint32_t
                         const rf_fill *fill, const rf_convert_fault *found,
                         rf_plan_fault *fault_out, rf_err *err)
 {
+    if (plan->faults.wanted)
+        return RF_OK;
     fault_out->event = event_of(plan, segment, type, found->ordinal);
     fault_out->definition = plan->bindings[type]->calls[fill->call].definition;
     return rf_convert_refuse(fill->field, found, err);
@@ -345,7 +355,8 @@ static rf_status fill_field(rf_plan *plan, const rf_plan_input *input, uint32_t 
 {
     const rf_field *field = &fill->field->field;
     rf_plan_call *call = &plan->bindings[type]->calls[fill->call];
-    rf_convert_fault found = {.ordinal = UINT32_MAX};
+    rf_plan_faults_of of = {&plan->faults, fill->field, type, call->definition};
+    rf_convert_fault found = rf_plan_faults_note(&of);
     rf_converted from;
     rf_status status = RF_OK;
 
@@ -429,7 +440,9 @@ static rf_status fill_from_payload(rf_plan *plan, const rf_plan_input *input, ui
         const rf_json_node *node = rf_payload_find(root, &fill->field->path);
         if (!node)
             continue;
-        rf_convert_fault found = {.ordinal = UINT32_MAX};
+        rf_plan_faults_of of = {&plan->faults, fill->field, type,
+                                binding->calls[fill->call].definition};
+        rf_convert_fault found = rf_plan_faults_note(&of);
         status = rf_payload_take(&fill->field->field, node, &fill->members, ordinal, input->text,
                                  &found, err);
         if (status == RF_OK && found.ordinal != UINT32_MAX)
@@ -510,16 +523,22 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
         return RF_OK;
     }
     rf_arena_rewind(&plan->scratch);
+    rf_plan_faults_begin(&plan->faults);
     status = read_events(plan, input, err);
     for (uint32_t t = 0; status == RF_OK && t < segment->type_count; t++)
         if (plan->bindings[t]->call_count > 0)
             status = fill_type(plan, input, t, fault_out, err);
+    if (status == RF_OK)
+        status = rf_plan_faults_settle(&plan->faults, plan->event_types, segment->count,
+                                       segment->type_count, err);
     if (status != RF_OK)
         return status;
     *segment_out = (rf_plan_segment){
         .types = plan->types,
         .event_types = plan->event_types,
         .event_streams = plan->event_streams,
+        .faults = plan->faults.list,
+        .fault_count = plan->faults.count,
     };
     return RF_OK;
 }

@@ -24,6 +24,9 @@ COMMANDS = (
     'verify',
     'bench',
     'test',
+    'skip',
+    'unskip',
+    'quarantine',
 )
 OPTIONS = {
     'import': (
@@ -51,9 +54,15 @@ OPTIONS = {
         '--min-rows',
         '--max-removed',
         '--independent',
+        '--on-error',
+        '--max-errors',
+        '--unknown',
         '--json',
     ),
     'swap': ('--generation',),
+    'skip': ('--reason', '--json'),
+    'unskip': ('--json',),
+    'quarantine': ('--generation', '--json'),
     'rollback': ('--generation',),
     'gc': ('--keep',),
     'scan': ('--prefix', '--from', '--to', '--limit', '--generation', '--format'),
