@@ -41,6 +41,7 @@ OPTIONS = {
         '--quiet',
     ),
     'events': ('--stream', '--type', '--position', '--from', '--until'),
+    'types': ('--counts', '--workers', '--json'),
     'rebuild': (
         '--workers',
         '--memory',
