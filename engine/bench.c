@@ -170,10 +170,14 @@ static rf_status describe(struct bench *bench, rf_err *err)
 
 static rf_status prepare(struct bench *bench, rf_err *err)
 {
-    rf_status status = rf_preflight_run(bench->store, &bench->resolved, &bench->preflight, err);
+    /* what a type without handler means for the rows is a rebuild's matter */
+    const rf_preflight_options options = {.until = UINT64_MAX, .ignore_unknown = true};
+
+    rf_status status =
+        rf_preflight_run(bench->store, &bench->resolved, &options, &bench->preflight, err);
     bench->preflight_done = status == RF_OK;
     if (status == RF_OK && !bench->options->allow_missing)
-        status = rf_preflight_refusal(&bench->preflight, err);
+        status = rf_preflight_refusal(&bench->preflight, false, err);
     if (status == RF_OK)
         status = rf_catalog_remove_scratch(bench->store->catalog, err);
     if (status == RF_OK)

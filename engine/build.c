@@ -247,7 +247,7 @@ rf_status rf_build_keep_schemas(rf_build *build, const rf_check_schema *schemas,
     return RF_OK;
 }
 
-static rf_status fill_manifest(rf_build *build, uint64_t position, int64_t time_last, rf_err *err)
+static rf_status fill_manifest(rf_build *build, const rf_build_fold *fold, rf_err *err)
 {
     rf_manifest *manifest = &build->manifest;
     const rf_definition *definition = build->definition;
@@ -259,8 +259,10 @@ static rf_status fill_manifest(rf_build *build, uint64_t position, int64_t time_
     manifest->version = definition->version;
     manifest->content_hash = definition->content_hash;
     manifest->partitions = build->store->partitions;
-    manifest->position = position;
-    manifest->time_last = time_last;
+    manifest->position = fold->position;
+    manifest->time_last = fold->time_last;
+    manifest->on_error = fold->on_error;
+    manifest->left_out = fold->left_out_count;
     manifest->sealed_at = rf_clock_wall_us();
     for (uint32_t i = 0; i < build->slot_count; i++)
         rf_digest_add(&manifest->digest, &build->slots[i].digest);
@@ -292,11 +294,13 @@ static bool may_be_known(const rf_build *build)
            found;
 }
 
-rf_status rf_build_seal(rf_build *build, rf_pool *pool, uint64_t position, int64_t time_last,
-                        rf_err *err)
+rf_status rf_build_seal(rf_build *build, rf_pool *pool, const rf_build_fold *fold, rf_err *err)
 {
     RF_ASSERT(!build->sealed);
-    rf_status status = fill_manifest(build, position, time_last, err);
+    rf_status status = fill_manifest(build, fold, err);
+    if (status == RF_OK)
+        status = rf_quarantine_write(build->dir, fold->left_out, fold->left_out_count,
+                                     &build->manifest.left_out_checksum, err);
     if (status == RF_OK)
         status = rf_base_writer_seal(build->writer, pool, build->manifest.files,
                                      &build->manifest.file_count, err);

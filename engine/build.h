@@ -22,6 +22,15 @@
 
 typedef struct rf_build rf_build;
 
+/* How a build was folded: what its MANIFEST and QUARANTINE say of it. */
+typedef struct rf_build_fold {
+    uint64_t position;
+    int64_t time_last; /* the largest event time in the log up to `position`, or RF_TIME_NONE */
+    rf_on_error on_error;
+    const rf_left_out *left_out; /* in position order */
+    uint32_t left_out_count;
+} rf_build_fold;
+
 typedef struct rf_build_options {
     uint32_t worker_slots; /* of the pool that the fold runs on */
     bool scratch;
@@ -36,9 +45,7 @@ void rf_build_target(rf_build *build, rf_fold_target *target_out);
 /* What MANIFEST says of the schemas of types: those of the build's definition. */
 rf_status rf_build_keep_schemas(rf_build *build, const rf_check_schema *schemas, uint32_t count,
                                 rf_err *err);
-/* `time_last`: the largest event time in the log up to `position`, or RF_TIME_NONE. */
-rf_status rf_build_seal(rf_build *build, rf_pool *pool, uint64_t position, int64_t time_last,
-                        rf_err *err);
+rf_status rf_build_seal(rf_build *build, rf_pool *pool, const rf_build_fold *fold, rf_err *err);
 /* After seal; valid until free. */
 const rf_manifest *rf_build_manifest(const rf_build *build);
 /* Seconds that the sinks spent in writing, added over the workers. */

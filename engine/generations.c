@@ -5,6 +5,7 @@
  * the flip itself is refused if another came in between.
  */
 #include "catalog/catalog.h"
+#include "quarantine.h"
 #include "refold/generation.h"
 #include "store.h"
 
@@ -317,7 +318,13 @@ static rf_status model_status(rf_store *store, const rf_catalog_model *model, ui
             out->staleness_s = log_time > manifest.time_last
                                    ? ((double)log_time - (double)manifest.time_last) / 1e6
                                    : 0;
+        rf_quarantine_counts counts = {0};
+        status = rf_quarantine_count(store, &manifest, &counts, err);
+        out->left_out = counts.left_out;
+        out->pending = counts.pending;
         rf_manifest_free(&manifest);
+        if (status != RF_OK)
+            return status;
     }
     out->name = strdup(model->name);
     return out->name ? RF_OK : rf_fail(err, RF_ERR_MEMORY, "out of memory for a status");

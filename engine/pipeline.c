@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "gates.h"
 #include "preflight.h"
+#include "quarantine.h"
 #include "replay.h"
 
 #include <stdio.h>
@@ -33,6 +34,7 @@ struct pipeline {
     uint64_t position;
     int64_t time_last;
     rf_replay replay;
+    rf_fold_failure failure; /* the event that ended the fold */
     uint64_t *live; /* generation that each definition was compared with */
     rf_gate_counts *counts;
     bool *flipped;
@@ -55,6 +57,9 @@ static rf_status check_options(const rf_rebuild_options *options, rf_err *err)
             "a rebuild up to a position or time needs --no-swap: it would go live behind");
     if (options->until != 0 && options->has_until_time)
         return rf_fail(err, RF_ERR_USAGE, "either a position or a time to end at, not both");
+    if (options->has_max_errors && options->max_errors > RF_MAX_ERRORS_MAX)
+        return rf_fail(err, RF_ERR_USAGE, "at most %d events that fail can be kept count of",
+                       RF_MAX_ERRORS_MAX);
     return RF_OK;
 }
 
@@ -81,6 +86,10 @@ static rf_status find_end(struct pipeline *pipeline, rf_err *err)
 
 static rf_status check_definitions(struct pipeline *pipeline, rf_err *err)
 {
+    const rf_preflight_options options = {
+        .until = pipeline->position,
+        .ignore_unknown = pipeline->options->ignore_unknown,
+    };
     rf_status status = RF_OK;
 
     for (uint32_t i = 0; status == RF_OK && i < pipeline->resolved.count; i++)
@@ -88,15 +97,53 @@ static rf_status check_definitions(struct pipeline *pipeline, rf_err *err)
             status = rf_preflight_version(pipeline->store, pipeline->resolved.definitions[i], err);
     if (status == RF_OK)
         status =
-            rf_preflight_run(pipeline->store, &pipeline->resolved, &pipeline->preflight, err);
+            rf_preflight_run(pipeline->store, &pipeline->resolved, &options, &pipeline->preflight,
+                             err);
     if (status != RF_OK)
         return status;
     pipeline->preflight_done = true;
     pipeline->time_last = pipeline->preflight.time_last;
     if (pipeline->options->until != 0 || pipeline->options->has_until_time)
         pipeline->time_last = RF_TIME_NONE; /* the census knows the whole log only */
-    return pipeline->options->allow_missing ? RF_OK
-                                            : rf_preflight_refusal(&pipeline->preflight, err);
+    return rf_preflight_refusal(&pipeline->preflight, pipeline->options->allow_missing, err);
+}
+
+/* Whether a live generation left out what this rebuild would: the same skips on record, and by the
+ * same policy where that left anything out. */
+static rf_status same_left_out(struct pipeline *pipeline, const char *name, uint64_t live,
+                               bool *same_out, rf_err *err)
+{
+    rf_catalog *catalog = pipeline->store->catalog;
+    char dir[RF_PATH_SIZE];
+    rf_manifest manifest = {0};
+    rf_left_out_list had = {0};
+    rf_left_out_list skips = {0};
+    uint32_t at = 0;
+    bool same = true;
+
+    rf_status status = rf_catalog_path(catalog, name, live, dir, err);
+    if (status == RF_OK)
+        status = rf_manifest_read(dir, &manifest, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_catalog_left_out(catalog, &manifest, &had, err);
+    if (status == RF_OK)
+        status = rf_catalog_skips(catalog, name, &skips, err);
+    while (skips.count > 0 && skips.items[skips.count - 1].position > manifest.position)
+        skips.count--;
+    for (uint32_t i = 0; i < had.count; i++) {
+        if (had.items[i].cause != RF_CAUSE_ON_RECORD)
+            same = same && manifest.on_error == pipeline->options->on_error;
+        else if (at < skips.count && skips.items[at].position == had.items[i].position)
+            at++;
+        else
+            same = false;
+    }
+    *same_out = same && at == skips.count;
+    rf_left_out_list_free(&skips);
+    rf_left_out_list_free(&had);
+    rf_manifest_free(&manifest);
+    return status;
 }
 
 /* Whether every live generation has this very definition at this position. */
@@ -119,6 +166,10 @@ static rf_status check_changed(struct pipeline *pipeline, rf_err *err)
             live.content_hash.low != definition->content_hash.low ||
             live.content_hash.high != definition->content_hash.high)
             return RF_OK;
+        bool same = false;
+        status = same_left_out(pipeline, definition->name, live.number, &same, err);
+        if (status != RF_OK || !same)
+            return status;
     }
     return rf_fail(err, RF_ERR_NOTHING,
                    "nothing changed: the live generations are at position %llu",
@@ -136,8 +187,13 @@ static rf_status begin(struct pipeline *pipeline, rf_err *err)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
     for (uint32_t i = 0; i < count; i++)
         rf_catalog_sweep(pipeline->store->catalog, pipeline->resolved.definitions[i]->name);
-    return rf_replay_begin(&pipeline->replay, pipeline->store, &pipeline->resolved, pipeline->pool,
-                           false, err);
+    rf_status status = rf_replay_begin(&pipeline->replay, pipeline->store, &pipeline->resolved,
+                                       pipeline->pool, false, err);
+    pipeline->replay.on_error = pipeline->options->on_error;
+    pipeline->replay.errors_max = pipeline->options->has_max_errors
+                                      ? pipeline->options->max_errors
+                                      : RF_MAX_ERRORS_DEFAULT;
+    return status;
 }
 
 static rf_status fold(struct pipeline *pipeline, rf_err *err)
@@ -149,6 +205,7 @@ static rf_status fold(struct pipeline *pipeline, rf_err *err)
         .cancel = options->run.cancel,
         .progress = options->run.progress,
         .progress_arg = options->run.progress_arg,
+        .failure_out = &pipeline->failure,
     };
 
     return rf_replay_fold(&pipeline->replay, &fold_options, err);
@@ -347,7 +404,12 @@ static void report_projection(const struct pipeline *pipeline, uint32_t index, r
         .rows_before = pipeline->counts[index].rows_before,
         .rows_added = pipeline->counts[index].added,
         .rows_removed = pipeline->counts[index].removed,
+        .on_record = rf_replay_skips_until(&pipeline->replay, index, manifest->position),
     };
+    if (manifest->on_error == RF_ON_ERROR_QUARANTINE)
+        out->quarantined = pipeline->replay.faults[index].count;
+    else
+        out->skipped = pipeline->replay.faults[index].count;
     for (uint32_t i = 0; i < manifest->file_count; i++)
         out->bytes += manifest->files[i].size;
     rf_digest_format(&manifest->digest, out->digest);
@@ -434,6 +496,20 @@ static void tell_what_holds(const struct pipeline *pipeline, rf_err *failure)
     }
 }
 
+/* Ends the line of a failure that is one event's with the command that puts it aside. */
+static void tell_skip(const struct pipeline *pipeline, rf_err *failure)
+{
+    char path[RF_ERR_MESSAGE_SIZE / 4];
+
+    if (pipeline->failure.position == 0 || pipeline->failure.position != failure->position ||
+        !rf_shell_quote(pipeline->store->path, path, sizeof path))
+        return;
+    (void)rf_err_suffix(failure, "to put it aside: refold skip %s %s %llu --reason \"%s\"", path,
+                        pipeline->resolved.definitions[pipeline->failure.target]->name,
+                        (unsigned long long)failure->position,
+                        failure->status == RF_ERR_INPUT ? "wrong kind" : "handler failed");
+}
+
 rf_status rf_rebuild(rf_store *store, const char *const *projections, uint32_t projection_count,
                      const rf_rebuild_options *options, rf_rebuild_report **report_out, rf_err *err)
 {
@@ -459,6 +535,8 @@ rf_status rf_rebuild(rf_store *store, const char *const *projections, uint32_t p
         status = run(&pipeline, &failure);
     if (status != RF_OK)
         tell_what_holds(&pipeline, &failure);
+    if (status != RF_OK)
+        tell_skip(&pipeline, &failure);
     if (status == RF_OK || (status == RF_ERR_REFUSED && pipeline.preflight_done)) {
         rf_status reported = make_report(&pipeline, report_out, &failure);
         status = reported == RF_OK ? status : reported;

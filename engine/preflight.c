@@ -6,7 +6,8 @@
 #define ARENA_BYTES_MAX ((size_t)256 << 20)
 
 rf_status rf_preflight_run(rf_store *store, const rf_resolved *resolved,
-                           rf_preflight *preflight_out, rf_err *err)
+                           const rf_preflight_options *options, rf_preflight *preflight_out,
+                           rf_err *err)
 {
     rf_preflight preflight = {.time_last = RF_TIME_NONE};
     const rf_census_type *types = NULL;
@@ -27,6 +28,10 @@ rf_status rf_preflight_run(rf_store *store, const rf_resolved *resolved,
     for (uint32_t i = 0; status == RF_OK && i < resolved->count; i++)
         status = rf_check_definition(resolved->definitions[i], census, &preflight.arena,
                                      &preflight.list, err);
+    preflight.unknown_first = preflight.list.finding_count;
+    for (uint32_t i = 0; status == RF_OK && i < resolved->count; i++)
+        status = rf_check_unknown(resolved->definitions[i], census, options->until,
+                                  !options->ignore_unknown, &preflight.arena, &preflight.list, err);
     rf_census_free(census);
     if (status != RF_OK) {
         rf_preflight_free(&preflight);
@@ -41,12 +46,13 @@ void rf_preflight_free(rf_preflight *preflight)
     rf_arena_free(&preflight->arena);
 }
 
-rf_status rf_preflight_refusal(const rf_preflight *preflight, rf_err *err)
+rf_status rf_preflight_refusal(const rf_preflight *preflight, bool allow_missing, rf_err *err)
 {
     const rf_finding *first = NULL;
     uint32_t more = 0;
 
-    for (uint32_t i = 0; i < preflight->list.finding_count; i++) {
+    for (uint32_t i = allow_missing ? preflight->unknown_first : 0;
+         i < preflight->list.finding_count; i++) {
         const rf_finding *finding = &preflight->list.findings[i];
         if (!finding->refuses)
             continue;
@@ -132,6 +138,7 @@ static rf_status add_version_findings(rf_store *store, const rf_resolved *resolv
 rf_status rf_check(rf_store *store, const char *const *projections, uint32_t projection_count,
                    rf_check_report **report_out, rf_err *err)
 {
+    const rf_preflight_options options = {.until = UINT64_MAX};
     rf_resolved resolved = {0};
     rf_log_info info;
 
@@ -144,7 +151,7 @@ rf_status rf_check(rf_store *store, const char *const *projections, uint32_t pro
     if (status == RF_OK)
         status = rf_log_get_info(store->log, &info, err);
     if (status == RF_OK)
-        status = rf_preflight_run(store, &resolved, &check->preflight, err);
+        status = rf_preflight_run(store, &resolved, &options, &check->preflight, err);
     if (status == RF_OK)
         status = add_version_findings(store, &resolved, &check->preflight, err);
     rf_resolved_free(&resolved);

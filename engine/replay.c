@@ -16,13 +16,48 @@ rf_status rf_replay_begin(rf_replay *replay, rf_store *store, const rf_resolved 
         .resolved = resolved,
         .pool = pool,
         .builds = calloc(resolved->count, sizeof(rf_build *)),
+        .skips = calloc(resolved->count, sizeof(rf_left_out_list)),
+        .faults = calloc(resolved->count, sizeof(rf_faults)),
         .events = calloc(resolved->count, sizeof(uint64_t)),
     };
-    if (!replay->builds || !replay->events)
+    if (!replay->builds || !replay->skips || !replay->faults || !replay->events)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", resolved->count);
-    for (uint32_t i = 0; status == RF_OK && i < resolved->count; i++)
-        status = rf_build_begin(store, resolved->definitions[i], &options, &replay->builds[i], err);
+    for (uint32_t i = 0; status == RF_OK && i < resolved->count; i++) {
+        const rf_definition *definition = resolved->definitions[i];
+        status = rf_catalog_skips(store->catalog, definition->name, &replay->skips[i], err);
+        if (status == RF_OK)
+            status = rf_build_begin(store, definition, &options, &replay->builds[i], err);
+    }
     return status;
+}
+
+/* The positions of skips, for a fold's policy; NULL without memory. */
+static uint64_t *positions_of(const rf_left_out_list *skips)
+{
+    uint64_t *positions = calloc(skips->count + 1, sizeof *positions);
+
+    for (uint32_t i = 0; positions && i < skips->count; i++)
+        positions[i] = skips->items[i].position;
+    return positions;
+}
+
+static rf_status make_targets(rf_replay *replay, rf_fold_target *targets, uint64_t **positions,
+                              rf_err *err)
+{
+    for (uint32_t i = 0; i < replay->resolved->count; i++) {
+        rf_build_target(replay->builds[i], &targets[i]);
+        positions[i] = positions_of(&replay->skips[i]);
+        if (!positions[i])
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u skips",
+                           replay->skips[i].count);
+        targets[i].policy = (rf_fault_policy){
+            .on_error = replay->on_error,
+            .errors_max = replay->errors_max,
+            .skips = positions[i],
+            .skip_count = replay->skips[i].count,
+        };
+    }
+    return RF_OK;
 }
 
 rf_status rf_replay_fold(rf_replay *replay, const rf_fold_options *options, rf_err *err)
@@ -33,18 +68,22 @@ rf_status rf_replay_fold(rf_replay *replay, const rf_fold_options *options, rf_e
     rf_fold_stats stats = {0};
 
     rf_fold_target *targets = calloc(count, sizeof *targets);
-    if (!targets)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
-    for (uint32_t i = 0; i < count; i++)
-        rf_build_target(replay->builds[i], &targets[i]);
+    uint64_t **positions = calloc(count, sizeof *positions);
+    rf_status status = RF_OK;
+    if (!targets || !positions)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
+    else
+        status = make_targets(replay, targets, positions, err);
     if (fold_options.memory_bytes == 0)
         fold_options.memory_bytes = RF_REPLAY_MEMORY_DEFAULT;
     fold_options.spill_dir = rf_build_dir(replay->builds[0]);
-    rf_status status =
-        rf_fold_run(replay->store->log, replay->pool, targets, count, &fold_options, &stats, err);
+    if (status == RF_OK)
+        status = rf_fold_run(replay->store->log, replay->pool, targets, count, &fold_options,
+                             &stats, err);
     timings->write = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; targets && i < count; i++) {
         replay->events[i] = targets[i].events;
+        replay->faults[i] = targets[i].faults;
         timings->write += rf_build_write_seconds(replay->builds[i]);
     }
     replay->bytes_decoded = stats.bytes_decoded;
@@ -52,7 +91,49 @@ rf_status rf_replay_fold(rf_replay *replay, const rf_fold_options *options, rf_e
     timings->fold = stats.fold_s;
     /* the sinks write from within emit */
     timings->emit = stats.emit_s > timings->write ? stats.emit_s - timings->write : 0;
+    for (uint32_t i = 0; positions && i < count; i++)
+        free(positions[i]);
+    free(positions);
     free(targets);
+    return status;
+}
+
+uint32_t rf_replay_skips_until(const rf_replay *replay, uint32_t index, uint64_t position)
+{
+    const rf_left_out_list *skips = &replay->skips[index];
+    uint32_t count = skips->count;
+
+    while (count > 0 && skips->items[count - 1].position > position)
+        count--;
+    return count;
+}
+
+/* What the fold left out and what was put aside, in position order; no event is in both. */
+static rf_status merge_left_out(const rf_replay *replay, uint32_t index, uint64_t position,
+                                rf_left_out_list *list, rf_err *err)
+{
+    const rf_left_out *skips = replay->skips[index].items;
+    const rf_faults *faults = &replay->faults[index];
+    uint32_t skip_count = rf_replay_skips_until(replay, index, position);
+    rf_status status = RF_OK;
+
+    for (uint32_t s = 0, f = 0; status == RF_OK && s + f < skip_count + faults->count;) {
+        if (f == faults->count ||
+            (s < skip_count && skips[s].position < faults->items[f].position)) {
+            status = rf_left_out_list_add(list, &skips[s++], err);
+            continue;
+        }
+        const rf_fault *fault = &faults->items[f++];
+        const rf_left_out item = {
+            .position = fault->position,
+            .cause = replay->on_error == RF_ON_ERROR_QUARANTINE ? RF_CAUSE_QUARANTINED
+                                                                : RF_CAUSE_SKIPPED,
+            .stream = fault->stream,
+            .type = fault->type,
+            .reason = fault->reason,
+        };
+        status = rf_left_out_list_add(list, &item, err);
+    }
     return status;
 }
 
@@ -61,8 +142,21 @@ rf_status rf_replay_seal(rf_replay *replay, uint64_t position, int64_t time_last
     double start = rf_clock_seconds();
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && i < replay->resolved->count; i++)
-        status = rf_build_seal(replay->builds[i], replay->pool, position, time_last, err);
+    for (uint32_t i = 0; status == RF_OK && i < replay->resolved->count; i++) {
+        rf_left_out_list list;
+        rf_left_out_list_init(&list);
+        status = merge_left_out(replay, i, position, &list, err);
+        const rf_build_fold fold = {
+            .position = position,
+            .time_last = time_last,
+            .on_error = replay->on_error,
+            .left_out = list.items,
+            .left_out_count = list.count,
+        };
+        if (status == RF_OK)
+            status = rf_build_seal(replay->builds[i], replay->pool, &fold, err);
+        rf_left_out_list_free(&list);
+    }
     replay->timings.seal = rf_clock_seconds() - start;
     return status;
 }
@@ -71,7 +165,13 @@ void rf_replay_end(rf_replay *replay)
 {
     for (uint32_t i = 0; replay->builds && i < replay->resolved->count; i++)
         rf_build_free(replay->builds[i]);
+    for (uint32_t i = 0; replay->skips && i < replay->resolved->count; i++)
+        rf_left_out_list_free(&replay->skips[i]);
+    for (uint32_t i = 0; replay->faults && i < replay->resolved->count; i++)
+        rf_faults_free(&replay->faults[i]);
     free(replay->builds);
+    free(replay->skips);
+    free(replay->faults);
     free(replay->events);
     *replay = (rf_replay){0};
 }

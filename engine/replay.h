@@ -19,22 +19,29 @@ typedef struct rf_replay {
     rf_store *store;
     const rf_resolved *resolved;
     rf_pool *pool;
+    /* set by the caller between begin and fold; zeroed: the first event that fails ends it */
+    rf_on_error on_error;
+    uint64_t errors_max;
     /* owned; one per definition */
     rf_build **builds;
+    rf_left_out_list *skips; /* on record at begin */
+    rf_faults *faults;       /* what the fold left out */
     uint64_t *events; /* that its handlers got */
     /* results */
     uint64_t bytes_decoded;
     rf_timings timings; /* load, fold, emit, write and seal */
 } rf_replay;
 
-/* Makes the builds. `scratch`: they are no generations, see build.h. Zeroed or begun, a replay may
+/* Makes the builds, and fixes which events are put aside. `scratch`: they are no generations, see build.h. Zeroed or begun, a replay may
  * be ended. */
 rf_status rf_replay_begin(rf_replay *replay, rf_store *store, const rf_resolved *resolved,
                           rf_pool *pool, bool scratch, rf_err *err);
 /* options->memory_bytes 0: 256 MiB. */
 rf_status rf_replay_fold(rf_replay *replay, const rf_fold_options *options, rf_err *err);
-/* See rf_build_seal. */
+/* See rf_build_seal. What was left out up to `position` is kept with the generations. */
 rf_status rf_replay_seal(rf_replay *replay, uint64_t position, int64_t time_last, rf_err *err);
+/* How many of the skips of a definition are of events up to `position`. */
+uint32_t rf_replay_skips_until(const rf_replay *replay, uint32_t index, uint64_t position);
 void rf_replay_end(rf_replay *replay);
 
 #endif

@@ -98,17 +98,56 @@ static rf_status check_table(struct verification *verification, const rf_pinned 
     return status;
 }
 
+static uint32_t on_record(const rf_left_out_list *list)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < list->count; i++)
+        count += list->items[i].cause == RF_CAUSE_ON_RECORD;
+    return count;
+}
+
+/* Whether a fold left out what the generation says that it left out. */
+static rf_status compare_left_out(const rf_faults *faults, const rf_left_out_list *list,
+                                  rf_err *err)
+{
+    uint32_t at = 0;
+
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (list->items[i].cause == RF_CAUSE_ON_RECORD)
+            continue;
+        if (at == faults->count || faults->items[at].position != list->items[i].position)
+            break;
+        at++;
+    }
+    if (at == faults->count && at + on_record(list) == list->count)
+        return RF_OK;
+    return rf_fail(err, RF_ERR_DAMAGED,
+                   "a serial fold of the log leaves out %u events or keys, not those that "
+                   "QUARANTINE has",
+                   faults->count);
+}
+
 static rf_status refold(struct verification *verification, const rf_definition *definition,
-                        const rf_manifest *manifest, rf_err *err)
+                        const rf_manifest *manifest, const rf_left_out_list *left_out, rf_err *err)
 {
     rf_fold_target target;
     rf_pool *inline_pool = NULL;
     rf_fold_stats stats;
 
     rf_digest_sink *sink = rf_digest_sink_new(definition);
-    if (!sink)
+    uint64_t *skips = calloc(left_out->count + 1, sizeof *skips);
+    if (!sink || !skips) {
+        rf_digest_sink_free(sink);
+        free(skips);
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a serial fold");
+    }
     rf_digest_sink_target(sink, &target);
+    target.policy = (rf_fault_policy){
+        .on_error = manifest->on_error, .errors_max = UINT64_MAX, .skips = skips};
+    for (uint32_t i = 0; i < left_out->count; i++)
+        if (left_out->items[i].cause == RF_CAUSE_ON_RECORD)
+            skips[target.policy.skip_count++] = left_out->items[i].position;
     rf_fold_options options = {
         .until = manifest->position,
         .memory_bytes = SERIAL_MEMORY_BYTES,
@@ -125,13 +164,17 @@ static rf_status refold(struct verification *verification, const rf_definition *
         status = rf_fail(err, RF_ERR_DAMAGED,
                          "a serial fold of the log gives %llu other rows than the %llu stored ones",
                          (unsigned long long)digest->rows, (unsigned long long)manifest->rows);
+    if (status == RF_OK)
+        status = compare_left_out(&target.faults, left_out, err);
+    rf_faults_free(&target.faults);
+    free(skips);
     rf_pool_free(inline_pool);
     rf_digest_sink_free(sink);
     return status;
 }
 
 static rf_status check_serial(struct verification *verification, const rf_pinned *pinned,
-                              rf_err *err)
+                              const rf_left_out_list *left_out, rf_err *err)
 {
     const rf_manifest *manifest = &pinned->manifest;
     rf_definition *definition;
@@ -140,7 +183,7 @@ static rf_status check_serial(struct verification *verification, const rf_pinned
                                        &definition, err);
     if (status != RF_OK)
         return status;
-    status = refold(verification, definition, manifest, err);
+    status = refold(verification, definition, manifest, left_out, err);
     rf_definition_free(definition);
     return status;
 }
@@ -158,10 +201,15 @@ static rf_status check_generation(struct verification *verification,
     if (status == RF_OK) {
         status = rf_resolve_check_kept(verification->store, generation->name, generation->number,
                                        path, err);
+        rf_left_out_list left_out = {0};
+        if (status == RF_OK)
+            status = rf_catalog_left_out(verification->store->catalog, &pinned.manifest, &left_out,
+                                         err);
         if (status == RF_OK)
             status = check_table(verification, &pinned, err);
         if (status == RF_OK && live && verification->options->serial)
-            status = check_serial(verification, &pinned, err);
+            status = check_serial(verification, &pinned, &left_out, err);
+        rf_left_out_list_free(&left_out);
         rf_catalog_unpin(&pinned);
     }
     if (status != RF_OK)

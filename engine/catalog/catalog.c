@@ -307,3 +307,83 @@ rf_status rf_catalog_check_manifest(rf_catalog *catalog, const rf_catalog_genera
     *manifest_out = manifest;
     return RF_OK;
 }
+
+static rf_status check_name(const char *name, rf_err *err)
+{
+    return rf_record_name_valid(name)
+               ? RF_OK
+               : rf_fail(err, RF_ERR_USAGE, "%s is no name of a read model", name);
+}
+
+rf_status rf_catalog_skips(rf_catalog *catalog, const char *name, rf_left_out_list *list_out,
+                           rf_err *err)
+{
+    rf_left_out_list list;
+    rf_kv_txn *txn;
+
+    rf_status status = check_name(name, err);
+    if (status == RF_OK)
+        status = rf_kv_begin(catalog->kv, false, &txn, err);
+    if (status != RF_OK)
+        return status;
+    rf_left_out_list_init(&list);
+    status = rf_record_skips(txn, name, &list, err);
+    rf_kv_abort(txn);
+    if (status != RF_OK) {
+        rf_left_out_list_free(&list);
+        return status;
+    }
+    *list_out = list;
+    return RF_OK;
+}
+
+rf_status rf_catalog_put_skip(rf_catalog *catalog, const char *name, const rf_left_out *skip,
+                              rf_err *err)
+{
+    rf_kv_txn *txn;
+
+    rf_status status = check_name(name, err);
+    if (status == RF_OK)
+        status = rf_kv_begin(catalog->kv, true, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_put_skip(txn, name, skip, err);
+    if (status != RF_OK) {
+        rf_kv_abort(txn);
+        return status;
+    }
+    return rf_kv_commit(txn, err);
+}
+
+rf_status rf_catalog_remove_skip(rf_catalog *catalog, const char *name, uint64_t position,
+                                 bool *found_out, rf_err *err)
+{
+    bool found = false;
+    rf_kv_txn *txn;
+
+    rf_status status = check_name(name, err);
+    if (status == RF_OK)
+        status = rf_kv_begin(catalog->kv, true, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_delete_skip(txn, name, position, &found, err);
+    if (status != RF_OK || !found)
+        rf_kv_abort(txn);
+    else
+        status = rf_kv_commit(txn, err);
+    if (status == RF_OK)
+        *found_out = found;
+    return status;
+}
+
+rf_status rf_catalog_left_out(rf_catalog *catalog, const rf_manifest *manifest,
+                              rf_left_out_list *list_out, rf_err *err)
+{
+    char dir[RF_PATH_SIZE];
+
+    rf_status status = rf_catalog_path(catalog, manifest->name, manifest->number, dir, err);
+    if (status == RF_OK)
+        status = rf_quarantine_read(dir, manifest->left_out, manifest->left_out_checksum, list_out,
+                                    err);
+    return status;
+}

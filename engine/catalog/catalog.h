@@ -59,6 +59,19 @@ rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_
 rf_status rf_catalog_generations(rf_catalog *catalog, const char *name, rf_catalog_generation **out,
                                  uint32_t *count_out, rf_err *err);
 
+/* What a generation left out, as its manifest knows it; the caller frees the list. */
+rf_status rf_catalog_left_out(rf_catalog *catalog, const rf_manifest *manifest,
+                              rf_left_out_list *list_out, rf_err *err);
+
+/* Skips on record of a read model, which need not exist, by position; the caller frees the list. */
+rf_status rf_catalog_skips(rf_catalog *catalog, const char *name, rf_left_out_list *list_out,
+                           rf_err *err);
+/* One transaction each; a put replaces what is there. RF_ERR_USAGE for what is no name. */
+rf_status rf_catalog_put_skip(rf_catalog *catalog, const char *name, const rf_left_out *skip,
+                              rf_err *err);
+rf_status rf_catalog_remove_skip(rf_catalog *catalog, const char *name, uint64_t position,
+                                 bool *found_out, rf_err *err);
+
 /* The rest is called by the holder of the store's LOCK. */
 
 /* Gives the next number of `name` (durable: never given again) and makes its empty directory with

@@ -69,7 +69,11 @@ static void append_body(rf_buf *out, const rf_manifest *manifest)
         rf_buf_append_format(out, ",\"time_last\":null");
     else
         rf_buf_append_format(out, ",\"time_last\":%lld", (long long)manifest->time_last);
-    rf_buf_append_format(out, ",\"sealed_at\":%lld,\"files\":[", (long long)manifest->sealed_at);
+    rf_buf_append_format(out,
+                         ",\"sealed_at\":%lld,\"on_error\":%u,\"left_out\":%u,"
+                         "\"left_out_checksum\":\"%016llx\",\"files\":[",
+                         (long long)manifest->sealed_at, (unsigned)manifest->on_error,
+                         manifest->left_out, (unsigned long long)manifest->left_out_checksum);
     for (uint32_t i = 0; i < manifest->file_count; i++) {
         const rf_base_file *file = &manifest->files[i];
         rf_buf_append_format(out,
@@ -295,6 +299,13 @@ static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
         manifest->time_last = parse_i64(in);
     expect(in, ",\"sealed_at\":");
     manifest->sealed_at = parse_i64(in);
+    expect(in, ",\"on_error\":");
+    manifest->on_error = (rf_on_error)parse_u32(in, RF_ON_ERROR_QUARANTINE);
+    expect(in, ",\"left_out\":");
+    manifest->left_out = parse_u32(in, UINT32_MAX);
+    expect(in, ",\"left_out_checksum\":\"");
+    manifest->left_out_checksum = parse_hex(in);
+    expect(in, "\"");
     expect(in, ",\"files\":[");
     parse_files(in, manifest);
     expect(in, ",\"columns\":[");

@@ -8,6 +8,7 @@
 
 #include "base/checksum.h"
 #include "catalog/base.h"
+#include "catalog/quarantine.h"
 #include "catalog/row.h"
 
 typedef struct rf_manifest_column {
@@ -35,6 +36,9 @@ typedef struct rf_manifest {
     rf_digest digest;
     int64_t time_last;  /* of the log up to position: largest event time; RF_TIME_NONE */
     int64_t sealed_at;
+    rf_on_error on_error; /* that it was folded with */
+    uint32_t left_out;    /* items of QUARANTINE, and its checksum; 0: there is none */
+    uint64_t left_out_checksum;
     uint32_t file_count;
     rf_base_file files[RF_BASE_FILES_MAX];
     uint32_t column_count;

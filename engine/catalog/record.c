@@ -340,3 +340,81 @@ rf_status rf_record_generations(rf_kv_txn *txn, const char *name, rf_catalog_gen
         *out = list;
     return status;
 }
+
+static record_key skip_key(const char *name, uint64_t position)
+{
+    record_key key = key_of(name, 's');
+
+    rf_store_u64_be(key.bytes + key.size, position);
+    key.size += 8;
+    return key;
+}
+
+static void append_text(rf_buf *out, rf_slice text)
+{
+    rf_buf_append_u32(out, (uint32_t)text.size);
+    rf_buf_append_slice(out, text);
+}
+
+rf_status rf_record_put_skip(rf_kv_txn *txn, const char *name, const rf_left_out *skip, rf_err *err)
+{
+    record_key key = skip_key(name, skip->position);
+    rf_buf payload;
+
+    rf_buf_init(&payload, VALUE_SIZE_MAX);
+    append_text(&payload, skip->stream);
+    append_text(&payload, skip->type);
+    append_text(&payload, skip->reason);
+    return put_record(txn, &key, &payload, err);
+}
+
+rf_status rf_record_delete_skip(rf_kv_txn *txn, const char *name, uint64_t position,
+                                bool *found_out, rf_err *err)
+{
+    record_key key = skip_key(name, position);
+    rf_slice at = {key.bytes, key.size};
+    rf_slice value;
+
+    rf_status status = rf_kv_get(txn, RF_CATALOG_TABLE, at, &value, found_out, err);
+    return status == RF_OK && *found_out ? rf_kv_delete(txn, RF_CATALOG_TABLE, at, err) : status;
+}
+
+static rf_status add_skip(rf_slice key, size_t prefix, rf_slice value, rf_left_out_list *list,
+                          rf_err *err)
+{
+    rf_left_out skip = {.cause = RF_CAUSE_ON_RECORD};
+    rf_bytes_reader in;
+
+    rf_status status = open_value(key, value, &in, err);
+    if (status != RF_OK)
+        return status;
+    skip.stream = rf_read_slice(&in, rf_read_u32(&in));
+    skip.type = rf_read_slice(&in, rf_read_u32(&in));
+    skip.reason = rf_read_slice(&in, rf_read_u32(&in));
+    if (in.failed || rf_bytes_left(&in) > 0 || key.size != prefix + 8 ||
+        !rf_utf8_valid(skip.stream) || !rf_utf8_valid(skip.type) || !rf_utf8_valid(skip.reason))
+        return fail_record(key, err);
+    skip.position = rf_load_u64_be(key.data + prefix);
+    return rf_left_out_list_add(list, &skip, err);
+}
+
+rf_status rf_record_skips(rf_kv_txn *txn, const char *name, rf_left_out_list *list, rf_err *err)
+{
+    record_key start = key_of(name, 's');
+    rf_slice prefix = {start.bytes, start.size};
+    rf_kv_cursor *cursor;
+    rf_slice key, value;
+    bool found;
+
+    rf_status status = rf_kv_cursor_open(txn, RF_CATALOG_TABLE, &cursor, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_kv_cursor_seek(cursor, RF_KV_AT_LEAST, prefix, &key, &value, &found, err);
+    while (status == RF_OK && found && rf_slice_starts_with(key, prefix)) {
+        status = add_skip(key, prefix.size, value, list, err);
+        if (status == RF_OK)
+            status = rf_kv_cursor_seek(cursor, RF_KV_NEXT, key, &key, &value, &found, err);
+    }
+    rf_kv_cursor_close(cursor);
+    return status;
+}

@@ -4,6 +4,7 @@
  *     NUL 'e'                     epoch
  *     NAME NUL 'm'                a model: what is live, numbers, history, holds
  *     NAME NUL 'g' number u64 BE  a sealed generation
+ *     NAME NUL 's' position u64 BE  an event that is put aside
  *
  * Each value ends with a checksum of itself, seeded with that of its key: a record under another
  * key is damage too.
@@ -44,6 +45,12 @@ rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *
                                    rf_err *err);
 rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t number,
                                       rf_err *err);
+rf_status rf_record_put_skip(rf_kv_txn *txn, const char *name, const rf_left_out *skip,
+                             rf_err *err);
+rf_status rf_record_delete_skip(rf_kv_txn *txn, const char *name, uint64_t position,
+                                bool *found_out, rf_err *err);
+/* Adds all of `name` by position; text is copied. */
+rf_status rf_record_skips(rf_kv_txn *txn, const char *name, rf_left_out_list *list, rf_err *err);
 /* All models by name; all generations of `name` (NULL: of all) by name and number. malloc'ed. */
 rf_status rf_record_models(rf_kv_txn *txn, rf_catalog_model **out, uint32_t *count_out,
                            rf_err *err);

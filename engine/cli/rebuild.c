@@ -5,9 +5,12 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 
+#include <string.h>
+
 typedef struct rebuild_options {
     bool all, no_swap, full, allow_missing, dev, independent, if_changed, quiet, json;
-    cli_count workers, memory, keep, min_rows;
+    cli_count workers, memory, keep, min_rows, max_errors;
+    const char *on_error, *unknown;
     cli_share max_removed;
     cli_moment until;
     int64_t wait_lock_ms;
@@ -28,6 +31,14 @@ static const cli_option table[] = {
     {"min-rows", "N", "gate: refuse fewer rows (1)", CLI_COUNT, AT(min_rows), 0, 0},
     {"max-removed", "SHARE", "gate: refuse if more of the live rows are gone (50%)", CLI_SHARE,
      AT(max_removed), 0, 0},
+    {"on-error", "stop|skip|quarantine",
+     "an event that fails ends the rebuild (stop), or is left out, or its key", CLI_CHOICE, AT(on_error),
+     0, 0},
+    {"max-errors", "N", "fail all the same if more events fail (100)", CLI_COUNT, AT(max_errors), 0,
+     RF_MAX_ERRORS_MAX},
+    {"unknown", "stop|ignore",
+     "a type without handler, where a projection says it handles all (stop)", CLI_CHOICE,
+     AT(unknown), 0, 0},
     {"allow-missing", NULL, "types and fields that never occurred are only noted", CLI_FLAG,
      AT(allow_missing), 0, 0},
     {"dev", NULL, "accept a lower version, or the same one with other content", CLI_FLAG, AT(dev),
@@ -57,6 +68,9 @@ static void print_json_projection(cli_json *json, const rf_rebuilt *rebuilt)
     cli_json_count(json, "rows_before", rebuilt->rows_before);
     cli_json_count(json, "rows_added", rebuilt->rows_added);
     cli_json_count(json, "rows_removed", rebuilt->rows_removed);
+    cli_json_count(json, "skipped", rebuilt->skipped);
+    cli_json_count(json, "quarantined", rebuilt->quarantined);
+    cli_json_count(json, "on_record", rebuilt->on_record);
     cli_json_close(json, '}');
 }
 
@@ -87,6 +101,18 @@ static rf_status print_json(const rf_rebuild_report *report, rf_err *err)
     return cli_json_finish(&json, err);
 }
 
+static void print_left_out(const rf_rebuilt *rebuilt)
+{
+    char a[CLI_NUMBER_SIZE], b[CLI_NUMBER_SIZE], c[CLI_NUMBER_SIZE];
+    if (!rebuilt->skipped && !rebuilt->quarantined && !rebuilt->on_record)
+        return;
+    cli_print("  left out: %s event%s that failed, ", cli_format_count(rebuilt->skipped, a),
+              cli_plural(rebuilt->skipped));
+    cli_print("%s key%s with an event that failed, %s event%s on record (see refold quarantine)\n",
+              cli_format_count(rebuilt->quarantined, b), cli_plural(rebuilt->quarantined),
+              cli_format_count(rebuilt->on_record, c), cli_plural(rebuilt->on_record));
+}
+
 static void print_projection(const rf_rebuilt *rebuilt, uint64_t position)
 {
     char a[CLI_NUMBER_SIZE], b[CLI_NUMBER_SIZE];
@@ -107,6 +133,7 @@ static void print_projection(const rf_rebuilt *rebuilt, uint64_t position)
     if (rebuilt->generation_before)
         cli_print(", removed %s", cli_format_count(rebuilt->rows_removed, a));
     cli_print("\n");
+    print_left_out(rebuilt);
 }
 
 static void print_text(const rf_rebuild_report *report, bool refused)
@@ -124,10 +151,19 @@ static void print_text(const rf_rebuild_report *report, bool refused)
               report->workers, cli_plural(report->workers));
 }
 
+static rf_on_error on_error_of(const char *given)
+{
+    if (given && strcmp(given, "skip") == 0)
+        return RF_ON_ERROR_SKIP;
+    return given && strcmp(given, "quarantine") == 0 ? RF_ON_ERROR_QUARANTINE : RF_ON_ERROR_STOP;
+}
+
 static rf_status check_usage(const cli_call *call, rf_err *err)
 {
     const rebuild_options *given = call->options;
     bool named = call->operand_count > 1;
+    if (given->max_errors.given && on_error_of(given->on_error) == RF_ON_ERROR_STOP)
+        return cli_fail(err, RF_ERR_USAGE, "--max-errors goes with --on-error skip or quarantine");
     if (given->all && named)
         return cli_fail(err, RF_ERR_USAGE, "--all takes no PROJECTION");
     if (!given->all && !named)
@@ -157,6 +193,10 @@ static rf_rebuild_options make_options(const rebuild_options *given)
         .has_min_rows = given->min_rows.given,
         .max_removed = given->max_removed.value,
         .has_max_removed = given->max_removed.given,
+        .on_error = on_error_of(given->on_error),
+        .max_errors = given->max_errors.value,
+        .has_max_errors = given->max_errors.given,
+        .ignore_unknown = given->unknown && strcmp(given->unknown, "ignore") == 0,
         .memory_bytes = given->memory.value,
         .run = {.workers = (uint32_t)given->workers.value,
                 .workers_default = !given->workers.given,

@@ -36,6 +36,8 @@ static rf_status print_json(const rf_status_report *report, rf_err *err)
             cli_json_number(&json, "staleness_seconds", model->staleness_s);
         cli_json_count(&json, "rows", model->rows);
         cli_json_bool(&json, "held", model->held);
+        cli_json_count(&json, "left_out", model->left_out);
+        cli_json_count(&json, "pending", model->pending);
         cli_json_close(&json, '}');
     }
     cli_json_close(&json, ']');
@@ -51,8 +53,8 @@ static rf_status print_text(const rf_status_report *report, rf_err *err)
         return RF_OK;
     }
     static const char *const heads[] = {"name",     "version", "generation", "rows",
-                                        "position", "behind",  "stale for",  ""};
-    cli_table *table = cli_table_new("lrrrrrrl");
+                                        "position", "behind",  "stale for",  "left out", ""};
+    cli_table *table = cli_table_new("lrrrrrrrl");
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         cli_table_cell(table, heads[i]);
     for (uint32_t i = 0; i < report->model_count; i++) {
@@ -66,7 +68,10 @@ static rf_status print_text(const rf_status_report *report, rf_err *err)
         cli_table_cell(table, model->staleness_s < 0
                                   ? "-"
                                   : cli_format_seconds(model->staleness_s, number));
-        cli_table_cell(table, model->held ? "held: rolled back from a newer definition" : "");
+        cli_table_count(table, model->left_out);
+        cli_table_cell(table, model->held ? "held: rolled back from a newer definition"
+                              : model->pending ? "skips changed: rebuild to obey them"
+                                               : "");
     }
     return cli_table_finish(table, err);
 }

@@ -330,7 +330,7 @@ static rf_status refuse_impossible(const rf_projection *tables, rf_err *err)
         what = "keys other than `stream`";
     else if (tables->index_count > 0)
         what = "indexes";
-    else if (tables->flags != 0)
+    else if (tables->flags & ~(uint32_t)RF_PROJECTION_ALL_TYPES)
         what = "flags";
     for (uint32_t i = 0; i < tables->column_count; i++)
         what = tables->columns[i].combine ? "combined columns" : what;
@@ -374,6 +374,7 @@ static rf_status take_tables(struct owner *owner, const rf_projection *tables, r
     memcpy(definition->name, tables->name, strlen(tables->name) + 1);
     definition->version = tables->version;
     definition->row_size = tables->row_size;
+    definition->flags = tables->flags;
     definition->columns = tables->columns;
     definition->column_count = tables->column_count;
     status = take_handlers(&build, tables, definition, err);

@@ -38,6 +38,7 @@ typedef struct rf_definition {
     uint32_t row_size;
     uint32_t column_count;
     uint32_t handler_count;
+    uint32_t flags; /* RF_PROJECTION_… */
     const rf_column *columns;
     const rf_definition_handler *handlers;
     const char *row_template; /* row_size bytes: all columns unset */

@@ -425,3 +425,36 @@ rf_status rf_check_definition(const rf_definition *definition, rf_census *census
                                  definition->handlers[i].type, 0, err);
     return status == RF_OK ? rf_check_upcasts(&checking, err) : status;
 }
+
+rf_status rf_check_unknown(const rf_definition *definition, rf_census *census, uint64_t until,
+                           bool refuses, rf_arena *arena, rf_check_list *list, rf_err *err)
+{
+    rf_checking checking = {
+        .definition = definition,
+        .arena = arena,
+        .list = list,
+        .finding_capacity = list->finding_count,
+    };
+
+    rf_status status = rf_census_list(census, &checking.types, &checking.type_count, err);
+    if (status == RF_OK)
+        status = name_types(&checking, err);
+    if (!(definition->flags & RF_PROJECTION_ALL_TYPES))
+        return status;
+    for (uint32_t i = 0, end; status == RF_OK && i < checking.type_count; i = end) {
+        rf_slice type = checking.types[i].type;
+        uint64_t first = UINT64_MAX;
+        for (end = i; end < checking.type_count; end++) {
+            if (!rf_slice_equal(checking.types[end].type, type))
+                break;
+            if (checking.types[end].first_position < first)
+                first = checking.types[end].first_position;
+        }
+        if (first <= until && !rf_check_handles(definition, checking.names[i]))
+            status = rf_check_add(&checking, refuses, NULL, err,
+                                 "type %.*s has no handler, first at position %llu, and the "
+                                 "projection says that it handles all types",
+                                 (int)type.size, type.data, (unsigned long long)first);
+    }
+    return status;
+}

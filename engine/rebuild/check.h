@@ -34,6 +34,11 @@ typedef struct rf_check_list {
 rf_status rf_check_definition(const rf_definition *definition, rf_census *census, rf_arena *arena,
                               rf_check_list *list, rf_err *err);
 
+/* Types of events up to position `until` that a definition which says that it handles all types has
+ * no handler for: refusals, or notes. Nothing for other definitions. */
+rf_status rf_check_unknown(const rf_definition *definition, rf_census *census, uint64_t until,
+                           bool refuses, rf_arena *arena, rf_check_list *list, rf_err *err);
+
 /* Edit distance of two names, for "did you mean"; Damerau-Levenshtein, restricted (optimal string
  * alignment). */
 uint32_t rf_name_distance(rf_slice a, rf_slice b);

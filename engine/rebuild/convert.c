@@ -88,9 +88,21 @@ rf_value_fault rf_convert_scalar(const rf_field *field, const rf_scalar *scalar,
 void rf_convert_note(rf_convert_fault *fault, uint32_t ordinal, rf_value_fault found,
                      const rf_scalar *scalar)
 {
+    rf_convert_fault noted = {
+        .ordinal = ordinal,
+        .fault = found,
+        .compound = !scalar,
+        .keep = fault->keep,
+        .keep_arg = fault->keep_arg,
+    };
+
     RF_ASSERT(found != RF_VALUE_OK);
+    if (scalar)
+        noted.scalar = *scalar;
+    if (fault->keep)
+        fault->keep(fault->keep_arg, &noted);
     if (ordinal < fault->ordinal)
-        *fault = (rf_convert_fault){.ordinal = ordinal, .fault = found, .scalar = *scalar};
+        *fault = noted;
 }
 
 static bool column_is_text(const rf_field_column *column)

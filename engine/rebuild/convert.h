@@ -42,13 +42,16 @@ typedef struct rf_members {
     const uint8_t *mask; /* of these only those that have a byte here; NULL: all */
 } rf_members;
 
-/* The first event in range whose value did not convert. */
-typedef struct rf_convert_fault {
+/* The first event in range whose value did not convert; `keep`, unless NULL, gets each of them. */
+typedef struct rf_convert_fault rf_convert_fault;
+struct rf_convert_fault {
     uint32_t ordinal; /* UINT32_MAX: none */
     rf_value_fault fault;
     bool compound; /* an array or object; `scalar` says nothing then */
     rf_scalar scalar;
-} rf_convert_fault;
+    void (*keep)(void *arg, const rf_convert_fault *fault);
+    void *keep_arg;
+};
 
 /* Bytes of a value of the kind. */
 size_t rf_kind_size(rf_kind kind);
@@ -65,7 +68,7 @@ rf_status rf_convert_unset(const rf_field *field, rf_members *members, rf_arena 
 void rf_convert_scatter(const rf_field *field, const rf_field_column *column,
                         const rf_converted *from, const rf_members *members,
                         rf_convert_fault *fault);
-/* Keeps the earlier fault. */
+/* Keeps the earlier fault. `scalar` NULL: an array or object. */
 void rf_convert_note(rf_convert_fault *fault, uint32_t ordinal, rf_value_fault found,
                      const rf_scalar *scalar);
 /* RF_ERR_INPUT: which field, which value, why. The caller adds the event. */

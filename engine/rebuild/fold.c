@@ -147,6 +147,23 @@ static rf_status range_list_add(range_list *list, rf_fold_range range, rf_err *e
     return RF_OK;
 }
 
+/* What a range adds beside its rows is forgotten where it is begun anew. */
+static void mark_range(rf_fold_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->job->target_count; i++) {
+        worker->events_before[i] = worker->events[i];
+        worker->faults_before[i] = worker->faults[i].count;
+    }
+}
+
+static void forget_range(rf_fold_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->job->target_count; i++) {
+        worker->events[i] = worker->events_before[i];
+        rf_faults_cut(&worker->faults[i], worker->faults_before[i]);
+    }
+}
+
 /* Folds the partition's streams, as many at a time as memory allows. A range whose texts turn out
  * to be too many is begun anew with half of its streams. */
 static rf_status fold_ranges(rf_fold_worker *worker, range_list *list, rf_err *err)
@@ -160,12 +177,12 @@ static rf_status fold_ranges(rf_fold_worker *worker, range_list *list, rf_err *e
     while (status == RF_OK && first < streams) {
         uint32_t count = streams - first < at_a_time ? streams - first : at_a_time;
         bool fits = true;
-        memcpy(worker->events_before, worker->events, job->target_count * sizeof(uint64_t));
+        mark_range(worker);
         status = begin_range(worker, (rf_fold_range){first, count}, err);
         if (status == RF_OK)
             status = rf_fold_range_fold(worker, &fits, err);
         if (status == RF_OK && !fits) {
-            memcpy(worker->events, worker->events_before, job->target_count * sizeof(uint64_t));
+            forget_range(worker);
             at_a_time = count / 2;
             continue;
         }
@@ -195,8 +212,13 @@ static rf_status run_partition(rf_fold_worker *worker, uint32_t partition, rf_er
     worker->partition = partition;
     worker->stream_count = info.streams;
     worker->range = (rf_fold_range){0, 0};
+    for (uint32_t i = 0; i < worker->job->target_count; i++)
+        worker->faults_begin[i] = worker->faults[i].count;
     status = fold_ranges(worker, &list, err);
     free(list.ranges);
+    for (uint32_t i = 0; status == RF_OK && i < worker->job->target_count; i++)
+        status = rf_faults_name(&worker->faults[i], worker->faults_begin[i], worker->names,
+                                partition, err);
     return status;
 }
 
@@ -229,12 +251,30 @@ static void worker_end(rf_fold_worker *worker, uint32_t target_count)
     free(worker->spills);
     free(worker->events);
     free(worker->events_before);
+    for (uint32_t i = 0; worker->faults && i < target_count; i++)
+        rf_faults_free(&worker->faults[i]);
+    free(worker->faults);
+    free(worker->faults_begin);
+    free(worker->faults_before);
+    free(worker->positions);
+    free(worker->row_before);
+    free(worker->rows_before);
+    free(worker->flags_before);
     free(worker->exists);
     free(worker->listed);
     free(worker->spare);
     free(worker->lanes);
     rf_arena_free(&worker->text);
     rf_arena_free(&worker->names_arena);
+}
+
+static size_t row_size_max(const rf_fold_job *job)
+{
+    size_t size = 1;
+
+    for (uint32_t i = 0; i < job->target_count; i++)
+        size = job->definitions[i]->row_size > size ? job->definitions[i]->row_size : size;
+    return size;
 }
 
 static rf_status worker_begin(rf_fold_worker *worker, rf_fold_job *job, uint32_t index, rf_err *err)
@@ -253,13 +293,20 @@ static rf_status worker_begin(rf_fold_worker *worker, rf_fold_job *job, uint32_t
     worker->spills = calloc(job->target_count, sizeof(rf_spill *));
     worker->events = calloc(job->target_count, sizeof *worker->events);
     worker->events_before = calloc(job->target_count, sizeof *worker->events_before);
+    worker->faults = calloc(job->target_count, sizeof *worker->faults);
+    worker->faults_begin = calloc(job->target_count, sizeof *worker->faults_begin);
+    worker->faults_before = calloc(job->target_count, sizeof *worker->faults_before);
+    worker->row_before = malloc(row_size_max(job));
     worker->listed = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->listed);
     worker->spare = malloc(FOLD_ALLOC_MAX);
     if (!worker->states || !worker->spills || !worker->events ||
-        !worker->events_before || !worker->listed || !worker->spare)
+        !worker->events_before || !worker->listed || !worker->spare || !worker->faults ||
+        !worker->faults_begin || !worker->faults_before || !worker->row_before)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
-    for (uint32_t i = 0; i < job->target_count; i++)
+    for (uint32_t i = 0; i < job->target_count; i++) {
         rf_state_begin(&worker->states[i], job->definitions[i]);
+        rf_faults_init(&worker->faults[i]);
+    }
     rf_status status = rf_fold_batch_begin(worker, err);
     if (status != RF_OK)
         return status;
@@ -346,8 +393,10 @@ static rf_status job_begin(rf_fold_job *job, rf_err *err)
         status = rf_census_list(job->census, &config.census, &config.census_count, err);
     if (status != RF_OK)
         return status;
-    for (uint32_t i = 0; i < job->target_count; i++)
+    for (uint32_t i = 0; i < job->target_count; i++) {
         job->definitions[i] = job->targets[i].definition;
+        config.lenient |= !rf_fault_policy_is_strict(&job->targets[i].policy);
+    }
     config.definitions = job->definitions;
     job->ahead = rf_ahead_new(&config);
     if (!job->ahead)
@@ -389,6 +438,32 @@ static void add_up(const rf_fold_job *job, rf_fold_stats *stats_out)
     *stats_out = stats;
 }
 
+/* The workers' lists of what was left out in one, in the same order for any number of them. */
+static rf_status gather_faults(const rf_fold_job *job, uint32_t target_index, rf_err *err)
+{
+    rf_fold_target *target = &job->targets[target_index];
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; status == RF_OK && i < job->worker_count; i++)
+        status = rf_faults_take(&target->faults, &job->workers[i].faults[target_index], err);
+    rf_faults_sort(&target->faults);
+    if (status == RF_OK && target->faults.count > target->policy.errors_max)
+        status = rf_fail(err, RF_ERR_PLUGIN, "%s: %u events failed, more than %llu (--max-errors)",
+                         target->definition->name, target->faults.count,
+                         (unsigned long long)target->policy.errors_max);
+    return status;
+}
+
+/* Which event ended the fold: of those that the workers met, the one that is reported. */
+static void tell_failure(const rf_fold_job *job, uint64_t position)
+{
+    rf_fold_failure *out = job->options->failure_out;
+
+    for (uint32_t i = 0; out && position != 0 && i < job->worker_count; i++)
+        if (job->workers && job->workers[i].failure.position == position)
+            *out = job->workers[i].failure;
+}
+
 rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,
                           const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err)
 {
@@ -402,14 +477,24 @@ rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint3
         .start = rf_clock_seconds(),
     };
 
+    rf_err failure = {0};
+
     RF_ASSERT(targets && target_count > 0);
     atomic_init(&job.events_done, 0);
-    rf_status status = job_begin(&job, err);
+    for (uint32_t i = 0; i < target_count; i++)
+        rf_faults_init(&targets[i].faults);
+    rf_status status = job_begin(&job, &failure);
     size_t task_count = (size_t)job.partition_count + job.worker_count - 1;
     if (status == RF_OK)
-        status = rf_pool_run(pool, task_count, run_task, &job, err);
+        status = rf_pool_run(pool, task_count, run_task, &job, &failure);
+    for (uint32_t i = 0; status == RF_OK && i < target_count; i++)
+        status = gather_faults(&job, i, &failure);
     if (status == RF_OK)
         add_up(&job, stats_out);
+    else
+        tell_failure(&job, failure.position);
+    if (status != RF_OK && err)
+        *err = failure;
     job_end(&job);
     return status;
 }

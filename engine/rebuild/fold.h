@@ -22,6 +22,7 @@
 #include "base/pool.h"
 #include "log/log.h"
 #include "projection/definition.h"
+#include "rebuild/faults.h"
 #include "refold/store.h"
 
 /* Rows of one definition and partition, in key order. `row` is the definition's row struct; both
@@ -36,8 +37,17 @@ typedef struct rf_fold_target {
     rf_row_sink row;
     rf_partition_sink partition_end;
     void *sink_arg;
-    uint64_t events; /* out: that its handlers got */
+    rf_fault_policy policy; /* zeroed: the first event that fails ends the fold */
+    uint64_t events;  /* out: that its handlers got */
+    rf_faults faults; /* out: what was left out by its policy, in position order; after success or
+                         failure the caller frees it */
 } rf_fold_target;
+
+/* The event that ended a fold. */
+typedef struct rf_fold_failure {
+    uint64_t position; /* 0: it was no event's fault */
+    uint32_t target;
+} rf_fold_failure;
 
 typedef struct rf_fold_options {
     uint64_t until;        /* last position folded */
@@ -46,6 +56,7 @@ typedef struct rf_fold_options {
     const volatile int *cancel;
     rf_progress_fn progress;
     void *progress_arg;
+    rf_fold_failure *failure_out; /* NULL: not asked for */
 } rf_fold_options;
 
 typedef struct rf_fold_stats {

@@ -84,6 +84,14 @@ static inline void add_call(rf_fold_batch *batch, const rf_state *state, const r
     };
 }
 
+void rf_fold_batch_add(rf_fold_batch *batch, const rf_state *state, const rf_fold_lane *lane,
+                       uint32_t event, uint32_t ordinal, uint32_t stream)
+{
+    RF_ASSERT(lane->call_count <= RF_FOLD_BATCH - batch->count);
+    for (uint32_t c = 0; c < lane->call_count; c++)
+        add_call(batch, state, &lane->calls[c], event, ordinal, stream);
+}
+
 static rf_status flush(rf_fold_worker *worker, uint32_t target, uint32_t *event_out, rf_err *err)
 {
     rf_fold_batch *batch = worker->batches[target];

@@ -33,8 +33,8 @@ static rf_slice name_of(rf_fold_worker *worker, uint32_t number)
 }
 
 /* Adds the place of a segment's event to what went wrong there. */
-static rf_status blame(rf_fold_worker *worker, const rf_log_step *step, uint32_t event,
-                       uint32_t target, rf_status failure, const char *reason, rf_err *err)
+rf_status rf_fold_blame(rf_fold_worker *worker, const rf_log_step *step, uint32_t event,
+                        uint32_t target, rf_status failure, const char *reason, rf_err *err)
 {
     const rf_segment *segment = &step->segment;
     int64_t *values = malloc(segment->count * sizeof *values);
@@ -58,6 +58,7 @@ static rf_status blame(rf_fold_worker *worker, const rf_log_step *step, uint32_t
                 (int)stream.size, stream.data, (int)type.size, type.data);
     if (err)
         err->position = position;
+    worker->failure = (rf_fold_failure){position, target};
     return status;
 }
 
@@ -115,19 +116,19 @@ static rf_status set_lanes(rf_fold_worker *worker, const rf_step *step, uint32_t
     return RF_OK;
 }
 
-static rf_status refuse_result(rf_fold_worker *worker, const rf_log_step *step, uint32_t event,
-                               uint32_t target, rf_fold_result result, rf_err *err)
+rf_status rf_fold_refuse_result(rf_fold_worker *worker, const rf_log_step *step, uint32_t event,
+                                uint32_t target, rf_fold_result result, rf_err *err)
 {
     const char *reason = worker->context.reason;
 
     if (worker->out_of_memory)
-        return blame(worker, step, event, target, RF_ERR_MEMORY,
+        return rf_fold_blame(worker, step, event, target, RF_ERR_MEMORY,
                      "out of memory for text that a handler makes (16 MiB a piece at most)", err);
     if (result != RF_FOLD_FAILED)
         reason = "a handler returned what is no rf_fold_result";
     else if (reason[0] == '\0')
-        reason = "a handler failed without giving a reason";
-    return blame(worker, step, event, target, RF_ERR_PLUGIN, reason, err);
+        reason = RF_FOLD_NO_REASON;
+    return rf_fold_blame(worker, step, event, target, RF_ERR_PLUGIN, reason, err);
 }
 
 /* One handler for one event. The row's flags tell what became of it. */
@@ -157,10 +158,9 @@ static inline bool is_fine(rf_fold_result result)
 }
 
 /* Several handlers for one event, in their order, up to one that fails. */
-static __attribute__((noinline)) rf_fold_result call_several(rf_fold *fold, const rf_state *state,
-                                                             const rf_fold_lane *lane,
-                                                             uint32_t event, uint32_t ordinal,
-                                                             uint32_t stream)
+__attribute__((noinline)) rf_fold_result rf_fold_call(rf_fold *fold, const rf_state *state,
+                                                      const rf_fold_lane *lane, uint32_t event,
+                                                      uint32_t ordinal, uint32_t stream)
 {
     rf_fold_result result = RF_ROW_UNCHANGED;
 
@@ -196,9 +196,9 @@ fold_events(rf_fold_worker *worker, const rf_step *step, uint32_t target, const 
         if (__builtin_expect(lane->call_count == 1, true))
             result = call_handler(fold, state, lane->calls, i, ordinal, stream);
         else
-            result = call_several(fold, state, lane, i, ordinal, stream);
+            result = rf_fold_call(fold, state, lane, i, ordinal, stream);
         if (__builtin_expect(!is_fine(result) || worker->out_of_memory, false))
-            return refuse_result(worker, &step->log, i, target, result, err);
+            return rf_fold_refuse_result(worker, &step->log, i, target, result, err);
     }
     worker->events[target] += events;
     return RF_OK;
@@ -229,7 +229,7 @@ static rf_status run_events(rf_fold_worker *worker, const rf_step *step, uint32_
     if (status == RF_OK)
         return RF_OK;
     if (event != UINT32_MAX)
-        return blame(worker, &step->log, event, target, status, found.message, err);
+        return rf_fold_blame(worker, &step->log, event, target, status, found.message, err);
     if (err)
         *err = found;
     return status;
@@ -243,6 +243,8 @@ static rf_status fold_target(rf_fold_worker *worker, const rf_step *step, uint32
     rf_status status = set_lanes(worker, step, target, &handled, err);
     if (status != RF_OK || handled == 0)
         return status;
+    if (rf_fold_needs_guard(worker, step, target))
+        return rf_fold_guarded(worker, step, target, err);
     const uint32_t *listed = step->bound.listed;
     uint32_t count = step->bound.listed_count;
     const uint32_t *ordinals = step->bound.event_ordinals;
@@ -317,7 +319,7 @@ static rf_status take_step(rf_fold_worker *worker, bool *found_out, rf_err *err)
     rf_status status = rf_steps_next(worker->steps, &step, &fault, &found);
     *found_out = step != NULL;
     if (status != RF_OK && step && fault.event != UINT32_MAX)
-        return blame(worker, &step->log, fault.event, fault.definition, status, found.message, err);
+        return rf_fold_blame(worker, &step->log, fault.event, fault.definition, status, found.message, err);
     if (status != RF_OK && err)
         *err = found;
     if (status != RF_OK || !step)

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 enum { RF_FOLD_REASON_SIZE = 256 };
+#define RF_FOLD_NO_REASON "a handler failed without giving a reason"
 
 typedef struct rf_fold_job rf_fold_job;
 typedef struct rf_fold_worker rf_fold_worker;
@@ -77,6 +78,15 @@ struct rf_fold_worker {
     double last_progress;
     double fold_s, emit_s;
     uint64_t ranges_spilled;
+    /* events that were left out: one list per definition; how many before the partition at hand, and
+     * before the range */
+    rf_faults *faults;
+    uint32_t *faults_begin, *faults_before;
+    int64_t *positions; /* of a segment's events; NULL until needed */
+    char *row_before;   /* of the row at hand, before the event at hand */
+    char *rows_before;  /* of a batch's rows, before it; NULL until needed, as the next */
+    uint8_t *flags_before;
+    rf_fold_failure failure; /* that this worker met last */
 };
 
 struct rf_fold_job {
@@ -112,6 +122,34 @@ void rf_fold_batch_end(rf_fold_worker *worker);
 rf_status rf_fold_batch_events(rf_fold_worker *worker, const rf_step *step, uint32_t target,
                                const uint32_t *listed, uint32_t begin, uint32_t end,
                                uint32_t *event_out, rf_err *err);
+/* The calls of one event, to be run later; the batch has room for them. */
+void rf_fold_batch_add(rf_fold_batch *batch, const rf_state *state, const rf_fold_lane *lane,
+                       uint32_t event, uint32_t ordinal, uint32_t stream);
+
+/* fold_guarded.c: whether the segment may have events of the definition that are left out, and how
+ * it is folded then. The worker's lanes are set. */
+bool rf_fold_needs_guard(const rf_fold_worker *worker, const rf_step *step, uint32_t target);
+rf_status rf_fold_guarded(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                          rf_err *err);
+/* Makes note of an event that failed, and shuts its key out where that is the policy. */
+rf_status rf_fold_leave_out(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                            uint32_t event, rf_slice reason, rf_err *err);
+
+/* fold_guarded_batch.c: the same for a runner's calls. add gathers an event's; settle runs what was
+ * gathered, and leaves out events that fail. */
+rf_status rf_fold_guarded_batch_add(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                                    uint32_t event, uint32_t ordinal, uint32_t stream, rf_err *err);
+rf_status rf_fold_guarded_batch_settle(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                                       rf_err *err);
+
+/* fold_events.c: the handlers of one event, in their order, up to one that fails. */
+rf_fold_result rf_fold_call(rf_fold *fold, const rf_state *state, const rf_fold_lane *lane,
+                            uint32_t event, uint32_t ordinal, uint32_t stream);
+/* Says of which event `reason` is. */
+rf_status rf_fold_blame(rf_fold_worker *worker, const rf_log_step *step, uint32_t event,
+                        uint32_t target, rf_status failure, const char *reason, rf_err *err);
+rf_status rf_fold_refuse_result(rf_fold_worker *worker, const rf_log_step *step, uint32_t event,
+                                uint32_t target, rf_fold_result result, rf_err *err);
 
 /* fold_emit.c: the rows of the worker's range, which is all of the partition, to the sinks. */
 rf_status rf_fold_emit(rf_fold_worker *worker, rf_err *err);

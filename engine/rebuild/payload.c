@@ -93,8 +93,7 @@ rf_status rf_payload_take(const rf_field *field, const rf_json_node *node,
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for the text of events");
         memcpy(to, &copy, sizeof copy);
     } else if (!classify(node, &scalar)) {
-        rf_convert_note(fault, ordinal, RF_VALUE_WRONG_KIND, &scalar);
-        fault->compound = fault->compound || fault->ordinal == ordinal;
+        rf_convert_note(fault, ordinal, RF_VALUE_WRONG_KIND, NULL);
         return RF_OK;
     } else {
         if (field->kind == RF_TEXT && scalar.kind == RF_FIELD_TEXT) {

@@ -87,7 +87,13 @@ void rf_plan_free(rf_plan *plan)
     rf_codec_free(plan->codec);
     rf_payload_reader_free(plan->payloads);
     rf_json_parser_free(plan->json);
+    rf_plan_faults_free(&plan->faults);
     free(plan);
+}
+
+void rf_plan_be_lenient(rf_plan *plan)
+{
+    plan->faults.wanted = true;
 }
 
 bool rf_plan_reads_stream(const rf_plan *plan)
@@ -362,6 +368,8 @@ rf_status rf_plan_refuse(const rf_plan *plan, const rf_segment *segment, uint32_
                          const rf_fill *fill, const rf_convert_fault *found,
                          rf_plan_fault *fault_out, rf_err *err)
 {
+    if (plan->faults.wanted)
+        return RF_OK;
     const rf_evolution_upcast *upcast = fill->upcast;
     rf_slice today = fill->origin->path_text;
     rf_status status = rf_convert_refuse(fill->field, found, err);
@@ -375,12 +383,21 @@ rf_status rf_plan_refuse(const rf_plan *plan, const rf_segment *segment, uint32_
     return status;
 }
 
+rf_convert_fault rf_plan_note(rf_plan *plan, uint32_t lane, const rf_fill *fill,
+                              rf_plan_faults_of *of)
+{
+    *of = (rf_plan_faults_of){&plan->faults, fill->field, plan->lanes[lane].stored_type,
+                              fill->call->definition};
+    return rf_plan_faults_note(of);
+}
+
 /* One field: from the column as it is, where one column has all values; else through an array. */
 static rf_status fill_field(rf_plan *plan, const rf_plan_input *input, uint32_t lane, rf_fill *fill,
                             const rf_path_columns *path, rf_plan_fault *fault_out, rf_err *err)
 {
     const rf_field *field = &fill->field->field;
-    rf_convert_fault found = {.ordinal = UINT32_MAX};
+    rf_plan_faults_of of;
+    rf_convert_fault found = rf_plan_note(plan, lane, fill, &of);
     rf_converted from;
     rf_status status = RF_OK;
 
@@ -489,7 +506,8 @@ static rf_status fill_from_payload(rf_plan *plan, const rf_plan_input *input, ui
         const rf_json_node *node = rf_payload_find(root, &fill->field->path);
         if (!node)
             continue;
-        rf_convert_fault found = {.ordinal = UINT32_MAX};
+        rf_plan_faults_of of;
+        rf_convert_fault found = rf_plan_note(plan, lane, fill, &of);
         status = rf_payload_take(&fill->field->field, node, &fill->members, ordinal, input->text,
                                  &found, err);
         if (status == RF_OK && found.ordinal != UINT32_MAX)
@@ -595,6 +613,7 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
     rf_arena_rewind(&plan->scratch);
     memset(plan->envelope_read, 0, sizeof plan->envelope_read);
     plan->payloads_read = false;
+    rf_plan_faults_begin(&plan->faults);
     bool whole = input->begin == 0 && input->end == segment->count;
     bool listed = whole && !split && handled <= segment->count / LISTED_SHARE &&
                   segment->stream_max < input->stream_count;
@@ -607,6 +626,9 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
     for (uint32_t lane = 0; status == RF_OK && lane < plan->lane_count; lane++)
         if (plan->types[lane].call_count > 0)
             status = fill_lane(plan, input, lane, fault_out, err);
+    if (status == RF_OK)
+        status = rf_plan_faults_settle(&plan->faults, plan->event_types, segment->count,
+                                       segment->type_count, err);
     if (status != RF_OK)
         return status;
     *segment_out = (rf_plan_segment){
@@ -618,6 +640,8 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
         .listed_count = listed_count,
         .payloads_read = plan->payloads_read,
         .event_ordinals = plan->split ? plan->event_ordinals : NULL,
+        .faults = plan->faults.list,
+        .fault_count = plan->faults.count,
     };
     return RF_OK;
 }

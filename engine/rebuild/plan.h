@@ -79,6 +79,13 @@ typedef struct rf_plan_input {
     rf_arena *text;          /* keeps what event structs refer to */
 } rf_plan_input;
 
+/* An event that a definition cannot take. */
+typedef struct rf_plan_faulty {
+    uint32_t event;
+    uint32_t definition;
+    rf_slice reason;
+} rf_plan_faulty;
+
 typedef struct rf_plan_segment {
     /* The segment's types; where upcasters tell schemas apart, there may be several of a name. */
     const rf_plan_type *types;
@@ -93,6 +100,8 @@ typedef struct rf_plan_segment {
     /* Of each event: which of its type in the segment it is. NULL where counting the events of each
      * of `types` tells it. */
     const uint32_t *event_ordinals;
+    const rf_plan_faulty *faults;  /* by event, then definition, each pair once; of a lenient plan */
+    uint32_t fault_count;
 } rf_plan_segment;
 
 /* Which event a failure is about. */
@@ -107,10 +116,12 @@ typedef struct rf_plan_fault {
 rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count,
                      const rf_census_type *census, uint32_t census_count);
 void rf_plan_free(rf_plan *plan);
+/* From now on bind does not fail at a value that is not of its field's kind: it lists the event. */
+void rf_plan_be_lenient(rf_plan *plan);
 /* Whether any handler reads the event's stream, or its category. */
 bool rf_plan_reads_stream(const rf_plan *plan);
 bool rf_plan_reads_category(const rf_plan *plan);
-/* RF_ERR_INPUT for a value that is not of its field's kind; *fault_out says whose, and the caller
+/* RF_ERR_INPUT for a value that is not of its field's kind, unless it is lenient; *fault_out says whose, and the caller
  * adds the event's place to the message. */
 rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segment *segment_out,
                        rf_plan_fault *fault_out, rf_err *err);

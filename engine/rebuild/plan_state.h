@@ -11,6 +11,7 @@
 
 #include "rebuild/binding.h"
 #include "rebuild/payload.h"
+#include "rebuild/plan_faults.h"
 
 /* The columns of a path, or that it has to be read from the payload. */
 typedef struct rf_path_columns {
@@ -63,6 +64,7 @@ struct rf_plan {
     bool payloads_read; /* of the segment at hand */
     rf_json_parser *json;
     uint64_t bytes_decoded;
+    rf_plan_faults faults;
 };
 
 /* plan.c */
@@ -73,7 +75,10 @@ rf_status rf_plan_read_envelope(rf_plan *plan, const rf_segment *segment, rf_env
 /* Says which event and whose definition a failure is about. */
 void rf_plan_blame(const rf_plan *plan, const rf_segment *segment, uint32_t lane, uint32_t ordinal,
                    uint32_t definition, rf_plan_fault *fault_out);
-/* The same of a stored value, with the reason. */
+/* What the conversion of a field's values notes faults in. `of` lives as long. */
+rf_convert_fault rf_plan_note(rf_plan *plan, uint32_t lane, const rf_fill *fill,
+                              rf_plan_faults_of *of);
+/* The same of a stored value, with the reason. Nothing where the plan is lenient: it was noted. */
 rf_status rf_plan_refuse(const rf_plan *plan, const rf_segment *segment, uint32_t lane,
                          const rf_fill *fill, const rf_convert_fault *found,
                          rf_plan_fault *fault_out, rf_err *err);

@@ -114,7 +114,8 @@ static rf_status take_columns(rf_plan *plan, const rf_plan_input *input, uint32_
                               const rf_fill *fill, const rf_path_columns *path,
                               rf_plan_fault *fault_out, rf_err *err)
 {
-    rf_convert_fault found = {.ordinal = UINT32_MAX};
+    rf_plan_faults_of of;
+    rf_convert_fault found = rf_plan_note(plan, lane, fill, &of);
     rf_converted from;
     rf_status status = RF_OK;
 

@@ -14,6 +14,7 @@
 enum {
     RF_STATE_TOUCHED = 1, /* the row's bytes are set */
     RF_STATE_EXISTS = 2,  /* a handler wrote */
+    RF_STATE_QUARANTINED = 4, /* alone: an event failed, and the key is left out with it */
     RF_STATE_TEXTS_MAX = 8,
 };
 

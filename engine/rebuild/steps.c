@@ -61,6 +61,8 @@ static bool step_make(rf_step *step, const rf_ahead_config *config)
         return true;
     step->plan = rf_plan_new(config->definitions, config->definition_count, config->census,
                              config->census_count);
+    if (step->plan && config->lenient)
+        rf_plan_be_lenient(step->plan);
     return step->plan != NULL;
 }
 

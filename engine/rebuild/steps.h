@@ -34,6 +34,7 @@ typedef struct rf_ahead_config {
     uint32_t worker_count;
     uint32_t partition_count; /* that will be folded */
     uint64_t until;           /* last position */
+    bool lenient;             /* see rf_plan_be_lenient */
 } rf_ahead_config;
 
 rf_ahead *rf_ahead_new(const rf_ahead_config *config); /* NULL without memory */

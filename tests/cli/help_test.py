@@ -24,6 +24,9 @@ COMMANDS = (
     'verify',
     'bench',
     'test',
+    'skip',
+    'unskip',
+    'quarantine',
 )
 OPTIONS = {
     'import': (
@@ -38,6 +41,7 @@ OPTIONS = {
         '--quiet',
     ),
     'events': ('--stream', '--type', '--position', '--from', '--until'),
+    'types': ('--counts', '--workers', '--json'),
     'rebuild': (
         '--workers',
         '--memory',
@@ -51,9 +55,15 @@ OPTIONS = {
         '--min-rows',
         '--max-removed',
         '--independent',
+        '--on-error',
+        '--max-errors',
+        '--unknown',
         '--json',
     ),
     'swap': ('--generation',),
+    'skip': ('--reason', '--json'),
+    'unskip': ('--json',),
+    'quarantine': ('--generation', '--json'),
     'rollback': ('--generation',),
     'gc': ('--keep',),
     'scan': ('--prefix', '--from', '--to', '--limit', '--generation', '--format'),

@@ -579,3 +579,60 @@ Test(catalog, is_absent_where_there_is_none)
 
     cr_assert_eq(rf_catalog_open("/tmp/refold-no-such-store", false, &none, NULL), RF_ERR_ABSENT);
 }
+
+static void put_skip(const char *name, uint64_t position, const char *reason)
+{
+    const rf_left_out skip = {position, RF_CAUSE_ON_RECORD, RF_SLICE("order-1"), RF_SLICE("T"),
+                              rf_slice_of(reason)};
+
+    cr_assert_eq(rf_catalog_put_skip(catalog, name, &skip, NULL), RF_OK);
+}
+
+Test(catalog, keeps_skips_by_name_in_position_order)
+{
+    rf_left_out_list skips;
+    bool found;
+
+    put_skip("orders", 300, "third");
+    put_skip("orders", 2, "first");
+    put_skip("order", 1, "of another");
+    put_skip("orders", 255, "x");
+    put_skip("orders", 255, "second");
+    reopen();
+    cr_assert_eq(rf_catalog_skips(catalog, "orders", &skips, NULL), RF_OK);
+    cr_assert_eq(skips.count, 3);
+    cr_assert_eq(skips.items[0].position, 2);
+    cr_assert_eq(skips.items[1].position, 255);
+    cr_assert_eq(skips.items[2].position, 300);
+    cr_assert_str_eq(skips.items[1].reason.data, "second");
+    cr_assert_str_eq(skips.items[1].stream.data, "order-1");
+    rf_left_out_list_free(&skips);
+    cr_assert_eq(rf_catalog_remove_skip(catalog, "orders", 255, &found, NULL), RF_OK);
+    cr_assert(found);
+    cr_assert_eq(rf_catalog_remove_skip(catalog, "orders", 255, &found, NULL), RF_OK);
+    cr_assert_not(found);
+    cr_assert_eq(rf_catalog_skips(catalog, "orders", &skips, NULL), RF_OK);
+    cr_assert_eq(skips.count, 2);
+    rf_left_out_list_free(&skips);
+    cr_assert_eq(rf_catalog_skips(catalog, "../etc", &skips, NULL), RF_ERR_USAGE);
+}
+
+Test(catalog, skips_make_no_read_model_and_survive_flips_and_gc)
+{
+    rf_left_out_list skips;
+    rf_catalog_model *models;
+    rf_gc_result removed;
+    uint32_t count;
+
+    put_skip("orders", 5, "early");
+    cr_assert_eq(rf_catalog_models(catalog, &models, &count, NULL), RF_OK);
+    cr_assert_eq(count, 0);
+    free(models);
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(flip("orders", add("orders", 1), false), RF_OK);
+    cr_assert_eq(rf_catalog_gc(catalog, NULL, 1, false, 0, &removed, NULL), RF_OK);
+    reopen();
+    cr_assert_eq(rf_catalog_skips(catalog, "orders", &skips, NULL), RF_OK);
+    cr_assert_eq(skips.count, 1);
+    rf_left_out_list_free(&skips);
+}

@@ -65,6 +65,8 @@ typedef struct rf_model_status {
     double staleness_s; /* time of the log's last event less the model's, seconds; < 0: unknown */
     uint64_t rows;
     bool held; /* a newer definition was rolled back from */
+    uint64_t left_out; /* events and keys that are not in it, see rf_quarantine_list */
+    uint64_t pending;  /* of these and of the skips on record, those that the next rebuild changes */
 } rf_model_status;
 typedef struct rf_status_report {
     uint64_t position; /* the log's last */

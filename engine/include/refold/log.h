@@ -22,10 +22,31 @@ typedef struct rf_source_info {
     uint64_t events;
 } rf_source_info;
 
+/* What the smallest and largest value of a field are. */
+typedef enum rf_values_kind {
+    RF_VALUES_NONE = 0, /* it has none */
+    RF_VALUES_NUMBER = 1,
+    RF_VALUES_TIME = 2, /* all its texts are times, as the next ones dates */
+    RF_VALUES_DATE = 3,
+} rf_values_kind;
+
+/* A text of a field. */
+typedef struct rf_type_example {
+    const char *text;  /* UTF-8, at most 60 bytes, and without what follows a NUL */
+    bool cut;          /* there is more of it */
+    uint64_t position; /* of the first event that has it */
+} rf_type_example;
+
 /* Counts of one field by the kind of its values. */
 typedef struct rf_type_field {
     const char *path;
     uint64_t nulls, bools, ints, numbers, texts, arrays, objects;
+    /* of rf_store_dictionary only */
+    rf_values_kind values;
+    const char *smallest, *largest; /* NULL without values: a number, RFC 3339 */
+    const rf_type_example *examples; /* of its texts: the first distinct ones */
+    uint32_t example_count;
+    bool partial; /* some of its values were not looked at: they have no column */
 } rf_type_field;
 
 typedef struct rf_type_info {
@@ -35,6 +56,7 @@ typedef struct rf_type_info {
     uint64_t first_position, last_position;
     int64_t time_min, time_max; /* RF_TIME_NONE: none has a time */
     bool capped;                /* it has more fields than are listed */
+    uint64_t streams;           /* of rf_store_dictionary only: that have such an event */
     const rf_type_field *fields;
     uint32_t field_count;
 } rf_type_info;
@@ -42,6 +64,10 @@ typedef struct rf_type_info {
 /* A report owns all that it points at. */
 typedef struct rf_types rf_types;
 RF_API rf_status rf_store_types(rf_store *store, rf_types **types_out, rf_err *err);
+/* The same with the values of the fields and the streams: reads all columns of the log. `run` NULL:
+ * one worker a processor. */
+RF_API rf_status rf_store_dictionary(rf_store *store, const rf_run *run, rf_types **types_out,
+                                     rf_err *err);
 RF_API void rf_types_free(rf_types *types);
 RF_API const rf_type_info *rf_types_list(const rf_types *types, uint32_t *count_out);
 RF_API const rf_source_info *rf_types_sources(const rf_types *types, uint32_t *count_out);

@@ -2,6 +2,7 @@
 #ifndef REFOLD_REBUILD_H
 #define REFOLD_REBUILD_H
 
+#include "refold/quarantine.h"
 #include "refold/store.h"
 
 typedef struct rf_rebuild_options {
@@ -22,6 +23,12 @@ typedef struct rf_rebuild_options {
     double max_removed; /* gate: share of the live rows that may be gone, 0 to 1; with
                            has_max_removed, else 0.5 */
     bool has_max_removed;
+    rf_on_error on_error; /* for events that fail */
+    uint64_t max_errors;  /* with has_max_errors: past so many events that failed, of one projection,
+                             the rebuild fails; else RF_MAX_ERRORS_DEFAULT */
+    bool has_max_errors;
+    bool ignore_unknown;   /* types without handler are fine also where a projection says that it
+                              handles all */
     uint64_t memory_bytes; /* budget of states and buffers; 0: 256 MiB */
     rf_run run;
 } rf_rebuild_options;
@@ -38,6 +45,9 @@ typedef struct rf_rebuilt {
     uint64_t generation_before; /* 0: none was live */
     uint64_t rows_before;
     uint64_t rows_added, rows_removed; /* against the live one before; keys only */
+    uint64_t skipped;     /* events that failed and were left out */
+    uint64_t quarantined; /* keys that were left out */
+    uint64_t on_record;   /* events left out because rf_skip put them aside */
 } rf_rebuilt;
 
 typedef struct rf_finding {

@@ -12,6 +12,7 @@
 #include "refold/store.h"
 #include "refold/import.h"
 #include "refold/log.h"
+#include "refold/quarantine.h"
 #include "refold/rebuild.h"
 #include "refold/bench.h"
 #include "refold/test.h"

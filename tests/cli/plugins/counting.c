@@ -3,8 +3,8 @@
  * Built by the tests with macros that make it good or bad: COUNTING_NAME, COUNTING_VERSION,
  * COUNTING_TYPE, COUNTING_FIELD, COUNTING_OPTIONAL, COUNTING_ABI, COUNTING_MAGIC, COUNTING_KEY,
  * COUNTING_FAIL_AT (the sum at which the handler fails), COUNTING_SPIN (turns of idling at each
- * event), COUNTING_RESTLESS (rows are others each time), COUNTING_CONTENT (makes another file of the
- * same definition).
+ * event), COUNTING_RESTLESS (rows are others each time), COUNTING_FLAGS (of the projection),
+ * COUNTING_CONTENT (makes another file of the same definition).
  */
 #include "refold/projection.h"
 
@@ -43,6 +43,9 @@
 #endif
 #ifndef COUNTING_RESTLESS
 #define COUNTING_RESTLESS 0
+#endif
+#ifndef COUNTING_FLAGS
+#define COUNTING_FLAGS 0
 #endif
 #ifndef COUNTING_CONTENT
 #define COUNTING_CONTENT "first"
@@ -105,4 +108,5 @@ RF_PROJECTION_EXPORT const rf_projection refold_projection = {
     .handlers = handlers,
     .column_count = RF_COUNT_OF(columns),
     .handler_count = RF_COUNT_OF(handlers),
+    .flags = COUNTING_FLAGS,
 };

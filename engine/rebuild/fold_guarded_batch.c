@@ -1,0 +1,163 @@
+/* Folding by a runner where some events may have to be left out; see fold_guarded.c.
+ *
+ * Rows are copied when their calls are gathered, so the copies are from before the batch. Where an
+ * event fails, all rows of the batch get their copies back, the calls before the event are run once
+ * more, which gives what it gave before, and the event's calls are dropped; with a quarantine, the
+ * later ones of its key too. The rest is a batch again.
+ */
+#include "rebuild/fold_job.h"
+
+#include <stdlib.h>
+
+static rf_status make_room(rf_fold_worker *worker, rf_err *err)
+{
+    size_t size = 1;
+
+    if (worker->rows_before && worker->flags_before)
+        return RF_OK;
+    for (uint32_t i = 0; i < worker->job->target_count; i++)
+        if (worker->job->definitions[i]->row_size > size)
+            size = worker->job->definitions[i]->row_size;
+    if (!worker->rows_before)
+        worker->rows_before = malloc(RF_FOLD_BATCH * size);
+    if (!worker->flags_before)
+        worker->flags_before = malloc(RF_FOLD_BATCH * sizeof *worker->flags_before);
+    if (!worker->rows_before || !worker->flags_before)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the rows of a batch");
+    return RF_OK;
+}
+
+static void keep_aside(rf_fold_worker *worker, uint32_t target, uint32_t begin, uint32_t end)
+{
+    const rf_fold_batch *batch = worker->batches[target];
+    size_t size = worker->states[target].definition->row_size;
+
+    for (uint32_t i = begin; i < end; i++) {
+        memcpy(worker->rows_before + i * size, batch->calls[i].row, size);
+        worker->flags_before[i] = *batch->calls[i].flags;
+    }
+}
+
+static void give_back(rf_fold_worker *worker, uint32_t target, uint32_t count)
+{
+    const rf_fold_batch *batch = worker->batches[target];
+    size_t size = worker->states[target].definition->row_size;
+
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(batch->calls[i].row, worker->rows_before + i * size, size);
+        *batch->calls[i].flags = worker->flags_before[i];
+    }
+}
+
+static void count_events(rf_fold_worker *worker, uint32_t target, uint32_t end)
+{
+    const rf_fold_batch *batch = worker->batches[target];
+
+    for (uint32_t i = 0; i < end; i++)
+        worker->events[target] += i == 0 || batch->events[i] != batch->events[i - 1];
+}
+
+static rf_status run(rf_fold_worker *worker, uint32_t target, uint32_t count, uint32_t *failed_out,
+                     rf_err *err)
+{
+    rf_status status = rf_runner_run(worker->runners[target], &worker->context.fold,
+                                     worker->batches[target]->calls, count, failed_out, err);
+
+    if (status == RF_OK && worker->out_of_memory)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for text that a handler makes");
+    return status;
+}
+
+/* Takes the calls [first, last) out of the batch, and what comes before them: that was run. */
+static void drop(rf_fold_worker *worker, uint32_t target, uint32_t last)
+{
+    rf_fold_batch *batch = worker->batches[target];
+    uint32_t kept = 0;
+
+    for (uint32_t i = last; i < batch->count; i++) {
+        if (*batch->calls[i].flags & RF_STATE_QUARANTINED)
+            continue;
+        /* an event's struct stays where it is: calls only move to the front */
+        batch->events[kept] = batch->events[i];
+        batch->calls[kept++] = batch->calls[i];
+    }
+    batch->count = kept;
+    keep_aside(worker, target, 0, kept);
+}
+
+/* The event of call `failed` is left out; what came before it is run. */
+static rf_status leave_out(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                           uint32_t failed, rf_slice reason, rf_err *err)
+{
+    const rf_fold_batch *batch = worker->batches[target];
+    uint32_t event = batch->events[failed];
+    uint32_t first = failed;
+    uint32_t last = failed + 1;
+    uint32_t again = 0;
+    rf_status status = RF_OK;
+
+    while (first > 0 && batch->events[first - 1] == event)
+        first--;
+    while (last < batch->count && batch->events[last] == event)
+        last++;
+    give_back(worker, target, batch->count);
+    if (first > 0)
+        status = run(worker, target, first, &again, err);
+    if (status != RF_OK)
+        return status;
+    count_events(worker, target, first);
+    status = rf_fold_leave_out(worker, step, target, event, reason, err);
+    drop(worker, target, last);
+    return status;
+}
+
+rf_status rf_fold_guarded_batch_settle(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                                       rf_err *err)
+{
+    const rf_fault_policy *policy = &worker->job->targets[target].policy;
+    rf_fold_batch *batch = worker->batches[target];
+    rf_status status = RF_OK;
+
+    while (status == RF_OK && batch->count > 0) {
+        uint32_t failed = 0;
+        rf_err found = {0};
+        rf_status outcome = run(worker, target, batch->count, &failed, &found);
+        if (outcome == RF_OK) {
+            count_events(worker, target, batch->count);
+            batch->count = 0;
+        } else if (outcome == RF_ERR_PLUGIN && policy->on_error != RF_ON_ERROR_STOP) {
+            status = leave_out(worker, step, target, failed, rf_slice_of(found.message), err);
+        } else if (outcome == RF_ERR_INTERRUPTED) {
+            status = outcome;
+            if (err)
+                *err = found;
+        } else {
+            status = rf_fold_blame(worker, &step->log, batch->events[failed], target, outcome,
+                                   found.message, err);
+        }
+    }
+    if (status != RF_OK)
+        batch->count = 0;
+    return status;
+}
+
+rf_status rf_fold_guarded_batch_add(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                                    uint32_t event, uint32_t ordinal, uint32_t stream, rf_err *err)
+{
+    const rf_fold_lane *lane = &worker->lanes[step->bound.event_types[event]];
+    rf_fold_batch *batch = worker->batches[target];
+    rf_status status = make_room(worker, err);
+
+    if (status == RF_OK && lane->call_count > RF_FOLD_BATCH)
+        return rf_fail(err, RF_ERR_PLUGIN, "%s: more than %d handlers of one type",
+                       worker->job->definitions[target]->name, RF_FOLD_BATCH);
+    if (status == RF_OK && lane->call_count > RF_FOLD_BATCH - batch->count)
+        status = rf_fold_guarded_batch_settle(worker, step, target, err);
+    if (status != RF_OK ||
+        (worker->states[target].flags[stream] & RF_STATE_QUARANTINED)) /* just now */
+        return status;
+    uint32_t begin = batch->count;
+    rf_fold_batch_add(batch, &worker->states[target], lane, event, ordinal, stream);
+    keep_aside(worker, target, begin, batch->count);
+    return RF_OK;
+}

@@ -1,0 +1,347 @@
+"""Policies for events that fail: stop, skip, quarantine; events put aside on record; types without
+handler. What is left out is the same for any number of workers and any memory, is kept with the
+generation, and verify --serial agrees.
+"""
+
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import tool
+from tool import event
+
+STREAMS, ROUNDS, LIMIT = 300, 12, 120
+ANYTHING = ('--max-removed', '100%', '--max-errors', '100000')
+
+
+def made_events():
+    """Interleaved streams; a value now and then is no integer, and sums pass the limit."""
+    for i in range(STREAMS * ROUNDS):
+        value = i * i % 23
+        if i * 31 % 97 == 5:
+            value = 'no %d' % i
+        elif i * 17 % 401 == 3:
+            value = {'deep': i}
+        yield ('item-%d' % (i * 101 % STREAMS), value)
+
+
+def fold(events, policy, put_aside=()):
+    """An independent fold of plugins/counting.c: rows by stream and what is left out."""
+    rows, left_out, shut = {}, [], set()
+    for position, (stream, value) in enumerate(events, 1):
+        if stream in shut or position in put_aside:
+            continue
+        count, total = rows.get(stream, (0, 0))
+        if isinstance(value, int) and total + value < LIMIT:
+            rows[stream] = (count + 1, total + value)
+            continue
+        left_out.append((position, stream))
+        if policy == 'quarantine':
+            shut.add(stream)
+    return {stream: rows[stream] for stream in rows if stream not in shut}, left_out
+
+
+class Policies(tool.Case):
+    def setUp(self):
+        super().setUp()
+        self.events = list(made_events())
+        self.import_lines(*(event(s, 'ItemAdded', {'qty': v}) for s, v in self.events))
+        self.counting = self.plugin(FAIL_AT=LIMIT)
+
+    def quarantine(self, *options):
+        return self.ok('quarantine', self.store, 'counting', '--json', *options).json
+
+    def folded(self):
+        rows = self.ok('scan', self.store, 'counting', '--format', 'csv').out.decode().split('\r\n')
+        table = [row.split(',') for row in rows[1:-1]]
+        return {key: (int(count), int(total)) for key, count, total in table}
+
+    def listed(self):
+        return [(i['position'], i['stream']) for i in self.quarantine()['items']]
+
+    def test_what_is_left_out_is_that_of_a_serial_fold_for_any_workers_and_memory(self):
+        for policy in ('skip', 'quarantine'):
+            rows, left_out = fold(self.events, policy)
+            self.assertGreater(len(left_out), 50)
+            digests, lists = set(), set()
+            for workers, memory in ((0, '256M'), (1, '1M'), (2, '1M'), (2, '256M'), (8, '256M')):
+                with self.subTest(policy=policy, workers=workers, memory=memory):
+                    entry = self.rebuild(
+                        self.counting,
+                        options=('--on-error', policy, '--workers', workers, '--memory', memory)
+                        + ANYTHING,
+                    )[0]
+                    self.assertEqual(
+                        (entry['skipped'], entry['quarantined'], entry['on_record']),
+                        (len(left_out), 0, 0) if policy == 'skip' else (0, len(left_out), 0),
+                    )
+                    self.assertEqual(self.folded(), rows)
+                    self.assertEqual(self.listed(), left_out)
+                    digests.add(entry['digest'])
+                    lists.add(str(self.quarantine()['items']))
+                    self.ok('verify', self.store, 'counting', '--serial')
+            self.assertEqual((len(digests), len(lists)), (1, 1))
+
+    def test_reasons_are_those_of_the_strict_rebuild(self):
+        self.rebuild(self.counting, options=('--on-error', 'skip') + ANYTHING)
+        reasons = {item['reason'] for item in self.quarantine()['items']}
+        self.assertIn('the sum is too high for this test', reasons)
+        self.assertTrue(any('field qty: "no ' in reason and 'is no int' in reason for reason in reasons))
+        self.assertTrue(any('an array or object' in reason for reason in reasons))
+        self.assertEqual({i['cause'] for i in self.quarantine()['items']}, {'skipped'})
+        text = self.ok('quarantine', self.store, 'counting').out.decode()
+        self.assertIn('the sum is too high for this test', text)
+
+    def test_more_errors_than_allowed_fail_the_rebuild_the_same_for_any_workers(self):
+        messages = set()
+        for workers in (0, 1, 2, 8):
+            result = self.refuses(
+                tool.FAILED,
+                ['more than 20', '--max-errors'],
+                *('rebuild', self.store, self.counting, '--quiet', '--on-error', 'skip'),
+                *('--max-errors', 20, '--workers', workers),
+            )
+            messages.add(result.message)
+        self.assertEqual(len(messages), 1, messages)
+        self.refuses(
+            tool.FAILED,
+            ['40', '--max-errors'],
+            *('rebuild', self.store, self.counting, '--quiet', '--on-error', 'quarantine'),
+            *('--max-errors', 40),
+        )
+        self.refuses(
+            tool.FAILED,
+            ['--max-errors'],
+            *('rebuild', self.store, self.counting, '--quiet', '--on-error', 'skip'),
+            *('--max-errors', 0),
+        )
+        self.verifies()
+
+    def test_max_errors_needs_a_policy(self):
+        self.refuses(
+            tool.USAGE,
+            ['--on-error'],
+            *('rebuild', self.store, self.counting, '--max-errors', 5),
+        )
+
+    def test_what_was_left_out_stays_with_its_generation(self):
+        self.rebuild(self.counting, options=('--on-error', 'skip') + ANYTHING)
+        first = self.quarantine()['items']
+        self.rebuild(self.counting, options=('--on-error', 'quarantine') + ANYTHING)
+        self.assertEqual(self.quarantine('--generation', 1)['items'], first)
+        self.assertEqual(self.quarantine()['on_error'], 'quarantine')
+        status = self.ok('status', self.store, '--json').json['models'][0]
+        self.assertEqual(status['left_out'], len(self.quarantine()['items']))
+        self.ok('rollback', self.store, 'counting')
+        self.assertEqual(self.quarantine()['items'], first)
+        self.ok('verify', self.store, '--serial')
+
+    def test_a_damaged_quarantine_is_found(self):
+        self.rebuild(self.counting, options=('--on-error', 'skip') + ANYTHING)
+        path = os.path.join(self.store, 'generations', 'counting', '000001', 'QUARANTINE')
+        content = bytearray(tool.read(path))
+        content[len(content) // 2] ^= 1
+        self.path(path, bytes(content))
+        self.refuses(tool.DAMAGED, ['QUARANTINE', 'damaged'], 'quarantine', self.store, 'counting')
+        self.gives(tool.DAMAGED, 'verify', self.store)
+        os.unlink(path)
+        self.refuses(tool.DAMAGED, ['QUARANTINE', 'missing'], 'quarantine', self.store, 'counting')
+        self.gives(tool.DAMAGED, 'verify', self.store)
+
+
+class Skips(tool.Shop):
+    """A shop with two events more that a strict rebuild fails at."""
+
+    def setUp(self):
+        super().setUp()
+        self.import_lines(
+            event('order-1', 'ItemAdded', {'qty': 'two', 'price': 4}),
+            event('order-2', 'ItemAdded', {'qty': 2, 'price': 4}),
+            event('order-3', 'ItemAdded', {'qty': 2**62, 'price': 4}),
+        )
+
+    def fails_at(self, position):
+        result = self.gives(tool.FAILED, 'rebuild', self.store, self.orders, '--quiet')
+        line = result.message.rstrip('\n')
+        self.assertEqual(line.count('\n'), 0)
+        self.assertIn('position %d' % position, line)
+        command = line[line.rindex('refold skip ') :]
+        self.assertTrue(
+            command.startswith(
+                'refold skip %s order_summary %d --reason ' % (self.store, position)
+            ),
+            line,
+        )
+        return command
+
+    def paste(self, command):
+        subprocess.run(
+            command.replace('refold', tool.refold, 1),
+            shell=True,
+            check=True,
+            stdout=subprocess.PIPE,
+        )
+
+    def items(self):
+        items = self.ok('quarantine', self.store, 'order_summary', '--json').json['items']
+        return [(i['position'], i['cause'], i['pending'], i['withdrawn']) for i in items]
+
+    def test_an_error_line_ends_with_the_command_that_helps(self):
+        self.paste(self.fails_at(8))
+        self.paste(self.fails_at(10))
+        entry = self.rebuild(self.orders)[0]
+        self.assertEqual((entry['on_record'], entry['skipped'], entry['quarantined']), (2, 0, 0))
+        self.assertEqual(entry['events'], 8)
+        self.assertEqual(
+            self.items(), [(8, 'on_record', False, False), (10, 'on_record', False, False)]
+        )
+        self.ok('verify', self.store, '--serial')
+
+    def test_a_path_with_blanks_and_quotes_is_ready_to_paste_too(self):
+        odd = self.path("it's a store")
+        os.rename(self.store, odd)
+        self.store = odd
+        line = self.gives(tool.FAILED, 'rebuild', odd, self.orders, '--quiet').message.rstrip('\n')
+        self.paste(line[line.rindex('refold skip ') :])
+        self.assertEqual(
+            self.ok('quarantine', odd, 'order_summary', '--json').json['items'][0]['position'], 8
+        )
+
+    def test_skips_are_obeyed_by_rebuilds_of_a_path_of_a_name_and_until_a_position(self):
+        self.ok('skip', self.store, 'order_summary', 8, '--reason', 'typed by hand')
+        self.ok('skip', self.store, 'order_summary', 10, '--reason', 'too much')
+        first = self.rebuild(self.orders)[0]
+        again = self.rebuild('order_summary')[0]
+        self.assertEqual(first['digest'], again['digest'])
+        entry = self.rebuild('order_summary', options=('--no-swap', '--until', '8'))[0]
+        self.assertEqual(entry['on_record'], 1)
+        self.ok('verify', self.store, '--serial')
+
+    def test_a_skip_is_on_record_before_a_read_model_is_live(self):
+        note = self.ok('skip', self.store, 'counting', 3, '--reason', 'early').out.decode()
+        self.assertIn('no read model of this name yet', note)
+        listed = self.ok('quarantine', self.store, 'counting', '--json').json
+        self.assertEqual((listed['generation'], listed['items'][0]['pending']), (0, True))
+        self.ok('skip', self.store, 'counting', 8, '--reason', 'a text')
+        entry = self.rebuild(self.plugin())[0]
+        self.assertEqual((entry['on_record'], entry['rows']), (2, 3))
+        self.ok('verify', self.store, 'counting', '--serial')
+
+    def test_quarantine_and_status_show_what_the_next_rebuild_changes(self):
+        for position in (8, 10):
+            self.ok('skip', self.store, 'order_summary', position, '--reason', 'wrong')
+        self.rebuild(self.orders)
+        self.ok('unskip', self.store, 'order_summary', 10)
+        self.ok('skip', self.store, 'order_summary', 3, '--reason', 'also wrong')
+        self.assertEqual(
+            self.items(),
+            [
+                (3, 'on_record', True, False),
+                (8, 'on_record', False, False),
+                (10, 'on_record', False, True),
+            ],
+        )
+        model = self.ok('status', self.store, '--json').json['models'][0]
+        self.assertEqual((model['left_out'], model['pending']), (2, 2))
+        self.ok('verify', self.store, '--serial')  # what it obeyed, not what is on record now
+
+    def test_if_changed_notices_a_changed_list(self):
+        for position in (8, 10):
+            self.ok('skip', self.store, 'order_summary', position, '--reason', 'wrong')
+        self.rebuild(self.orders)
+        nothing = ('rebuild', self.store, self.orders, '--if-changed', '--quiet')
+        self.gives(tool.NOTHING, *nothing)
+        self.ok('skip', self.store, 'order_summary', 9, '--reason', 'wrong')
+        self.ok(*nothing)
+        self.gives(tool.NOTHING, *nothing)
+        self.ok('unskip', self.store, 'order_summary', 9)
+        self.ok(*nothing)
+        self.gives(tool.NOTHING, *nothing)
+
+    def test_if_changed_notices_another_policy_where_something_was_left_out(self):
+        self.rebuild(self.orders, options=('--on-error', 'skip'))
+        again = ('rebuild', self.store, self.orders, '--if-changed', '--quiet')
+        again += ('--max-removed', '100%', '--on-error')
+        self.gives(tool.NOTHING, *again, 'skip')
+        self.ok(*again, 'quarantine')
+        self.gives(tool.NOTHING, *again, 'quarantine')
+
+    def test_a_skip_needs_an_event_and_a_reason(self):
+        skip = ('skip', self.store, 'order_summary')
+        self.refuses(tool.NOTHING, ['position 99'], *skip, 99, '--reason', 'x')
+        self.refuses(tool.USAGE, ['--reason'], *skip, 8)
+        self.refuses(tool.USAGE, ['reason'], *skip, 8, '--reason', 'x' * 1001)
+        self.refuses(tool.USAGE, ['reason'], *skip, 8, '--reason', 'two\nlines')
+        self.refuses(tool.USAGE, ['position'], *skip, 'x', '--reason', 'x')
+        self.refuses(tool.USAGE, ['position'], *skip, '0', '--reason', 'x')
+        self.refuses(
+            tool.USAGE, ['Orders'], 'skip', self.store, 'Orders', 8, '--reason', 'x'
+        )
+        self.refuses(tool.NOTHING, ['position 8'], 'unskip', self.store, 'order_summary', 8)
+        self.refuses(tool.FAILED, ['nowhere'], 'skip', self.path('nowhere'), 'x', 1, '--reason', 'x')
+
+    def test_once_more_changes_the_reason(self):
+        self.ok('skip', self.store, 'order_summary', 8, '--reason', 'first')
+        self.ok('skip', self.store, 'order_summary', 8, '--reason', 'second')
+        items = self.ok('quarantine', self.store, 'order_summary', '--json').json['items']
+        self.assertEqual([i['reason'] for i in items], ['second'])
+        self.assertEqual((items[0]['stream'], items[0]['type']), ('order-1', 'ItemAdded'))
+
+    def test_a_skipped_event_is_not_the_reason_of_a_quarantine(self):
+        self.ok('skip', self.store, 'order_summary', 8, '--reason', 'wrong')
+        entry = self.rebuild(self.orders, options=('--on-error', 'quarantine'))[0]
+        self.assertEqual((entry['quarantined'], entry['on_record']), (1, 1))
+        self.assertEqual(
+            [i[:2] for i in self.items()], [(8, 'on_record'), (10, 'quarantined')]
+        )
+        self.gives(tool.NOTHING, 'get', self.store, 'order_summary', 'order-3')
+        self.ok('get', self.store, 'order_summary', 'order-1')
+        self.ok('verify', self.store, '--serial')
+
+    def test_a_read_model_that_never_was_has_no_quarantine(self):
+        self.refuses(tool.FAILED, ['nobody'], 'quarantine', self.store, 'nobody')
+        self.refuses(
+            tool.FAILED, ['generation 7'], 'quarantine', self.store, 'order_summary', '--generation', 7
+        )
+
+    def test_bench_obeys_skips(self):
+        for position in (8, 10):
+            self.ok('skip', self.store, 'order_summary', position, '--reason', 'wrong')
+        self.ok('bench', self.store, self.orders, '--workers', '1', '--runs', '1', '--quiet')
+
+
+class Unknown(tool.Shop):
+    def test_a_type_without_handler_stops_a_projection_of_all_types(self):
+        plugin = self.plugin(FLAGS='RF_PROJECTION_ALL_TYPES')
+        self.refuses(
+            tool.REFUSED,
+            ['ItemRemoved', 'position 5', 'no handler', '2 more'],
+            *('rebuild', self.store, plugin, '--quiet'),
+        )
+        self.refuses(
+            tool.REFUSED,
+            ['ItemRemoved'],
+            *('rebuild', self.store, plugin, '--quiet', '--allow-missing'),
+        )
+        checked = self.gives(tool.REFUSED, 'check', self.store, plugin)
+        self.assertIn('OrderPlaced', checked.out.decode())
+        self.rebuild(plugin, options=('--unknown', 'ignore'))
+        self.assertEqual(self.rows('counting').count(b'\n'), 1)
+
+    def test_later_types_do_not_stop_a_rebuild_up_to_a_position(self):
+        self.store = self.path('other.refold')
+        self.import_lines(
+            event('order-1', 'ItemAdded', {'qty': 1}), event('order-1', 'ItemPacked')
+        )
+        plugin = self.plugin(FLAGS='RF_PROJECTION_ALL_TYPES')
+        self.rebuild(plugin, options=('--no-swap', '--until', '1'))
+        self.refuses(
+            tool.REFUSED, ['ItemPacked', 'position 2'], 'rebuild', self.store, plugin, '--quiet'
+        )
+
+    def test_other_projections_need_no_handler_for_each_type(self):
+        self.rebuild(self.plugin())
+
+
+tool.main(__name__)
