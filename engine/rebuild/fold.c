@@ -6,6 +6,7 @@
 #include "rebuild/fold_job.h"
 
 #include "base/clock.h"
+#include "rebuild/exchange.h"
 
 #include <stdlib.h>
 
@@ -385,8 +386,10 @@ static void add_up(const rf_fold_job *job, rf_fold_stats *stats_out)
     *stats_out = stats;
 }
 
-rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,
-                          const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err)
+/* Definitions whose rows are those of streams, in one pass. */
+static rf_status run_streams(rf_log *log, rf_pool *pool, rf_fold_target *targets,
+                             uint32_t target_count, const rf_fold_options *options,
+                             rf_fold_stats *stats_out, rf_err *err)
 {
     rf_fold_job job = {
         .log = log,
@@ -407,5 +410,49 @@ rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint3
     if (status == RF_OK)
         add_up(&job, stats_out);
     job_end(&job);
+    return status;
+}
+
+static void add_stats(rf_fold_stats *sum, const rf_fold_stats *more)
+{
+    sum->bytes_decoded += more->bytes_decoded;
+    sum->decode_s += more->decode_s;
+    sum->fold_s += more->fold_s;
+    sum->emit_s += more->emit_s;
+    sum->ranges_spilled += more->ranges_spilled;
+}
+
+rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,
+                      const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err)
+{
+    rf_fold_target *together = calloc(target_count, sizeof *together);
+    rf_fold_stats sum = {0}, stats;
+    uint32_t count = 0;
+    rf_status status = RF_OK;
+
+    RF_ASSERT(targets && target_count > 0);
+    if (!together)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", target_count);
+    for (uint32_t i = 0; i < target_count; i++)
+        if (targets[i].definition->by_stream)
+            together[count++] = targets[i];
+    if (count > 0) {
+        status = run_streams(log, pool, together, count, options, &stats, err);
+        if (status == RF_OK)
+            add_stats(&sum, &stats);
+    }
+    count = 0;
+    for (uint32_t i = 0; status == RF_OK && i < target_count; i++) {
+        if (targets[i].definition->by_stream) {
+            targets[i] = together[count++];
+            continue;
+        }
+        status = rf_exchange_run(log, pool, &targets[i], options, &stats, err);
+        if (status == RF_OK)
+            add_stats(&sum, &stats);
+    }
+    free(together);
+    if (status == RF_OK)
+        *stats_out = sum;
     return status;
 }

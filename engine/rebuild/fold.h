@@ -36,7 +36,8 @@ typedef struct rf_fold_target {
     rf_row_sink row;
     rf_partition_sink partition_end;
     void *sink_arg;
-    uint64_t events; /* out: that its handlers got */
+    uint64_t events;  /* out: that its handlers got */
+    uint64_t keyless; /* out: calls for which there was no key, where these are ignored */
 } rf_fold_target;
 
 typedef struct rf_fold_options {
@@ -54,6 +55,7 @@ typedef struct rf_fold_stats {
     uint64_t ranges_spilled; /* whose rows went to the disk first */
 } rf_fold_stats;
 
+/* Definitions whose rows are not those of streams are folded one after another (exchange.h). */
 rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,
                       const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err);
 

@@ -203,7 +203,7 @@ Test(manifest, refuses_text_that_holds_and_says_what_cannot_be)
         {"\"rows\":2", "\"rows\":3"}, /* the digest says two */
         {"]}\n", "]} \n"},
         {"{\"name\"", "{ \"name\""},
-        {"\"key\":\"stream\"", "\"key\":\"strea\\u006d\""},
+        {"\"key\":[{\"name\":\"stream\",\"kind\":5,\"scale\":0}]", "\"key\":\"strea\\u006d\""},
         {"\"time_last\":-1", "\"time_last\":nil"},
     };
     rf_manifest written = sample();
