@@ -17,8 +17,9 @@ rf_status rf_replay_begin(rf_replay *replay, rf_store *store, const rf_resolved 
         .pool = pool,
         .builds = calloc(resolved->count, sizeof(rf_build *)),
         .events = calloc(resolved->count, sizeof(uint64_t)),
+        .keyless = calloc(resolved->count, sizeof(uint64_t)),
     };
-    if (!replay->builds || !replay->events)
+    if (!replay->builds || !replay->events || !replay->keyless)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", resolved->count);
     for (uint32_t i = 0; status == RF_OK && i < resolved->count; i++)
         status = rf_build_begin(store, resolved->definitions[i], &options, &replay->builds[i], err);
@@ -45,6 +46,7 @@ rf_status rf_replay_fold(rf_replay *replay, const rf_fold_options *options, rf_e
     timings->write = 0;
     for (uint32_t i = 0; i < count; i++) {
         replay->events[i] = targets[i].events;
+        replay->keyless[i] = targets[i].keyless;
         timings->write += rf_build_write_seconds(replay->builds[i]);
     }
     replay->bytes_decoded = stats.bytes_decoded;
@@ -73,5 +75,6 @@ void rf_replay_end(rf_replay *replay)
         rf_build_free(replay->builds[i]);
     free(replay->builds);
     free(replay->events);
+    free(replay->keyless);
     *replay = (rf_replay){0};
 }

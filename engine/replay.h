@@ -21,7 +21,8 @@ typedef struct rf_replay {
     rf_pool *pool;
     /* owned; one per definition */
     rf_build **builds;
-    uint64_t *events; /* that its handlers got */
+    uint64_t *events;  /* that its handlers got */
+    uint64_t *keyless; /* that were left out by a handler for want of a key */
     /* results */
     uint64_t bytes_decoded;
     rf_timings timings; /* load, fold, emit, write and seal */

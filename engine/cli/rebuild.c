@@ -57,6 +57,7 @@ static void print_json_projection(cli_json *json, const rf_rebuilt *rebuilt)
     cli_json_count(json, "rows_before", rebuilt->rows_before);
     cli_json_count(json, "rows_added", rebuilt->rows_added);
     cli_json_count(json, "rows_removed", rebuilt->rows_removed);
+    cli_json_count(json, "events_without_key", rebuilt->events_without_key);
     cli_json_close(json, '}');
 }
 
@@ -107,6 +108,10 @@ static void print_projection(const rf_rebuilt *rebuilt, uint64_t position)
     if (rebuilt->generation_before)
         cli_print(", removed %s", cli_format_count(rebuilt->rows_removed, a));
     cli_print("\n");
+    if (rebuilt->events_without_key)
+        cli_print("  %s event%s left out: without a key\n",
+                  cli_format_count(rebuilt->events_without_key, a),
+                  cli_plural(rebuilt->events_without_key));
 }
 
 static void print_text(const rf_rebuild_report *report, bool refused)

@@ -115,6 +115,7 @@ struct rf_exchange_worker {
     rf_exchange_chunk *free_chunks;
     rf_exchange_rows *own; /* by partition of the rows; where columns are combined, else NULL */
     char *row;             /* for a handler whose columns are combined, and for emitting */
+    bool lacks_key; /* the event at hand, for some handler */
     uint64_t events, keyless;
     uint64_t mapped_bytes;
     /* fold */

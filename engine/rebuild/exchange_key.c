@@ -15,7 +15,7 @@ static void refuse_nil(rf_exchange_worker *worker, const rf_keying_handler *hand
     char reason[RF_EXCHANGE_REASON_SIZE];
 
     if (definition->no_key_ignore) {
-        worker->keyless += job->counts;
+        worker->lacks_key = true;
         return;
     }
     (void)snprintf(reason, sizeof reason, "the event has no key: %s is unset",
@@ -99,8 +99,18 @@ static bool compute(rf_exchange_worker *worker, const rf_keying_handler *handler
                                          worker->key_parts);
     if (result == RF_ROW_UNCHANGED || result == RF_ROW_DELETED)
         result = (rf_fold_result)-1;
-    return !rf_exchange_refuse(worker, result, position,
-                               (uint32_t)(handler - worker->job->keying.handlers), RF_SLICE(""));
+    uint32_t index = (uint32_t)(handler - worker->job->keying.handlers);
+    if (rf_exchange_refuse(worker, result, position, index, RF_SLICE("")))
+        return false;
+    for (uint32_t i = 0; i < handler->part_count; i++) {
+        rf_value value = rf_keying_value(&handler->parts[i], worker->key_parts);
+        if (value.kind == RF_TEXT && !value.is_null && !rf_utf8_valid(value.text)) {
+            rf_exchange_fault(worker->job, RF_ERR_PLUGIN, position, index, RF_SLICE(""),
+                              "a computed key is no UTF-8");
+            return false;
+        }
+    }
+    return true;
 }
 
 bool rf_exchange_make_key(rf_exchange_worker *worker, const rf_keying_handler *handler,

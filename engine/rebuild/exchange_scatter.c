@@ -402,6 +402,7 @@ static inline bool scatter_event(rf_exchange_worker *worker, const rf_step *step
     bool handled = false;
     bool fine = true;
 
+    worker->lacks_key = false;
     for (uint32_t c = 0; fine && c < bound->call_count; c++) {
         const rf_plan_call *plan_call = &bound->calls[c];
         char *event = plan_call->event;
@@ -426,6 +427,7 @@ static inline bool scatter_event(rf_exchange_worker *worker, const rf_step *step
         fine = scatter_call(worker, &call, &worker->dictionaries[type][c], ordinal);
     }
     worker->events += handled && worker->job->counts;
+    worker->keyless += worker->lacks_key && worker->job->counts;
     return fine;
 }
 

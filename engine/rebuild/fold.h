@@ -37,7 +37,7 @@ typedef struct rf_fold_target {
     rf_partition_sink partition_end;
     void *sink_arg;
     uint64_t events;  /* out: that its handlers got */
-    uint64_t keyless; /* out: calls for which there was no key, where these are ignored */
+    uint64_t keyless; /* out: that some handler did not get for want of a key */
 } rf_fold_target;
 
 typedef struct rf_fold_options {
