@@ -275,9 +275,24 @@ static rf_status refuse_kind(struct checking *checking, const rf_definition_hand
     return status;
 }
 
+/* Events that will have no key: the rebuild would stop at the first of them, or leave them out. */
+static rf_status note_keyless(struct checking *checking, const rf_definition_handler *handler,
+                              const rf_definition_field *field, const struct tally *tally,
+                              rf_err *err)
+{
+    bool ignored = checking->definition->no_key_ignore;
+
+    return add_finding(checking, !ignored, NULL, err,
+                       "%llu of %llu events of type %.*s lack the field %.*s of their key%s",
+                       (unsigned long long)(tally->events - tally->present),
+                       (unsigned long long)tally->events, (int)handler->type.size,
+                       handler->type.data, (int)field->path_text.size, field->path_text.data,
+                       ignored ? "; they are left out" : "");
+}
+
 static rf_status judge_field(struct checking *checking, const rf_definition_handler *handler,
-                             const rf_definition_field *field, const struct tally *tally,
-                             const struct nearest *nearest, rf_err *err)
+                             const rf_definition_field *field, bool is_key,
+                             const struct tally *tally, const struct nearest *nearest, rf_err *err)
 {
     rf_slice path = field->path_text;
     rf_slice type = handler->type;
@@ -285,6 +300,9 @@ static rf_status judge_field(struct checking *checking, const rf_definition_hand
 
     if (tally->present > 0 && tally->fitting == 0)
         return refuse_kind(checking, handler, field, tally, err);
+    if (is_key && tally->present > 0 && tally->present < tally->events)
+        return note_keyless(checking, handler, field, tally, err);
+    optional = optional && !is_key;
     if (tally->present == 0 && tally->capped)
         return RF_OK; /* note_uncounted says it once for all of them */
     if (tally->present == 0 && optional && !looks_misspelt(nearest))
@@ -348,27 +366,63 @@ static rf_status note_uncounted(struct checking *checking, const rf_definition_h
 }
 
 static rf_status check_fields(struct checking *checking, const rf_definition_handler *handler,
+                              const rf_definition_field *fields, uint32_t field_count, bool is_key,
                               rf_err *err)
 {
     rf_status status = RF_OK;
     rf_slice uncounted_first = {0};
     uint32_t uncounted = 0;
 
-    for (uint32_t i = 0; status == RF_OK && i < handler->field_count; i++) {
-        const rf_definition_field *field = &handler->fields[i];
+    for (uint32_t i = 0; status == RF_OK && i < field_count; i++) {
+        const rf_definition_field *field = &fields[i];
         struct nearest nearest = {.wanted = field->path_text};
         if (field->field.source != RF_PAYLOAD)
             continue;
         struct tally tally = tally_field(checking, handler, field, &nearest);
         status = list_field(checking, handler, field, &tally, err);
         if (status == RF_OK && tally.events > 0)
-            status = judge_field(checking, handler, field, &tally, &nearest, err);
+            status = judge_field(checking, handler, field, is_key, &tally, &nearest, err);
         if (tally.events > 0 && tally.present == 0 && tally.capped && uncounted++ == 0)
             uncounted_first = field->path_text;
     }
     if (status == RF_OK && uncounted > 0)
         status = note_uncounted(checking, handler, uncounted_first, uncounted, err);
     return status;
+}
+
+static rf_status check_handler(struct checking *checking, const rf_definition_handler *handler,
+                               rf_err *err)
+{
+    const rf_definition_key *key = handler->key;
+
+    rf_status status =
+        check_fields(checking, handler, handler->fields, handler->field_count, false, err);
+    if (status != RF_OK || !key || handler->every_row)
+        return status;
+    return key->compute
+               ? check_fields(checking, handler, key->fields, key->field_count, false, err)
+               : check_fields(checking, handler, key->parts, key->part_count, true, err);
+}
+
+/* A carry is looked at like a handler of its type with one field. */
+static rf_status check_carry(struct checking *checking, const rf_definition_carry *carry,
+                             rf_err *err)
+{
+    const rf_definition_handler handler = {
+        .type = carry->type,
+        .every_type = rf_slice_equal(carry->type, RF_SLICE("*")),
+    };
+    struct nearest nearest = {.wanted = carry->type};
+
+    if (checking->type_count > 0 && events_of(checking, &handler) == 0) {
+        for (uint32_t i = 0; i < checking->type_count; i++)
+            nearest_consider(&nearest, checking->types[i].type);
+        return add_finding(checking, false, &nearest, err,
+                           "no event of type %.*s, which %.*s is carried from, has occurred yet",
+                           (int)carry->type.size, carry->type.data, (int)carry->name.size,
+                           carry->name.data);
+    }
+    return check_fields(checking, &handler, &carry->field, 1, false, err);
 }
 
 rf_status rf_check_definition(const rf_definition *definition, rf_census *census, rf_arena *arena,
@@ -387,6 +441,8 @@ rf_status rf_check_definition(const rf_definition *definition, rf_census *census
     if (status == RF_OK)
         status = check_types(&checking, err);
     for (uint32_t i = 0; status == RF_OK && i < definition->handler_count; i++)
-        status = check_fields(&checking, &definition->handlers[i], err);
+        status = check_handler(&checking, &definition->handlers[i], err);
+    for (uint32_t i = 0; status == RF_OK && i < definition->carry_count; i++)
+        status = check_carry(&checking, &definition->carries[i], err);
     return status;
 }

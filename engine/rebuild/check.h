@@ -1,8 +1,9 @@
 /* Checks of a rebuild against the census, before anything is folded.
  *
  * None of the handled types ever occurred; a declared field that no event of an occurring type ever
- * had (under "*" it suffices that one type has it): refusals, with the nearest name. Types that
- * have not occurred yet and fields that some events lack: notes.
+ * had (under "*" it suffices that one type has it): refusals, with the nearest name; so are events that
+ * lack a field of their key, unless they are to be left out. Types that have not occurred yet and
+ * fields that some events lack: notes.
  */
 #ifndef RF_REBUILD_CHECK_H
 #define RF_REBUILD_CHECK_H

@@ -13,13 +13,13 @@
 
 enum {
     FOLD_ALLOC_MAX = 16 << 20,
-    WINDOW_MIN = 1 << 12,
+    WINDOW_MIN = 1 << 8,
     WINDOW_MAX = 1 << 22, /* two digits of the sort */
     CHUNK_MIN = 1 << 10,
     CHUNK_MAX = 1 << 16,
 };
 #define ARENA_BYTES_MAX ((size_t)1 << 40)
-#define ROWS_BUDGET_MIN ((size_t)1 << 16)
+#define ROWS_BUDGET_MIN ((size_t)1 << 14)
 #define MAPPED_BUDGET_MIN ((uint64_t)1 << 20)
 #define TEXT_BUDGET_MIN ((size_t)1 << 20)
 
