@@ -1,6 +1,7 @@
 /* See carried.h. */
 #include "rebuild/carried.h"
 
+#include "refold/read.h"
 #include "rebuild/key_table.h"
 
 #include <stdlib.h>
@@ -68,6 +69,7 @@ static rf_carried_text *copy_text(rf_arena *arena, rf_slice text, uint32_t hash,
     copy = (rf_carried_text *)(((uintptr_t)copy + 3) & ~(uintptr_t)3);
     copy->hash = hash;
     copy->has_nul = has_nul;
+    copy->is_key = !has_nul && text.size <= RF_KEY_BYTES_MAX;
     copy->size = (uint32_t)text.size;
     if (text.size > 0)
         memcpy(copy->bytes, text.data, text.size);

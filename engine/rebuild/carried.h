@@ -15,6 +15,7 @@
 typedef struct rf_carried_text {
     uint32_t hash; /* rf_key_hash */
     bool has_nul;
+    bool is_key;   /* it may be one */
     uint32_t size;
     char bytes[];
 } rf_carried_text;

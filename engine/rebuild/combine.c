@@ -98,9 +98,12 @@ bool rf_combiner_begin(rf_combiner *combiner, const rf_definition *definition)
     *combiner = (rf_combiner){
         .definition = definition,
         .columns = calloc(definition->column_count, sizeof *combiner->columns),
-        .row_template = malloc(definition->row_size),
+        .sums = calloc(definition->column_count, sizeof *combiner->sums),
+        .others = calloc(definition->column_count, sizeof *combiner->others),
+        .row_size = (definition->row_size + 7u) & ~(size_t)7,
     };
-    if (!combiner->columns || !combiner->row_template)
+    combiner->row_template = calloc(1, combiner->row_size);
+    if (!combiner->columns || !combiner->sums || !combiner->others || !combiner->row_template)
         return false;
     memcpy(combiner->row_template, definition->row_template, definition->row_size);
     for (int wide = 1; wide >= 0; wide--) /* sums first: they are aligned to 16 */
@@ -117,6 +120,10 @@ bool rf_combiner_begin(rf_combiner *combiner, const rf_definition *definition)
                 .unset = unset_of(&definition->columns[i]),
             };
             combiner->size += held_size(column);
+            if (wide)
+                combiner->sums[combiner->sum_count++] = *column;
+            else
+                combiner->others[combiner->other_count++] = *column;
             put_template(combiner, column);
         }
     combiner->size = (combiner->size + 15) & ~(size_t)15;
@@ -126,6 +133,8 @@ bool rf_combiner_begin(rf_combiner *combiner, const rf_definition *definition)
 void rf_combiner_end(rf_combiner *combiner)
 {
     free(combiner->columns);
+    free(combiner->sums);
+    free(combiner->others);
     free(combiner->row_template);
 }
 
@@ -255,20 +264,21 @@ static bool add_by_position(const struct rf_combined_column *column, char *at, c
 bool rf_combiner_add(const rf_combiner *combiner, char *accumulator, const char *row,
                      uint64_t position, rf_arena *text)
 {
-    const struct rf_combined_column *column = combiner->columns;
-    const struct rf_combined_column *end = column + combiner->definition->column_count;
     bool added = true;
 
-    for (; added && column < end; column++) {
+    for (uint32_t i = 0; i < combiner->sum_count; i++) { /* the first of all, one after another */
+        int64_t word;
+        memcpy(&word, row + combiner->sums[i].row_offset, sizeof word);
+        ((__int128 *)(void *)accumulator)[i] += word;
+    }
+    for (uint32_t i = 0; added && i < combiner->other_count; i++) {
+        const struct rf_combined_column *column = &combiner->others[i];
         const char *from = row + column->row_offset;
         char *at = accumulator + column->offset;
         int64_t word;
         double number;
         rf_slice slice;
-        if (column->form == FORM_SUM) {
-            memcpy(&word, from, sizeof word);
-            *(__int128 *)(void *)at += word;
-        } else if (by_position(column->combine)) {
+        if (by_position(column->combine)) {
             added = add_by_position(column, at, from, position, text);
         } else if (column->form == FORM_WORD) {
             memcpy(&word, from, sizeof word);

@@ -17,9 +17,13 @@
 
 typedef struct rf_combiner {
     const rf_definition *definition;
-    struct rf_combined_column *columns; /* private */
+    struct rf_combined_column *columns; /* private, as the next three */
+    struct rf_combined_column *sums;    /* those of the columns that are sums, and the others */
+    struct rf_combined_column *others;
+    uint32_t sum_count, other_count;
     size_t size;                        /* of an accumulator, which is aligned to 16 */
-    char *row_template;                 /* what a handler gets; row_size bytes */
+    char *row_template;                 /* what a handler gets */
+    size_t row_size;                    /* of it: the definition's, rounded up to 8 */
 } rf_combiner;
 
 /* False without memory; then only end is allowed. */

@@ -59,6 +59,15 @@ static size_t key_parts_size(const rf_keying *keying)
     return size;
 }
 
+static size_t record_size_max(const rf_keying *keying)
+{
+    size_t size = 0;
+
+    for (uint32_t i = 0; i < keying->derived.handler_count; i++)
+        size = keying->handlers[i].event_size > size ? keying->handlers[i].event_size : size;
+    return sizeof(rf_exchange_record) + size;
+}
+
 static rf_status worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint32_t index,
                               rf_err *err)
 {
@@ -80,10 +89,13 @@ static rf_status worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint
     worker->key_parts = malloc(key_parts_size(&job->keying));
     worker->buckets = calloc(job->partition_count, sizeof *worker->buckets);
     worker->row = aligned_alloc(64, (definition->row_size + 63u) & ~(size_t)63);
-    if (definition->combines)
+    worker->positions = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->positions);
+    if (definition->combines) {
         worker->own = calloc(job->partition_count, sizeof *worker->own);
+        worker->pending = malloc(RF_EXCHANGE_PENDING * record_size_max(&job->keying));
+    }
     if (!worker->spare || !worker->key_parts || !worker->buckets || !worker->row ||
-        (definition->combines && !worker->own))
+        !worker->positions || (definition->combines && (!worker->own || !worker->pending)))
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
     for (uint32_t i = 0; worker->own && i < job->partition_count; i++)
         rf_exchange_rows_init(&worker->own[i], job->combiner.size);
@@ -103,8 +115,9 @@ static void worker_end(rf_exchange_worker *worker, uint32_t partition_count)
     free(worker->spare);
     free(worker->key_parts);
     free(worker->row);
-    free(worker->ordinals);
-    free(worker->dictionaries);
+    free(worker->lanes);
+    free(worker->positions);
+    free(worker->pending);
     free(worker->entries);
     free(worker->sorted);
     free(worker->dirty);

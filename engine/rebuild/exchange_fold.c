@@ -36,20 +36,21 @@ static size_t list_records(rf_exchange_worker *worker, uint32_t partition, bool 
     uint32_t last = 0;
 
     *sorted_out = true;
-    for (uint32_t w = 0; w < job->worker_count; w++)
-        for (const rf_exchange_chunk *chunk = job->workers[w].buckets[partition].first; chunk;
-             chunk = chunk->next) {
-            uint32_t at = 0;
-            while (at < chunk->used) {
-                const rf_exchange_record *record =
-                    (const rf_exchange_record *)(const void *)(chunk->bytes + at);
-                worker->entries[count++] =
-                    (rf_exchange_entry){record->position, record->hash, record};
-                *sorted_out = *sorted_out && record->position >= last;
-                last = record->position;
-                at += (uint32_t)sizeof *record + job->keying.handlers[record->handler].event_size;
+    for (uint32_t w = 0; w < job->worker_count; w++) {
+        const rf_exchange_bucket *bucket = &job->workers[w].buckets[partition];
+        for (const rf_exchange_chunk *chunk = bucket->first; chunk; chunk = chunk->next) {
+            const char *at = chunk->bytes;
+            const char *end = chunk == bucket->last ? bucket->at : at + chunk->used;
+            while (at < end) {
+                const rf_exchange_record *record = (const rf_exchange_record *)(const void *)at;
+                uint32_t position = (uint32_t)(record->position - job->from);
+                worker->entries[count++] = (rf_exchange_entry){position, record->hash, record};
+                *sorted_out = *sorted_out && position >= last;
+                last = position;
+                at += sizeof *record + job->keying.handlers[record->handler].event_size;
             }
         }
+    }
     return count;
 }
 
@@ -122,10 +123,10 @@ static inline bool call_row(rf_exchange_worker *worker, const rf_exchange_record
     else if (result == RF_ROW_DELETED)
         row->flags = 0;
     else if (__builtin_expect(result != RF_ROW_UNCHANGED, false))
-        return !rf_exchange_refuse(worker, result, job->from + record->position, record->handler,
+        return !rf_exchange_refuse(worker, result, record->position, record->handler,
                                    rf_keyed_row_key(row));
     if (__builtin_expect(worker->out_of_memory, false))
-        return !rf_exchange_refuse(worker, result, job->from + record->position, record->handler,
+        return !rf_exchange_refuse(worker, result, record->position, record->handler,
                                    rf_keyed_row_key(row));
     return !job->row_texts || mark_dirty(worker, row);
 }
@@ -184,6 +185,9 @@ static rf_status fold_records(rf_exchange_worker *worker, rf_exchange_rows *rows
     rf_status status = RF_OK;
     bool fine = true;
 
+    /* what comes after a fault that is known does not count */
+    while (count > 0 && entries[count - 1].record->position > atomic_load(&job->limit))
+        count--;
     for (size_t i = 0; fine && i < count; i++) {
         const rf_exchange_record *record = entries[i].record;
         if (i + SLOT_AHEAD < count) {
@@ -192,8 +196,6 @@ static rf_status fold_records(rf_exchange_worker *worker, rf_exchange_rows *rows
         }
         if (i + ROW_AHEAD < count)
             rf_key_table_fetch_row(&rows->table, entries[i + ROW_AHEAD].hash);
-        if (job->from + record->position > atomic_load_explicit(&job->limit, memory_order_relaxed))
-            break;
         if (job->keying.handlers[record->handler].every_row) {
             fine = call_every_row(worker, rows, record, &status, err);
             continue;

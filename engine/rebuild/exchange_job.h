@@ -15,7 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { RF_EXCHANGE_REASON_SIZE = 256 };
+enum { RF_EXCHANGE_REASON_SIZE = 256, RF_EXCHANGE_PENDING = 64 };
 
 typedef struct rf_exchange rf_exchange;
 typedef struct rf_exchange_worker rf_exchange_worker;
@@ -30,21 +30,21 @@ typedef struct rf_exchange_context {
 /* One call of a handler that waits for its turn; the event's struct stands behind it. */
 typedef struct rf_exchange_record {
     const char *key;
-    uint32_t position; /* less that of the window's begin */
+    uint64_t position;
     uint32_t hash;
     uint16_t handler; /* index in the keying */
     uint16_t key_size;
-    uint32_t unused;
 } rf_exchange_record;
 
 /* Records one after another. */
 typedef struct rf_exchange_chunk {
     struct rf_exchange_chunk *next;
-    uint32_t used, size;
+    uint32_t used, size; /* `used` of all but a bucket's last */
     char bytes[];
 } rf_exchange_chunk;
 
 typedef struct rf_exchange_bucket {
+    char *at, *end; /* room in the last chunk */
     rf_exchange_chunk *first, *last;
     uint32_t count; /* records */
 } rf_exchange_bucket;
@@ -70,22 +70,42 @@ typedef struct rf_exchange_rows {
     size_t text_live; /* bytes of it after it was last tidied */
 } rf_exchange_rows;
 
-/* What is known of the values of a column with a dictionary, by code. */
-typedef struct rf_exchange_known {
-    rf_keyed_row *row; /* where workers have tables of their own */
-    uint32_t hash;
-    uint8_t state; /* 0: not yet looked at, 1: fine, 2: a fault */
-} rf_exchange_known;
+/* How a call comes to its key. */
+typedef enum rf_exchange_way {
+    RF_EXCHANGE_CARRY,        /* no key: it carries */
+    RF_EXCHANGE_EVERY_ROW,
+    RF_EXCHANGE_TEXT,         /* a text of the event */
+    RF_EXCHANGE_CODED_TEXT,   /* likewise, with a code by which its hash is known */
+    RF_EXCHANGE_CARRIED_TEXT, /* a text that is carried */
+    RF_EXCHANGE_ANY,
+} rf_exchange_way;
 
-/* Of one call in the segment at hand. */
-typedef struct rf_exchange_dictionary {
-    const uint32_t *codes; /* NULL: none */
-    rf_exchange_known *known;
-} rf_exchange_dictionary;
+/* A call of a type's events in the segment at hand. */
+typedef struct rf_exchange_call {
+    const rf_plan_call *plan;
+    const rf_keying_handler *handler;
+    const uint32_t *codes;
+    uint64_t *known;     /* hashes by code, with RF_EXCHANGE_KNOWN once they are */
+    const int64_t *texts; /* by stream: those that are carried */
+    uint32_t key_offset;
+    uint32_t event_size;
+    uint16_t index; /* of the handler */
+    uint8_t way;    /* rf_exchange_way */
+    bool fills;     /* the plan has something to put into the struct */
+} rf_exchange_call;
+#define RF_EXCHANGE_KNOWN ((uint64_t)1 << 32)
+
+/* A type of the segment at hand. */
+typedef struct rf_exchange_lane {
+    rf_exchange_call *calls;
+    uint32_t call_count;
+    uint32_t ordinal;  /* of the next event of the type */
+    bool is_handled;   /* not only carried from */
+} rf_exchange_lane;
 
 /* A record in the order of positions. */
 typedef struct rf_exchange_entry {
-    uint32_t position;
+    uint32_t position; /* less that of the window's begin */
     uint32_t hash;
     const rf_exchange_record *record;
 } rf_exchange_entry;
@@ -107,14 +127,18 @@ struct rf_exchange_worker {
     /* scatter */
     rf_slice *names_by_number, *categories_by_number; /* of first_stream and on */
     uint32_t first_stream, stream_span;
-    uint32_t *ordinals; /* by type */
-    rf_exchange_dictionary **dictionaries; /* by type, then call */
-    uint32_t type_capacity;
+    rf_exchange_lane *lanes; /* by type */
+    uint32_t lane_capacity;
+    int64_t *positions; /* of a segment's events */
     char *key_parts; /* what computed keys are put into */
     rf_exchange_bucket *buckets;   /* by partition of the rows */
     rf_exchange_chunk *free_chunks;
-    rf_exchange_rows *own; /* by partition of the rows; where columns are combined, else NULL */
-    char *row;             /* for a handler whose columns are combined, and for emitting */
+    /* where columns are combined, else NULL: */
+    rf_exchange_rows *own; /* by partition of the rows */
+    char *pending;         /* records that wait, so that rows can be fetched for several at once */
+    size_t pending_used;
+    uint32_t pending_count;
+    char *row; /* for a handler whose columns are combined, and for emitting */
     bool lacks_key; /* the event at hand, for some handler */
     uint64_t events, keyless;
     uint64_t mapped_bytes;
@@ -169,6 +193,19 @@ struct rf_exchange {
     atomic_uint_fast64_t events_done;
 };
 
+/* Copies a struct of a multiple of 8 bytes: mostly a few, for which a call of memcpy is too much. */
+static inline __attribute__((always_inline)) void rf_exchange_copy(void *to, const void *from,
+                                                                   size_t size)
+{
+    char *at = to;
+    const char *of = from;
+
+    for (; size >= 16; size -= 16, at += 16, of += 16)
+        memcpy(at, of, 16);
+    if (size)
+        memcpy(at, of, 8);
+}
+
 /* exchange_fault.c */
 /* Keeps the first fault by position, then by handler, then by key. */
 void rf_exchange_fault(rf_exchange *job, rf_status status, uint64_t position, uint32_t handler,
@@ -199,6 +236,9 @@ void rf_exchange_empty_buckets(rf_exchange_worker *worker);
 /* Forgets what was decoded. */
 void rf_exchange_drop_text(rf_exchange_worker *worker);
 void rf_exchange_free_buckets(rf_exchange_worker *worker);
+
+/* exchange_combine.c: the records that wait, into the worker's own rows. False at a fault. */
+bool rf_exchange_combine(rf_exchange_worker *worker);
 
 /* exchange_fold.c: one partition of the rows in the window at hand. */
 rf_status rf_exchange_fold(rf_exchange_worker *worker, uint32_t partition, rf_err *err);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define PROGRESS_S 1.0
-enum { MAPPED_AROUND = 2 << 20, KNOWN_FINE = 1, KNOWN_FAULT = 2 };
+enum { MAPPED_AROUND = 2 << 20 };
 
 /* ---- buckets ---- */
 
@@ -45,7 +45,9 @@ void rf_exchange_free_buckets(rf_exchange_worker *worker)
     free(worker->buckets);
 }
 
-static rf_exchange_chunk *new_chunk(rf_exchange_worker *worker, uint32_t size)
+/* Puts a chunk with room for `size` bytes at the bucket's end; false without memory. */
+static __attribute__((noinline)) bool add_chunk(rf_exchange_worker *worker,
+                                                rf_exchange_bucket *bucket, uint32_t size)
 {
     rf_exchange_chunk *chunk = worker->free_chunks;
 
@@ -55,12 +57,20 @@ static rf_exchange_chunk *new_chunk(rf_exchange_worker *worker, uint32_t size)
         uint32_t room = size > worker->job->chunk_size ? size : worker->job->chunk_size;
         chunk = malloc(sizeof *chunk + room);
         if (!chunk)
-            return NULL;
+            return false;
         chunk->size = room;
     }
     chunk->next = NULL;
-    chunk->used = 0;
-    return chunk;
+    if (bucket->last) {
+        bucket->last->used = (uint32_t)(bucket->at - bucket->last->bytes);
+        bucket->last->next = chunk;
+    } else {
+        bucket->first = chunk;
+    }
+    bucket->last = chunk;
+    bucket->at = chunk->bytes;
+    bucket->end = chunk->bytes + chunk->size;
+    return true;
 }
 
 /* Room for a record; NULL without memory. */
@@ -68,20 +78,12 @@ static inline rf_exchange_record *bucket_room(rf_exchange_worker *worker, uint32
                                               uint32_t size)
 {
     rf_exchange_bucket *bucket = &worker->buckets[target];
-    rf_exchange_chunk *chunk = bucket->last;
 
-    if (__builtin_expect(!chunk || size > chunk->size - chunk->used, false)) {
-        chunk = new_chunk(worker, size);
-        if (!chunk)
-            return NULL;
-        if (bucket->last)
-            bucket->last->next = chunk;
-        else
-            bucket->first = chunk;
-        bucket->last = chunk;
-    }
-    rf_exchange_record *record = (rf_exchange_record *)(void *)(chunk->bytes + chunk->used);
-    chunk->used += size;
+    if (__builtin_expect(size > (size_t)(bucket->end - bucket->at), false) &&
+        !add_chunk(worker, bucket, size))
+        return NULL;
+    rf_exchange_record *record = (rf_exchange_record *)(void *)bucket->at;
+    bucket->at += size;
     bucket->count++;
     return record;
 }
@@ -178,16 +180,14 @@ static rf_status begin_names(rf_exchange_worker *worker, uint32_t partition, rf_
 
 /* ---- a segment ---- */
 
-static rf_status reserve_types(rf_exchange_worker *worker, uint32_t count, rf_err *err)
+static rf_status reserve_lanes(rf_exchange_worker *worker, uint32_t count, rf_err *err)
 {
-    if (count <= worker->type_capacity)
+    if (count <= worker->lane_capacity)
         return RF_OK;
-    free(worker->ordinals);
-    free(worker->dictionaries);
-    worker->ordinals = malloc(count * sizeof *worker->ordinals);
-    worker->dictionaries = malloc(count * sizeof(rf_exchange_dictionary *));
-    worker->type_capacity = worker->ordinals && worker->dictionaries ? count : 0;
-    return worker->type_capacity
+    free(worker->lanes);
+    worker->lanes = malloc(count * sizeof *worker->lanes);
+    worker->lane_capacity = worker->lanes ? count : 0;
+    return worker->lanes
                ? RF_OK
                : rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events", count);
 }
@@ -195,8 +195,6 @@ static rf_status reserve_types(rf_exchange_worker *worker, uint32_t count, rf_er
 /* The codes of a call's key, where it is a text that stands in a dictionary. */
 static const uint32_t *codes_of(const rf_plan_call *call, const rf_keying_handler *handler)
 {
-    if (!handler->is_text || handler->text_slot != UINT32_MAX || handler->every_row)
-        return NULL;
     for (uint32_t i = 0; i < call->move_count; i++) {
         const rf_plan_move *move = &call->moves[i];
         if (move->offset == handler->parts[0].offset && move->by == RF_BY_ORDINAL &&
@@ -206,229 +204,266 @@ static const uint32_t *codes_of(const rf_plan_call *call, const rf_keying_handle
     return NULL;
 }
 
-static rf_status set_dictionaries(rf_exchange_worker *worker, const rf_step *step, uint32_t type,
-                                  rf_err *err)
+static rf_exchange_way way_of(const rf_keying_handler *handler)
 {
-    const rf_plan_type *bound = &step->bound.types[type];
-    uint32_t count = step->log.segment.types[type].count;
-    rf_exchange_dictionary *dictionaries =
-        rf_arena_alloc(&worker->scratch, bound->call_count * sizeof *dictionaries);
-
-    if (!dictionaries)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's keys");
-    for (uint32_t c = 0; c < bound->call_count; c++) {
-        const rf_plan_call *call = &bound->calls[c];
-        const uint32_t *codes = codes_of(call, rf_keying_of(&worker->job->keying, call->handler));
-        uint32_t last = 0;
-        dictionaries[c] = (rf_exchange_dictionary){0};
-        if (!codes)
-            continue;
-        for (uint32_t i = 0; i < count; i++)
-            last = codes[i] > last ? codes[i] : last;
-        rf_exchange_known *known =
-            rf_arena_alloc(&worker->scratch, ((size_t)last + 1) * sizeof *known);
-        if (!known)
-            return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's keys");
-        memset(known, 0, ((size_t)last + 1) * sizeof *known);
-        dictionaries[c] = (rf_exchange_dictionary){codes, known};
-    }
-    worker->dictionaries[type] = dictionaries;
-    return RF_OK;
+    if (!handler->handler)
+        return RF_EXCHANGE_CARRY;
+    if (handler->every_row)
+        return RF_EXCHANGE_EVERY_ROW;
+    if (!handler->is_text)
+        return RF_EXCHANGE_ANY;
+    return handler->text_slot != UINT32_MAX ? RF_EXCHANGE_CARRIED_TEXT : RF_EXCHANGE_TEXT;
 }
 
-static rf_status begin_segment(rf_exchange_worker *worker, const rf_step *step, rf_err *err)
+/* Hashes by code, none of which is known; NULL without memory. */
+static uint64_t *make_known(rf_exchange_worker *worker, const uint32_t *codes, uint32_t count)
+{
+    uint32_t last = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        last = codes[i] > last ? codes[i] : last;
+    uint64_t *known = rf_arena_alloc(&worker->scratch, ((size_t)last + 1) * sizeof *known);
+    if (known)
+        memset(known, 0, ((size_t)last + 1) * sizeof *known);
+    return known;
+}
+
+/* False without memory. */
+static bool set_call(rf_exchange_worker *worker, const rf_exchange_source *source,
+                     const rf_plan_call *plan, uint32_t count, rf_exchange_call *call)
+{
+    const rf_keying *keying = &worker->job->keying;
+    const rf_keying_handler *handler = rf_keying_of(keying, plan->handler);
+
+    *call = (rf_exchange_call){
+        .plan = plan,
+        .handler = handler,
+        .event_size = handler->event_size,
+        .index = (uint16_t)(handler - keying->handlers),
+        .way = (uint8_t)way_of(handler),
+        .fills = plan->handler->field_count > 0,
+    };
+    if (call->way == RF_EXCHANGE_CARRIED_TEXT)
+        call->texts = source->carried.values[handler->text_slot];
+    if (call->way != RF_EXCHANGE_TEXT)
+        return true;
+    call->key_offset = handler->parts[0].offset;
+    call->codes = codes_of(plan, handler);
+    if (!call->codes)
+        return true;
+    call->way = RF_EXCHANGE_CODED_TEXT;
+    call->known = make_known(worker, call->codes, count);
+    return call->known != NULL;
+}
+
+static rf_status begin_segment(rf_exchange_worker *worker, const rf_step *step,
+                               const rf_exchange_source *source, rf_err *err)
 {
     uint32_t type_count = step->log.segment.type_count;
+    bool made = true;
 
     rf_arena_rewind(&worker->scratch);
-    rf_status status = reserve_types(worker, type_count, err);
+    rf_status status = reserve_lanes(worker, type_count, err);
+    if (status == RF_OK)
+        status = rf_segment_envelope(&step->log.segment, RF_ENVELOPE_POSITION, worker->positions,
+                                     NULL, err);
     for (uint32_t t = 0; status == RF_OK && t < type_count; t++) {
-        worker->ordinals[t] = step->bound.types[t].events_before;
-        status = set_dictionaries(worker, step, t, err);
+        const rf_plan_type *bound = &step->bound.types[t];
+        rf_exchange_lane *lane = &worker->lanes[t];
+        *lane = (rf_exchange_lane){
+            .calls = rf_arena_alloc(&worker->scratch, bound->call_count * sizeof *lane->calls),
+            .call_count = bound->call_count,
+            .ordinal = bound->events_before,
+        };
+        made = lane->calls != NULL;
+        for (uint32_t c = 0; made && c < bound->call_count; c++) {
+            made = set_call(worker, source, &bound->calls[c], step->log.segment.types[t].count,
+                            &lane->calls[c]);
+            lane->is_handled = lane->is_handled || lane->calls[c].way != RF_EXCHANGE_CARRY;
+        }
+        if (!made)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's keys");
     }
     return status;
 }
 
 /* ---- an event ---- */
 
-/* One call of one event, with all that is known of it. */
+/* Where an event stands. */
 typedef struct scattered {
-    const rf_keying_handler *handler;
-    const char *event;
     uint64_t position;
     uint32_t stream; /* number */
     rf_exchange_source *source;
 } scattered;
 
-static bool no_memory(rf_exchange_worker *worker, const scattered *call)
+static __attribute__((noinline)) bool no_memory(rf_exchange_worker *worker, uint64_t position)
 {
-    rf_exchange_fault(worker->job, RF_ERR_MEMORY, call->position, 0, RF_SLICE(""),
+    rf_exchange_fault(worker->job, RF_ERR_MEMORY, position, 0, RF_SLICE(""),
                       "out of memory for the events of a window");
     return false;
 }
 
-/* A record for the fold. */
-static inline bool put_record(rf_exchange_worker *worker, const scattered *call,
-                              const rf_exchange_key *key, uint32_t target)
+/* A record for the fold or, where columns are combined, for the worker's own rows. */
+static inline __attribute__((always_inline)) bool
+put_record(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at,
+           rf_slice key, uint32_t hash, uint32_t target)
 {
-    rf_exchange *job = worker->job;
-    uint32_t size = (uint32_t)sizeof(rf_exchange_record) + call->handler->event_size;
+    uint32_t size = (uint32_t)sizeof(rf_exchange_record) + call->event_size;
+    const char *event = call->plan->event;
+    rf_exchange_record *record;
 
-    rf_exchange_record *record = bucket_room(worker, target, size);
-    if (!record)
-        return no_memory(worker, call);
-    *record = (rf_exchange_record){
-        .key = key->bytes.data,
-        .position = (uint32_t)(call->position - job->from),
-        .hash = key->hash,
-        .handler = (uint16_t)(call->handler - job->keying.handlers),
-        .key_size = (uint16_t)key->bytes.size,
-    };
-    memcpy(record + 1, call->event, call->handler->event_size);
-    return true;
+    if (worker->own) {
+        record = (rf_exchange_record *)(void *)(worker->pending + worker->pending_used);
+        worker->pending_used += size;
+        worker->pending_count++;
+    } else {
+        record = bucket_room(worker, target, size);
+        if (__builtin_expect(!record, false))
+            return no_memory(worker, at->position);
+    }
+    record->key = key.data;
+    record->position = at->position;
+    record->hash = hash;
+    record->handler = call->index;
+    record->key_size = (uint16_t)key.size;
+    rf_exchange_copy(record + 1, event, call->event_size);
+    return worker->pending_count < RF_EXCHANGE_PENDING || rf_exchange_combine(worker);
 }
 
 /* A handler of every row: to all partitions that may have rows of the stream. */
-static bool broadcast(rf_exchange_worker *worker, const scattered *call)
+static bool broadcast(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at)
 {
     const rf_exchange *job = worker->job;
-    uint64_t set = call->source->row_sets[call->stream];
+    uint64_t set = at->source->row_sets[at->stream];
     rf_exchange_key key;
 
     if (set == 0)
         return true;
-    if (!rf_exchange_stream_key(worker, call->handler, call->event, call->position, &key))
+    if (!rf_exchange_stream_key(worker, call->handler, call->plan->event, at->position, &key))
         return false;
     for (uint32_t target = 0; target < job->partition_count; target++)
         if (job->active[target] && (set >> (target & 63) & 1) &&
-            !put_record(worker, call, &key, target))
+            !put_record(worker, call, at, key.bytes, key.hash, target))
             return false;
     return true;
 }
 
-/* The worker's own row of a key; NULL without memory. */
-static rf_keyed_row *own_row(rf_exchange_worker *worker, const rf_exchange_key *key,
-                             uint32_t target)
-{
-    rf_keyed_row *row = rf_key_table_take(&worker->own[target].table, key->hash, key->bytes);
-
-    if (row && row->flags == 0) {
-        rf_combiner_clear(&worker->job->combiner, rf_keyed_row_data(row));
-        row->flags = RF_STATE_TOUCHED;
-    }
-    return row;
-}
-
-/* Calls the handler with an unset row, and combines what it wrote. */
-static bool combine(rf_exchange_worker *worker, const scattered *call, rf_keyed_row *row,
-                    uint32_t target)
+/* The call to the partition that its key belongs to. */
+static inline __attribute__((always_inline)) bool
+deliver(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at, rf_slice key,
+        uint32_t hash)
 {
     const rf_exchange *job = worker->job;
-    const rf_definition *definition = job->keying.definition;
-    uint32_t index = (uint32_t)(call->handler - job->keying.handlers);
+    uint32_t target = hash & (job->partition_count - 1);
 
-    memcpy(worker->row, job->combiner.row_template, definition->row_size);
-    worker->alloc_from = &worker->made;
-    rf_fold_result result =
-        call->handler->handler->fold(&worker->context.fold, worker->row, call->event);
-    if (__builtin_expect(result == RF_ROW_DELETED, false)) {
-        rf_exchange_fault(worker->job, RF_ERR_PLUGIN, call->position, index, rf_keyed_row_key(row),
-                          "rows of combined columns cannot be deleted");
-        return false;
-    }
-    if (__builtin_expect(result != RF_ROW_WRITTEN || worker->out_of_memory, false))
-        return !rf_exchange_refuse(worker, result, call->position, index, rf_keyed_row_key(row));
-    row->flags |= RF_STATE_EXISTS;
-    return rf_combiner_add(&job->combiner, rf_keyed_row_data(row), worker->row, call->position,
-                           &worker->own[target].text) ||
-           no_memory(worker, call);
+    if (at->source->row_sets)
+        at->source->row_sets[at->stream] |= (uint64_t)1 << (target & 63);
+    return !job->active[target] || put_record(worker, call, at, key, hash, target);
 }
 
-/* The row or bucket that a key belongs to. */
-static bool deliver(rf_exchange_worker *worker, const scattered *call, const rf_exchange_key *key,
-                    rf_exchange_known *known)
+/* One whose key has to be made, or is none. False at a fault: the partition ends there. */
+static __attribute__((noinline)) bool deliver_any(rf_exchange_worker *worker,
+                                                  const rf_exchange_call *call,
+                                                  const scattered *at, uint64_t *known)
 {
-    const rf_exchange *job = worker->job;
-    uint32_t target = key->hash & (job->partition_count - 1);
-
-    if (call->source->row_sets)
-        call->source->row_sets[call->stream] |= (uint64_t)1 << (target & 63);
-    if (!job->active[target])
-        return true;
-    if (!worker->own)
-        return put_record(worker, call, key, target);
-    rf_keyed_row *row = known && known->row ? known->row : own_row(worker, key, target);
-    if (!row)
-        return no_memory(worker, call);
-    if (known)
-        known->row = row;
-    return combine(worker, call, row, target);
-}
-
-/* One call. False where the event or one before it is a fault: the partition ends there. */
-static inline bool scatter_call(rf_exchange_worker *worker, const scattered *call,
-                                const rf_exchange_dictionary *dictionary, uint32_t ordinal)
-{
-    rf_exchange_known *known = NULL;
     rf_exchange_key key;
 
-    if (call->handler->every_row)
-        return broadcast(worker, call);
-    if (dictionary->codes) {
-        known = &dictionary->known[dictionary->codes[ordinal]];
-        if (known->state == KNOWN_FINE) {
-            memcpy(&key.bytes, call->event + call->handler->parts[0].offset, sizeof key.bytes);
-            key.hash = known->hash;
-            return deliver(worker, call, &key, known);
-        }
-    }
-    if (!rf_exchange_make_key(worker, call->handler, &call->source->carried, call->stream,
-                              call->event, call->position, &key))
-        return worker->job->keying.definition->no_key_ignore &&
-               atomic_load(&worker->job->limit) > call->position;
+    if (!rf_exchange_make_key(worker, call->handler, &at->source->carried, at->stream,
+                              call->plan->event, at->position, &key))
+        return worker->lacks_key;
     if (known)
-        *known = (rf_exchange_known){.hash = key.hash, .state = KNOWN_FINE};
-    return deliver(worker, call, &key, known);
+        *known = RF_EXCHANGE_KNOWN | key.hash;
+    return deliver(worker, call, at, key.bytes, key.hash);
+}
+
+static bool carry(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at)
+{
+    return rf_keying_carry(call->handler, &at->source->carried, at->stream, call->plan->event) ||
+           no_memory(worker, at->position);
+}
+
+/* One call. False where the event is a fault, or one before it. */
+static inline __attribute__((always_inline)) bool scatter_call(rf_exchange_worker *worker,
+                                                               const rf_exchange_call *call,
+                                                               const scattered *at,
+                                                               uint32_t ordinal)
+{
+    const rf_carried_text *text;
+    bool has_nul;
+    rf_slice key;
+
+    switch ((rf_exchange_way)call->way) {
+    case RF_EXCHANGE_TEXT:
+        memcpy(&key, call->plan->event + call->key_offset, sizeof key);
+        if (__builtin_expect(!key.data || key.size > RF_KEY_BYTES_MAX, false))
+            break;
+        uint32_t hash = rf_key_hash(key, &has_nul);
+        if (__builtin_expect(has_nul, false))
+            break;
+        return deliver(worker, call, at, key, hash);
+    case RF_EXCHANGE_CODED_TEXT:
+        memcpy(&key, call->plan->event + call->key_offset, sizeof key);
+        uint64_t *known = &call->known[call->codes[ordinal]];
+        if (__builtin_expect(!(*known & RF_EXCHANGE_KNOWN), false))
+            return deliver_any(worker, call, at, known);
+        return deliver(worker, call, at, key, (uint32_t)*known);
+    case RF_EXCHANGE_CARRIED_TEXT:
+        text = (const rf_carried_text *)(uintptr_t)call->texts[at->stream];
+        if (__builtin_expect(!text || !text->is_key, false))
+            break;
+        return deliver(worker, call, at, (rf_slice){text->bytes, text->size}, text->hash);
+    case RF_EXCHANGE_CARRY:
+        return carry(worker, call, at);
+    case RF_EXCHANGE_EVERY_ROW:
+        return broadcast(worker, call, at);
+    case RF_EXCHANGE_ANY:
+        break;
+    }
+    return deliver_any(worker, call, at, NULL);
 }
 
 /* All calls of an event. */
-static inline bool scatter_event(rf_exchange_worker *worker, const rf_step *step,
-                                 rf_exchange_source *source, uint32_t index)
+static inline __attribute__((always_inline)) bool
+scatter_event(rf_exchange_worker *worker, const rf_exchange_lane *lane, const scattered *at,
+              uint32_t index, uint32_t ordinal)
 {
-    uint32_t type = step->bound.event_types[index];
-    uint32_t stream = step->bound.event_streams[index];
-    const rf_plan_type *bound = &step->bound.types[type];
-    uint32_t ordinal = worker->ordinals[type]++;
-    bool handled = false;
     bool fine = true;
 
-    worker->lacks_key = false;
-    for (uint32_t c = 0; fine && c < bound->call_count; c++) {
-        const rf_plan_call *plan_call = &bound->calls[c];
-        char *event = plan_call->event;
-        (void)rf_plan_event(plan_call, index, ordinal, stream - worker->first_stream);
-        scattered call = {
-            .handler = rf_keying_of(&worker->job->keying, plan_call->handler),
-            .event = event,
-            .stream = stream,
-            .source = source,
-        };
-        if (!call.handler->handler) {
-            fine = rf_keying_carry(call.handler, &source->carried, stream, event);
-            if (!fine)
-                rf_exchange_fault(worker->job, RF_ERR_MEMORY, 1, 0, RF_SLICE(""),
-                                  "out of memory for what is carried");
-            continue;
-        }
-        handled = true;
-        memcpy(&call.position, event + call.handler->position_offset, sizeof call.position);
-        if (call.handler->carried_count > 0)
-            rf_keying_put_carried(call.handler, &source->carried, stream, event);
-        fine = scatter_call(worker, &call, &worker->dictionaries[type][c], ordinal);
+    for (uint32_t c = 0; fine && c < lane->call_count; c++) {
+        const rf_exchange_call *call = &lane->calls[c];
+        if (call->fills)
+            (void)rf_plan_event(call->plan, index, ordinal, at->stream - worker->first_stream);
+        if (call->handler->carried_count > 0)
+            rf_keying_put_carried(call->handler, &at->source->carried, at->stream,
+                                  call->plan->event);
+        fine = scatter_call(worker, call, at, ordinal);
     }
-    worker->events += handled && worker->job->counts;
-    worker->keyless += worker->lacks_key && worker->job->counts;
     return fine;
+}
+
+/* Events [begin, end) of the segment. False at a fault. */
+static bool scatter_events(rf_exchange_worker *worker, const rf_step *step,
+                           rf_exchange_source *source)
+{
+    const uint32_t *types = step->bound.event_types;
+    const uint32_t *streams = step->bound.event_streams;
+    uint64_t events = 0, keyless = 0;
+    bool fine = true;
+
+    for (uint32_t i = step->log.begin; fine && i < step->log.end; i++) {
+        rf_exchange_lane *lane = &worker->lanes[types[i]];
+        const scattered at = {(uint64_t)worker->positions[i], streams[i], source};
+        uint32_t ordinal = lane->ordinal++;
+        if (lane->call_count == 0)
+            continue;
+        worker->lacks_key = false;
+        fine = scatter_event(worker, lane, &at, i, ordinal);
+        events += lane->is_handled;
+        keyless += worker->lacks_key;
+    }
+    worker->events += worker->job->counts ? events : 0;
+    worker->keyless += worker->job->counts ? keyless : 0;
+    return (worker->pending_count == 0 || rf_exchange_combine(worker)) && fine;
 }
 
 static void report_progress(rf_exchange_worker *worker, uint32_t events)
@@ -467,19 +502,14 @@ static void unload_log(rf_exchange_worker *worker, const rf_step *step)
 static rf_status scatter_step(rf_exchange_worker *worker, const rf_step *step, uint32_t partition,
                               bool *fine_out, rf_err *err)
 {
-    rf_exchange *job = worker->job;
-    rf_exchange_source *source = &job->sources[partition];
+    rf_exchange_source *source = &worker->job->sources[partition];
 
     *fine_out = true;
     if (!step->bound.event_types)
         return RF_OK;
-    rf_status status = begin_segment(worker, step, err);
-    for (uint32_t i = step->log.begin; status == RF_OK && *fine_out && i < step->log.end; i++) {
-        if (step->bound.types[step->bound.event_types[i]].call_count > 0)
-            *fine_out = scatter_event(worker, step, source, i);
-        else
-            worker->ordinals[step->bound.event_types[i]]++;
-    }
+    rf_status status = begin_segment(worker, step, source, err);
+    if (status == RF_OK)
+        *fine_out = scatter_events(worker, step, source);
     return status;
 }
 

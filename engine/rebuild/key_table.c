@@ -35,14 +35,16 @@ size_t rf_key_table_bytes(const rf_key_table *table)
     return slots + table->chunk_count * RF_KEY_CHUNK_ROWS * table->stride + table->keys.bytes;
 }
 
-static void place(rf_key_table *table, uint32_t hash, uint32_t index)
+static void place(rf_key_table *table, rf_keyed_row *row)
 {
     size_t mask = ((size_t)1 << table->slot_bits) - 1;
-    size_t at = rf_key_slot(table, hash);
+    size_t at = rf_key_slot(table, row->hash);
+    uint64_t address = (uint64_t)(uintptr_t)row;
 
+    RF_ASSERT(address >> 48 == 0);
     while (table->slots[at])
         at = (at + 1) & mask;
-    table->slots[at] = (uint64_t)hash << 32 | (index + 1);
+    table->slots[at] = (uint64_t)(row->hash >> 16) << 48 | address;
 }
 
 /* Never more than half full. */
@@ -61,7 +63,7 @@ static bool grow_slots(rf_key_table *table)
     table->slots = slots;
     table->slot_bits = bits;
     for (uint32_t i = 0; i < table->row_count; i++)
-        place(table, rf_key_table_row(table, i)->hash, i);
+        place(table, rf_key_table_row(table, i));
     return true;
 }
 
@@ -106,7 +108,7 @@ static rf_keyed_row *add(rf_key_table *table, uint32_t hash, rf_slice key)
         memcpy(row->key.bytes, key.data, key.size);
     }
     table->row_count++;
-    place(table, hash, index);
+    place(table, row);
     return row;
 }
 
@@ -117,10 +119,10 @@ rf_keyed_row *rf_key_table_take(rf_key_table *table, uint32_t hash, rf_slice key
 
     RF_ASSERT(key.size <= UINT16_MAX);
     for (; table->slots && table->slots[at]; at = (at + 1) & mask) {
-        if (table->slots[at] >> 32 != hash)
+        if (table->slots[at] >> 48 != hash >> 16)
             continue;
-        rf_keyed_row *row = rf_key_table_row(table, (uint32_t)table->slots[at] - 1);
-        if (rf_short_equal(rf_keyed_row_key(row), key))
+        rf_keyed_row *row = rf_key_slot_row(table->slots[at]);
+        if (row->hash == hash && rf_short_equal(rf_keyed_row_key(row), key))
             return row;
     }
     return add(table, hash, key);

@@ -1,6 +1,6 @@
 /* Key tables: the rows of one partition of a read model, found by their keys.
  *
- * Open addressing over 8-byte slots: 32 bits of the key's hash and the row's index. Rows stand in
+ * Open addressing over 8-byte slots: 16 bits of the key's hash and the row's address. Rows stand in
  * chunks, so they never move while a table grows; each has a head with its key, short ones in the
  * head itself. Nothing is ever taken out: a deleted row has no flags. Keys are hashed as partitions
  * are chosen (rf_key_hash), so the lowest bits are the same in a table and the others place a key.
@@ -33,7 +33,7 @@ _Static_assert(sizeof(rf_keyed_row) == 32, "rows are aligned to 16");
 
 typedef struct rf_key_table {
     size_t stride;    /* bytes of a head and its row */
-    uint64_t *slots;  /* hash << 32 | index + 1; 0: free */
+    uint64_t *slots;  /* high bits of the hash << 48 | address of the row; 0: free */
     uint32_t slot_bits;
     uint32_t row_count;
     uint32_t chunk_count, chunk_capacity;
@@ -45,15 +45,23 @@ typedef struct rf_key_table {
  * set where a byte is zero. */
 static inline uint32_t rf_key_hash(rf_slice key, bool *nul_out)
 {
+    const uint64_t prime = 0x100000001b3u;
+    const unsigned char *at = (const unsigned char *)key.data;
+    const unsigned char *end = at + key.size;
     uint64_t hash = 0xcbf29ce484222325u;
-    bool nul = false;
+    uint64_t nul = 0;
 
-    for (size_t i = 0; i < key.size; i++) {
-        unsigned char byte = (unsigned char)key.data[i];
-        nul |= byte == 0;
-        hash = (hash ^ byte) * 0x100000001b3u;
+    for (; end - at >= 8; at += 8) {
+        uint64_t word = rf_load_u64(at);
+        nul |= (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
+        for (int i = 0; i < 8; i++, word >>= 8)
+            hash = (hash ^ (word & 0xff)) * prime;
     }
-    *nul_out = nul;
+    for (; at < end; at++) {
+        nul |= *at == 0;
+        hash = (hash ^ *at) * prime;
+    }
+    *nul_out = nul != 0;
     return (uint32_t)(hash ^ (hash >> 32));
 }
 
@@ -87,6 +95,11 @@ static inline size_t rf_key_slot(const rf_key_table *table, uint32_t hash)
     return (hash * 0x9e3779b1u) >> (32 - table->slot_bits);
 }
 
+static inline rf_keyed_row *rf_key_slot_row(uint64_t slot)
+{
+    return (rf_keyed_row *)(uintptr_t)(slot & 0xffffffffffff);
+}
+
 /* Both for keys that are taken soon: the slot first, then the row. */
 static inline void rf_key_table_fetch_slot(const rf_key_table *table, uint32_t hash)
 {
@@ -98,7 +111,7 @@ static inline void rf_key_table_fetch_row(const rf_key_table *table, uint32_t ha
     uint64_t slot = table->slots ? table->slots[rf_key_slot(table, hash)] : 0;
 
     if (slot) {
-        const char *row = (const char *)rf_key_table_row(table, (uint32_t)slot - 1);
+        const char *row = (const char *)rf_key_slot_row(slot);
         __builtin_prefetch(row);
         __builtin_prefetch(row + table->stride - 1);
     }

@@ -137,16 +137,15 @@ static rf_status make_key(struct making *making, const rf_definition_key *key,
         for (uint32_t i = 0; i < count; i++)
             parts[i] = add_part(making, key ? &key->parts[i] : &stream);
         out->is_text = count == 1 && parts[0].kind == RF_TEXT;
-        if (out->is_text && key && key->parts[0].field.source == RF_CARRIED)
+        if (out->is_text && key && key->parts[0].field.source == RF_CARRIED) {
             out->text_slot = slot_of(making->keying->definition, key->parts[0].path_text);
+            making->carried_count--; /* it is taken from where it is carried */
+        }
     }
     out->parts = parts;
     out->part_count = count;
     return RF_OK;
 }
-
-static const rf_definition_field position_field = {
-    .field = {.source = RF_EVENT_POSITION, .kind = RF_INT, .present_offset = RF_NO_PRESENT}};
 
 static rf_status make_handler(rf_keying *keying, const rf_definition_handler *handler,
                               rf_definition_handler *derived, rf_keying_handler *out, rf_err *err)
@@ -155,7 +154,7 @@ static rf_status make_handler(rf_keying *keying, const rf_definition_handler *ha
     uint32_t key_fields = !key ? 1 : key->compute ? key->field_count : key->part_count;
     struct making making;
 
-    rf_status status = begin_making(&making, keying, handler->field_count + key_fields + 1, err);
+    rf_status status = begin_making(&making, keying, handler->field_count + key_fields, err);
     if (status != RF_OK)
         return status;
     *out = (rf_keying_handler){
@@ -167,7 +166,6 @@ static rf_status make_handler(rf_keying *keying, const rf_definition_handler *ha
     making.size = handler->event_size;
     for (uint32_t i = 0; i < handler->field_count; i++)
         add_field(&making, &handler->fields[i], 0);
-    out->position_offset = add_part(&making, &position_field).offset;
     status = make_key(&making, key, out, err);
     out->carried = making.carried;
     out->carried_count = making.carried_count;

@@ -2,11 +2,11 @@
  *
  * A plan fills structs with fields and knows of no keys. So of a definition whose rows are not those
  * of streams another one is derived, for plans only: each handler's struct goes on behind the
- * plugin's with the event's position and what the key is made of, and each carry is a handler of its
+ * plugin's with what the key is made of, and each carry is a handler of its
  * own, before all others, whose struct is the field. What is carried is no field of the derived
  * ones: it is put into the struct afterwards (rf_keying_put_carried).
  *
- *     [the plugin's struct | position | parts of the key, or the struct that it is computed of]
+ *     [the plugin's struct | parts of the key, or the struct that it is computed of]
  *
  * Immutable after begin, shared by threads.
  */
@@ -37,7 +37,6 @@ typedef struct rf_keying_part {
 typedef struct rf_keying_handler {
     const rf_definition_handler *handler; /* NULL: a carry */
     uint32_t event_size;                  /* of the plugin's struct */
-    uint32_t position_offset;
     const rf_keying_carried *carried; /* before the key is made */
     uint32_t carried_count;
     const rf_keying_part *parts;
