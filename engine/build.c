@@ -2,8 +2,10 @@
 #include "build.h"
 
 #include "base/clock.h"
+#include "event/key.h"
 
 #include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -49,6 +51,25 @@ static rf_status take_block(void *arg, rf_slice first_key, size_t size, char **r
     return status;
 }
 
+/* Begins a message about a row: "the row of KEY". */
+static rf_status refuse_row(const rf_build *build, rf_status failure, rf_slice key, const char *what,
+                            rf_err *err)
+{
+    const rf_definition *definition = build->definition;
+    rf_buf buf;
+    rf_slice shown = key;
+
+    rf_buf_init(&buf, 8 * RF_KEY_BYTES_MAX);
+    if (!rf_key_is_text(definition->key_parts, definition->key_part_count)) {
+        rf_key_append_json(&buf, key, definition->key_parts, definition->key_part_count);
+        shown = rf_buf_slice(&buf);
+    }
+    rf_status status = rf_fail(err, failure, "%s: the row of %.*s %s", definition->name,
+                               (int)shown.size, shown.data, what);
+    rf_buf_free(&buf);
+    return status;
+}
+
 /* What handlers make is checked here: all that reads a row may rely on UTF-8. */
 static rf_status check_text(const rf_build *build, rf_slice key, const void *row, rf_err *err)
 {
@@ -56,9 +77,11 @@ static rf_status check_text(const rf_build *build, rf_slice key, const void *row
         const rf_column *column = build->texts[i];
         rf_slice text;
         memcpy(&text, (const char *)row + column->offset, sizeof text);
-        if (text.data && !rf_utf8_valid(text))
-            return rf_fail(err, RF_ERR_PLUGIN, "%s: column %s of row %.*s holds what is no UTF-8",
-                           build->definition->name, column->name, (int)key.size, key.data);
+        char what[128];
+        if (!text.data || rf_utf8_valid(text))
+            continue;
+        (void)snprintf(what, sizeof what, "holds in column %s what is no UTF-8", column->name);
+        return refuse_row(build, RF_ERR_PLUGIN, key, what, err);
     }
     return RF_OK;
 }
@@ -96,8 +119,7 @@ static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
         return status;
     rf_row_encode(definition->columns, definition->column_count, row, to);
     if (to->failed)
-        return rf_fail(err, RF_ERR_INPUT, "%s: the row of %.*s is larger than %d bytes",
-                       definition->name, (int)key.size, key.data, RF_ROW_SIZE_MAX);
+        return refuse_row(build, RF_ERR_INPUT, key, "is larger than 16777216 bytes", err);
     status = check_text(build, key, row, err);
     return status == RF_OK ? rf_block_builder_end_row(slot->blocks, &slot->digest, err) : status;
 }
@@ -254,7 +276,13 @@ static rf_status fill_manifest(rf_build *build, const rf_build_fold *fold, rf_er
 
     memcpy(manifest->name, definition->name, sizeof manifest->name);
     memcpy(manifest->definition_file, build->definition_file, sizeof manifest->definition_file);
-    memcpy(manifest->key, "stream", sizeof "stream");
+    for (uint32_t i = 0; i < definition->key_part_count; i++) {
+        const rf_reader_column *part = &definition->key_parts[i];
+        (void)snprintf(manifest->key[i].name, sizeof manifest->key[i].name, "%s", part->name);
+        manifest->key[i].kind = part->kind;
+        manifest->key[i].scale = part->scale;
+    }
+    manifest->key_part_count = definition->key_part_count;
     manifest->number = build->number;
     manifest->version = definition->version;
     manifest->content_hash = definition->content_hash;

@@ -399,6 +399,7 @@ static void report_projection(const struct pipeline *pipeline, uint32_t index, r
         .generation = manifest->number,
         .rows = manifest->rows,
         .events = pipeline->replay.events[index],
+        .events_without_key = pipeline->replay.keyless[index],
         .live = pipeline->flipped[index],
         .generation_before = pipeline->live[index],
         .rows_before = pipeline->counts[index].rows_before,

@@ -5,6 +5,7 @@
  * copied.
  */
 #include "catalog/catalog.h"
+#include "event/key.h"
 #include "refold/read.h"
 #include "store.h"
 
@@ -17,6 +18,7 @@ struct rf_reader {
     rf_pinned pinned;
     rf_base_reader *base;
     rf_reader_column *columns;
+    rf_reader_column key_parts[RF_KEY_PARTS_MAX];
     rf_value *values;
     rf_reader_info info;
     uint32_t cursor_count;
@@ -63,6 +65,9 @@ static rf_status take_generation(rf_reader *reader, uint64_t number, rf_err *err
     for (uint32_t i = 0; i < manifest->column_count; i++)
         reader->columns[i] = (rf_reader_column){
             manifest->columns[i].name, manifest->columns[i].kind, manifest->columns[i].scale};
+    for (uint32_t i = 0; i < manifest->key_part_count; i++)
+        reader->key_parts[i] = (rf_reader_column){
+            manifest->key[i].name, manifest->key[i].kind, manifest->key[i].scale};
     reader->info = (rf_reader_info){
         .name = reader->name,
         .generation = manifest->number,
@@ -71,6 +76,8 @@ static rf_status take_generation(rf_reader *reader, uint64_t number, rf_err *err
         .rows = manifest->rows,
         .columns = reader->columns,
         .column_count = manifest->column_count,
+        .key_parts = reader->key_parts,
+        .key_part_count = manifest->key_part_count,
     };
     rf_digest_format(&manifest->digest, reader->info.digest);
     return RF_OK;
@@ -126,7 +133,7 @@ rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err)
         rf_reader before = *reader;
         rf_status status = take_generation(reader, 0, err);
         if (status != RF_OK) {
-            *reader = before;
+            *reader = before; /* its parts of the key stand in it */
             return status;
         }
         drop_generation(&before);
@@ -142,6 +149,41 @@ const rf_reader_info *rf_reader_get_info(const rf_reader *reader)
     return &reader->info;
 }
 
+rf_status rf_reader_parse_key(const rf_reader *reader, rf_slice text, rf_key_use use,
+                              char bytes[RF_KEY_BYTES_MAX], rf_slice *key_out, rf_err *err)
+{
+    const rf_reader_info *info = &reader->info;
+    rf_key_bytes key;
+
+    if (rf_key_is_text(info->key_parts, info->key_part_count)) {
+        *key_out = text;
+        return RF_OK;
+    }
+    rf_status status =
+        rf_key_parse(text, info->key_parts, info->key_part_count, use, &key, err);
+    if (status != RF_OK)
+        return rf_err_context(err, "%s", reader->name);
+    memcpy(bytes, key.data, key.size);
+    *key_out = (rf_slice){bytes, key.size};
+    return RF_OK;
+}
+
+rf_status rf_reader_key_values(const rf_reader *reader, rf_slice key, rf_value *values_out,
+                               rf_err *err)
+{
+    return rf_key_decode(key, reader->info.key_parts, reader->info.key_part_count, values_out, err);
+}
+
+/* The key as it is printed, in `shown`, which the caller frees. */
+static rf_slice show_key(const rf_reader *reader, rf_slice key, rf_buf *shown)
+{
+    rf_buf_init(shown, 8 * RF_KEY_BYTES_MAX);
+    if (rf_key_is_text(reader->info.key_parts, reader->info.key_part_count))
+        return key;
+    rf_key_append_json(shown, key, reader->info.key_parts, reader->info.key_part_count);
+    return rf_buf_slice(shown);
+}
+
 /* Names the row in whatever is wrong with it. */
 static rf_status decode(const rf_reader *reader, rf_slice key, rf_slice stored, rf_value *values,
                         rf_row *row_out, rf_err *err)
@@ -150,8 +192,12 @@ static rf_status decode(const rf_reader *reader, rf_slice key, rf_slice stored, 
         rf_row_decode(stored, reader->columns, reader->info.column_count, values, err);
 
     if (status != RF_OK) {
+        rf_buf buf;
+        rf_slice shown = show_key(reader, key, &buf);
         (void)rf_err_context(err, "%s generation %llu, row %.*s", reader->name,
-                             (unsigned long long)reader->info.generation, (int)key.size, key.data);
+                             (unsigned long long)reader->info.generation, (int)shown.size,
+                             shown.data);
+        rf_buf_free(&buf);
         return status;
     }
     *row_out = (rf_row){key, values};
@@ -166,9 +212,14 @@ rf_status rf_reader_get(rf_reader *reader, rf_slice key, rf_row *row_out, rf_err
     rf_status status = rf_base_reader_get(reader->base, key, &stored, &found, err);
     if (status != RF_OK)
         return status;
-    if (!found)
-        return rf_fail(err, RF_ERR_NO_ROW, "%s has no row %.*s", reader->name, (int)key.size,
-                       key.data);
+    if (!found) {
+        rf_buf buf;
+        rf_slice shown = show_key(reader, key, &buf);
+        status = rf_fail(err, RF_ERR_NO_ROW, "%s has no row %.*s", reader->name, (int)shown.size,
+                         shown.data);
+        rf_buf_free(&buf);
+        return status;
+    }
     return decode(reader, key, stored, reader->values, row_out, err);
 }
 

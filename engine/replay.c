@@ -19,8 +19,10 @@ rf_status rf_replay_begin(rf_replay *replay, rf_store *store, const rf_resolved 
         .skips = calloc(resolved->count, sizeof(rf_left_out_list)),
         .faults = calloc(resolved->count, sizeof(rf_faults)),
         .events = calloc(resolved->count, sizeof(uint64_t)),
+        .keyless = calloc(resolved->count, sizeof(uint64_t)),
     };
-    if (!replay->builds || !replay->skips || !replay->faults || !replay->events)
+    if (!replay->builds || !replay->skips || !replay->faults || !replay->events ||
+        !replay->keyless)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", resolved->count);
     for (uint32_t i = 0; status == RF_OK && i < resolved->count; i++) {
         const rf_definition *definition = resolved->definitions[i];
@@ -84,6 +86,7 @@ rf_status rf_replay_fold(rf_replay *replay, const rf_fold_options *options, rf_e
     for (uint32_t i = 0; targets && i < count; i++) {
         replay->events[i] = targets[i].events;
         replay->faults[i] = targets[i].faults;
+        replay->keyless[i] = targets[i].keyless;
         timings->write += rf_build_write_seconds(replay->builds[i]);
     }
     replay->bytes_decoded = stats.bytes_decoded;
@@ -173,5 +176,6 @@ void rf_replay_end(rf_replay *replay)
     free(replay->skips);
     free(replay->faults);
     free(replay->events);
+    free(replay->keyless);
     *replay = (rf_replay){0};
 }

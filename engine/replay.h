@@ -27,6 +27,7 @@ typedef struct rf_replay {
     rf_left_out_list *skips; /* on record at begin */
     rf_faults *faults;       /* what the fold left out */
     uint64_t *events; /* that its handlers got */
+    uint64_t *keyless; /* that were left out by a handler for want of a key */
     /* results */
     uint64_t bytes_decoded;
     rf_timings timings; /* load, fold, emit, write and seal */

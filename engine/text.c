@@ -2,6 +2,7 @@
 #include "refold/text.h"
 
 #include "base/bytes.h"
+#include "event/key.h"
 #include "event/value.h"
 
 #include <inttypes.h>
@@ -148,7 +149,7 @@ void rf_text_append_row_json(rf_text *text, const rf_reader_info *info, const rf
 {
     rf_buf *out = &text->buf;
     append_literal(out, "{\"key\":");
-    rf_append_json_string(out, row->key);
+    rf_key_append_json(out, row->key, info->key_parts, info->key_part_count);
     for (uint32_t i = 0; i < info->column_count; i++) {
         /* A column's name is [a-z0-9_]: it needs no escapes. */
         append_literal(out, ",\"");
@@ -182,10 +183,29 @@ static void append_text_csv(rf_buf *out, rf_slice field)
     rf_buf_append_byte(out, '"');
 }
 
+/* The key as one field: a text as it is, else as in JSON, a single part without its quotes. */
+static void append_key_csv(rf_buf *out, const rf_reader_info *info, rf_slice key)
+{
+    rf_buf json;
+
+    if (rf_key_is_text(info->key_parts, info->key_part_count)) {
+        append_text_csv(out, key);
+        return;
+    }
+    rf_buf_init(&json, TEXT_SIZE_MAX);
+    rf_key_append_json(&json, key, info->key_parts, info->key_part_count);
+    rf_slice shown = rf_buf_slice(&json);
+    if (info->key_part_count == 1 && shown.size >= 2 && shown.data[0] == '"')
+        shown = (rf_slice){shown.data + 1, shown.size - 2};
+    append_text_csv(out, shown);
+    out->failed |= json.failed;
+    rf_buf_free(&json);
+}
+
 void rf_text_append_row_csv(rf_text *text, const rf_reader_info *info, const rf_row *row)
 {
     rf_buf *out = &text->buf;
-    append_text_csv(out, row->key);
+    append_key_csv(out, info, row->key);
     for (uint32_t i = 0; i < info->column_count; i++) {
         const rf_value *value = &row->values[i];
         rf_buf_append_byte(out, ',');

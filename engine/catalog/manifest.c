@@ -57,10 +57,15 @@ static void append_body(rf_buf *out, const rf_manifest *manifest)
     append_hash(out, manifest->content_hash.low, manifest->content_hash.high);
     rf_buf_append_format(out, ",\"definition\":");
     append_json_text(out, manifest->definition_file);
-    rf_buf_append_format(out, ",\"key\":");
-    append_json_text(out, manifest->key);
+    rf_buf_append_format(out, ",\"key\":[");
+    for (uint32_t i = 0; i < manifest->key_part_count; i++) {
+        rf_buf_append_format(out, "%s{\"name\":", i > 0 ? "," : "");
+        append_json_text(out, manifest->key[i].name);
+        rf_buf_append_format(out, ",\"kind\":%d,\"scale\":%u}", (int)manifest->key[i].kind,
+                             manifest->key[i].scale);
+    }
     rf_buf_append_format(out,
-                         ",\"partitions\":%u,\"position\":%llu,\"rows\":%llu,\"digest\":\"%s\"",
+                         "],\"partitions\":%u,\"position\":%llu,\"rows\":%llu,\"digest\":\"%s\"",
                          manifest->partitions, (unsigned long long)manifest->position,
                          (unsigned long long)manifest->rows, digest);
     rf_buf_append_format(out, ",\"digest_sum\":");
@@ -264,6 +269,23 @@ static void parse_schemas(rf_bytes_reader *in, rf_manifest *manifest)
     expect(in, "]");
 }
 
+static void parse_key(rf_bytes_reader *in, rf_manifest *manifest)
+{
+    while (!in->failed && !next_is(in, ']') && manifest->key_part_count < RF_KEY_PARTS_MAX) {
+        rf_manifest_part *part = &manifest->key[manifest->key_part_count++];
+        expect(in, manifest->key_part_count > 1 ? ",{\"name\":" : "{\"name\":");
+        parse_text(in, part->name, sizeof part->name);
+        expect(in, ",\"kind\":");
+        part->kind = (rf_kind)parse_u32(in, RF_JSON);
+        in->failed |= part->kind < RF_INT || part->kind == RF_FLOAT || part->kind == RF_JSON;
+        expect(in, ",\"scale\":");
+        part->scale = (uint8_t)parse_u32(in, SCALE_MAX);
+        expect(in, "}");
+    }
+    in->failed |= manifest->key_part_count == 0;
+    expect(in, "]");
+}
+
 static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
 {
     char digest[33];
@@ -278,8 +300,8 @@ static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
     parse_hash(in, &manifest->content_hash.low, &manifest->content_hash.high);
     expect(in, ",\"definition\":");
     parse_text(in, manifest->definition_file, sizeof manifest->definition_file);
-    expect(in, ",\"key\":");
-    parse_text(in, manifest->key, sizeof manifest->key);
+    expect(in, ",\"key\":[");
+    parse_key(in, manifest);
     expect(in, ",\"partitions\":");
     manifest->partitions = parse_u32(in, PARTITIONS_MAX);
     expect(in, ",\"position\":");

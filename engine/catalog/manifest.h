@@ -11,6 +11,8 @@
 #include "catalog/quarantine.h"
 #include "catalog/row.h"
 
+enum { RF_MANIFEST_PART_NAME_SIZE = 256 };
+
 typedef struct rf_manifest_column {
     char name[64];
     rf_kind kind;
@@ -22,6 +24,12 @@ typedef struct rf_manifest_schema {
     char type[256]; /* today's name */
     int64_t schema;
 } rf_manifest_schema;
+/* A part of the rows' key. */
+typedef struct rf_manifest_part {
+    char name[RF_MANIFEST_PART_NAME_SIZE]; /* what it is made of: "stream", a field's path */
+    rf_kind kind;
+    uint8_t scale;
+} rf_manifest_part;
 
 typedef struct rf_manifest {
     char name[64];
@@ -29,7 +37,8 @@ typedef struct rf_manifest {
     uint32_t version;
     rf_hash128 content_hash;
     char definition_file[256]; /* file name in definition/ */
-    char key[64];              /* "stream" */
+    uint32_t key_part_count; /* 1 and more */
+    rf_manifest_part key[RF_KEY_PARTS_MAX];
     uint32_t partitions;
     uint64_t position;
     uint64_t rows;

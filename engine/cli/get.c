@@ -24,13 +24,18 @@ static rf_status run(const cli_call *call, rf_err *err)
     rf_store *store = NULL;
     rf_reader *reader = NULL;
     rf_row row;
+    char bytes[RF_KEY_BYTES_MAX];
+    rf_slice encoded = {NULL, 0};
     rf_text *text = rf_text_new();
     rf_status status = text ? rf_store_open(call->operands[0], NULL, &store, err)
                             : cli_fail(err, RF_ERR_MEMORY, "out of memory");
     if (status == RF_OK)
         status = rf_reader_open(store, call->operands[1], given->generation.value, &reader, err);
     if (status == RF_OK)
-        status = rf_reader_get(reader, (rf_slice){key, strlen(key)}, &row, err);
+        status = rf_reader_parse_key(reader, (rf_slice){key, strlen(key)}, RF_KEY_WHOLE, bytes,
+                                     &encoded, err);
+    if (status == RF_OK)
+        status = rf_reader_get(reader, encoded, &row, err);
     if (status == RF_OK) {
         rf_text_append_row_json(text, rf_reader_get_info(reader), &row);
         rf_text_append(text, RF_SLICE("\n"));
@@ -48,7 +53,8 @@ const cli_command cli_get = {
     .name = "get",
     .operands = "STORE NAME KEY",
     .summary = "Prints the row of KEY as JSON; exit 3 if there is none.",
-    .details = "A KEY that begins with a dash goes after --.\n",
+    .details = "A KEY of several parts is a JSON array: '[\"w-1\",\"sku-7\"]'. A KEY that begins with a\n"
+               "dash goes after --.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(get_options),

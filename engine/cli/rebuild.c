@@ -71,6 +71,7 @@ static void print_json_projection(cli_json *json, const rf_rebuilt *rebuilt)
     cli_json_count(json, "skipped", rebuilt->skipped);
     cli_json_count(json, "quarantined", rebuilt->quarantined);
     cli_json_count(json, "on_record", rebuilt->on_record);
+    cli_json_count(json, "events_without_key", rebuilt->events_without_key);
     cli_json_close(json, '}');
 }
 
@@ -134,6 +135,10 @@ static void print_projection(const rf_rebuilt *rebuilt, uint64_t position)
         cli_print(", removed %s", cli_format_count(rebuilt->rows_removed, a));
     cli_print("\n");
     print_left_out(rebuilt);
+    if (rebuilt->events_without_key)
+        cli_print("  %s event%s left out: without a key\n",
+                  cli_format_count(rebuilt->events_without_key, a),
+                  cli_plural(rebuilt->events_without_key));
 }
 
 static void print_text(const rf_rebuild_report *report, bool refused)

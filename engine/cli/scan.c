@@ -13,7 +13,7 @@ typedef struct scan_options {
 } scan_options;
 
 static const cli_option table[] = {
-    {"prefix", "TEXT", "only keys that begin with TEXT", CLI_TEXT, offsetof(scan_options, prefix),
+    {"prefix", "KEY", "only keys that begin with this", CLI_TEXT, offsetof(scan_options, prefix),
      0, 0},
     {"from", "KEY", "from this key on, inclusive", CLI_TEXT, offsetof(scan_options, from), 0, 0},
     {"to", "KEY", "up to this key, exclusive", CLI_TEXT, offsetof(scan_options, to), 0, 0},
@@ -29,6 +29,29 @@ static const cli_option table[] = {
 static rf_slice slice_of(const char *text)
 {
     return text ? (rf_slice){text, strlen(text)} : (rf_slice){NULL, 0};
+}
+
+/* One end of what is scanned, as the reader has it; nothing where it was not given. */
+static rf_status parse_end(const rf_reader *reader, const char *text, rf_key_use use,
+                           char bytes[RF_KEY_BYTES_MAX], rf_slice *end_out, rf_err *err)
+{
+    *end_out = (rf_slice){NULL, 0};
+    return text ? rf_reader_parse_key(reader, slice_of(text), use, bytes, end_out, err) : RF_OK;
+}
+
+static rf_status open_cursor(const scan_options *given, rf_reader *reader, rf_cursor **cursor_out,
+                             rf_err *err)
+{
+    char bytes[3][RF_KEY_BYTES_MAX];
+    rf_range range;
+
+    rf_status status =
+        parse_end(reader, given->prefix, RF_KEY_PREFIX, bytes[0], &range.prefix, err);
+    if (status == RF_OK)
+        status = parse_end(reader, given->from, RF_KEY_BORDER, bytes[1], &range.from, err);
+    if (status == RF_OK)
+        status = parse_end(reader, given->to, RF_KEY_BORDER, bytes[2], &range.to, err);
+    return status == RF_OK ? rf_cursor_open(reader, &range, cursor_out, err) : status;
 }
 
 static rf_status print_rows(const scan_options *given, const rf_reader_info *info,
@@ -67,7 +90,6 @@ static rf_status run(const cli_call *call, rf_err *err)
     const scan_options *given = call->options;
     if (given->json && given->format && strcmp(given->format, "csv") == 0)
         return cli_fail(err, RF_ERR_USAGE, "--json and --format csv exclude each other");
-    rf_range range = {slice_of(given->prefix), slice_of(given->from), slice_of(given->to)};
     rf_store *store = NULL;
     rf_reader *reader = NULL;
     rf_cursor *cursor = NULL;
@@ -77,7 +99,7 @@ static rf_status run(const cli_call *call, rf_err *err)
     if (status == RF_OK)
         status = rf_reader_open(store, call->operands[1], given->generation.value, &reader, err);
     if (status == RF_OK)
-        status = rf_cursor_open(reader, &range, &cursor, err);
+        status = open_cursor(given, reader, &cursor, err);
     if (status == RF_OK)
         status = print_rows(given, rf_reader_get_info(reader), cursor, text, err);
     rf_cursor_close(cursor);
@@ -91,7 +113,8 @@ const cli_command cli_scan = {
     .name = "scan",
     .operands = "STORE NAME",
     .summary = "Prints the rows of NAME in key order, of one generation from first to last.",
-    .details = "CSV is that of RFC 4180: lines end with CR LF; a null is an empty field, an empty\n"
+    .details = "Keys of several parts are JSON arrays, also of fewer elements: --prefix '[\"w-1\"]'.\n"
+               "CSV is that of RFC 4180: lines end with CR LF; a null is an empty field, an empty\n"
                "text is \"\".\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),

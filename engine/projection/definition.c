@@ -5,11 +5,10 @@
  * sizes that a plugin claims are those of its structs; the macros of projection.h take them by
  * sizeof.
  */
-#include "projection/definition.h"
+#include "projection/definition_tables.h"
 
 #include "base/arena.h"
 #include "base/file.h"
-#include "log/census.h"
 #include "projection/evolution.h"
 #include "projection/lua_state.h"
 #include "projection/plugin.h"
@@ -17,8 +16,6 @@
 #include <stdlib.h>
 
 enum {
-    TEXT_SIZE_MAX = 4096,      /* of any string in the tables */
-    STRUCT_SIZE_MAX = 1 << 20, /* of a row or event struct */
     HANDLERS_MAX = 10000,
     SCALE_MAX = 18,
     ARENA_BYTES_MAX = 64 << 20,
@@ -30,13 +27,6 @@ struct owner {
     rf_arena arena;
     rf_plugin *plugin;
     rf_lua_state *lua; /* whose tables these are */
-};
-
-/* What a file of definition tables is checked with: where to put things, and whom to blame. */
-struct build {
-    rf_arena *arena;
-    const char *name;
-    bool runs; /* a runner has the handlers' functions */
 };
 
 static const struct {
@@ -78,21 +68,19 @@ bool rf_name_valid(rf_slice name)
     return true;
 }
 
-/* A string of the tables; data NULL if it is NULL or too long. */
-static rf_slice table_text(const char *text)
+rf_slice rf_table_text(const char *text)
 {
-    size_t size = text ? strnlen(text, TEXT_SIZE_MAX + 1) : 0;
-    return text && size <= TEXT_SIZE_MAX ? (rf_slice){text, size} : (rf_slice){NULL, 0};
+    size_t size = text ? strnlen(text, RF_TABLE_TEXT_MAX + 1) : 0;
+    return text && size <= RF_TABLE_TEXT_MAX ? (rf_slice){text, size} : (rf_slice){NULL, 0};
 }
 
-/* Whether a value of `kind` at `offset` lies inside a struct of `size` bytes, and aligned. */
-static bool place_valid(rf_kind kind, uint32_t offset, uint32_t size)
+bool rf_table_place_valid(rf_kind kind, uint32_t offset, uint32_t size)
 {
     return offset % kind_alignment(kind) == 0 && offset <= size &&
            kinds[kind].size <= size - offset;
 }
 
-static rf_status check_kind(rf_kind kind, uint8_t scale, const char *name, const char *what,
+rf_status rf_table_check_kind(rf_kind kind, uint8_t scale, const char *name, const char *what,
                             rf_slice whose, rf_err *err)
 {
     if (!kind_valid(kind))
@@ -107,7 +95,7 @@ static rf_status check_kind(rf_kind kind, uint8_t scale, const char *name, const
 static rf_status check_column(const rf_projection *tables, uint32_t index, rf_err *err)
 {
     const rf_column *column = &tables->columns[index];
-    rf_slice name = table_text(column->name);
+    rf_slice name = rf_table_text(column->name);
     const rf_slice reserved[] = {RF_SLICE("key"), RF_SLICE("exists"), RF_SLICE("delete")};
 
     if (!name.data || !rf_name_valid(name))
@@ -118,10 +106,10 @@ static rf_status check_column(const rf_projection *tables, uint32_t index, rf_er
         if (rf_slice_equal(name, reserved[i]))
             return rf_fail(err, RF_ERR_PLUGIN, "%s: a column cannot be called %s", tables->name,
                            column->name);
-    rf_status status = check_kind(column->kind, column->scale, tables->name, "column", name, err);
+    rf_status status = rf_table_check_kind(column->kind, column->scale, tables->name, "column", name, err);
     if (status != RF_OK)
         return status;
-    if (!place_valid(column->kind, column->offset, tables->row_size))
+    if (!rf_table_place_valid(column->kind, column->offset, tables->row_size))
         return rf_fail(err, RF_ERR_PLUGIN,
                        "%s: column %s (%s at offset %u) does not fit into the row of %u bytes",
                        tables->name, column->name, kinds[column->kind].name, column->offset,
@@ -139,114 +127,11 @@ static rf_status check_column(const rf_projection *tables, uint32_t index, rf_er
     return RF_OK;
 }
 
-/* The one kind that a member of the event itself can have; 0 for a payload field: any. */
-static rf_kind source_kind(rf_field_source source)
-{
-    switch (source) {
-    case RF_EVENT_STREAM:
-    case RF_EVENT_CATEGORY:
-    case RF_EVENT_TYPE:
-        return RF_TEXT;
-    case RF_EVENT_VERSION:
-    case RF_EVENT_SCHEMA:
-    case RF_EVENT_POSITION:
-        return RF_INT;
-    case RF_EVENT_TIME:
-        return RF_TIME;
-    case RF_PAYLOAD:
-        return (rf_kind)0;
-    case RF_CARRIED:
-        break;
-    }
-    return (rf_kind)-1;
-}
-
-rf_status rf_definition_take_path(rf_arena *arena, const char *name, const char *text,
-                                  rf_path *path_out, rf_slice *text_out, rf_err *err)
-{
-    rf_path path;
-    void *memory;
-    rf_buf canonical;
-
-    rf_status status = rf_path_parse(text, &path, &memory, err);
-    if (status != RF_OK)
-        return rf_err_context(err, "%s", name);
-    rf_slice *parts = rf_arena_alloc(arena, path.part_count * sizeof *parts);
-    bool taken = parts != NULL;
-    for (uint8_t i = 0; taken && i < path.part_count; i++) {
-        parts[i] = rf_arena_copy(arena, path.parts[i]);
-        taken = parts[i].data != NULL;
-    }
-    free(memory);
-    rf_buf_init(&canonical, 4 * TEXT_SIZE_MAX);
-    if (taken) {
-        path.parts = parts;
-        rf_path_append(&canonical, &path);
-        *text_out = rf_arena_copy(arena, rf_buf_slice(&canonical));
-        *path_out = path;
-    }
-    taken = taken && !canonical.failed && text_out->data;
-    rf_buf_free(&canonical);
-    return taken ? RF_OK : rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", name);
-}
-
-static rf_status take_field(struct build *build, const rf_handler *handler, const rf_field *field,
-                            rf_definition_field *out, rf_err *err)
-{
-    rf_slice path = table_text(field->path);
-    rf_slice shown = path.data ? path : RF_SLICE("of the event");
-    rf_kind expected = source_kind(field->source);
-
-    rf_status status = check_kind(field->kind, field->scale, build->name, "field", shown, err);
-    if (status != RF_OK)
-        return status;
-    if (expected != (rf_kind)0 && expected != field->kind)
-        return rf_fail(err, RF_ERR_PLUGIN,
-                       "%s: a field of %s takes member %d of the event as %s, which it is not",
-                       build->name, handler->type, (int)field->source, kinds[field->kind].name);
-    if (field->rounding > (field->kind == RF_DECIMAL ? RF_ROUND_UP : RF_ROUND_NONE))
-        return rf_fail(err, RF_ERR_PLUGIN, "%s: field %.*s of %s has the unknown rounding %u",
-                       build->name, (int)shown.size, shown.data, handler->type, field->rounding);
-    if (field->source == RF_PAYLOAD && !path.data)
-        return rf_fail(err, RF_ERR_PLUGIN, "%s: a field of %s has no path", build->name,
-                       handler->type);
-    if (!place_valid(field->kind, field->offset, handler->event_size) ||
-        (field->present_offset != RF_NO_PRESENT && field->present_offset >= handler->event_size))
-        return rf_fail(
-            err, RF_ERR_PLUGIN,
-            "%s: field %.*s of %s (%s at offset %u) does not fit into the event of %u bytes",
-            build->name, (int)shown.size, shown.data, handler->type, kinds[field->kind].name,
-            field->offset, handler->event_size);
-    out->field = *field;
-    out->field.optional = field->optional != 0;
-    return field->source == RF_PAYLOAD ? rf_definition_take_path(build->arena, build->name,
-                                                                 field->path, &out->path,
-                                                                 &out->path_text, err)
-                                       : RF_OK;
-}
-
-rf_status rf_definition_take_fields(rf_arena *arena, const char *name, const rf_handler *of,
-                                    const rf_definition_field **fields_out, rf_err *err)
-{
-    struct build build = {.arena = arena, .name = name};
-    rf_definition_field *fields = rf_arena_alloc(arena, of->field_count * sizeof *fields);
-    rf_status status = RF_OK;
-
-    if (!fields)
-        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", name);
-    memset(fields, 0, of->field_count * sizeof *fields);
-    for (uint32_t i = 0; status == RF_OK && i < of->field_count; i++)
-        status = take_field(&build, of, &of->fields[i], &fields[i], err);
-    if (status == RF_OK)
-        *fields_out = fields;
-    return status;
-}
-
-static rf_status check_handler(const struct build *build, const rf_projection *tables,
+static rf_status check_handler(const rf_table_build *build, const rf_projection *tables,
                                uint32_t index, rf_err *err)
 {
     const rf_handler *handler = &tables->handlers[index];
-    rf_slice type = table_text(handler->type);
+    rf_slice type = rf_table_text(handler->type);
 
     if (!type.data || type.size < 1 || type.size > RF_TYPE_SIZE_MAX || !rf_utf8_valid(type))
         return rf_fail(err, RF_ERR_PLUGIN, "%s: handler %u has no type of 1 to %d bytes",
@@ -255,17 +140,17 @@ static rf_status check_handler(const struct build *build, const rf_projection *t
         return rf_fail(err, RF_ERR_PLUGIN, "%s: the handler of %s has no function", tables->name,
                        handler->type);
     if (handler->field_count > RF_COLUMNS_MAX || (handler->field_count > 0 && !handler->fields) ||
-        handler->event_size > STRUCT_SIZE_MAX)
+        handler->event_size > RF_TABLE_STRUCT_MAX)
         return rf_fail(
             err, RF_ERR_PLUGIN,
             "%s: the handler of %s has %u fields in an event of %u bytes; at most %d fields and "
             "%d bytes",
             tables->name, handler->type, handler->field_count, handler->event_size, RF_COLUMNS_MAX,
-            STRUCT_SIZE_MAX);
+            RF_TABLE_STRUCT_MAX);
     return RF_OK;
 }
 
-static rf_status take_handlers(struct build *build, const rf_projection *tables,
+static rf_status take_handlers(rf_table_build *build, const rf_projection *tables,
                                rf_definition *definition, rf_err *err)
 {
     rf_definition_handler *handlers =
@@ -277,8 +162,10 @@ static rf_status take_handlers(struct build *build, const rf_projection *tables,
         rf_status status = check_handler(build, tables, i, err);
         if (status != RF_OK)
             return status;
+        const rf_table_struct place = {handler->type, handler->event_size};
         const rf_definition_field *fields;
-        status = rf_definition_take_fields(build->arena, build->name, handler, &fields, err);
+        status = rf_table_take_fields(build, &place, handler->fields, handler->field_count, &fields,
+                                      err);
         if (status != RF_OK)
             return status;
         handlers[i] = (rf_definition_handler){
@@ -297,8 +184,8 @@ static rf_status take_handlers(struct build *build, const rf_projection *tables,
 
 static rf_status check_head(const rf_projection *tables, rf_err *err)
 {
-    rf_slice name = table_text(tables->name);
-    rf_slice key = table_text(tables->key);
+    rf_slice name = rf_table_text(tables->name);
+    rf_slice key = rf_table_text(tables->key);
 
     if (!name.data || !rf_name_valid(name))
         return rf_fail(err, RF_ERR_PLUGIN,
@@ -306,12 +193,13 @@ static rf_status check_head(const rf_projection *tables, rf_err *err)
                        (int)name.size, name.data ? name.data : "", RF_NAME_SIZE_MAX);
     if (tables->version < 1)
         return rf_fail(err, RF_ERR_PLUGIN, "%s: versions begin at 1", tables->name);
-    if (!key.data || !rf_slice_equal(key, RF_SLICE("stream")))
-        return rf_fail(err, RF_ERR_PLUGIN, "%s: the key is `%.*s`; plugins have the key `stream`",
+    if (tables->key_by ? tables->key != NULL : !rf_slice_equal(key, RF_SLICE("stream")))
+        return rf_fail(err, RF_ERR_PLUGIN,
+                       "%s: the key is `%.*s`; plugins have the key `stream` or a table key_by",
                        tables->name, (int)key.size, key.data ? key.data : "");
-    if (tables->row_size < 1 || tables->row_size > STRUCT_SIZE_MAX)
+    if (tables->row_size < 1 || tables->row_size > RF_TABLE_STRUCT_MAX)
         return rf_fail(err, RF_ERR_PLUGIN, "%s: a row struct of %u bytes; 1 to %d are possible",
-                       tables->name, tables->row_size, STRUCT_SIZE_MAX);
+                       tables->name, tables->row_size, RF_TABLE_STRUCT_MAX);
     if (tables->column_count < 1 || tables->column_count > RF_COLUMNS_MAX || !tables->columns)
         return rf_fail(err, RF_ERR_PLUGIN, "%s: %u columns; 1 to %d are possible", tables->name,
                        tables->column_count, RF_COLUMNS_MAX);
@@ -326,24 +214,16 @@ static rf_status refuse_impossible(const rf_projection *tables, rf_err *err)
 {
     const char *what = NULL;
 
-    if (tables->key_by || tables->carry_count > 0)
-        what = "keys other than `stream`";
-    else if (tables->index_count > 0)
+    if (tables->index_count > 0)
         what = "indexes";
-    else if (tables->flags & ~(uint32_t)RF_PROJECTION_ALL_TYPES)
+    else if (tables->flags & ~(uint32_t)(RF_PROJECTION_ALL_TYPES | RF_PROJECTION_NO_KEY_IGNORE))
         what = "flags";
-    for (uint32_t i = 0; i < tables->column_count; i++)
-        what = tables->columns[i].combine ? "combined columns" : what;
-    for (uint32_t i = 0; i < tables->handler_count; i++) {
-        const rf_handler *handler = &tables->handlers[i];
-        what = handler->key || handler->every_row ? "handlers with keys of their own" : what;
-    }
     return what ? rf_fail(err, RF_ERR_PLUGIN, "%s: %s are not possible", tables->name, what)
                 : RF_OK;
 }
 
 /* The row that a stream begins with. */
-static rf_status make_template(struct build *build, rf_definition *definition, rf_err *err)
+static rf_status make_template(rf_table_build *build, rf_definition *definition, rf_err *err)
 {
     const int64_t none = RF_TIME_NONE;
 
@@ -369,17 +249,18 @@ static rf_status take_tables(struct owner *owner, const rf_projection *tables, r
         status = check_column(tables, i, err);
     if (status != RF_OK)
         return status;
-    struct build build = {
-        .arena = &owner->arena, .name = tables->name, .runs = definition->lua != NULL};
+    rf_table_build build = {&owner->arena, tables->name, tables, definition->lua != NULL};
     memcpy(definition->name, tables->name, strlen(tables->name) + 1);
     definition->version = tables->version;
     definition->row_size = tables->row_size;
     definition->flags = tables->flags;
     definition->columns = tables->columns;
     definition->column_count = tables->column_count;
-    status = take_handlers(&build, tables, definition, err);
+    status = refuse_impossible(tables, err);
     if (status == RF_OK)
-        status = refuse_impossible(tables, err);
+        status = take_handlers(&build, tables, definition, err);
+    if (status == RF_OK)
+        status = rf_table_take_keys(&build, definition, err);
     return status == RF_OK ? make_template(&build, definition, err) : status;
 }
 

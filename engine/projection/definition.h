@@ -11,6 +11,7 @@
 #include "base/checksum.h"
 #include "log/segment.h"
 #include "refold/projection.h"
+#include "refold/read.h"
 
 enum { RF_NAME_SIZE_MAX = 63, RF_COLUMNS_MAX = 1000 };
 
@@ -23,9 +24,27 @@ typedef struct rf_definition_field {
     rf_slice path_text; /* canonical, as the census writes it */
 } rf_definition_field;
 
+/* What rows are found by. Fields of a key that is computed have places in its struct. */
+typedef struct rf_definition_key {
+    uint32_t part_count;
+    const rf_definition_field *parts;
+    rf_fold_result (*compute)(rf_fold *fold, const void *event, void *parts); /* NULL: fields */
+    const rf_definition_field *fields;
+    uint32_t field_count;
+    uint32_t event_size, parts_size;
+} rf_definition_key;
+
+typedef struct rf_definition_carry {
+    rf_slice name;
+    rf_slice type;
+    rf_definition_field field;
+} rf_definition_carry;
+
 typedef struct rf_definition_handler {
     rf_slice type; /* "*" for all */
     bool every_type;
+    bool every_row; /* all rows whose keys begin with the event's stream */
+    const rf_definition_key *key; /* NULL: the stream */
     rf_handler_fn fold;
     uint32_t event_size; /* rounded up to 8: event structs stand in arrays, each aligned */
     uint32_t field_count;
@@ -43,6 +62,15 @@ typedef struct rf_definition {
     const rf_definition_handler *handlers;
     const char *row_template; /* row_size bytes: all columns unset */
     rf_evolution *evolution;  /* of events; owned; NULL: none */
+    /* Parts of a row's key, the same for all handlers; one text "stream" where rows are those of
+     * streams. */
+    const rf_reader_column *key_parts;
+    uint32_t key_part_count;
+    bool by_stream; /* rows need events of their own stream only, nothing carried or combined */
+    bool combines;  /* all columns say how partial values are combined */
+    bool no_key_ignore;
+    const rf_definition_carry *carries;
+    uint32_t carry_count;
     rf_hash128 content_hash;
     char *path;       /* the file that it was loaded from */
     rf_slice content; /* the bytes that were loaded; owned */

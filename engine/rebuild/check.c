@@ -287,9 +287,24 @@ static rf_status refuse_kind(rf_checking *checking, const rf_definition_handler 
     return status;
 }
 
+/* Events that will have no key: the rebuild would stop at the first of them, or leave them out. */
+static rf_status note_keyless(rf_checking *checking, const rf_definition_handler *handler,
+                              const rf_definition_field *field, const rf_check_tally *tally,
+                              rf_err *err)
+{
+    bool ignored = checking->definition->no_key_ignore;
+
+    return rf_check_add(checking, !ignored, NULL, err,
+                       "%llu of %llu events of type %.*s lack the field %.*s of their key%s",
+                       (unsigned long long)(tally->events - tally->present),
+                       (unsigned long long)tally->events, (int)handler->type.size,
+                       handler->type.data, (int)field->path_text.size, field->path_text.data,
+                       ignored ? "; they are left out" : "");
+}
+
 static rf_status judge_field(rf_checking *checking, const rf_definition_handler *handler,
-                             const rf_definition_field *field, const rf_check_tally *tally,
-                             const rf_check_nearest *nearest, rf_err *err)
+                             const rf_definition_field *field, bool is_key,
+                             const rf_check_tally *tally, const rf_check_nearest *nearest, rf_err *err)
 {
     rf_slice path = field->path_text;
     rf_slice type = handler->type;
@@ -297,6 +312,9 @@ static rf_status judge_field(rf_checking *checking, const rf_definition_handler 
 
     if (tally->present > 0 && tally->fitting == 0)
         return refuse_kind(checking, handler, field, tally, err);
+    if (is_key && tally->present > 0 && tally->present < tally->events)
+        return note_keyless(checking, handler, field, tally, err);
+    optional = optional && !is_key;
     if (tally->present == 0 && tally->capped)
         return RF_OK; /* note_uncounted says it once for all of them */
     if (tally->present == 0 && optional && !looks_misspelt(nearest))
@@ -359,26 +377,25 @@ static rf_status note_uncounted(rf_checking *checking, const rf_definition_handl
                        handler->type.data, count > 1 ? "them" : "it");
 }
 
-rf_status rf_check_fields(rf_checking *checking, const rf_definition_handler *handler,
-                          rf_slice shown, int64_t schema, rf_err *err)
+rf_status rf_check_fields(rf_checking *checking, const rf_check_fields_of *of, rf_err *err)
 {
-    const rf_definition_handler as_shown = {.type = shown};
+    const rf_definition_handler as_shown = {.type = of->shown};
 
     rf_status status = RF_OK;
     rf_slice uncounted_first = {0};
     uint32_t uncounted = 0;
 
-    for (uint32_t i = 0; status == RF_OK && i < handler->field_count; i++) {
-        const rf_definition_field *field = &handler->fields[i];
+    for (uint32_t i = 0; status == RF_OK && i < of->count; i++) {
+        const rf_definition_field *field = &of->fields[i];
         rf_check_nearest nearest = {.wanted = field->path_text};
         if (field->field.source != RF_PAYLOAD)
             continue;
         rf_check_tally tally;
-        status = tally_field(checking, handler, schema, field, &tally, &nearest, err);
+        status = tally_field(checking, of->handler, of->schema, field, &tally, &nearest, err);
         if (status == RF_OK)
             status = list_field(checking, &as_shown, field, &tally, err);
         if (status == RF_OK && tally.events > 0)
-            status = judge_field(checking, &as_shown, field, &tally, &nearest, err);
+            status = judge_field(checking, &as_shown, field, of->is_key, &tally, &nearest, err);
         if (tally.events > 0 && tally.present == 0 && tally.capped && uncounted++ == 0)
             uncounted_first = field->path_text;
     }
@@ -398,6 +415,48 @@ static rf_status name_types(rf_checking *checking, rf_err *err)
         names[i] = rf_evolution_type(checking->definition->evolution, checking->types[i].type);
     checking->names = names;
     return RF_OK;
+}
+
+static rf_status check_handler(rf_checking *checking, const rf_definition_handler *handler,
+                               rf_err *err)
+{
+    const rf_definition_key *key = handler->key;
+    rf_check_fields_of of = {
+        .handler = handler,
+        .shown = handler->type,
+        .fields = handler->fields,
+        .count = handler->field_count,
+    };
+
+    rf_status status = rf_check_fields(checking, &of, err);
+    if (status != RF_OK || !key || handler->every_row)
+        return status;
+    of.is_key = !key->compute;
+    of.fields = of.is_key ? key->parts : key->fields;
+    of.count = of.is_key ? key->part_count : key->field_count;
+    return rf_check_fields(checking, &of, err);
+}
+
+/* A carry is looked at like a handler of its type with one field. */
+static rf_status check_carry(rf_checking *checking, const rf_definition_carry *carry, rf_err *err)
+{
+    const rf_definition_handler handler = {
+        .type = carry->type,
+        .every_type = rf_slice_equal(carry->type, RF_SLICE("*")),
+    };
+    const rf_check_fields_of of = {
+        .handler = &handler, .shown = carry->type, .fields = &carry->field, .count = 1};
+    rf_check_nearest nearest = {.wanted = carry->type};
+
+    if (checking->type_count > 0 && events_of(checking, &handler) == 0) {
+        for (uint32_t i = 0; i < checking->type_count; i++)
+            nearest_consider(&nearest, checking->names[i]);
+        return rf_check_add(checking, false, &nearest, err,
+                            "no event of type %.*s, which %.*s is carried from, has occurred yet",
+                            (int)carry->type.size, carry->type.data, (int)carry->name.size,
+                            carry->name.data);
+    }
+    return rf_check_fields(checking, &of, err);
 }
 
 rf_status rf_check_definition(const rf_definition *definition, rf_census *census, rf_arena *arena,
@@ -421,8 +480,9 @@ rf_status rf_check_definition(const rf_definition *definition, rf_census *census
     if (status == RF_OK)
         status = rf_check_schemas(&checking, err);
     for (uint32_t i = 0; status == RF_OK && i < definition->handler_count; i++)
-        status = rf_check_fields(&checking, &definition->handlers[i],
-                                 definition->handlers[i].type, 0, err);
+        status = check_handler(&checking, &definition->handlers[i], err);
+    for (uint32_t i = 0; status == RF_OK && i < definition->carry_count; i++)
+        status = check_carry(&checking, &definition->carries[i], err);
     return status == RF_OK ? rf_check_upcasts(&checking, err) : status;
 }
 

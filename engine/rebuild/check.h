@@ -2,8 +2,9 @@
  *
  * None of the handled types ever occurred; a declared field that no event of an occurring type ever
  * had (under "*" it suffices that one type has it): refusals, with the nearest name; so are schemas
- * from which no upcaster leads to the current one. Types that have not occurred yet, upcasters of
- * schemas that have not, and fields that some events lack: notes.
+ * from which no upcaster leads to the current one, and events that lack a field of their key, unless
+ * they are to be left out. Types that have not occurred yet, upcasters of schemas that have not, and
+ * fields that some events lack: notes.
  */
 #ifndef RF_REBUILD_CHECK_H
 #define RF_REBUILD_CHECK_H

@@ -43,10 +43,16 @@ rf_check_add(rf_checking *checking, bool refuses, const rf_check_nearest *neares
              const char *format, ...);
 /* Room for one more element: arrays in an arena grow by copying. */
 void *rf_check_grow(rf_arena *arena, void *items, uint32_t count, uint32_t *capacity, size_t size);
-/* The payload fields of a handler, of the type that is `shown`; `schema` 0, or the fields of the
- * upcaster of that schema, which are looked for in events of it. */
-rf_status rf_check_fields(rf_checking *checking, const rf_definition_handler *handler,
-                          rf_slice shown, int64_t schema, rf_err *err);
+/* Fields that are looked for in events. */
+typedef struct rf_check_fields_of {
+    const rf_definition_handler *handler; /* whose types these events are of */
+    rf_slice shown;                       /* that type, in messages */
+    int64_t schema; /* 0: of all; else of an upcaster of that schema, in events of it */
+    const rf_definition_field *fields;
+    uint32_t count;
+    bool is_key; /* an event without one has no key */
+} rf_check_fields_of;
+rf_status rf_check_fields(rf_checking *checking, const rf_check_fields_of *of, rf_err *err);
 
 /* check_schemas.c: each schema that occurred has an upcaster, or is the current one; and what that
  * is. */

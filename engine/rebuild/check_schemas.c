@@ -144,7 +144,8 @@ static rf_status check_copies(rf_checking *checking, const rf_evolution_upcast *
         };
     }
     copies.fields = fields;
-    return rf_check_fields(checking, &copies, shown, upcast->schema, err);
+    const rf_check_fields_of of = {&copies, shown, upcast->schema, fields, copies.field_count, false};
+    return rf_check_fields(checking, &of, err);
 }
 
 static rf_status check_upcast(rf_checking *checking, const rf_evolution_upcast *upcast, rf_err *err)
@@ -158,8 +159,9 @@ static rf_status check_upcast(rf_checking *checking, const rf_evolution_upcast *
     int size = snprintf(text, sizeof text, "%.*s of schema %lld", (int)upcast->type.size,
                         upcast->type.data, (long long)upcast->schema);
     rf_slice shown = {text, (size_t)size};
-    rf_status status =
-        rf_check_fields(checking, &upcast->input, shown, upcast->schema, err);
+    const rf_check_fields_of of = {&upcast->input, shown, upcast->schema, upcast->input.fields,
+                                   upcast->input.field_count, false};
+    rf_status status = rf_check_fields(checking, &of, err);
     if (status == RF_OK && !upcast->function)
         status = check_copies(checking, upcast, shown, err);
     return status;

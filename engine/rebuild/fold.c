@@ -6,6 +6,7 @@
 #include "rebuild/fold_job.h"
 
 #include "base/clock.h"
+#include "rebuild/exchange.h"
 
 #include <stdlib.h>
 
@@ -464,8 +465,10 @@ static void tell_failure(const rf_fold_job *job, uint64_t position)
             *out = job->workers[i].failure;
 }
 
-rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,
-                          const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err)
+/* Definitions whose rows are those of streams, in one pass. */
+static rf_status run_streams(rf_log *log, rf_pool *pool, rf_fold_target *targets,
+                             uint32_t target_count, const rf_fold_options *options,
+                             rf_fold_stats *stats_out, rf_err *err)
 {
     rf_fold_job job = {
         .log = log,
@@ -496,5 +499,79 @@ rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint3
     if (status != RF_OK && err)
         *err = failure;
     job_end(&job);
+    return status;
+}
+
+/* What the exchange does not do. */
+static rf_status check_exchange(const rf_fold_target *target, rf_err *err)
+{
+    if (target->policy.on_error != RF_ON_ERROR_STOP || target->policy.skip_count > 0)
+        return rf_fail(err, RF_ERR_USAGE,
+                       "%s: events of a read model with a key of its own cannot be left out",
+                       target->definition->name);
+    return target->definition->lua
+               ? rf_fail(err, RF_ERR_PLUGIN, "%s: a Lua projection has the key `stream`",
+                         target->definition->name)
+               : RF_OK;
+}
+
+static void add_stats(rf_fold_stats *sum, const rf_fold_stats *more)
+{
+    sum->bytes_decoded += more->bytes_decoded;
+    sum->decode_s += more->decode_s;
+    sum->fold_s += more->fold_s;
+    sum->emit_s += more->emit_s;
+    sum->ranges_spilled += more->ranges_spilled;
+}
+
+/* Those that were folded together, in their places again; a failure names one by its place. */
+static void take_back(rf_fold_target *targets, uint32_t target_count,
+                      const rf_fold_target *together, rf_fold_failure *failure)
+{
+    uint32_t failed = failure ? failure->target : UINT32_MAX;
+    uint32_t next = 0;
+
+    for (uint32_t i = 0; i < target_count; i++) {
+        if (!targets[i].definition->by_stream)
+            continue;
+        if (next == failed)
+            failure->target = i;
+        targets[i] = together[next++];
+    }
+}
+
+rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,
+                      const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err)
+{
+    rf_fold_target *together = calloc(target_count, sizeof *together);
+    rf_fold_stats sum = {0}, stats;
+    uint32_t count = 0;
+    rf_status status = RF_OK;
+
+    RF_ASSERT(targets && target_count > 0);
+    if (!together)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", target_count);
+    for (uint32_t i = 0; i < target_count; i++)
+        if (targets[i].definition->by_stream)
+            together[count++] = targets[i];
+    if (count > 0) {
+        status = run_streams(log, pool, together, count, options, &stats, err);
+        if (status == RF_OK)
+            add_stats(&sum, &stats);
+    }
+    take_back(targets, target_count, together, status == RF_OK ? NULL : options->failure_out);
+    for (uint32_t i = 0; status == RF_OK && i < target_count; i++) {
+        if (targets[i].definition->by_stream)
+            continue;
+        status = check_exchange(&targets[i], err);
+        if (status != RF_OK)
+            break;
+        status = rf_exchange_run(log, pool, &targets[i], options, &stats, err);
+        if (status == RF_OK)
+            add_stats(&sum, &stats);
+    }
+    free(together);
+    if (status == RF_OK)
+        *stats_out = sum;
     return status;
 }

@@ -39,6 +39,7 @@ typedef struct rf_fold_target {
     void *sink_arg;
     rf_fault_policy policy; /* zeroed: the first event that fails ends the fold */
     uint64_t events;  /* out: that its handlers got */
+    uint64_t keyless; /* out: that some handler did not get for want of a key */
     rf_faults faults; /* out: what was left out by its policy, in position order; after success or
                          failure the caller frees it */
 } rf_fold_target;
@@ -65,6 +66,7 @@ typedef struct rf_fold_stats {
     uint64_t ranges_spilled; /* whose rows went to the disk first */
 } rf_fold_stats;
 
+/* Definitions whose rows are not those of streams are folded one after another (exchange.h). */
 rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,
                       const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err);
 

@@ -631,6 +631,8 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
                                        segment->type_count, err);
     if (status != RF_OK)
         return status;
+    for (uint32_t lane = 0; lane < plan->lane_count; lane++)
+        plan->types[lane].ordinal_count = segment->types[plan->lanes[lane].stored_type].count;
     *segment_out = (rf_plan_segment){
         .types = plan->types,
         .type_count = plan->lane_count,

@@ -65,6 +65,7 @@ typedef struct rf_plan_type {
     const rf_plan_call *calls; /* by definition, then in its order */
     uint32_t call_count;
     uint32_t count;         /* events in the segment */
+    uint32_t ordinal_count; /* events of its stored type in the segment: ordinals are below it */
     uint32_t events_before; /* of these before `begin`; unless event_ordinals says */
 } rf_plan_type;
 

@@ -203,6 +203,7 @@ static bool claim(rf_steps *steps, rf_step *step)
 {
     const rf_steps_range *range = &steps->range;
     const rf_ahead_config *config = &steps->ahead->config;
+    uint64_t until = range->until ? range->until : config->until;
     bool found = true;
 
     step->status = RF_OK;
@@ -211,11 +212,11 @@ static bool claim(rf_steps *steps, rf_step *step)
     if (!step_make(step, config))
         step->status = rf_fail(&step->failure, RF_ERR_MEMORY, "out of memory for a plan");
     else if (step->scan)
-        step->status = rf_log_scan_restart(step->scan, range->partition, steps->position,
-                                           config->until, &step->failure);
+        step->status = rf_log_scan_restart(step->scan, range->partition, steps->position, until,
+                                           &step->failure);
     else
-        step->status = rf_log_scan_open(config->log, range->partition, steps->position,
-                                        config->until, &step->scan, &step->failure);
+        step->status = rf_log_scan_open(config->log, range->partition, steps->position, until,
+                                        &step->scan, &step->failure);
     do {
         if (step->status == RF_OK)
             step->status = rf_log_scan_next(step->scan, &step->log, &found, &step->failure);
@@ -267,7 +268,7 @@ void rf_steps_begin(rf_steps *steps, const rf_steps_range *range)
     (void)pthread_mutex_lock(&steps->mutex);
     RF_ASSERT(!atomic_load(&steps->has_work) && steps->decoding == 0);
     steps->range = *range;
-    steps->position = 1;
+    steps->position = range->from ? range->from : 1;
     steps->claimed = steps->folded = 0;
     atomic_store(&steps->outstanding, 0);
     atomic_store(&steps->has_work, true);
@@ -346,6 +347,13 @@ void rf_steps_end(rf_steps *steps)
 }
 
 /* ---- helping ---- */
+
+void rf_ahead_restart(rf_ahead *ahead, uint32_t partition_count)
+{
+    (void)pthread_mutex_lock(&ahead->mutex);
+    ahead->partitions_left = partition_count;
+    (void)pthread_mutex_unlock(&ahead->mutex);
+}
 
 void rf_ahead_partition_done(rf_ahead *ahead)
 {

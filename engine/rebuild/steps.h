@@ -43,6 +43,8 @@ rf_steps *rf_ahead_steps(rf_ahead *ahead, uint32_t worker);
 /* Whether any handler reads the event's stream, or its category. */
 bool rf_ahead_reads_stream(const rf_ahead *ahead);
 bool rf_ahead_reads_category(const rf_ahead *ahead);
+/* Once nobody works: so many partitions will be folded now. */
+void rf_ahead_restart(rf_ahead *ahead, uint32_t partition_count);
 /* A partition was folded, or failed. */
 void rf_ahead_partition_done(rf_ahead *ahead);
 /* Decodes for others until all partitions are done. */
@@ -60,6 +62,7 @@ typedef struct rf_steps_range {
     const rf_slice *streams;    /* see rf_plan_input */
     const rf_slice *categories;
     rf_arena *text; /* keeps what event structs refer to, until the caller lets go of it */
+    uint64_t from, until; /* positions; 0: from the first, until that of the config */
 } rf_steps_range;
 
 typedef struct rf_step {

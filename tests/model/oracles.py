@@ -112,6 +112,30 @@ class Oracle(tool.Case):
     def test_file_tree_of_git_is_what_git_lists(self):
         self.git(self.shared_log('git-git'), tool.shared_file('git-git.oracle.tsv.zst'))
 
+    def authors(self, log, oracle):
+        """Folded from all files' streams by author; git counted the commits."""
+        self.ok('import', self.store, log, '--quiet')
+        listing = {row['author']: int(row['commits']) for row in tsv(oracle)}
+        digests = set()
+        for workers in WORKERS:
+            digests.add(
+                self.rebuild(tool.projection('authors'), options=('--workers', workers))[0]['digest']
+            )
+            rows = [json.loads(row) for row in self.rows('authors').splitlines()]
+            got = {row['key']: row['commits'] for row in rows}
+            # whoever has no commit in the log has no row
+            self.assertEqual(got, {author: n for author, n in listing.items() if n})
+        self.assertEqual(len(digests), 1, digests)
+        self.ok('verify', self.store, '--serial')
+
+    def test_authors_of_redis_have_the_commits_that_git_counts(self):
+        self.authors(
+            self.shared_log('git-redis'), tool.shared_file('git-redis.authors.oracle.tsv.zst')
+        )
+
+    def test_authors_of_git_have_the_commits_that_git_counts(self):
+        self.authors(self.shared_log('git-git'), tool.shared_file('git-git.authors.oracle.tsv.zst'))
+
     def test_account_activity_has_the_sums_of_the_bank(self):
         rows = self.fold(self.shared_log('berka'), 'account_activity')[1]
         oracle = {

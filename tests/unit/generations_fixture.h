@@ -62,7 +62,7 @@ static uint64_t fixture_generation(rf_catalog *catalog, const char *name, uint64
         .version = 1,
         .content_hash = {content, content},
         .definition_file = "stamps.so",
-        .key = "stream",
+        .key = {{"stream", RF_TEXT, 0}}, .key_part_count = 1,
         .partitions = partitions,
         .position = position,
         .time_last = RF_TIME_NONE,

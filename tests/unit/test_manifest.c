@@ -36,7 +36,7 @@ static rf_manifest sample(void)
         .version = 3,
         .content_hash = {0x1234, 0xfedcba9876543210},
         .definition_file = "order \"sum\"\\mary\x01.so",
-        .key = "stream",
+        .key = {{"stream", RF_TEXT, 0}}, .key_part_count = 1,
         .partitions = 4,
         .position = UINT64_MAX,
         .rows = 2,
@@ -102,7 +102,7 @@ Test(manifest, gives_back_what_was_written)
     cr_assert_eq(read.content_hash.low, 0x1234);
     cr_assert_eq(read.content_hash.high, 0xfedcba9876543210);
     cr_assert_str_eq(read.definition_file, written.definition_file);
-    cr_assert_str_eq(read.key, "stream");
+    cr_assert_str_eq(read.key[0].name, "stream");
     cr_assert_eq(read.partitions, 4);
     cr_assert_eq(read.position, UINT64_MAX);
     cr_assert_eq(read.rows, 2);
@@ -229,7 +229,7 @@ Test(manifest, refuses_text_that_holds_and_says_what_cannot_be)
         {"\"rows\":2", "\"rows\":3"}, /* the digest says two */
         {"]}\n", "]} \n"},
         {"{\"name\"", "{ \"name\""},
-        {"\"key\":\"stream\"", "\"key\":\"strea\\u006d\""},
+        {"\"key\":[{\"name\":\"stream\",\"kind\":5,\"scale\":0}]", "\"key\":\"strea\\u006d\""},
         {"\"time_last\":-1", "\"time_last\":nil"},
     };
     rf_manifest written = sample();

@@ -205,6 +205,11 @@ typedef struct rf_projection {
     {                                                                                              \
         (field_source), (field_kind), 0, 0, 0, offsetof(type, member), RF_NO_PRESENT, NULL            \
     }
+/* A part of a key, or what is carried: it has no place in a struct. */
+#define RF_KEY_PART(payload_path, part_kind)                                                       \
+    {                                                                                              \
+        RF_PAYLOAD, (part_kind), 0, 0, 0, 0, RF_NO_PRESENT, (payload_path)                         \
+    }
 /* `fields` is an array, `event_struct` the struct that they lie in. BARE: a handler that reads no
  * field. */
 #define RF_HANDLER(event_type, function, event_struct, fields)                                     \

@@ -34,7 +34,7 @@ typedef struct rf_value {
 } rf_value;
 
 typedef struct rf_row {
-    rf_slice key;
+    rf_slice key; /* encoded: of a single text the text, else see rf_reader_key_values */
     const rf_value *values; /* as many as the reader has columns, in declared order */
 } rf_row;
 
@@ -53,7 +53,11 @@ typedef struct rf_reader_info {
     char digest[33]; /* 32 hex digits */
     const rf_reader_column *columns;
     uint32_t column_count;
+    const rf_reader_column *key_parts; /* a tuple has several */
+    uint32_t key_part_count;
 } rf_reader_info;
+
+enum { RF_KEY_PARTS_MAX = 16, RF_KEY_BYTES_MAX = 480 };
 
 /* `generation` 0: the live one. RF_ERR_ABSENT if there is none. Damage in the manifest is found
  * here. */
@@ -71,13 +75,29 @@ RF_API const rf_reader_info *rf_reader_get_info(const rf_reader *reader);
  * *row_out is valid until the next call on this reader. */
 RF_API rf_status rf_reader_get(rf_reader *reader, rf_slice key, rf_row *row_out, rf_err *err);
 
+/* What a key is parsed for. */
+typedef enum rf_key_use {
+    RF_KEY_WHOLE,  /* a row's: all parts */
+    RF_KEY_BORDER, /* from, to: a tuple may have fewer elements, and is where these begin */
+    RF_KEY_PREFIX, /* likewise; what is no array is the beginning of a text or all of another part */
+} rf_key_use;
+/* The encoded form of a key as the command line has it: a tuple as a JSON array (["w-1","sku-2"],
+ * [-7,true]), a single part as it is (c-17, -7, 2024-07-10). *key_out stands in `bytes`, or is
+ * `text` where the key is a single text. RF_ERR_USAGE where it does not fit the key's parts. */
+RF_API rf_status rf_reader_parse_key(const rf_reader *reader, rf_slice text, rf_key_use use,
+                                     char bytes[RF_KEY_BYTES_MAX], rf_slice *key_out, rf_err *err);
+/* The values of a row's key, one for each part; their text borrows from `key`. */
+RF_API rf_status rf_reader_key_values(const rf_reader *reader, rf_slice key, rf_value *values_out,
+                                      rf_err *err);
+
 typedef struct rf_range {
-    rf_slice prefix; /* size 0: any */
+    rf_slice prefix; /* encoded, as all three; size 0: any */
     rf_slice from;   /* inclusive; data NULL: from the first */
     rf_slice to;     /* exclusive; data NULL: to the last */
 } rf_range;
 
-/* `range` may be NULL for all; what it points at is copied. Keys come in byte order. */
+/* `range` may be NULL for all; what it points at is copied. Keys come in the order of
+ * their values: text by bytes, tuples element by element, null first. */
 RF_API rf_status rf_cursor_open(rf_reader *reader, const rf_range *range, rf_cursor **cursor_out,
                                 rf_err *err);
 RF_API void rf_cursor_close(rf_cursor *cursor);

@@ -39,7 +39,8 @@ typedef struct rf_rebuilt {
     uint64_t generation;
     uint64_t rows;
     uint64_t events; /* that its handlers got */
-    uint64_t bytes;  /* of its base files */
+    uint64_t events_without_key; /* that a handler was not given for want of a key */
+    uint64_t bytes;              /* of its base files */
     char digest[33];
     bool live;
     uint64_t generation_before; /* 0: none was live */

@@ -30,9 +30,11 @@ RF_API rf_status rf_text_check(const rf_text *text, rf_err *err);
 RF_API void rf_text_append(rf_text *text, rf_slice bytes);
 /* With quotes; only what JSON demands is escaped, so UTF-8 stays as it is. */
 RF_API void rf_text_append_json_string(rf_text *text, rf_slice string);
-/* {"key":"order-1","items":3,…}: columns in declared order, null where unset; no newline. */
+/* {"key":"order-1","items":3,…}: columns in declared order, null where unset, a tuple key as an
+ * array; no newline. */
 RF_API void rf_text_append_row_json(rf_text *text, const rf_reader_info *info, const rf_row *row);
-/* key,items,…: RFC 4180, CR LF included. A null is an empty field, an empty text is "". */
+/* key,items,…: RFC 4180, CR LF included. A null is an empty field, an empty text is "". A tuple key
+ * is one field, a JSON array. */
 RF_API void rf_text_append_row_csv(rf_text *text, const rf_reader_info *info, const rf_row *row);
 /* The names of key and columns, as the first line of a CSV. */
 RF_API void rf_text_append_header_csv(rf_text *text, const rf_reader_info *info);

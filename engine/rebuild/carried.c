@@ -1,0 +1,152 @@
+/* See carried.h. */
+#include "rebuild/carried.h"
+
+#include "refold/read.h"
+#include "rebuild/key_table.h"
+
+#include <stdlib.h>
+
+#define TEXT_BYTES_MAX ((size_t)1 << 40)
+enum { TIDY_BYTES_MIN = 1 << 16 };
+
+static bool is_text(rf_kind kind)
+{
+    return kind == RF_TEXT || kind == RF_JSON;
+}
+
+bool rf_carried_begin(rf_carried *carried, const rf_kind *kinds, uint32_t slot_count,
+                      uint32_t stream_count)
+{
+    bool made = true;
+
+    *carried = (rf_carried){
+        .slot_count = slot_count,
+        .kinds = kinds,
+        .stream_count = stream_count,
+        .values = calloc(slot_count, sizeof(int64_t *)),
+        .present = calloc(slot_count, sizeof(bool *)),
+    };
+    rf_arena_init(&carried->text, TEXT_BYTES_MAX);
+    if (!carried->values || !carried->present)
+        return false;
+    for (uint32_t i = 0; made && i < slot_count; i++) {
+        carried->values[i] = calloc(stream_count ? stream_count : 1, sizeof(int64_t));
+        if (!is_text(kinds[i]))
+            carried->present[i] = calloc(stream_count ? stream_count : 1, sizeof(bool));
+        made = carried->values[i] && (is_text(kinds[i]) || carried->present[i]);
+    }
+    return made;
+}
+
+void rf_carried_end(rf_carried *carried)
+{
+    for (uint32_t i = 0; i < carried->slot_count; i++) {
+        if (carried->values)
+            free(carried->values[i]);
+        if (carried->present)
+            free(carried->present[i]);
+    }
+    free(carried->values);
+    free(carried->present);
+    rf_arena_free(&carried->text);
+    *carried = (rf_carried){0};
+}
+
+size_t rf_carried_bytes(const rf_carried *carried)
+{
+    return carried->slot_count * carried->stream_count * (sizeof(int64_t) + sizeof(bool)) +
+           carried->text.bytes;
+}
+
+static rf_carried_text *copy_text(rf_arena *arena, rf_slice text, uint32_t hash, bool has_nul)
+{
+    size_t size = (sizeof(rf_carried_text) + text.size + 3) & ~(size_t)3;
+    /* pieces of one arena of bytes, all of a size that keeps them aligned */
+    rf_carried_text *copy = (rf_carried_text *)(void *)rf_arena_bytes(arena, size + 3);
+
+    if (!copy)
+        return NULL;
+    copy = (rf_carried_text *)(((uintptr_t)copy + 3) & ~(uintptr_t)3);
+    copy->hash = hash;
+    copy->has_nul = has_nul;
+    copy->is_key = !has_nul && text.size <= RF_KEY_BYTES_MAX;
+    copy->size = (uint32_t)text.size;
+    if (text.size > 0)
+        memcpy(copy->bytes, text.data, text.size);
+    return copy;
+}
+
+static bool put_text(rf_carried *carried, int64_t *at, const void *value)
+{
+    const rf_carried_text *before = (const rf_carried_text *)(uintptr_t)*at;
+    bool has_nul;
+    rf_slice text;
+
+    memcpy(&text, value, sizeof text);
+    if (before && rf_short_equal((rf_slice){before->bytes, before->size}, text))
+        return true;
+    uint32_t hash = rf_key_hash(text, &has_nul);
+    rf_carried_text *copy = copy_text(&carried->text, text, hash, has_nul);
+    if (before)
+        carried->text_dropped += sizeof *before + before->size;
+    *at = (int64_t)(uintptr_t)copy;
+    return copy != NULL;
+}
+
+bool rf_carried_put(rf_carried *carried, uint32_t slot, uint32_t stream, const void *value)
+{
+    int64_t *at = &carried->values[slot][stream];
+
+    RF_ASSERT(stream < carried->stream_count);
+    if (is_text(carried->kinds[slot]))
+        return put_text(carried, at, value);
+    carried->present[slot][stream] = true;
+    memcpy(at, value, carried->kinds[slot] == RF_BOOL ? sizeof(bool) : sizeof *at);
+    return true;
+}
+
+bool rf_carried_get(const rf_carried *carried, uint32_t slot, uint32_t stream, void *value_out)
+{
+    const int64_t *at = &carried->values[slot][stream];
+
+    RF_ASSERT(stream < carried->stream_count);
+    if (is_text(carried->kinds[slot])) {
+        const rf_carried_text *text = rf_carried_text_of(carried, slot, stream);
+        if (!text)
+            return false;
+        memcpy(value_out, &(rf_slice){text->bytes, text->size}, sizeof(rf_slice));
+        return true;
+    }
+    if (!carried->present[slot][stream])
+        return false;
+    memcpy(value_out, at, carried->kinds[slot] == RF_BOOL ? sizeof(bool) : sizeof *at);
+    return true;
+}
+
+bool rf_carried_tidy(rf_carried *carried)
+{
+    rf_arena fresh;
+    bool moved = true;
+
+    if (carried->text_dropped < TIDY_BYTES_MIN ||
+        carried->text_dropped < carried->text.bytes / 2)
+        return true;
+    rf_arena_init(&fresh, TEXT_BYTES_MAX);
+    for (uint32_t slot = 0; moved && slot < carried->slot_count; slot++) {
+        if (!is_text(carried->kinds[slot]))
+            continue;
+        for (uint32_t i = 0; moved && i < carried->stream_count; i++) {
+            const rf_carried_text *text = rf_carried_text_of(carried, slot, i);
+            if (!text)
+                continue;
+            rf_carried_text *copy = copy_text(&fresh, (rf_slice){text->bytes, text->size},
+                                              text->hash, text->has_nul);
+            carried->values[slot][i] = (int64_t)(uintptr_t)copy;
+            moved = copy != NULL;
+        }
+    }
+    rf_arena_free(&carried->text);
+    carried->text = fresh;
+    carried->text_dropped = 0;
+    return moved;
+}

@@ -1,0 +1,51 @@
+/* Carried values: what each stream of a partition has last had in some fields.
+ *
+ * A slot is a carry's name; its values stand in an array by stream number, eight bytes each: a
+ * number, or where a text lies with its size and its hash as a key. An event's text is copied, and
+ * what is replaced stays until rf_carried_tidy, because events that wait to be folded refer to it.
+ *
+ * Confined to the worker that has the partition.
+ */
+#ifndef RF_REBUILD_CARRIED_H
+#define RF_REBUILD_CARRIED_H
+
+#include "base/arena.h"
+#include "refold/projection.h"
+
+typedef struct rf_carried_text {
+    uint32_t hash; /* rf_key_hash */
+    bool has_nul;
+    bool is_key;   /* it may be one */
+    uint32_t size;
+    char bytes[];
+} rf_carried_text;
+
+typedef struct rf_carried {
+    uint32_t slot_count;
+    const rf_kind *kinds; /* by slot; borrowed */
+    uint32_t stream_count;
+    int64_t **values; /* by slot, then stream; of a text an rf_carried_text, 0: none */
+    bool **present;   /* likewise; NULL for texts */
+    rf_arena text;
+    size_t text_dropped; /* bytes of it that nothing refers to */
+} rf_carried;
+
+/* False without memory; then only end is allowed. */
+bool rf_carried_begin(rf_carried *carried, const rf_kind *kinds, uint32_t slot_count,
+                      uint32_t stream_count);
+void rf_carried_end(rf_carried *carried); /* a zeroed one too */
+size_t rf_carried_bytes(const rf_carried *carried);
+/* `value` is of the slot's C type and present. False without memory. */
+bool rf_carried_put(rf_carried *carried, uint32_t slot, uint32_t stream, const void *value);
+/* Whether there is a value; it is put at `value_out`, which is unchanged if not. */
+bool rf_carried_get(const rf_carried *carried, uint32_t slot, uint32_t stream, void *value_out);
+/* Of a text slot; NULL if there is none. */
+static inline const rf_carried_text *rf_carried_text_of(const rf_carried *carried, uint32_t slot,
+                                                        uint32_t stream)
+{
+    return (const rf_carried_text *)(uintptr_t)carried->values[slot][stream];
+}
+/* Drops what was replaced, where it is much: nothing may refer to texts. False without memory. */
+bool rf_carried_tidy(rf_carried *carried);
+
+#endif

@@ -1,0 +1,43 @@
+/* Combining: partial values of a row's columns, put together by what each column says.
+ *
+ * A handler of such a projection never sees what was there before: it gets an unset row for each
+ * event, and what it writes is combined into the accumulator of the row's key. Accumulators of
+ * several workers are merged in the end. So events need no exchange and no order; sums are 128 bits
+ * wide; first and last go by position. What a handler left as it was has no effect: texts, times and
+ * dates are unset, sums 0, the least of a number begins as the greatest there is and the other way
+ * round. A number that nothing was given is 0.
+ *
+ * Immutable after begin, shared by threads; an accumulator is confined.
+ */
+#ifndef RF_REBUILD_COMBINE_H
+#define RF_REBUILD_COMBINE_H
+
+#include "base/arena.h"
+#include "projection/definition.h"
+
+typedef struct rf_combiner {
+    const rf_definition *definition;
+    struct rf_combined_column *columns; /* private, as the next three */
+    struct rf_combined_column *sums;    /* those of the columns that are sums, and the others */
+    struct rf_combined_column *others;
+    uint32_t sum_count, other_count;
+    size_t size;                        /* of an accumulator, which is aligned to 16 */
+    char *row_template;                 /* what a handler gets */
+    size_t row_size;                    /* of it: the definition's, rounded up to 8 */
+} rf_combiner;
+
+/* False without memory; then only end is allowed. */
+bool rf_combiner_begin(rf_combiner *combiner, const rf_definition *definition);
+void rf_combiner_end(rf_combiner *combiner);
+void rf_combiner_clear(const rf_combiner *combiner, char *accumulator);
+/* What a handler wrote for the event at `position`. Texts are copied into `text`. False without
+ * memory. */
+bool rf_combiner_add(const rf_combiner *combiner, char *accumulator, const char *row,
+                     uint64_t position, rf_arena *text);
+bool rf_combiner_merge(const rf_combiner *combiner, char *accumulator, const char *other,
+                       rf_arena *text);
+/* The row; its text stays the accumulator's. NULL, or the column whose value is beyond 64 bits. */
+const rf_column *rf_combiner_finish(const rf_combiner *combiner, const char *accumulator,
+                                    char *row_out);
+
+#endif

@@ -1,0 +1,491 @@
+/* See exchange.h.
+ *
+ *     begin -> pass (window (scatter -> fold -> perhaps drop) … -> emit) … -> end
+ *
+ * A pass that met a fault emits nothing, and the passes after it go up to the fault only: to find
+ * one that comes before.
+ */
+#include "rebuild/exchange_job.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+enum {
+    FOLD_ALLOC_MAX = 16 << 20,
+    WINDOW_MIN = 1 << 8,
+    WINDOW_MAX = 1 << 22, /* two digits of the sort */
+    CHUNK_MIN = 1 << 10,
+    CHUNK_MAX = 1 << 16,
+};
+#define ARENA_BYTES_MAX ((size_t)1 << 40)
+#define ROWS_BUDGET_MIN ((size_t)1 << 14)
+#define MAPPED_BUDGET_MIN ((uint64_t)1 << 20)
+#define TEXT_BUDGET_MIN ((size_t)1 << 20)
+
+/* ---- what handlers may call ---- */
+
+static char *context_alloc(rf_fold *fold, size_t size)
+{
+    rf_exchange_worker *worker = ((rf_exchange_context *)fold)->worker;
+    char *bytes = size > FOLD_ALLOC_MAX ? NULL : rf_arena_bytes(worker->alloc_from, size);
+
+    if (bytes)
+        return bytes;
+    worker->out_of_memory = true;
+    return size > FOLD_ALLOC_MAX ? NULL : worker->spare;
+}
+
+static void context_fail(rf_fold *fold, const char *reason)
+{
+    rf_exchange_context *context = (rf_exchange_context *)fold;
+    size_t size = reason ? strnlen(reason, RF_EXCHANGE_REASON_SIZE - 1) : 0;
+
+    memcpy(context->reason, reason ? reason : "", size);
+    context->reason[size] = '\0';
+}
+
+/* ---- workers ---- */
+
+/* The largest struct that a computed key needs. */
+static size_t key_parts_size(const rf_keying *keying)
+{
+    size_t size = 1;
+
+    for (uint32_t i = 0; i < keying->derived.handler_count; i++) {
+        const rf_definition_key *key = keying->handlers[i].computed;
+        size = key && key->parts_size > size ? key->parts_size : size;
+    }
+    return size;
+}
+
+static size_t record_size_max(const rf_keying *keying)
+{
+    size_t size = 0;
+
+    for (uint32_t i = 0; i < keying->derived.handler_count; i++)
+        size = keying->handlers[i].event_size > size ? keying->handlers[i].event_size : size;
+    return sizeof(rf_exchange_record) + size;
+}
+
+static rf_status worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint32_t index,
+                              rf_err *err)
+{
+    const rf_definition *definition = job->keying.definition;
+
+    worker->job = job;
+    worker->index = index;
+    worker->last_progress = job->start;
+    worker->context = (rf_exchange_context){
+        .fold = {.abi = RF_PROJECTION_ABI, .alloc = context_alloc, .fail = context_fail},
+        .worker = worker,
+    };
+    rf_arena_init(&worker->text, ARENA_BYTES_MAX);
+    rf_arena_init(&worker->scratch, ARENA_BYTES_MAX);
+    rf_arena_init(&worker->made, ARENA_BYTES_MAX);
+    worker->alloc_from = &worker->made;
+    worker->steps = rf_ahead_steps(job->ahead, index);
+    worker->spare = malloc(FOLD_ALLOC_MAX);
+    worker->key_parts = malloc(key_parts_size(&job->keying));
+    worker->buckets = calloc(job->partition_count, sizeof *worker->buckets);
+    worker->row = aligned_alloc(64, (definition->row_size + 63u) & ~(size_t)63);
+    worker->positions = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->positions);
+    if (definition->combines) {
+        worker->own = calloc(job->partition_count, sizeof *worker->own);
+        worker->pending = malloc(RF_EXCHANGE_PENDING * record_size_max(&job->keying));
+    }
+    if (!worker->spare || !worker->key_parts || !worker->buckets || !worker->row ||
+        !worker->positions || (definition->combines && (!worker->own || !worker->pending)))
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
+    for (uint32_t i = 0; worker->own && i < job->partition_count; i++)
+        rf_exchange_rows_init(&worker->own[i], job->combiner.size);
+    return rf_log_names_open(job->log, &worker->names, err);
+}
+
+static void worker_end(rf_exchange_worker *worker, uint32_t partition_count)
+{
+    if (!worker->job)
+        return;
+    rf_log_names_close(worker->names);
+    rf_log_scan_close(worker->scan);
+    rf_exchange_free_buckets(worker);
+    for (uint32_t i = 0; worker->own && i < partition_count; i++)
+        rf_exchange_rows_free(&worker->own[i]);
+    free(worker->own);
+    free(worker->spare);
+    free(worker->key_parts);
+    free(worker->row);
+    free(worker->lanes);
+    free(worker->positions);
+    free(worker->pending);
+    free(worker->entries);
+    free(worker->sorted);
+    free(worker->dirty);
+    rf_arena_free(&worker->text);
+    rf_arena_free(&worker->scratch);
+    rf_arena_free(&worker->made);
+}
+
+/* ---- begin and end ---- */
+
+static rf_status begin_sources(rf_exchange *job, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    job->sources = calloc(job->partition_count, sizeof *job->sources);
+    if (!job->sources)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u partitions", job->partition_count);
+    for (uint32_t i = 0; status == RF_OK && i < job->partition_count; i++) {
+        rf_log_partition info;
+        status = rf_log_get_partition(job->log, i, &info, err);
+        job->sources[i].stream_count = status == RF_OK ? info.streams : 0;
+    }
+    return status;
+}
+
+/* Of a pass: nothing is carried yet, no stream has rows. */
+static rf_status reset_source(rf_exchange *job, rf_exchange_source *source, rf_err *err)
+{
+    uint32_t streams = source->stream_count;
+
+    rf_carried_end(&source->carried);
+    free(source->row_sets);
+    source->row_sets = NULL;
+    bool made = rf_carried_begin(&source->carried, job->keying.slot_kinds, job->keying.slot_count,
+                                 streams);
+    if (job->keying.has_every_row) {
+        source->row_sets = calloc(streams ? streams : 1, sizeof *source->row_sets);
+        made = made && source->row_sets;
+    }
+    return made ? RF_OK
+                : rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for what %u streams carry",
+                          job->keying.definition->name, streams);
+}
+
+/* Shares of the memory: three eighths for the records of a window, a quarter for rows, an eighth for
+ * text and a quarter for mapped pages of the log. */
+static void set_budgets(rf_exchange *job, const rf_census_type *types, uint32_t type_count)
+{
+    const rf_keying *keying = &job->keying;
+    uint64_t memory = job->options->memory_bytes;
+    uint64_t events = 0, bytes = 0;
+
+    for (uint32_t i = 0; i < type_count; i++) {
+        events += types[i].events;
+        for (uint32_t h = 0; h < keying->derived.handler_count; h++) {
+            const rf_keying_handler *handler = &keying->handlers[h];
+            if (handler->handler && (handler->handler->every_type ||
+                                     rf_slice_equal(handler->handler->type, types[i].type)))
+                bytes += types[i].events * (sizeof(rf_exchange_record) + handler->event_size +
+                                            2 * sizeof(rf_exchange_entry) / job->partition_count);
+        }
+    }
+    uint64_t each = events ? bytes / events + 1 : 64;
+    uint64_t window = memory / 8 * 3 / each;
+    window = window < WINDOW_MIN ? WINDOW_MIN : window > WINDOW_MAX ? WINDOW_MAX : window;
+    job->window = job->keying.definition->combines ? UINT64_MAX : window;
+    uint64_t chunk = window * each / job->partition_count / job->worker_count / 4;
+    job->chunk_size = chunk < CHUNK_MIN   ? CHUNK_MIN
+                      : chunk > CHUNK_MAX ? CHUNK_MAX
+                                          : (uint32_t)chunk & ~7u;
+    job->rows_budget = memory / 4 > ROWS_BUDGET_MIN ? (size_t)(memory / 4) : ROWS_BUDGET_MIN;
+    uint64_t share = memory / job->worker_count;
+    job->mapped_budget = share / 4 > MAPPED_BUDGET_MIN ? share / 4 : MAPPED_BUDGET_MIN;
+    job->text_budget = share / 8 > TEXT_BUDGET_MIN ? (size_t)(share / 8) : TEXT_BUDGET_MIN;
+}
+
+static rf_status begin_ahead(rf_exchange *job, rf_err *err)
+{
+    rf_ahead_config config = {
+        .log = job->log,
+        .definition_count = 1,
+        .worker_count = job->worker_count,
+        .partition_count = job->partition_count,
+        .until = job->options->until,
+    };
+
+    job->census = rf_census_new();
+    if (!job->census)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
+    rf_status status = rf_log_census(job->log, job->census, err);
+    if (status == RF_OK)
+        status = rf_census_list(job->census, &config.census, &config.census_count, err);
+    if (status != RF_OK)
+        return status;
+    job->derived = &job->keying.derived;
+    config.definitions = &job->derived;
+    job->ahead = rf_ahead_new(&config);
+    if (!job->ahead)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
+    job->reads_names = rf_ahead_reads_stream(job->ahead) || rf_ahead_reads_category(job->ahead);
+    set_budgets(job, config.census, config.census_count);
+    return RF_OK;
+}
+
+static rf_status begin_tables(rf_exchange *job, rf_err *err)
+{
+    const rf_definition *definition = job->keying.definition;
+
+    job->workers = calloc(job->worker_count, sizeof *job->workers);
+    job->order = calloc(job->partition_count, sizeof *job->order);
+    job->fold_order = calloc(job->partition_count, sizeof *job->fold_order);
+    job->active = calloc(job->partition_count, sizeof *job->active);
+    job->rows = calloc(job->partition_count, sizeof *job->rows);
+    if (!job->workers || !job->order || !job->fold_order || !job->active || !job->rows)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
+    for (uint32_t i = 0; i < job->partition_count; i++)
+        rf_exchange_rows_init(&job->rows[i], definition->row_size);
+    for (uint32_t i = 0; i < definition->column_count; i++)
+        job->row_texts = job->row_texts || definition->columns[i].kind == RF_TEXT ||
+                         definition->columns[i].kind == RF_JSON;
+    return rf_fold_order(job->log, job->order, err);
+}
+
+static rf_status job_begin(rf_exchange *job, rf_err *err)
+{
+    const rf_definition *definition = job->target->definition;
+
+    (void)pthread_mutex_init(&job->mutex, NULL);
+    job->has_mutex = true;
+    rf_status status = rf_keying_begin(&job->keying, definition, err);
+    if (status == RF_OK && definition->combines && !rf_combiner_begin(&job->combiner, definition))
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
+    if (status == RF_OK)
+        status = begin_ahead(job, err);
+    if (status == RF_OK)
+        status = begin_tables(job, err);
+    if (status == RF_OK)
+        status = begin_sources(job, err);
+    for (uint32_t i = 0; status == RF_OK && i < job->worker_count; i++)
+        status = worker_begin(&job->workers[i], job, i, err);
+    return status;
+}
+
+static void job_end(rf_exchange *job)
+{
+    for (uint32_t i = 0; job->workers && i < job->worker_count; i++)
+        worker_end(&job->workers[i], job->partition_count);
+    for (uint32_t i = 0; job->sources && i < job->partition_count; i++) {
+        rf_carried_end(&job->sources[i].carried);
+        free(job->sources[i].row_sets);
+    }
+    for (uint32_t i = 0; job->rows && i < job->partition_count; i++)
+        rf_exchange_rows_free(&job->rows[i]);
+    rf_ahead_free(job->ahead);
+    rf_census_free(job->census);
+    rf_combiner_end(&job->combiner);
+    rf_keying_end(&job->keying);
+    free(job->workers);
+    free(job->sources);
+    free(job->order);
+    free(job->fold_order);
+    free(job->active);
+    free(job->rows);
+    (void)pthread_mutex_destroy(&job->mutex);
+}
+
+/* ---- tasks ---- */
+
+/* A task is a partition of the log or, behind the last, to help those that still scatter one. */
+static rf_status scatter_task(void *arg, uint32_t worker_index, size_t index, rf_err *err)
+{
+    rf_exchange *job = arg;
+
+    RF_ASSERT(worker_index < job->worker_count);
+    if (index >= job->partition_count) {
+        rf_ahead_help(job->ahead, worker_index);
+        return RF_OK;
+    }
+    rf_status status =
+        rf_exchange_scatter(&job->workers[worker_index], job->order[index], err);
+    rf_ahead_partition_done(job->ahead);
+    return status;
+}
+
+static rf_status fold_task(void *arg, uint32_t worker_index, size_t index, rf_err *err)
+{
+    rf_exchange *job = arg;
+
+    return rf_exchange_fold(&job->workers[worker_index], job->fold_order[index], err);
+}
+
+static rf_status emit_task(void *arg, uint32_t worker_index, size_t index, rf_err *err)
+{
+    rf_exchange *job = arg;
+
+    return job->active[index]
+               ? rf_exchange_emit(&job->workers[worker_index], (uint32_t)index, err)
+               : RF_OK;
+}
+
+/* ---- windows ---- */
+
+static uint64_t records_of(const rf_exchange *job, uint32_t partition)
+{
+    uint64_t count = 0;
+
+    for (uint32_t w = 0; w < job->worker_count; w++)
+        count += job->workers[w].buckets[partition].count;
+    return count;
+}
+
+/* Partitions with many records first: the last to end are small. */
+static void order_fold(rf_exchange *job)
+{
+    for (uint32_t i = 0; i < job->partition_count; i++) {
+        uint64_t count = records_of(job, i);
+        uint32_t at = i;
+        for (; at > 0 && records_of(job, job->fold_order[at - 1]) < count; at--)
+            job->fold_order[at] = job->fold_order[at - 1];
+        job->fold_order[at] = i;
+    }
+}
+
+static size_t partition_bytes(const rf_exchange *job, uint32_t partition)
+{
+    size_t bytes = rf_exchange_rows_bytes(&job->rows[partition]);
+
+    for (uint32_t w = 0; w < job->worker_count && job->workers[w].own; w++)
+        bytes += rf_exchange_rows_bytes(&job->workers[w].own[partition]);
+    return bytes;
+}
+
+/* Where the rows are beyond the budget, leaves the last partitions to another pass: as many that
+ * those that stay, and have more to come, take half of it. */
+static void drop_partitions(rf_exchange *job)
+{
+    size_t kept = 0, sum = 0;
+    uint32_t active = 0;
+
+    for (uint32_t i = 0; i < job->partition_count; i++) {
+        sum += job->active[i] ? partition_bytes(job, i) : 0;
+        active += job->active[i];
+    }
+    if (sum <= job->rows_budget || active <= 1)
+        return;
+    bool first = true;
+    for (uint32_t i = 0; i < job->partition_count; i++) {
+        if (!job->active[i])
+            continue;
+        kept += partition_bytes(job, i);
+        job->active[i] = first || kept <= job->rows_budget / 2;
+        first = false;
+        if (job->active[i])
+            continue;
+        rf_exchange_rows_free(&job->rows[i]);
+        for (uint32_t w = 0; w < job->worker_count && job->workers[w].own; w++)
+            rf_exchange_rows_free(&job->workers[w].own[i]);
+    }
+}
+
+static rf_status run_window(rf_exchange *job, rf_err *err)
+{
+    size_t scatter_tasks = (size_t)job->partition_count + job->worker_count - 1;
+    bool combines = job->keying.definition->combines;
+
+    for (uint32_t i = 0; i < job->worker_count; i++) {
+        rf_exchange_empty_buckets(&job->workers[i]);
+        rf_exchange_drop_text(&job->workers[i]);
+    }
+    rf_ahead_restart(job->ahead, job->partition_count);
+    rf_status status = rf_pool_run(job->pool, scatter_tasks, scatter_task, job, err);
+    if (status != RF_OK || combines)
+        return status;
+    order_fold(job);
+    return rf_pool_run(job->pool, job->partition_count, fold_task, job, err);
+}
+
+/* How far a pass goes: to the end, or to a fault that is known. */
+static uint64_t end_of(const rf_exchange *job)
+{
+    uint64_t limit = atomic_load(&job->limit);
+
+    return limit < job->options->until ? limit : job->options->until;
+}
+
+/* One pass over the log for the partitions that are active and have not been emitted. */
+static rf_status run_pass(rf_exchange *job, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; status == RF_OK && i < job->partition_count; i++)
+        status = reset_source(job, &job->sources[i], err);
+    job->from = 1;
+    while (status == RF_OK && job->from <= end_of(job)) {
+        uint64_t left = end_of(job) - job->from;
+        job->until = job->from + (left < job->window ? left : job->window - 1);
+        status = run_window(job, err);
+        if (status == RF_OK)
+            drop_partitions(job);
+        job->from = job->until + 1;
+    }
+    if (status == RF_OK && job->fault == RF_OK)
+        status = rf_pool_run(job->pool, job->partition_count, emit_task, job, err);
+    return status;
+}
+
+static rf_status run_passes(rf_exchange *job, rf_err *err)
+{
+    rf_status status = RF_OK;
+    uint32_t left = job->partition_count;
+    bool *done = calloc(job->partition_count, sizeof *done);
+
+    if (!done)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
+    job->counts = true;
+    while (status == RF_OK && left > 0) {
+        for (uint32_t i = 0; i < job->partition_count; i++)
+            job->active[i] = !done[i];
+        status = run_pass(job, err);
+        job->counts = false;
+        for (uint32_t i = 0; i < job->partition_count; i++) {
+            left -= job->active[i];
+            done[i] = done[i] || job->active[i];
+        }
+    }
+    free(done);
+    return status == RF_OK && job->fault != RF_OK ? rf_exchange_blame(job, err) : status;
+}
+
+static void add_up(const rf_exchange *job, rf_fold_stats *stats_out)
+{
+    rf_fold_stats stats = {
+        .bytes_decoded = rf_ahead_bytes_decoded(job->ahead),
+        .decode_s = rf_ahead_decode_seconds(job->ahead),
+    };
+
+    job->target->events = job->target->keyless = 0;
+    for (uint32_t i = 0; i < job->worker_count; i++) {
+        const rf_exchange_worker *worker = &job->workers[i];
+        stats.fold_s += worker->fold_s;
+        stats.emit_s += worker->emit_s;
+        job->target->events += worker->events;
+        job->target->keyless += worker->keyless;
+    }
+    *stats_out = stats;
+}
+
+rf_status rf_exchange_run(rf_log *log, rf_pool *pool, rf_fold_target *target,
+                          const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err)
+{
+    rf_exchange job = {
+        .log = log,
+        .pool = pool,
+        .target = target,
+        .options = options,
+        .partition_count = rf_log_partitions(log),
+        .worker_count = rf_pool_worker_slots(pool),
+        .start = rf_clock_seconds(),
+    };
+
+    RF_ASSERT(!target->definition->by_stream);
+    atomic_init(&job.events_done, 0);
+    atomic_init(&job.limit, UINT64_MAX);
+    rf_status status = job_begin(&job, err);
+    if (status == RF_OK)
+        status = run_passes(&job, err);
+    if (status == RF_OK)
+        add_up(&job, stats_out);
+    job_end(&job);
+    return status;
+}

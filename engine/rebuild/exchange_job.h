@@ -1,0 +1,260 @@
+/* What the parts of an exchange share: the job, its workers, the partitions of log and rows. Private
+ * to the files exchange*.c; see exchange.h. */
+#ifndef RF_REBUILD_EXCHANGE_JOB_H
+#define RF_REBUILD_EXCHANGE_JOB_H
+
+#include "log/names.h"
+#include "rebuild/carried.h"
+#include "rebuild/combine.h"
+#include "rebuild/exchange.h"
+#include "rebuild/key_table.h"
+#include "rebuild/keying.h"
+#include "rebuild/state.h"
+#include "rebuild/steps.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { RF_EXCHANGE_REASON_SIZE = 256, RF_EXCHANGE_PENDING = 64 };
+
+typedef struct rf_exchange rf_exchange;
+typedef struct rf_exchange_worker rf_exchange_worker;
+
+/* What handlers get; `fold` is first. */
+typedef struct rf_exchange_context {
+    rf_fold fold;
+    rf_exchange_worker *worker;
+    char reason[RF_EXCHANGE_REASON_SIZE];
+} rf_exchange_context;
+
+/* One call of a handler that waits for its turn; the event's struct stands behind it. */
+typedef struct rf_exchange_record {
+    const char *key;
+    uint64_t position;
+    uint32_t hash;
+    uint16_t handler; /* index in the keying */
+    uint16_t key_size;
+} rf_exchange_record;
+
+/* Records one after another. */
+typedef struct rf_exchange_chunk {
+    struct rf_exchange_chunk *next;
+    uint32_t used, size; /* `used` of all but a bucket's last */
+    char bytes[];
+} rf_exchange_chunk;
+
+typedef struct rf_exchange_bucket {
+    char *at, *end; /* room in the last chunk */
+    rf_exchange_chunk *first, *last;
+    uint32_t count; /* records */
+} rf_exchange_bucket;
+
+/* A partition of the log; confined to the worker that scatters it. */
+typedef struct rf_exchange_source {
+    uint32_t stream_count;
+    rf_carried carried;
+    uint64_t *row_sets; /* by stream: in which partitions (mod 64) it has rows; NULL: not asked for */
+} rf_exchange_source;
+
+/* Marks of a row. */
+enum {
+    RF_EXCHANGE_DIRTY = 1,  /* called in this window: its texts are not its own yet */
+    RF_EXCHANGE_LINKED = 2, /* in the list of its stream */
+};
+
+/* Rows of one partition and their text; confined to the worker that folds it. */
+typedef struct rf_exchange_rows {
+    rf_key_table table;
+    rf_key_table streams; /* of rows by their stream, for handlers of every row */
+    rf_arena text;
+    size_t text_live; /* bytes of it after it was last tidied */
+} rf_exchange_rows;
+
+/* How a call comes to its key. */
+typedef enum rf_exchange_way {
+    RF_EXCHANGE_CARRY,        /* no key: it carries */
+    RF_EXCHANGE_EVERY_ROW,
+    RF_EXCHANGE_TEXT,         /* a text of the event */
+    RF_EXCHANGE_CODED_TEXT,   /* likewise, with a code by which its hash is known */
+    RF_EXCHANGE_CARRIED_TEXT, /* a text that is carried */
+    RF_EXCHANGE_ANY,
+} rf_exchange_way;
+
+/* A call of a type's events in the segment at hand. */
+typedef struct rf_exchange_call {
+    const rf_plan_call *plan;
+    const rf_keying_handler *handler;
+    const uint32_t *codes;
+    uint64_t *known;     /* hashes by code, with RF_EXCHANGE_KNOWN once they are */
+    const int64_t *texts; /* by stream: those that are carried */
+    uint32_t key_offset;
+    uint32_t event_size;
+    uint16_t index; /* of the handler */
+    uint8_t way;    /* rf_exchange_way */
+    bool fills;     /* the plan has something to put into the struct */
+} rf_exchange_call;
+#define RF_EXCHANGE_KNOWN ((uint64_t)1 << 32)
+
+/* A type of the segment at hand. */
+typedef struct rf_exchange_lane {
+    rf_exchange_call *calls;
+    uint32_t call_count;
+    uint32_t ordinal;  /* of the next event of the type */
+    bool is_handled;   /* not only carried from */
+} rf_exchange_lane;
+
+/* A record in the order of positions. */
+typedef struct rf_exchange_entry {
+    uint32_t position; /* less that of the window's begin */
+    uint32_t hash;
+    const rf_exchange_record *record;
+} rf_exchange_entry;
+
+/* Confined to its thread. */
+struct rf_exchange_worker {
+    rf_exchange *job;
+    uint32_t index;
+    rf_exchange_context context;
+    rf_steps *steps;
+    rf_log_names_cursor *names;
+    rf_log_scan *scan;
+    rf_arena text;    /* what records and event structs refer to; for one window */
+    rf_arena scratch; /* for one segment */
+    rf_arena made;    /* text that handlers make; for one partition's window */
+    char *spare;      /* what alloc gives when there is no memory */
+    bool out_of_memory;
+    rf_arena *alloc_from; /* text or made */
+    /* scatter */
+    rf_slice *names_by_number, *categories_by_number; /* of first_stream and on */
+    uint32_t first_stream, stream_span;
+    rf_exchange_lane *lanes; /* by type */
+    uint32_t lane_capacity;
+    int64_t *positions; /* of a segment's events */
+    char *key_parts; /* what computed keys are put into */
+    rf_exchange_bucket *buckets;   /* by partition of the rows */
+    rf_exchange_chunk *free_chunks;
+    /* where columns are combined, else NULL: */
+    rf_exchange_rows *own; /* by partition of the rows */
+    char *pending;         /* records that wait, so that rows can be fetched for several at once */
+    size_t pending_used;
+    uint32_t pending_count;
+    char *row; /* for a handler whose columns are combined, and for emitting */
+    bool lacks_key; /* the event at hand, for some handler */
+    uint64_t events, keyless;
+    uint64_t mapped_bytes;
+    /* fold */
+    rf_exchange_entry *entries, *sorted;
+    size_t entry_capacity;
+    rf_keyed_row **dirty;
+    size_t dirty_count, dirty_capacity;
+    double last_progress, fold_s, emit_s;
+};
+
+struct rf_exchange {
+    /* fixed after start */
+    rf_log *log;
+    rf_pool *pool;
+    rf_fold_target *target;
+    const rf_fold_options *options;
+    rf_keying keying;
+    rf_combiner combiner;
+    rf_census *census;
+    const rf_definition *derived; /* that of the keying, for plans */
+    rf_ahead *ahead;
+    uint32_t *order; /* partitions of the log, largest first */
+    uint32_t partition_count;
+    uint32_t worker_count;
+    rf_exchange_worker *workers;
+    rf_exchange_source *sources;
+    uint64_t window; /* positions at a time */
+    uint32_t chunk_size;
+    size_t rows_budget;
+    uint64_t mapped_budget; /* of a worker, as the next */
+    size_t text_budget;     /* that stays for the next window */
+    bool reads_names;
+    bool row_texts; /* rows have columns of text */
+    double start;
+    /* fixed while tasks run */
+    uint64_t from, until; /* of the window */
+    bool counts;          /* the first pass counts events */
+    bool *active;         /* by partition of the rows: in this pass */
+    uint32_t *fold_order; /* partitions of the rows, those with most records first */
+    rf_exchange_rows *rows;
+    /* guarded by mutex */
+    pthread_mutex_t mutex;
+    bool has_mutex;
+    rf_status fault; /* RF_OK: none */
+    uint64_t fault_position;
+    uint32_t fault_handler;
+    rf_key_bytes fault_key;
+    char fault_reason[2 * RF_EXCHANGE_REASON_SIZE];
+    /* atomic */
+    atomic_uint_fast64_t limit; /* position of the fault: what comes after it does not count */
+    atomic_uint_fast64_t events_done;
+};
+
+/* Copies a struct of a multiple of 8 bytes: mostly a few, for which a call of memcpy is too much. */
+static inline __attribute__((always_inline)) void rf_exchange_copy(void *to, const void *from,
+                                                                   size_t size)
+{
+    char *at = to;
+    const char *of = from;
+
+    for (; size >= 16; size -= 16, at += 16, of += 16)
+        memcpy(at, of, 16);
+    if (size)
+        memcpy(at, of, 8);
+}
+
+/* exchange_fault.c */
+/* Keeps the first fault by position, then by handler, then by key. */
+void rf_exchange_fault(rf_exchange *job, rf_status status, uint64_t position, uint32_t handler,
+                       rf_slice key, const char *reason);
+/* The fault that was kept, with its event. */
+rf_status rf_exchange_blame(rf_exchange *job, rf_err *err);
+/* What a handler said, as a fault; false if it said that all is well. */
+bool rf_exchange_refuse(rf_exchange_worker *worker, rf_fold_result result, uint64_t position,
+                        uint32_t handler, rf_slice key);
+
+/* exchange_key.c: the key of a call. False where there is none: a fault, or one to be ignored. */
+typedef struct rf_exchange_key {
+    rf_slice bytes;
+    uint32_t hash;
+    bool has_nul;
+} rf_exchange_key;
+bool rf_exchange_make_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                          const rf_carried *carried, uint32_t stream, const char *event,
+                          uint64_t position, rf_exchange_key *key_out);
+/* The beginning of the keys of the event's stream. */
+bool rf_exchange_stream_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                            const char *event, uint64_t position, rf_exchange_key *key_out);
+
+/* exchange_scatter.c: one partition of the log in the window at hand. */
+rf_status rf_exchange_scatter(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
+/* Makes the worker's buckets empty; between windows. */
+void rf_exchange_empty_buckets(rf_exchange_worker *worker);
+/* Forgets what was decoded. */
+void rf_exchange_drop_text(rf_exchange_worker *worker);
+void rf_exchange_free_buckets(rf_exchange_worker *worker);
+
+/* exchange_combine.c: the records that wait, into the worker's own rows. False at a fault. */
+bool rf_exchange_combine(rf_exchange_worker *worker);
+
+/* exchange_fold.c: one partition of the rows in the window at hand. */
+rf_status rf_exchange_fold(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
+
+/* exchange_emit.c: the rows of a partition to the sink. */
+rf_status rf_exchange_emit(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
+
+/* exchange_rows.c */
+void rf_exchange_rows_init(rf_exchange_rows *rows, size_t row_size);
+void rf_exchange_rows_free(rf_exchange_rows *rows);
+size_t rf_exchange_rows_bytes(const rf_exchange_rows *rows);
+/* Copies the texts of rows to the rows' own arena: of those that are dirty, which are so no more.
+ * Drops what nothing refers to where it is much. False without memory. */
+bool rf_exchange_rows_keep_texts(rf_exchange_rows *rows, const rf_definition *definition,
+                                 rf_keyed_row **dirty, size_t dirty_count);
+/* The rows of a stream: adds a new one to their list. False without memory. */
+bool rf_exchange_rows_link(rf_exchange_rows *rows, rf_slice stream, rf_keyed_row *row);
+
+#endif

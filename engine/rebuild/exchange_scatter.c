@@ -1,0 +1,599 @@
+/* Scattering: one partition of the log in one window; see exchange.h.
+ *
+ * Step by step: for each event its calls in order, each with its struct put together by the plan,
+ * then what is carried, then its key. What comes out is a record in the bucket of the key's
+ * partition or, where columns are combined, a change of the worker's own rows. Keys that a column
+ * has in a dictionary are looked at once a segment, by code.
+ */
+#include "rebuild/exchange_job.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+#define PROGRESS_S 1.0
+enum { MAPPED_AROUND = 2 << 20 };
+
+/* ---- buckets ---- */
+
+void rf_exchange_empty_buckets(rf_exchange_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->job->partition_count; i++) {
+        rf_exchange_bucket *bucket = &worker->buckets[i];
+        if (bucket->last) {
+            bucket->last->next = worker->free_chunks;
+            worker->free_chunks = bucket->first;
+        }
+        *bucket = (rf_exchange_bucket){0};
+    }
+}
+
+static void free_chunks(rf_exchange_chunk *chunk)
+{
+    while (chunk) {
+        rf_exchange_chunk *next = chunk->next;
+        free(chunk);
+        chunk = next;
+    }
+}
+
+void rf_exchange_free_buckets(rf_exchange_worker *worker)
+{
+    for (uint32_t i = 0; worker->buckets && i < worker->job->partition_count; i++)
+        free_chunks(worker->buckets[i].first);
+    free_chunks(worker->free_chunks);
+    free(worker->buckets);
+}
+
+/* Puts a chunk with room for `size` bytes at the bucket's end; false without memory. */
+static __attribute__((noinline)) bool add_chunk(rf_exchange_worker *worker,
+                                                rf_exchange_bucket *bucket, uint32_t size)
+{
+    rf_exchange_chunk *chunk = worker->free_chunks;
+
+    if (chunk && chunk->size >= size) {
+        worker->free_chunks = chunk->next;
+    } else {
+        uint32_t room = size > worker->job->chunk_size ? size : worker->job->chunk_size;
+        chunk = malloc(sizeof *chunk + room);
+        if (!chunk)
+            return false;
+        chunk->size = room;
+    }
+    chunk->next = NULL;
+    if (bucket->last) {
+        bucket->last->used = (uint32_t)(bucket->at - bucket->last->bytes);
+        bucket->last->next = chunk;
+    } else {
+        bucket->first = chunk;
+    }
+    bucket->last = chunk;
+    bucket->at = chunk->bytes;
+    bucket->end = chunk->bytes + chunk->size;
+    return true;
+}
+
+/* Room for a record; NULL without memory. */
+static inline rf_exchange_record *bucket_room(rf_exchange_worker *worker, uint32_t target,
+                                              uint32_t size)
+{
+    rf_exchange_bucket *bucket = &worker->buckets[target];
+
+    if (__builtin_expect(size > (size_t)(bucket->end - bucket->at), false) &&
+        !add_chunk(worker, bucket, size))
+        return NULL;
+    rf_exchange_record *record = (rf_exchange_record *)(void *)bucket->at;
+    bucket->at += size;
+    bucket->count++;
+    return record;
+}
+
+void rf_exchange_drop_text(rf_exchange_worker *worker)
+{
+    rf_arena_rewind(&worker->text);
+    if (worker->text.spare_bytes > worker->job->text_budget)
+        rf_arena_free(&worker->text);
+}
+
+/* ---- names ---- */
+
+/* The streams that have events in the window, as a range of numbers. */
+static rf_status find_span(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
+{
+    const rf_exchange *job = worker->job;
+    uint32_t last = 0;
+    rf_log_step step;
+    bool found = true;
+
+    worker->first_stream = UINT32_MAX;
+    worker->stream_span = 0;
+    rf_status status = worker->scan ? rf_log_scan_restart(worker->scan, partition, job->from,
+                                                          job->until, err)
+                                    : rf_log_scan_open(job->log, partition, job->from, job->until,
+                                                       &worker->scan, err);
+    while (status == RF_OK && found) {
+        status = rf_log_scan_next(worker->scan, &step, &found, err);
+        if (status != RF_OK || !found)
+            break;
+        if (step.segment.stream_min < worker->first_stream)
+            worker->first_stream = step.segment.stream_min;
+        last = step.segment.stream_max > last ? step.segment.stream_max : last;
+    }
+    if (status == RF_OK) /* no read transaction outlives what it was for */
+        status = rf_log_scan_restart(worker->scan, partition, 0, 0, err);
+    uint32_t count = job->sources[partition].stream_count;
+    last = last < count ? last : count - 1; /* what is out of range may be newer */
+    if (worker->first_stream <= last && count > 0)
+        worker->stream_span = last - worker->first_stream + 1;
+    return status;
+}
+
+/* Their names, and the names' first parts. */
+static rf_status read_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
+{
+    const rf_log_names_wanted wanted = {worker->first_stream, worker->stream_span, NULL, 0};
+    size_t size = (size_t)worker->stream_span * sizeof(rf_slice);
+    const rf_stream_name *names;
+    uint32_t count = 1;
+    rf_status status = RF_OK;
+
+    worker->names_by_number = rf_arena_alloc(&worker->text, size);
+    worker->categories_by_number = rf_arena_alloc(&worker->text, size);
+    if (!worker->names_by_number || !worker->categories_by_number)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the names of %u streams",
+                       wanted.count);
+    memset(worker->names_by_number, 0, size);
+    rf_log_names_restart(worker->names, partition);
+    while (status == RF_OK && count > 0 && wanted.count > 0) {
+        status = rf_log_names_next(worker->names, &wanted, &names, &count, err);
+        for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+            rf_slice name = rf_arena_copy(&worker->text, names[i].name);
+            uint32_t index = names[i].number - wanted.first;
+            if (!name.data)
+                return rf_fail(err, RF_ERR_MEMORY, "out of memory for the names of %u streams",
+                               wanted.count);
+            const char *end = memchr(name.data, '-', name.size);
+            worker->names_by_number[index] = name;
+            worker->categories_by_number[index] =
+                (rf_slice){name.data, end ? (size_t)(end - name.data) : name.size};
+        }
+    }
+    for (uint32_t i = 0; status == RF_OK && i < wanted.count; i++)
+        if (!worker->names_by_number[i].data)
+            return rf_fail(err, RF_ERR_DAMAGED, "partition %u: stream number %u has no name",
+                           partition, wanted.first + i);
+    return status;
+}
+
+static rf_status begin_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    worker->first_stream = 0;
+    worker->stream_span = worker->job->sources[partition].stream_count;
+    worker->names_by_number = worker->categories_by_number = NULL;
+    if (!worker->job->reads_names)
+        return RF_OK;
+    status = find_span(worker, partition, err);
+    return status == RF_OK && worker->stream_span > 0 ? read_names(worker, partition, err) : status;
+}
+
+/* ---- a segment ---- */
+
+static rf_status reserve_lanes(rf_exchange_worker *worker, uint32_t count, rf_err *err)
+{
+    if (count <= worker->lane_capacity)
+        return RF_OK;
+    free(worker->lanes);
+    worker->lanes = malloc(count * sizeof *worker->lanes);
+    worker->lane_capacity = worker->lanes ? count : 0;
+    return worker->lanes
+               ? RF_OK
+               : rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events", count);
+}
+
+/* The codes of a call's key, where it is a text that stands in a dictionary. */
+static const uint32_t *codes_of(const rf_plan_call *call, const rf_keying_handler *handler)
+{
+    for (uint32_t i = 0; i < call->move_count; i++) {
+        const rf_plan_move *move = &call->moves[i];
+        if (move->offset == handler->parts[0].offset && move->by == RF_BY_ORDINAL &&
+            move->size == sizeof(rf_slice))
+            return move->codes;
+    }
+    return NULL;
+}
+
+static rf_exchange_way way_of(const rf_keying_handler *handler)
+{
+    if (!handler->handler)
+        return RF_EXCHANGE_CARRY;
+    if (handler->every_row)
+        return RF_EXCHANGE_EVERY_ROW;
+    if (!handler->is_text)
+        return RF_EXCHANGE_ANY;
+    return handler->text_slot != UINT32_MAX ? RF_EXCHANGE_CARRIED_TEXT : RF_EXCHANGE_TEXT;
+}
+
+/* Hashes by code, none of which is known; NULL without memory. */
+static uint64_t *make_known(rf_exchange_worker *worker, const uint32_t *codes, uint32_t count)
+{
+    uint32_t last = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        last = codes[i] > last ? codes[i] : last;
+    uint64_t *known = rf_arena_alloc(&worker->scratch, ((size_t)last + 1) * sizeof *known);
+    if (known)
+        memset(known, 0, ((size_t)last + 1) * sizeof *known);
+    return known;
+}
+
+/* False without memory. */
+static bool set_call(rf_exchange_worker *worker, const rf_exchange_source *source,
+                     const rf_plan_call *plan, uint32_t count, rf_exchange_call *call)
+{
+    const rf_keying *keying = &worker->job->keying;
+    const rf_keying_handler *handler = rf_keying_of(keying, plan->handler);
+
+    *call = (rf_exchange_call){
+        .plan = plan,
+        .handler = handler,
+        .event_size = handler->event_size,
+        .index = (uint16_t)(handler - keying->handlers),
+        .way = (uint8_t)way_of(handler),
+        .fills = plan->handler->field_count > 0,
+    };
+    if (call->way == RF_EXCHANGE_CARRIED_TEXT)
+        call->texts = source->carried.values[handler->text_slot];
+    if (call->way != RF_EXCHANGE_TEXT)
+        return true;
+    call->key_offset = handler->parts[0].offset;
+    call->codes = codes_of(plan, handler);
+    if (!call->codes)
+        return true;
+    call->way = RF_EXCHANGE_CODED_TEXT;
+    call->known = make_known(worker, call->codes, count);
+    return call->known != NULL;
+}
+
+static rf_status begin_segment(rf_exchange_worker *worker, const rf_step *step,
+                               const rf_exchange_source *source, rf_err *err)
+{
+    uint32_t type_count = step->bound.type_count;
+    bool made = true;
+
+    rf_arena_rewind(&worker->scratch);
+    rf_status status = reserve_lanes(worker, type_count, err);
+    if (status == RF_OK)
+        status = rf_segment_envelope(&step->log.segment, RF_ENVELOPE_POSITION, worker->positions,
+                                     NULL, err);
+    for (uint32_t t = 0; status == RF_OK && t < type_count; t++) {
+        const rf_plan_type *bound = &step->bound.types[t];
+        rf_exchange_lane *lane = &worker->lanes[t];
+        *lane = (rf_exchange_lane){
+            .calls = rf_arena_alloc(&worker->scratch, bound->call_count * sizeof *lane->calls),
+            .call_count = bound->call_count,
+            .ordinal = bound->events_before,
+        };
+        made = lane->calls != NULL;
+        for (uint32_t c = 0; made && c < bound->call_count; c++) {
+            made = set_call(worker, source, &bound->calls[c], bound->ordinal_count,
+                            &lane->calls[c]);
+            lane->is_handled = lane->is_handled || lane->calls[c].way != RF_EXCHANGE_CARRY;
+        }
+        if (!made)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's keys");
+    }
+    return status;
+}
+
+/* ---- an event ---- */
+
+/* Where an event stands. */
+typedef struct scattered {
+    uint64_t position;
+    uint32_t stream; /* number */
+    rf_exchange_source *source;
+} scattered;
+
+static __attribute__((noinline)) bool no_memory(rf_exchange_worker *worker, uint64_t position)
+{
+    rf_exchange_fault(worker->job, RF_ERR_MEMORY, position, 0, RF_SLICE(""),
+                      "out of memory for the events of a window");
+    return false;
+}
+
+/* A record for the fold or, where columns are combined, for the worker's own rows. */
+static inline __attribute__((always_inline)) bool
+put_record(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at,
+           rf_slice key, uint32_t hash, uint32_t target)
+{
+    uint32_t size = (uint32_t)sizeof(rf_exchange_record) + call->event_size;
+    const char *event = call->plan->event;
+    rf_exchange_record *record;
+
+    if (worker->own) {
+        record = (rf_exchange_record *)(void *)(worker->pending + worker->pending_used);
+        worker->pending_used += size;
+        worker->pending_count++;
+    } else {
+        record = bucket_room(worker, target, size);
+        if (__builtin_expect(!record, false))
+            return no_memory(worker, at->position);
+    }
+    record->key = key.data;
+    record->position = at->position;
+    record->hash = hash;
+    record->handler = call->index;
+    record->key_size = (uint16_t)key.size;
+    rf_exchange_copy(record + 1, event, call->event_size);
+    return worker->pending_count < RF_EXCHANGE_PENDING || rf_exchange_combine(worker);
+}
+
+/* A handler of every row: to all partitions that may have rows of the stream. */
+static bool broadcast(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at)
+{
+    const rf_exchange *job = worker->job;
+    uint64_t set = at->source->row_sets[at->stream];
+    rf_exchange_key key;
+
+    if (set == 0)
+        return true;
+    if (!rf_exchange_stream_key(worker, call->handler, call->plan->event, at->position, &key))
+        return false;
+    for (uint32_t target = 0; target < job->partition_count; target++)
+        if (job->active[target] && (set >> (target & 63) & 1) &&
+            !put_record(worker, call, at, key.bytes, key.hash, target))
+            return false;
+    return true;
+}
+
+/* The call to the partition that its key belongs to. */
+static inline __attribute__((always_inline)) bool
+deliver(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at, rf_slice key,
+        uint32_t hash)
+{
+    const rf_exchange *job = worker->job;
+    uint32_t target = hash & (job->partition_count - 1);
+
+    if (at->source->row_sets)
+        at->source->row_sets[at->stream] |= (uint64_t)1 << (target & 63);
+    return !job->active[target] || put_record(worker, call, at, key, hash, target);
+}
+
+/* One whose key has to be made, or is none. False at a fault: the partition ends there. */
+static __attribute__((noinline)) bool deliver_any(rf_exchange_worker *worker,
+                                                  const rf_exchange_call *call,
+                                                  const scattered *at, uint64_t *known)
+{
+    rf_exchange_key key;
+
+    if (!rf_exchange_make_key(worker, call->handler, &at->source->carried, at->stream,
+                              call->plan->event, at->position, &key))
+        return worker->lacks_key;
+    if (known)
+        *known = RF_EXCHANGE_KNOWN | key.hash;
+    return deliver(worker, call, at, key.bytes, key.hash);
+}
+
+static bool carry(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at)
+{
+    return rf_keying_carry(call->handler, &at->source->carried, at->stream, call->plan->event) ||
+           no_memory(worker, at->position);
+}
+
+/* One call. False where the event is a fault, or one before it. */
+static inline __attribute__((always_inline)) bool scatter_call(rf_exchange_worker *worker,
+                                                               const rf_exchange_call *call,
+                                                               const scattered *at,
+                                                               uint32_t ordinal)
+{
+    const rf_carried_text *text;
+    bool has_nul;
+    rf_slice key;
+
+    switch ((rf_exchange_way)call->way) {
+    case RF_EXCHANGE_TEXT:
+        memcpy(&key, call->plan->event + call->key_offset, sizeof key);
+        if (__builtin_expect(!key.data || key.size > RF_KEY_BYTES_MAX, false))
+            break;
+        uint32_t hash = rf_key_hash(key, &has_nul);
+        if (__builtin_expect(has_nul, false))
+            break;
+        return deliver(worker, call, at, key, hash);
+    case RF_EXCHANGE_CODED_TEXT:
+        memcpy(&key, call->plan->event + call->key_offset, sizeof key);
+        uint64_t *known = &call->known[call->codes[ordinal]];
+        if (__builtin_expect(!(*known & RF_EXCHANGE_KNOWN), false))
+            return deliver_any(worker, call, at, known);
+        return deliver(worker, call, at, key, (uint32_t)*known);
+    case RF_EXCHANGE_CARRIED_TEXT:
+        text = (const rf_carried_text *)(uintptr_t)call->texts[at->stream];
+        if (__builtin_expect(!text || !text->is_key, false))
+            break;
+        return deliver(worker, call, at, (rf_slice){text->bytes, text->size}, text->hash);
+    case RF_EXCHANGE_CARRY:
+        return carry(worker, call, at);
+    case RF_EXCHANGE_EVERY_ROW:
+        return broadcast(worker, call, at);
+    case RF_EXCHANGE_ANY:
+        break;
+    }
+    return deliver_any(worker, call, at, NULL);
+}
+
+/* All calls of an event. */
+static inline __attribute__((always_inline)) bool
+scatter_event(rf_exchange_worker *worker, const rf_exchange_lane *lane, const scattered *at,
+              uint32_t index, uint32_t ordinal)
+{
+    bool fine = true;
+
+    for (uint32_t c = 0; fine && c < lane->call_count; c++) {
+        const rf_exchange_call *call = &lane->calls[c];
+        if (call->fills)
+            (void)rf_plan_event(call->plan, index, ordinal, at->stream - worker->first_stream);
+        if (call->handler->carried_count > 0)
+            rf_keying_put_carried(call->handler, &at->source->carried, at->stream,
+                                  call->plan->event);
+        fine = scatter_call(worker, call, at, ordinal);
+    }
+    return fine;
+}
+
+/* Events [begin, end) of the segment. False at a fault. */
+static bool scatter_events(rf_exchange_worker *worker, const rf_step *step,
+                           rf_exchange_source *source)
+{
+    const uint32_t *types = step->bound.event_types;
+    const uint32_t *streams = step->bound.event_streams;
+    uint64_t events = 0, keyless = 0;
+    bool fine = true;
+
+    for (uint32_t i = step->log.begin; fine && i < step->log.end; i++) {
+        rf_exchange_lane *lane = &worker->lanes[types[i]];
+        const scattered at = {(uint64_t)worker->positions[i], streams[i], source};
+        uint32_t ordinal =
+            step->bound.event_ordinals ? step->bound.event_ordinals[i] : lane->ordinal++;
+        if (lane->call_count == 0)
+            continue;
+        worker->lacks_key = false;
+        fine = scatter_event(worker, lane, &at, i, ordinal);
+        events += lane->is_handled;
+        keyless += worker->lacks_key;
+    }
+    worker->events += worker->job->counts ? events : 0;
+    worker->keyless += worker->job->counts ? keyless : 0;
+    return (worker->pending_count == 0 || rf_exchange_combine(worker)) && fine;
+}
+
+static void report_progress(rf_exchange_worker *worker, uint32_t events)
+{
+    rf_exchange *job = worker->job;
+    uint64_t done = atomic_fetch_add_explicit(&job->events_done, events, memory_order_relaxed);
+
+    if (!job->options->progress || worker->index != 0)
+        return;
+    double now = rf_clock_seconds();
+    if (now - worker->last_progress < PROGRESS_S)
+        return;
+    worker->last_progress = now;
+    const rf_progress progress = {
+        .what = "rebuild",
+        .done = done + events < job->options->until ? done + events : job->options->until,
+        .total = job->options->until,
+        .seconds = now - job->start,
+    };
+    job->options->progress(job->options->progress_arg, &progress);
+}
+
+/* See fold_events.c. */
+static void unload_log(rf_exchange_worker *worker, const rf_step *step)
+{
+    size_t bytes = step->log.segment.bytes.size;
+
+    worker->mapped_bytes += bytes > MAPPED_AROUND ? bytes : MAPPED_AROUND;
+    if (worker->mapped_bytes < worker->job->mapped_budget)
+        return;
+    worker->mapped_bytes = 0;
+    rf_log_unload(worker->job->log);
+}
+
+/* Events of the step that was decoded; *fine_out is false at a fault. */
+static rf_status scatter_step(rf_exchange_worker *worker, const rf_step *step, uint32_t partition,
+                              bool *fine_out, rf_err *err)
+{
+    rf_exchange_source *source = &worker->job->sources[partition];
+
+    *fine_out = true;
+    if (!step->bound.event_types)
+        return RF_OK;
+    rf_status status = begin_segment(worker, step, source, err);
+    if (status == RF_OK)
+        *fine_out = scatter_events(worker, step, source);
+    return status;
+}
+
+/* The position of a segment's event that could not be decoded. */
+static rf_status note_fault(rf_exchange_worker *worker, const rf_step *step, uint32_t event,
+                            rf_status failure, const char *reason, rf_err *err)
+{
+    int64_t *values = malloc(step->log.segment.count * sizeof *values);
+
+    if (!values)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's events");
+    rf_status status =
+        rf_segment_envelope(&step->log.segment, RF_ENVELOPE_POSITION, values, NULL, err);
+    if (status == RF_OK)
+        rf_exchange_fault(worker->job, failure, (uint64_t)values[event], 0, RF_SLICE(""), reason);
+    free(values);
+    return status;
+}
+
+/* One step, if there is one; *more_out is false at the end and at a fault. */
+static rf_status take_step(rf_exchange_worker *worker, uint32_t partition, bool *more_out,
+                           rf_err *err)
+{
+    rf_step *step = NULL;
+    rf_plan_fault fault;
+    rf_err found = {0};
+
+    rf_status status = rf_steps_next(worker->steps, &step, &fault, &found);
+    *more_out = false;
+    if (status != RF_OK && step && fault.event != UINT32_MAX)
+        return note_fault(worker, step, fault.event, status, found.message, err);
+    if (status != RF_OK && err)
+        *err = found;
+    if (status != RF_OK || !step)
+        return status;
+    double start = rf_clock_seconds();
+    status = scatter_step(worker, step, partition, more_out, err);
+    uint32_t events = step->log.end - step->log.begin;
+    unload_log(worker, step);
+    rf_steps_done(worker->steps, step);
+    if (worker->own) { /* accumulators have copies of all that they need */
+        rf_arena_rewind(&worker->made);
+        if (!worker->job->reads_names)
+            rf_exchange_drop_text(worker);
+        if (!rf_carried_tidy(&worker->job->sources[partition].carried))
+            status = rf_fail(err, RF_ERR_MEMORY, "out of memory for what is carried");
+    }
+    worker->fold_s += rf_clock_seconds() - start;
+    report_progress(worker, events);
+    return status;
+}
+
+rf_status rf_exchange_scatter(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
+{
+    rf_exchange *job = worker->job;
+    bool more = true;
+
+    if (worker->own) /* else records refer to it until they are folded */
+        rf_exchange_drop_text(worker);
+    rf_status status = begin_names(worker, partition, err);
+    if (status == RF_OK && !rf_carried_tidy(&job->sources[partition].carried))
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for what is carried");
+    if (status != RF_OK)
+        return status;
+    const rf_steps_range range = {
+        .partition = partition,
+        .first = worker->first_stream,
+        .count = worker->stream_span,
+        .stream_count = job->sources[partition].stream_count,
+        .streams = worker->names_by_number,
+        .categories = worker->categories_by_number,
+        .text = &worker->text,
+        .from = job->from,
+        .until = job->until,
+    };
+    rf_steps_begin(worker->steps, &range);
+    while (status == RF_OK && more) {
+        if (job->options->cancel && *job->options->cancel)
+            status = rf_fail(err, RF_ERR_INTERRUPTED,
+                             "interrupted while folding; what was live is live");
+        else
+            status = take_step(worker, partition, &more, err);
+    }
+    rf_steps_end(worker->steps);
+    return status;
+}

@@ -1,0 +1,82 @@
+"""Random projections with keys of their own over random logs: rows equal a serial fold's, for any
+workers, partitions and memory.
+
+REFOLD_SOAK=1 runs many more seeds.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import keyed_projections
+import tool
+
+SEEDS = 300 if os.environ.get('REFOLD_SOAK') else 24
+WORKERS = (0, 1, 2, 3, 8)
+PARTITIONS = (1, 4, 64)
+
+
+class Keyed(tool.Case):
+    def compile(self, projection):
+        source = self.path(projection.name + '.c', projection.source())
+        path = self.path(projection.name + '.so')
+        subprocess.run(
+            [
+                'cc', '-std=c17', '-O1', '-w', '-fPIC', '-shared', '-fvisibility=hidden',
+                '-I', os.path.join(tool.ROOT, 'engine', 'include'), '-o', path, source,
+            ],
+            check=True,
+        )  # fmt: skip
+        return path
+
+    def test_every_seed_gives_the_rows_of_the_serial_fold(self):
+        for seed in range(SEEDS):
+            with self.subTest(seed=seed):
+                self.store = os.path.join(self.folder, 'seed%d.refold' % seed)
+                self.one_seed(seed)
+
+    def one_seed(self, seed):
+        projection = keyed_projections.Projection(seed)
+        log = keyed_projections.make_log(seed, (30, 400, 5000)[seed % 3], (2, 30, 300)[seed // 3 % 3])
+        lines = ''.join(json.dumps(event, ensure_ascii=False) + '\n' for event in log).encode()
+        partitions = PARTITIONS[seed % len(PARTITIONS)]
+        self.ok(
+            'import', self.store, '-', '--quiet', '--partitions', partitions, stdin=lines
+        )  # fmt: skip
+        rows, keyless = projection.fold(log)
+        expected = projection.print_rows(rows)
+        path = self.compile(projection)
+        digests = set()
+        for workers in WORKERS:
+            memory = ('1M', '256M')[(seed + workers) % 2]
+            entry = self.rebuild(
+                path,
+                options=(
+                    '--workers', workers, '--memory', memory, '--allow-missing', '--min-rows', 0,
+                    '--max-removed', '100%',
+                ),
+            )[0]  # fmt: skip
+            digests.add(entry['digest'])
+            got = self.rows(projection.name)
+            for one, want in zip(got.split(b'\n'), expected.split(b'\n')):
+                self.assertEqual(one.decode(), want.decode())
+            self.assertEqual(len(got), len(expected))
+            self.assertEqual(entry.get('events_without_key', 0), keyless)
+        self.assertEqual(len(digests), 1)
+        self.ok('verify', self.store, '--serial')
+        self.some_gets(projection, rows)
+
+    def some_gets(self, projection, rows):
+        for key in list(rows)[:5]:
+            shown = projection.show_key(key)
+            if len(key) == 1:
+                argument = shown if isinstance(shown, str) else json.dumps(shown)
+            else:
+                argument = json.dumps(shown, ensure_ascii=False)
+            got = self.ok('get', self.store, projection.name, '--', argument)
+            self.assertEqual(got.json, {'key': shown, **rows[key]})
+
+
+tool.main(__name__)

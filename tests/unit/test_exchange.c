@@ -1,0 +1,352 @@
+/* exchange.h: rows of other keys than the stream, the same for any workers and memory; faults name
+ * the first event. tests/model/keyed.py compares random projections with a serial fold. */
+#include "log_fixture.h"
+#include "rebuild/fold.h"
+
+TestSuite(exchange, .init = fixture_make, .fini = fixture_remove);
+
+static const uint32_t worker_counts[] = {0, 1, 2, 8};
+static const uint64_t budgets[] = {1, 1 << 20, 1 << 28};
+enum { WORKER_COUNTS = 4, BUDGETS = 3 };
+
+struct row {
+    int64_t mixed; /* depends on the order of events */
+    int64_t calls;
+    rf_slice last;
+};
+
+struct event {
+    int64_t n;
+    int64_t position;
+    rf_slice note;
+};
+
+static rf_fold_result on_event(rf_fold *fold, void *any_row, const void *any_event)
+{
+    struct row *row = any_row;
+    const struct event *event = any_event;
+
+    if (event->n == 13)
+        return rf_fold_fail(fold, "thirteen");
+    row->mixed = (row->mixed * 31 + event->position) % 1000003;
+    row->calls++;
+    row->last = event->note;
+    return RF_ROW_WRITTEN;
+}
+
+static rf_fold_result on_total(rf_fold *fold, void *any_row, const void *any_event)
+{
+    struct row *row = any_row;
+    const struct event *event = any_event;
+
+    (void)fold;
+    row->mixed = event->n;
+    row->calls = 1;
+    return event->n == -13 ? RF_ROW_DELETED : RF_ROW_WRITTEN;
+}
+
+static const rf_field fields[] = {
+    RF_FIELD_OPTIONAL(struct event, n, RF_INT),
+    RF_FIELD_OF_EVENT(struct event, position, RF_EVENT_POSITION, RF_INT),
+    RF_FIELD_OPTIONAL(struct event, note, RF_TEXT),
+};
+static const rf_column columns[] = {
+    RF_COLUMN(struct row, mixed, RF_INT),
+    RF_COLUMN(struct row, calls, RF_INT),
+    RF_COLUMN(struct row, last, RF_TEXT),
+};
+static const rf_column combined[] = {
+    {"mixed", RF_INT, 0, RF_COMBINE_SUM, offsetof(struct row, mixed)},
+    {"calls", RF_INT, 0, RF_COMBINE_COUNT, offsetof(struct row, calls)},
+};
+static const rf_handler handlers[] = {RF_HANDLER("E", on_event, struct event, fields)};
+static const rf_handler totals[] = {RF_HANDLER("E", on_total, struct event, fields)};
+static const rf_field sku[] = {RF_KEY_PART("sku", RF_TEXT)};
+static const rf_field pair[] = {RF_KEY_PART("sku", RF_TEXT), RF_KEY_PART("n", RF_INT)};
+static const rf_key by_sku = {.parts = sku, .part_count = 1};
+static const rf_key by_pair = {.parts = pair, .part_count = 2};
+
+static rf_projection ordered_by(const rf_key *key)
+{
+    return (rf_projection){
+        RF_PROJECTION_HEAD,     .name = "sample",
+        .version = 1,           .row_size = sizeof(struct row),
+        .key_by = key,          .columns = columns,
+        .column_count = 3,      .handlers = handlers,
+        .handler_count = 1,
+    };
+}
+
+static rf_projection combined_by(const rf_key *key)
+{
+    rf_projection tables = ordered_by(key);
+
+    tables.columns = combined;
+    tables.column_count = 2;
+    tables.handlers = totals;
+    return tables;
+}
+
+/* Rows of each partition as text; partitions are confined to a worker each. */
+struct collected {
+    rf_buf rows[FIXTURE_PARTITIONS];
+    int ended[FIXTURE_PARTITIONS];
+};
+
+static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_slice key,
+                          const void *any_row, rf_err *err)
+{
+    struct collected *collected = arg;
+    const struct row *row = any_row;
+
+    (void)worker, (void)err;
+    cr_assert_eq(rf_partition_of(key, FIXTURE_PARTITIONS), partition);
+    rf_buf_append_slice(&collected->rows[partition], key);
+    rf_buf_append_format(&collected->rows[partition], " %lld %lld %.*s\n", (long long)row->mixed,
+                         (long long)row->calls, (int)row->last.size,
+                         row->last.data ? row->last.data : "");
+    return RF_OK;
+}
+
+static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
+{
+    (void)worker, (void)err;
+    ((struct collected *)arg)->ended[partition]++;
+    return RF_OK;
+}
+
+static rf_status fold(const rf_projection *tables, uint32_t workers, uint64_t memory_bytes,
+                      struct collected *collected, rf_fold_target *target, rf_err *err)
+{
+    const rf_fold_options options = {.until = fixture_position(), .memory_bytes = memory_bytes};
+    rf_definition *definition;
+    rf_fold_stats stats;
+    rf_pool *pool;
+
+    cr_assert_eq(rf_definition_of(tables, RF_SLICE("x"), &definition, err), RF_OK, "%s",
+                 err->message);
+    for (int i = 0; i < FIXTURE_PARTITIONS; i++) {
+        rf_buf_init(&collected->rows[i], 1 << 24);
+        collected->ended[i] = 0;
+    }
+    *target = (rf_fold_target){.definition = definition, .row = take_row,
+                               .partition_end = end_partition, .sink_arg = collected};
+    cr_assert_eq(rf_pool_new(workers, &pool, NULL), RF_OK);
+    rf_status status = rf_fold_run(fixture_log, pool, target, 1, &options, &stats, err);
+    rf_pool_free(pool);
+    rf_definition_free(definition);
+    return status;
+}
+
+static void collected_free(struct collected *collected)
+{
+    for (int i = 0; i < FIXTURE_PARTITIONS; i++)
+        rf_buf_free(&collected->rows[i]);
+}
+
+/* Folds with all workers and budgets: all rows are those of the first. */
+static void all_agree(const rf_projection *tables, uint64_t events)
+{
+    struct collected first, more;
+    rf_fold_target target;
+    rf_err err = {0};
+
+    cr_assert_eq(fold(tables, 0, 1 << 30, &first, &target, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(target.events, events);
+    for (int w = 0; w < WORKER_COUNTS; w++)
+        for (int b = 0; b < BUDGETS; b++) {
+            cr_assert_eq(fold(tables, worker_counts[w], budgets[b], &more, &target, &err), RF_OK,
+                         "%s", err.message);
+            cr_assert_eq(target.events, events);
+            for (int i = 0; i < FIXTURE_PARTITIONS; i++) {
+                cr_assert_eq(more.ended[i], 1);
+                cr_assert(rf_slice_equal(rf_buf_slice(&first.rows[i]), rf_buf_slice(&more.rows[i])));
+            }
+            collected_free(&more);
+        }
+    collected_free(&first);
+}
+
+/* `skewed`: half of the events have one key. */
+static void append_events(int count, bool skewed)
+{
+    char stream[32], data[128];
+
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(stream, sizeof stream, "s-%d", i % 97);
+        (void)snprintf(data, sizeof data, "{\"sku\":\"sku-%d\",\"n\":%d,\"note\":\"note %d of many\"}",
+                       skewed && i % 2 ? 0 : i % 311, i % 5, i % 7);
+        (void)fixture_event(stream, i / 97 + 1, "E", data);
+        if (i % 2000 == 1999)
+            (void)fixture_append();
+    }
+    (void)fixture_append();
+}
+
+Test(exchange, gives_the_same_rows_for_any_workers_and_memory)
+{
+    rf_projection by_text = ordered_by(&by_sku), by_tuple = ordered_by(&by_pair);
+    rf_projection sums = combined_by(&by_pair);
+
+    append_events(10000, false);
+    all_agree(&by_text, 10000);
+    all_agree(&by_tuple, 10000);
+    all_agree(&sums, 10000);
+}
+
+Test(exchange, bears_a_key_with_half_of_all_events)
+{
+    rf_projection tables = ordered_by(&by_sku);
+
+    append_events(10000, true);
+    all_agree(&tables, 10000);
+}
+
+Test(exchange, gives_no_rows_for_an_empty_log)
+{
+    rf_projection tables = ordered_by(&by_sku), sums = combined_by(&by_sku);
+
+    all_agree(&tables, 0);
+    all_agree(&sums, 0);
+}
+
+/* ---- faults ---- */
+
+static void fails(const rf_projection *tables, rf_status status, const char *message)
+{
+    struct collected got;
+    rf_fold_target target;
+    rf_err err = {0};
+
+    for (int w = 0; w < WORKER_COUNTS; w++)
+        for (int b = 0; b < BUDGETS; b++) {
+            cr_assert_eq(fold(tables, worker_counts[w], budgets[b], &got, &target, &err), status,
+                         "%s", err.message);
+            cr_assert_str_eq(err.message, message);
+            collected_free(&got);
+        }
+}
+
+/* Many events of which the 3,001st has these data, and others are wrong after it. */
+static void append_wrong(const char *data)
+{
+    char stream[32], other[64];
+
+    for (int i = 0; i < 4000; i++) {
+        bool wrong = i == 3000 || i > 3900;
+        (void)snprintf(stream, sizeof stream, "s-%d", i % 97);
+        (void)snprintf(other, sizeof other, "{\"sku\":\"sku-%d\",\"n\":%d}", i % 31, i % 5);
+        (void)fixture_event(stream, i / 97 + 1, "E", wrong ? data : other);
+    }
+    (void)fixture_append();
+}
+
+Test(exchange, names_the_first_event_whose_handler_fails)
+{
+    rf_projection tables = ordered_by(&by_sku);
+
+    append_wrong("{\"sku\":\"sku-1\",\"n\":13}");
+    fails(&tables, RF_ERR_PLUGIN, "sample: thirteen, at position 3001 (stream s-90, type E)");
+}
+
+Test(exchange, names_the_first_event_without_key)
+{
+    rf_projection tables = ordered_by(&by_pair);
+
+    append_wrong("{\"sku\":\"sku-1\"}");
+    fails(&tables, RF_ERR_INPUT,
+          "sample: the event has no key: n is unset, at position 3001 (stream s-90, type E)");
+}
+
+Test(exchange, leaves_out_events_without_key_where_it_is_told_to)
+{
+    rf_projection tables = ordered_by(&by_sku);
+    struct collected got;
+    rf_fold_target target;
+    rf_err err;
+
+    tables.flags = RF_PROJECTION_NO_KEY_IGNORE;
+    append_wrong("{\"n\":1}");
+    for (int w = 0; w < WORKER_COUNTS; w++) {
+        cr_assert_eq(fold(&tables, worker_counts[w], 1, &got, &target, &err), RF_OK);
+        cr_assert_eq(target.keyless, 100);
+        cr_assert_eq(target.events, 4000);
+        collected_free(&got);
+    }
+}
+
+Test(exchange, names_the_first_event_whose_value_is_of_the_wrong_kind)
+{
+    rf_projection tables = ordered_by(&by_sku);
+
+    append_wrong("{\"sku\":7}");
+    fails(&tables, RF_ERR_INPUT,
+          "sample: field sku: 7 is no text, at position 3001 (stream s-90, type E)");
+}
+
+Test(exchange, refuses_keys_with_a_zero_byte_or_too_long)
+{
+    rf_projection tables = ordered_by(&by_sku);
+    char data[600];
+
+    append_wrong("{\"sku\":\"a\\u0000b\"}");
+    fails(&tables, RF_ERR_INPUT,
+          "sample: the event's key has a zero byte, at position 3001 (stream s-90, type E)");
+    fixture_remove();
+    fixture_make();
+    (void)snprintf(data, sizeof data, "{\"sku\":\"%0481d\"}", 0);
+    append_wrong(data);
+    fails(&tables, RF_ERR_INPUT,
+          "sample: the event's key is longer than 480 bytes, at position 3001 (stream s-90, type "
+          "E)");
+}
+
+Test(exchange, refuses_a_combined_row_that_is_deleted)
+{
+    rf_projection tables = combined_by(&by_sku);
+
+    append_wrong("{\"sku\":\"sku-1\",\"n\":-13}");
+    fails(&tables, RF_ERR_PLUGIN,
+          "sample: rows of combined columns cannot be deleted, at position 3001 (stream s-90, type "
+          "E)");
+}
+
+Test(exchange, sums_beyond_64_bits_in_between_but_not_in_the_end)
+{
+    rf_projection tables = combined_by(&by_sku);
+    struct collected got;
+    rf_fold_target target;
+    rf_err err = {0};
+
+    (void)fixture_event("a-1", 1, "E", "{\"sku\":\"x\",\"n\":9223372036854775807}");
+    (void)fixture_event("a-2", 1, "E", "{\"sku\":\"x\",\"n\":9223372036854775807}");
+    (void)fixture_event("a-3", 1, "E", "{\"sku\":\"x\",\"n\":-9223372036854775808}");
+    (void)fixture_append();
+    cr_assert_eq(fold(&tables, 2, 1, &got, &target, &err), RF_OK, "%s", err.message);
+    rf_buf *rows = &got.rows[rf_partition_of(RF_SLICE("x"), FIXTURE_PARTITIONS)];
+    cr_assert(rf_slice_equal(rf_buf_slice(rows), RF_SLICE("x 9223372036854775806 3 \n")));
+    collected_free(&got);
+    (void)fixture_event("a-4", 1, "E", "{\"sku\":\"x\",\"n\":2}");
+    (void)fixture_append();
+    cr_assert_eq(fold(&tables, 2, 1, &got, &target, &err), RF_ERR_PLUGIN);
+    cr_assert_str_eq(err.message, "sample: column mixed of row \"x\" is beyond 64 bits");
+    collected_free(&got);
+}
+
+Test(exchange, ends_when_it_is_cancelled)
+{
+    static const volatile int cancel = 1;
+    const rf_projection tables = ordered_by(&by_sku);
+    const rf_fold_options options = {.until = 1, .cancel = &cancel};
+    rf_definition *definition;
+    rf_fold_stats stats;
+    rf_err err;
+
+    (void)fixture_event("order-1", 1, "E", "{\"sku\":\"a\"}");
+    (void)fixture_append();
+    cr_assert_eq(rf_definition_of(&tables, RF_SLICE("x"), &definition, &err), RF_OK);
+    rf_fold_target target = {.definition = definition, .row = take_row};
+    cr_assert_eq(rf_fold_run(fixture_log, fixture_pool, &target, 1, &options, &stats, NULL),
+                 RF_ERR_INTERRUPTED);
+    rf_definition_free(definition);
+}
