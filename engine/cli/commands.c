@@ -5,5 +5,6 @@ const cli_command *const cli_commands[] = {
     &cli_import, &cli_info,    &cli_types, &cli_status,   &cli_events,
     &cli_check,  &cli_rebuild, &cli_swap,  &cli_rollback, &cli_generations,
     &cli_gc,     &cli_get,     &cli_scan,  &cli_verify,   &cli_bench,
+    &cli_test,
 };
 const uint32_t cli_command_count = CLI_COUNT_OF(cli_commands);

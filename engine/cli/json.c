@@ -102,6 +102,12 @@ void cli_json_text(cli_json *json, const char *name, const char *value)
     }
 }
 
+void cli_json_raw(cli_json *json, const char *name, const char *value)
+{
+    begin_value(json, name);
+    append(json, value ? value : "null");
+}
+
 void cli_json_time(cli_json *json, const char *name, int64_t value)
 {
     begin_value(json, name);

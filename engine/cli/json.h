@@ -27,6 +27,7 @@ void cli_json_number(cli_json *json, const char *name, double value); /* microse
 void cli_json_bool(cli_json *json, const char *name, bool value);
 void cli_json_slice(cli_json *json, const char *name, rf_slice value);
 void cli_json_text(cli_json *json, const char *name, const char *value); /* NULL: null */
+void cli_json_raw(cli_json *json, const char *name, const char *value);  /* JSON; NULL: null */
 void cli_json_time(cli_json *json, const char *name, int64_t value);     /* RF_TIME_NONE: null */
 
 #endif

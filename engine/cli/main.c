@@ -19,8 +19,8 @@ static void print_help(void)
     for (uint32_t i = 0; i < cli_command_count; i++)
         cli_print("  %-13s%s\n", cli_commands[i]->name, cli_commands[i]->summary);
     cli_print(
-        "\nSTORE is a directory; the first import makes it. PROJECTION is a path to a plugin\n"
-        "(projections/NAME.so) or the name of a live read model.\n\n"
+        "\nSTORE is a directory; the first import makes it, and test needs none. PROJECTION is a\n"
+        "path to a plugin (projections/NAME.so) or the name of a live read model.\n\n"
         "refold COMMAND --help tells more about one; refold --version.\n\n"
         "exit codes: 0 done, 1 failed, 2 usage, 3 no such row or nothing to do, 4 a check or\n"
         "gate refused, 5 locked by another run, 6 damaged data, 75 unreachable or timed out,\n"

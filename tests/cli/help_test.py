@@ -23,6 +23,7 @@ COMMANDS = (
     'scan',
     'verify',
     'bench',
+    'test',
 )
 OPTIONS = {
     'import': (
@@ -58,6 +59,7 @@ OPTIONS = {
     'scan': ('--prefix', '--from', '--to', '--limit', '--generation', '--format'),
     'get': ('--generation',),
     'verify': ('--serial', '--json'),
+    'test': ('--only', '--quiet', '--json'),
     'bench': ('--workers', '--runs', '--memory', '--html', '--json', '--quiet'),
 }
 

@@ -14,6 +14,7 @@
 #include "refold/log.h"
 #include "refold/rebuild.h"
 #include "refold/bench.h"
+#include "refold/test.h"
 #include "refold/generation.h"
 #include "refold/read.h"
 #include "refold/text.h"
