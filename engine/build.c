@@ -78,28 +78,46 @@ static rf_status list_texts(rf_build *build, rf_err *err)
     return RF_OK;
 }
 
-static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_slice key,
-                          const void *row, rf_err *err)
+/* A row that is out of order, or larger than most. */
+static __attribute__((noinline)) rf_status take_large_row(struct slot *slot, rf_slice key,
+                                                          const void *row, rf_err *err)
 {
-    rf_build *build = arg;
-    struct slot *slot = &build->slots[worker];
-    const rf_definition *definition = build->definition;
+    const rf_definition *definition = slot->build->definition;
     rf_buf *to = NULL;
 
-    RF_ASSERT(worker < build->slot_count);
-    rf_status status = RF_OK;
-    if (!slot->part)
-        status = rf_base_part_begin(build->writer, partition, &slot->part, err);
-    if (status == RF_OK)
-        status = rf_block_builder_begin_row(slot->blocks, key, &to, err);
+    rf_status status = rf_block_builder_begin_row(slot->blocks, key, &to, err);
     if (status != RF_OK)
         return status;
     rf_row_encode(definition->columns, definition->column_count, row, to);
     if (to->failed)
         return rf_fail(err, RF_ERR_INPUT, "%s: the row of %.*s is larger than %d bytes",
                        definition->name, (int)key.size, key.data, RF_ROW_SIZE_MAX);
-    status = check_text(build, key, row, err);
+    status = check_text(slot->build, key, row, err);
     return status == RF_OK ? rf_block_builder_end_row(slot->blocks, &slot->digest, err) : status;
+}
+
+static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_slice key,
+                          const void *row, rf_err *err)
+{
+    rf_build *build = arg;
+    struct slot *slot = &build->slots[worker];
+    const rf_definition *definition = build->definition;
+    size_t room = rf_row_room(definition->column_count);
+    rf_status status = RF_OK;
+
+    RF_ASSERT(worker < build->slot_count);
+    if (__builtin_expect(!slot->part, false))
+        status = rf_base_part_begin(build->writer, partition, &slot->part, err);
+    if (status != RF_OK)
+        return status;
+    char *at = rf_block_row_begin(slot->blocks, key, room);
+    if (at)
+        at = rf_row_encode_at(definition->columns, definition->column_count, row, at,
+                              rf_block_row_limit(slot->blocks));
+    if (__builtin_expect(!at, false))
+        return take_large_row(slot, key, row, err);
+    status = check_text(build, key, row, err);
+    return status == RF_OK ? rf_block_row_end(slot->blocks, at, &slot->digest, err) : status;
 }
 
 static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
