@@ -172,11 +172,7 @@ static rf_status keep_definition(rf_build *build, rf_err *err)
         return rf_fail(err, RF_ERR_INPUT, "%s: the file name is too long", build->definition->path);
     memcpy(build->definition_file, file, strlen(file) + 1);
     status = rf_path_format(path, "%s/definition/%s", err, build->dir, file);
-    if (status == RF_OK)
-        status = rf_definition_save(build->definition, path, err);
-    if (status == RF_OK)
-        status = rf_path_format(path, "%s/definition", err, build->dir);
-    return status == RF_OK ? rf_dir_sync(path, err) : status;
+    return status == RF_OK ? rf_definition_save(build->definition, path, err) : status;
 }
 
 rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
