@@ -56,13 +56,30 @@ rf_status rf_replay_fold(rf_replay *replay, const rf_fold_options *options, rf_e
     return status;
 }
 
+struct seal_run {
+    rf_build **builds;
+    uint64_t position;
+    int64_t time_last;
+};
+
+static rf_status seal_build(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    const struct seal_run *run = arg;
+
+    (void)worker;
+    return rf_build_seal(run->builds[index], NULL, run->position, run->time_last, err);
+}
+
+/* One build's files side by side, or several builds. */
 rf_status rf_replay_seal(rf_replay *replay, uint64_t position, int64_t time_last, rf_err *err)
 {
     double start = rf_clock_seconds();
-    rf_status status = RF_OK;
+    struct seal_run run = {replay->builds, position, time_last};
+    uint32_t count = replay->resolved->count;
 
-    for (uint32_t i = 0; status == RF_OK && i < replay->resolved->count; i++)
-        status = rf_build_seal(replay->builds[i], replay->pool, position, time_last, err);
+    rf_status status =
+        count == 1 ? rf_build_seal(replay->builds[0], replay->pool, position, time_last, err)
+                   : rf_pool_run(replay->pool, count, seal_build, &run, err);
     replay->timings.seal = rf_clock_seconds() - start;
     return status;
 }
