@@ -135,6 +135,8 @@ struct rf_exchange_worker {
     rf_exchange_chunk *free_chunks;
     /* where columns are combined, else NULL: */
     rf_exchange_rows *own; /* by partition of the rows */
+    struct rf_exchange_memo *memo;
+    uint32_t *listed;      /* events of a type in the segment at hand */
     char *pending;         /* records that wait, so that rows can be fetched for several at once */
     size_t pending_used;
     uint32_t pending_count;
@@ -172,6 +174,7 @@ struct rf_exchange {
     uint64_t mapped_budget; /* of a worker, as the next */
     size_t text_budget;     /* that stays for the next window */
     bool reads_names;
+    bool any_order; /* rf_exchange_any_order */
     bool row_texts; /* rows have columns of text */
     double start;
     /* fixed while tasks run */
@@ -237,8 +240,16 @@ void rf_exchange_empty_buckets(rf_exchange_worker *worker);
 void rf_exchange_drop_text(rf_exchange_worker *worker);
 void rf_exchange_free_buckets(rf_exchange_worker *worker);
 
-/* exchange_combine.c: the records that wait, into the worker's own rows. False at a fault. */
+/* exchange_combine.c, where columns are combined. All give false at a fault. */
+/* The records that wait, into the worker's own rows. */
 bool rf_exchange_combine(rf_exchange_worker *worker);
+/* Whether a segment's events may be taken in any order; then all of the step's at once, once its
+ * lanes are set. */
+bool rf_exchange_any_order(const rf_exchange *job);
+bool rf_exchange_combine_segment(rf_exchange_worker *worker, const rf_step *step);
+/* Short keys that are known again; what they lead to is forgotten with the rows. */
+bool rf_exchange_memo_begin(rf_exchange_worker *worker);
+void rf_exchange_memo_clear(rf_exchange_worker *worker);
 
 /* exchange_fold.c: one partition of the rows in the window at hand. */
 rf_status rf_exchange_fold(rf_exchange_worker *worker, uint32_t partition, rf_err *err);

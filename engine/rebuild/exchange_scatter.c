@@ -510,7 +510,8 @@ static rf_status scatter_step(rf_exchange_worker *worker, const rf_step *step, u
         return RF_OK;
     rf_status status = begin_segment(worker, step, source, err);
     if (status == RF_OK)
-        *fine_out = scatter_events(worker, step, source);
+        *fine_out = worker->job->any_order ? rf_exchange_combine_segment(worker, step)
+                                           : scatter_events(worker, step, source);
     return status;
 }
 
