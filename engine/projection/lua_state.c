@@ -2,6 +2,7 @@
 #include "projection/lua_state.h"
 
 #include "projection/lua_cursor.h"
+#include "projection/lua_functions.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -37,6 +38,7 @@ struct rf_lua_state {
     double looked_since;
     bool looked;
     int run_ref, forget_ref;
+    rf_zones *zones;
     rf_lua_cursor cursor;
 };
 
@@ -192,6 +194,15 @@ static void push_host_function(lua_State *lua, rf_lua_state *state, lua_CFunctio
     lua_setfield(lua, -2, name);
 }
 
+static void push_address(lua_State *lua, void (*address)(void), const char *name)
+{
+    void *data;
+
+    memcpy(&data, &address, sizeof data);
+    lua_pushlightuserdata(lua, data);
+    lua_setfield(lua, -2, name);
+}
+
 /* Whether the structs that the chunks declare have our sizes. */
 static bool sizes_agree(lua_State *lua, int refold)
 {
@@ -206,17 +217,20 @@ static bool sizes_agree(lua_State *lua, int refold)
 static int load(lua_State *lua)
 {
     rf_lua_state *state = lua_touserdata(lua, 1);
-    const char *(*keep)(rf_lua_cursor *, const char *, size_t) = keep_text;
-    void *keep_address;
 
-    memcpy(&keep_address, &keep, sizeof keep);
     luaL_openlibs(lua);
     lua_newtable(lua);
     int refold = lua_gettop(lua);
     lua_pushlightuserdata(lua, &state->cursor);
     lua_setfield(lua, refold, "cursor_at");
-    lua_pushlightuserdata(lua, keep_address);
-    lua_setfield(lua, refold, "keep_at");
+    push_address(lua, (void (*)(void))keep_text, "keep_at");
+    push_address(lua, (void (*)(void))rf_runner_computes, "compute_at");
+    lua_pushlightuserdata(lua, state->zones);
+    lua_setfield(lua, refold, "zones");
+    lua_newtable(lua);
+    for (size_t i = 0; i < rf_lua_function_count; i++)
+        push_address(lua, rf_lua_functions[i].address, rf_lua_functions[i].name);
+    lua_setfield(lua, refold, "functions");
     push_host_function(lua, state, look, "look");
     push_host_function(lua, state, read_required, "read");
     for (size_t i = 0; i < rf_lua_chunk_count; i++) {
@@ -269,7 +283,9 @@ rf_status rf_lua_state_new(rf_lua_file *file, const volatile int *cancel, rf_lua
     state->memory = (size_t)lua_gc(state->lua, LUA_GCCOUNT, 0) << 10;
     state->allocate = lua_getallocf(state->lua, &state->allocate_arg);
     lua_setallocf(state->lua, allocate, state);
-    rf_status status = protect(state, err);
+    rf_status status = rf_zones_new(&state->zones, err);
+    if (status == RF_OK)
+        status = protect(state, err);
     if (status != RF_OK) {
         rf_lua_state_free(state);
         return status;
@@ -287,6 +303,7 @@ void rf_lua_state_free(rf_lua_state *state)
         return;
     lua_setallocf(state->lua, state->allocate, state->allocate_arg);
     lua_close(state->lua);
+    rf_zones_free(state->zones);
     free(state);
 }
 
