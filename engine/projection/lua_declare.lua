@@ -594,6 +594,9 @@ end
 -- Payload fields that the handler asks about with `has`, and members that it reads.
 local function complete_handler(handler)
     local names, computes = names_in(handler.fn)
+    if names.delete and next(declared.combine) ~= nil then
+        fail("on (\"%s\"): rows of combined columns cannot be deleted", handler.type)
+    end
     for _, field in ipairs(handler.fields) do
         field.ask = names.has and (computes or names[field.name])
     end

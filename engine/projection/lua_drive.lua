@@ -26,9 +26,23 @@ for i = 0, SLOTS - 1 do
     kept_text[i] = false
 end
 
+local used = ffi.new("uint16_t[?]", 2 * SLOTS) -- slots to forget, those of kept_text behind the others
+
 local function slot_of(pointer)
     local at = tonumber(cast("uint32_t", cast("uintptr_t", pointer)))
     return band(bxor(at, rshift(at, 12)), SLOTS - 1)
+end
+
+local function use(slot)
+    used[cursor.texts] = slot
+    cursor.texts = cursor.texts + 1
+end
+
+local function remember_kept(slot, text, data)
+    if not kept_text[slot] then
+        use(SLOTS + slot)
+    end
+    kept_text[slot], kept_at[slot] = text, data
 end
 
 local function text_at(data, size)
@@ -38,9 +52,11 @@ local function text_at(data, size)
         return read_text[slot]
     end
     local text = text_from(data, size)
+    if from.data == nil then
+        use(slot)
+    end
     from.data, from.size, read_text[slot] = data, size, text
-    local kept = slot_of(cast("const char *", text))
-    kept_text[kept], kept_at[kept] = text, data
+    remember_kept(slot_of(cast("const char *", text)), text, data)
     return text
 end
 
@@ -54,15 +70,20 @@ local function keep(text)
     if data == nil then
         fail("out of memory for a text of %d bytes", #text)
     end
-    kept_text[slot], kept_at[slot] = text, data
+    remember_kept(slot, text, data)
     return data
 end
 
 function refold.forget()
-    ffi.fill(read_from, ffi.sizeof(read_from))
-    for i = 0, SLOTS - 1 do
-        kept_text[i] = false
+    for i = 0, cursor.texts - 1 do
+        local slot = used[i]
+        if slot < SLOTS then
+            read_from[slot].data = nil
+        else
+            kept_text[slot - SLOTS] = false
+        end
     end
+    cursor.texts = 0
 end
 
 ---- layouts ----

@@ -316,6 +316,8 @@ const rf_projection *rf_lua_state_tables(const rf_lua_state *state)
 
 void rf_lua_state_forget(rf_lua_state *state)
 {
+    if (state->cursor.texts == 0)
+        return;
     lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->forget_ref);
     lua_call(state->lua, 0, 0);
 }

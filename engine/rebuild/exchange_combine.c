@@ -2,10 +2,22 @@
  * exchange.h and combine.h. */
 #include "rebuild/exchange_job.h"
 
-/* One handler for an unset row, what it wrote into the row of the key. */
+/* What the handler of a record wrote, into the row of the key. */
+static bool add_written(rf_exchange_worker *worker, const rf_exchange_record *record,
+                        const char *written, rf_exchange_rows *rows, rf_keyed_row *row)
+{
+    row->flags |= RF_STATE_EXISTS;
+    if (rf_combiner_add(&worker->job->combiner, rf_keyed_row_data(row), written, record->position,
+                        &rows->text))
+        return true;
+    rf_exchange_fault(worker->job, RF_ERR_MEMORY, record->position, 0, RF_SLICE(""),
+                      "out of memory for the text of rows");
+    return false;
+}
+
+/* One handler for an unset row, and what it wrote; record `index` of those that waited. */
 static bool combine_record(rf_exchange_worker *worker, const rf_exchange_record *record,
-                           const rf_keying_handler *handler, rf_exchange_rows *rows,
-                           rf_keyed_row *row)
+                           uint32_t index, rf_exchange_rows *rows, rf_keyed_row *row)
 {
     const rf_exchange *job = worker->job;
 
@@ -13,6 +25,11 @@ static bool combine_record(rf_exchange_worker *worker, const rf_exchange_record 
         rf_combiner_clear(&job->combiner, rf_keyed_row_data(row));
         row->flags = RF_STATE_TOUCHED;
     }
+    if (worker->batch) {
+        const char *written = rf_exchange_run_row(worker, index);
+        return !written || add_written(worker, record, written, rows, row);
+    }
+    const rf_keying_handler *handler = &job->keying.handlers[record->handler];
     rf_exchange_copy(worker->row, job->combiner.row_template, job->combiner.row_size);
     rf_fold_result result =
         handler->handler->fold(&worker->context.fold, worker->row, record + 1);
@@ -24,13 +41,7 @@ static bool combine_record(rf_exchange_worker *worker, const rf_exchange_record 
     if (__builtin_expect(result != RF_ROW_WRITTEN || worker->out_of_memory, false))
         return !rf_exchange_refuse(worker, result, record->position, record->handler,
                                    rf_keyed_row_key(row));
-    row->flags |= RF_STATE_EXISTS;
-    if (rf_combiner_add(&job->combiner, rf_keyed_row_data(row), worker->row, record->position,
-                        &rows->text))
-        return true;
-    rf_exchange_fault(worker->job, RF_ERR_MEMORY, record->position, 0, RF_SLICE(""),
-                      "out of memory for the text of rows");
-    return false;
+    return add_written(worker, record, worker->row, rows, row);
 }
 
 bool rf_exchange_combine(rf_exchange_worker *worker)
@@ -42,6 +53,8 @@ bool rf_exchange_combine(rf_exchange_worker *worker)
     const char *at = worker->pending;
     bool fine = true;
 
+    if (count == 0)
+        return true;
     for (uint32_t i = 0; i < count; i++) {
         records[i] = (const rf_exchange_record *)(const void *)at;
         rf_key_table_fetch_slot(&worker->own[records[i]->hash & mask].table, records[i]->hash);
@@ -50,6 +63,7 @@ bool rf_exchange_combine(rf_exchange_worker *worker)
     for (uint32_t i = 0; i < count; i++)
         rf_key_table_fetch_row(&worker->own[records[i]->hash & mask].table, records[i]->hash);
     worker->alloc_from = &worker->made;
+    fine = !worker->batch || rf_exchange_run_combined(worker, records, count);
     for (uint32_t i = 0; fine && i < count; i++) {
         const rf_exchange_record *record = records[i];
         rf_exchange_rows *rows = &worker->own[record->hash & mask];
@@ -58,8 +72,7 @@ bool rf_exchange_combine(rf_exchange_worker *worker)
         if (!row)
             rf_exchange_fault(worker->job, RF_ERR_MEMORY, record->position, 0, RF_SLICE(""),
                               "out of memory for rows");
-        fine = row && combine_record(worker, record, &job->keying.handlers[record->handler], rows,
-                                     row);
+        fine = row && combine_record(worker, record, i, rows, row);
     }
     worker->pending_count = 0;
     worker->pending_used = 0;
