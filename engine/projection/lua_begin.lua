@@ -75,6 +75,7 @@ typedef struct {
     void *fold;
     uint32_t count, at;
     int32_t ticks;
+    uint32_t texts;
     uint8_t flags;
 } refold_cursor;
 ]]

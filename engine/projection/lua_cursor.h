@@ -14,6 +14,7 @@ typedef struct rf_lua_cursor {
     uint32_t count; /* of calls */
     uint32_t at;    /* the call at hand */
     int32_t ticks;  /* until the next look whether to end */
+    uint32_t texts; /* that are remembered */
     uint8_t flags;
 } rf_lua_cursor;
 

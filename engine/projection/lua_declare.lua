@@ -6,8 +6,8 @@ local fail, env, ffi = refold.fail, refold.env, refold.ffi
 local jutil, getinfo, getupvalue, setupvalue, setfenv = refold.jutil, debug.getinfo,
     debug.getupvalue, debug.setupvalue, setfenv
 local band, rshift = bit.band, bit.rshift
-local type, ipairs, pairs, tostring, concat, loadstring, error =
-    type, ipairs, pairs, tostring, table.concat, loadstring, error
+local type, ipairs, pairs, next, tostring, concat, sort, loadstring, error =
+    type, ipairs, pairs, next, tostring, table.concat, table.sort, loadstring, error
 
 ---- the projection that is being declared ----
 
@@ -391,43 +391,116 @@ end)
 local EVERY_ROW = {}
 local by_marks = {}
 
-local function parse_key(key)
-    if type(key) == "string" then
-        return { parts = { parse_field(key, true) } }
-    elseif type(key) ~= "table" then
-        fail("a key is a text or a table, not a %s", refold.type_of(key))
-    end
+local function parse_parts(list)
     local parts = {}
-    for i = 1, #key do
-        parts[i] = parse_field(key[i], true)
+    for i = 1, #list do
+        parts[i] = parse_field(list[i], true)
     end
-    if #parts > 0 then
-        return { parts = parts }
+    for name in pairs(list) do
+        if type(name) ~= "number" then
+            fail("a key is either a list of parts or a table of types, not both (`%s`)",
+                tostring(name))
+        end
     end
-    local of_types = {}
+    return { parts = parts }
+end
+
+-- A text, a list of parts or, for the projection's key, a table by types.
+local function parse_key(key, of_types)
+    if type(key) == "string" then
+        return parse_parts({ key })
+    elseif type(key) ~= "table" or next(key) == nil then
+        fail("a key is a text, or a table of texts; not a %s", refold.type_of(key))
+    elseif key[1] ~= nil or not of_types then
+        return parse_parts(key)
+    end
+    local keys = {}
     for name, part in pairs(key) do
-        of_types[expect_text(name, "a type of the key")] = parse_key(part)
+        keys[expect_text(name, "a type of the key")] = parse_key(part)
     end
-    return { of_types = of_types }
+    return { of_types = keys }
 end
 
 declare("key", function(key)
     once("key")
-    declared.key = parse_key(key)
+    declared.key = parse_key(key, true)
 end)
 
-declare("by", function(...)
+declare("by", function(list, compute)
     local mark = {}
-    local list, compute = ...
-    if compute ~= nil then
-        if type(compute) ~= "function" then
-            fail("by (fields, function): the second is a %s", refold.type_of(compute))
-        end
+    if compute == nil then
+        by_marks[mark] = parse_key(list)
+    elseif type(compute) == "function" and jutil.funcinfo(compute).bytecodes then
         by_marks[mark] = { fields = parse_fields(list, "by"), compute = compute }
     else
-        by_marks[mark] = parse_key(list)
+        fail("by (fields, function): the second is a %s and none of your own functions",
+            refold.type_of(compute))
     end
     return mark
+end)
+
+declare("carry", function(list)
+    if type(list) ~= "table" then
+        fail("carry { NAME = { TYPE = \"field kind\" } } takes a table")
+    end
+    local names = {}
+    for name in pairs(list) do
+        names[#names + 1] = expect_text(name, "a name of carry")
+    end
+    sort(names)
+    for _, name in ipairs(names) do
+        if type(list[name]) ~= "table" or next(list[name]) == nil then
+            fail("carry: `%s` is a table of types: { TYPE = \"field kind\" }", name)
+        end
+        local types = {}
+        for event_type in pairs(list[name]) do
+            types[#types + 1] = expect_text(event_type, "a type of carry")
+        end
+        sort(types)
+        for _, event_type in ipairs(types) do
+            local field = parse_field(list[name][event_type], true)
+            declared.carries[#declared.carries + 1] =
+                { name = name, type = event_type, field = field }
+        end
+    end
+end)
+
+local combines = {
+    sum = 1, min = 2, max = 3, count = 4, first = 5, last = 6, any = 7, all = 8,
+}
+declare("combine", function(list)
+    if type(list) ~= "table" then
+        fail("combine { COLUMN = \"sum\" } takes a table")
+    end
+    for name, how in pairs(list) do
+        if not combines[how] then
+            fail("combine: `%s` of %s; there are sum, min, max, count, first, last, any and all",
+                tostring(how), tostring(name))
+        end
+        declared.combine[expect_text(name, "a column of combine")] = combines[how]
+    end
+end)
+
+declare("index", function(list)
+    list = type(list) == "string" and { list } or list
+    if type(list) ~= "table" or #list == 0 then
+        fail("an index is a column or a list of columns")
+    end
+    for i = 1, #list do
+        expect_text(list[i], "a column of an index")
+    end
+    declared.indexes[#declared.indexes + 1] = list
+end)
+
+declare("no_key", function(what)
+    if what ~= "ignore" then
+        fail("no_key knows \"ignore\" only")
+    end
+    declared.no_key_ignore = true
+end)
+
+declare("all_types", function()
+    declared.all_types = true
 end)
 
 -- What is left of a call of `on` once its type is taken.
@@ -437,6 +510,9 @@ local function on(event_type, ...)
         fields, fn = {}, fields
     elseif select("#", ...) == 2 then
         fn, third = third, nil
+        if by_marks[fields] or fields == EVERY_ROW then
+            fields, third = {}, fields
+        end
     end
     if expect_text(event_type, "the type of on") == "" or #event_type > 255 then
         fail("on (\"%s\"): a type has 1 to 255 bytes", event_type)
@@ -500,15 +576,34 @@ declare("require", function(name)
     return loaded[name]
 end)
 
+-- Fields for what the handler may read of e.carried.
+local function add_carried(handler, names, computes)
+    local seen = {}
+    for _, carry in ipairs(declared.carries) do
+        local name = "carried." .. carry.name
+        if not seen[name] and names.carried and (computes or names[carry.name]) then
+            seen[name] = true
+            handler.fields[#handler.fields + 1] = {
+                source = CARRIED, kind = carry.field.kind, scale = carry.field.scale,
+                path = carry.name, name = name, carried = carry.name,
+            }
+        end
+    end
+end
+
 -- Payload fields that the handler asks about with `has`, and members that it reads.
 local function complete_handler(handler)
     local names, computes = names_in(handler.fn)
+    if names.delete and next(declared.combine) ~= nil then
+        fail("on (\"%s\"): rows of combined columns cannot be deleted", handler.type)
+    end
     for _, field in ipairs(handler.fields) do
         field.ask = names.has and (computes or names[field.name])
     end
     if names.key then
         names.stream = true -- what row.key is
     end
+    add_carried(handler, names, computes)
     for _, name in ipairs(member_order) do -- any other order may differ from state to state
         local member = members[name]
         if computes or names[name] then
@@ -534,6 +629,10 @@ function refold.load(source, place)
     end
     for _, handler in ipairs(declared.handlers) do
         freeze_within(handler.fn)
+        if handler.key and handler.key.compute then
+            complete_handler({ fn = handler.key.compute, fields = handler.key.fields })
+            freeze_within(handler.key.compute)
+        end
     end
     return declared
 end

@@ -26,9 +26,23 @@ for i = 0, SLOTS - 1 do
     kept_text[i] = false
 end
 
+local used = ffi.new("uint16_t[?]", 2 * SLOTS) -- slots to forget, those of kept_text behind the others
+
 local function slot_of(pointer)
     local at = tonumber(cast("uint32_t", cast("uintptr_t", pointer)))
     return band(bxor(at, rshift(at, 12)), SLOTS - 1)
+end
+
+local function use(slot)
+    used[cursor.texts] = slot
+    cursor.texts = cursor.texts + 1
+end
+
+local function remember_kept(slot, text, data)
+    if not kept_text[slot] then
+        use(SLOTS + slot)
+    end
+    kept_text[slot], kept_at[slot] = text, data
 end
 
 local function text_at(data, size)
@@ -38,9 +52,11 @@ local function text_at(data, size)
         return read_text[slot]
     end
     local text = text_from(data, size)
+    if from.data == nil then
+        use(slot)
+    end
     from.data, from.size, read_text[slot] = data, size, text
-    local kept = slot_of(cast("const char *", text))
-    kept_text[kept], kept_at[kept] = text, data
+    remember_kept(slot_of(cast("const char *", text)), text, data)
     return text
 end
 
@@ -54,15 +70,20 @@ local function keep(text)
     if data == nil then
         fail("out of memory for a text of %d bytes", #text)
     end
-    kept_text[slot], kept_at[slot] = text, data
+    remember_kept(slot, text, data)
     return data
 end
 
 function refold.forget()
-    ffi.fill(read_from, ffi.sizeof(read_from))
-    for i = 0, SLOTS - 1 do
-        kept_text[i] = false
+    for i = 0, cursor.texts - 1 do
+        local slot = used[i]
+        if slot < SLOTS then
+            read_from[slot].data = nil
+        else
+            kept_text[slot - SLOTS] = false
+        end
     end
+    cursor.texts = 0
 end
 
 ---- layouts ----
@@ -128,10 +149,16 @@ local function shown(value)
     return "a " .. refold.type_of(value)
 end
 
+local part_kinds = {} -- of computed keys, by the names of their parts
+
 local function refuse(name, value, what)
     local column = declared.column_by_name[name]
-    local kind = column.kind == "decimal" and "decimal(" .. column.scale .. ")" or column.kind
-    fail("column %s (%s) cannot hold %s%s", name, kind, shown(value), what or "")
+    local kind = column and column.kind or part_kinds[name]
+    if column and kind == "decimal" then
+        kind = "decimal(" .. column.scale .. ")"
+    end
+    fail("%s %s (%s) cannot hold %s%s", column and "column" or "the key's", name, kind, shown(value),
+        what or "")
 end
 
 local LIMIT = 9007199254740992LL
@@ -280,11 +307,31 @@ local function make_row(key)
     return ffi.new(object), struct
 end
 
+local function no_carry(name)
+    fail("nothing is carried as `%s`; declare it: carry { %s = { TYPE = \"field kind\" } }",
+        tostring(name), tostring(name))
+end
+
+local function chain_of_carried(fields)
+    local parts = {}
+    for i, field in ipairs(fields) do
+        if field.carried then
+            parts[#parts + 1] = ("if name == %q then %s end"):format(field.carried,
+                (getters[field.kind]:gsub("P", "p"):gsub("cN", "c" .. i)))
+        end
+    end
+    return concat(parts, "\n")
+end
+
 -- `changes`: what an upcaster assigns to the event, by functions; without, it cannot be changed.
 local function make_event(handler, changes)
     local struct = struct_of(handler.fields)
     local event_type = ffi.typeof("const $ *", struct)
     local meta = refuse_all("an event")
+    local function unchanged(_, name)
+        fail("an event cannot be changed (`%s`)", tostring(name))
+    end
+    meta.__newindex = changes and changes.newindex or unchanged
     local asked = {}
     for i, field in ipairs(handler.fields) do
         asked[i] = { name = field.name, code = field.ask and "return p.hN" or "return true" }
@@ -306,18 +353,26 @@ local function make_event(handler, changes)
         ]] .. chain(asked, function(f) return f.code end) .. [[
 
         no_field(name) end]], { event_type = event_type, no_field = no_field, assigned = assigned })
+    local carried = generate([[return function(_, name)
+        local p = cast(event_type, cursor.event)
+        ]] .. chain_of_carried(handler.fields) .. [[
+
+        no_carry(name) end]], { event_type = event_type, no_carry = no_carry })
+    local meta_of_carried = refuse_all("what is carried")
+    meta_of_carried.__index = carried
+    meta_of_carried.__newindex = unchanged
+    carried = ffi.new(ffi.metatype(ffi.typeof("struct {}"), meta_of_carried))
     meta.__index = generate([[return function(_, name)
         if name == "has" then return has end
+        if name == "carried" then return carried end
         ]] .. (changes and "local done, v = assigned(name) if done then return v end" or "") .. [[
 
         local p = cast(event_type, cursor.event)
         ]] .. chain(handler.fields, function(f) return (getters[f.kind]:gsub("P", "p")) end) .. [[
 
         no_field(name) end]],
-        { event_type = event_type, no_field = no_field, has = has, assigned = assigned })
-    meta.__newindex = changes and changes.newindex or function(_, name)
-        fail("an event cannot be changed (`%s`)", tostring(name))
-    end
+        { event_type = event_type, no_field = no_field, has = has, carried = carried,
+            assigned = assigned })
     return ffi.new(ffi.metatype(ffi.typeof("struct {}"), meta)), struct
 end
 
@@ -358,7 +413,12 @@ local function columns_of(struct)
     for i, column in ipairs(declared.columns) do
         local to = array[i - 1]
         to.name, to.kind, to.scale = c_text(column.name), kind_numbers[column.kind], column.scale
-        to.offset = ffi.offsetof(struct, "c" .. i)
+        to.offset, to.combine = ffi.offsetof(struct, "c" .. i), declared.combine[column.name] or 0
+    end
+    for name in pairs(declared.combine) do
+        if not declared.column_by_name[name] then
+            fail("combine: there is no column `%s`%s", name, nearest(name, declared.columns))
+        end
     end
     return array
 end
@@ -369,9 +429,111 @@ refold.driving = {
     c_text = c_text, kind_numbers = kind_numbers, fields_of = fields_of,
 }
 
-local function only_streams(key)
-    local part = key and key.parts and #key.parts == 1 and key.parts[1]
-    return not key or part and part.source == members.stream[1]
+-- A computed key's function, which fills the struct of its parts where a handler's row would be.
+local function make_compute(key, parts, fn)
+    local struct = struct_of(parts)
+    local names, sets = {}, {}
+    for i, part in ipairs(parts) do
+        local name = "part " .. i
+        part_kinds[name] = part.kind
+        names[i] = "v" .. i
+        sets[i] = ("do local v = v%d %s end"):format(i, setters[part.kind]:gsub("P", "p")
+            :gsub("N0", name):gsub("cN", "c" .. i))
+    end
+    key.parts_struct = struct
+    return generate("return function(_, e) local " .. concat(names, ", ") ..
+        " = fn(e) local p = cast(part_type, cursor.row) " .. concat(sets, " ") .. " end",
+        { part_type = ffi.typeof("$ *", struct), fn = fn })
+end
+
+local function parts_of(parts, struct)
+    local array = anchor("refold_field[?]", #parts)
+    for i, part in ipairs(parts) do
+        local to = array[i - 1]
+        to.source, to.kind, to.scale = part.source, kind_numbers[part.kind], part.scale
+        to.rounding = part.rounding or 0
+        to.path, to.present_offset = part.path and c_text(part.path), NO_PRESENT
+        to.offset = struct and ffi.offsetof(struct, "c" .. i) or 0
+    end
+    return array
+end
+
+local function is_stream(key)
+    return not key or key.parts and #key.parts == 1 and key.parts[1].source == members.stream[1]
+end
+
+local function key_of(key, event_struct)
+    local to = anchor("refold_key[?]", 1)
+    local parts = key.compute and declared.key.parts or key.parts
+    to[0].parts, to[0].part_count = parts_of(parts, key.parts_struct), #parts
+    if key.compute then
+        to[0].compute, to[0].fields = refold.compute_at, fields_of(key.fields, event_struct)
+        to[0].field_count, to[0].event_size = #key.fields, ffi.sizeof(event_struct)
+        to[0].parts_size = ffi.sizeof(key.parts_struct)
+    end
+    return to
+end
+
+-- The key that a handler goes by; nil for the projection's own.
+local function own_key(handler)
+    if handler.key then
+        if handler.key.compute and not (declared.key and declared.key.parts) then
+            fail("on (\"%s\"): a computed key needs the kinds of its parts: key { \"NAME KIND\" }",
+                handler.type)
+        end
+        return handler.key
+    elseif declared.key and declared.key.of_types then
+        return declared.key.of_types[handler.type] or
+            fail("on (\"%s\"): the key tells nothing of this type; give it by (...)", handler.type)
+    end
+end
+
+local function fill_lists(tables)
+    local carries = anchor("refold_carry[?]", #declared.carries)
+    for i, carry in ipairs(declared.carries) do
+        carries[i - 1].name, carries[i - 1].type = c_text(carry.name), c_text(carry.type)
+        carries[i - 1].field = parts_of({ carry.field })[0]
+    end
+    local indexes = anchor("refold_index[?]", #declared.indexes)
+    for i, index in ipairs(declared.indexes) do
+        local columns = anchor("const char *[?]", #index)
+        for k, name in ipairs(index) do
+            if not declared.column_by_name[name] then
+                fail("index: there is no column `%s`%s", name, nearest(name, declared.columns))
+            end
+            columns[k - 1] = c_text(name)
+        end
+        indexes[i - 1].columns, indexes[i - 1].column_count = columns, #index
+    end
+    tables.carries, tables.carry_count = carries, #declared.carries
+    tables.indexes, tables.index_count = indexes, #declared.indexes
+    tables.flags = (declared.all_types and 1 or 0) + (declared.no_key_ignore and 2 or 0)
+end
+
+-- Tables of the handlers; `events` and `fns` get what the loop calls: by handler, and behind them
+-- what computes its key.
+local function handlers_of(events, fns)
+    local count = #declared.handlers
+    local handlers = anchor("refold_handler[?]", count)
+    for i, handler in ipairs(declared.handlers) do
+        local event, struct = make_event(handler)
+        local to, key = handlers[i - 1], own_key(handler)
+        to.type = c_text(handler.type)
+        to.fields, to.field_count = fields_of(handler.fields, struct), #handler.fields
+        to.event_size = #handler.fields > 0 and ffi.sizeof(struct) or 0
+        to.every_row = handler.every_row and 1 or 0
+        events[i], fns[i] = event, handler.fn
+        events[count + i], fns[count + i] = false, false
+        if key and key.compute then
+            local key_event, key_struct = make_event({ type = handler.type, fields = key.fields })
+            events[count + i] = key_event
+            fns[count + i] = make_compute(key, declared.key.parts, key.compute)
+            to.key = key_of(key, key_struct)
+        elseif key and not is_stream(key) then
+            to.key = key_of(key)
+        end
+    end
+    return handlers
 end
 
 -- Makes all from what was declared: the loop's function, and the tables in the cursor.
@@ -380,28 +542,21 @@ function refold.make()
     local row, row_struct = make_row(function()
         return events[cursor.calls[cursor.at].handler + 1].stream
     end)
-    local handlers = anchor("refold_handler[?]", #declared.handlers)
-    for i, handler in ipairs(declared.handlers) do
-        local event, struct = make_event(handler)
-        local to = handlers[i - 1]
-        to.type = c_text(handler.type)
-        to.fields, to.field_count = fields_of(handler.fields, struct), #handler.fields
-        to.event_size = #handler.fields > 0 and ffi.sizeof(struct) or 0
-        to.every_row = handler.every_row and 1 or 0
-        events[i], fns[i] = event, handler.fn
-        if handler.key or handler.every_row then
-            fail("keys other than `stream` are not possible")
-        end
-    end
-    if not only_streams(declared.key) then
-        fail("keys other than `stream` are not possible")
-    end
     local tables = anchor("refold_projection[?]", 1)[0]
     tables.magic, tables.abi, tables.struct_size = 0x646c6f6665720001ULL, 2, ffi.sizeof(tables)
-    tables.name, tables.version, tables.key = c_text(declared.name), declared.version, "stream"
+    tables.name, tables.version = c_text(declared.name), declared.version
     tables.row_size, tables.columns = ffi.sizeof(row_struct), columns_of(row_struct)
-    tables.column_count, tables.handlers = #declared.columns, handlers
+    tables.column_count, tables.handlers = #declared.columns, handlers_of(events, fns)
     tables.handler_count = #declared.handlers
+    if is_stream(declared.key) then
+        tables.key = "stream"
+    elseif declared.key.parts then
+        tables.key_by = key_of(declared.key)
+    else
+        local _, any = next(declared.key.of_types)
+        tables.key_by = key_of(any)
+    end
+    fill_lists(tables)
     cursor.tables = tables
 
     return function()

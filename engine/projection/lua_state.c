@@ -2,6 +2,7 @@
 #include "projection/lua_state.h"
 
 #include "projection/lua_cursor.h"
+#include "projection/lua_functions.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -46,6 +47,7 @@ struct rf_lua_state {
     double looked_since;
     bool looked;
     int run_ref, forget_ref, upcast_ref;
+    rf_zones *zones;
     rf_lua_cursor cursor;
     bool evolution_only;
     rf_evolution_tables evolution; /* name NULL: none */
@@ -203,6 +205,15 @@ static void push_host_function(lua_State *lua, rf_lua_state *state, lua_CFunctio
     lua_setfield(lua, -2, name);
 }
 
+static void push_address(lua_State *lua, void (*address)(void), const char *name)
+{
+    void *data;
+
+    memcpy(&data, &address, sizeof data);
+    lua_pushlightuserdata(lua, data);
+    lua_setfield(lua, -2, name);
+}
+
 /* Whether the structs that the chunks declare have our sizes. */
 static bool sizes_agree(lua_State *lua, int refold)
 {
@@ -239,17 +250,20 @@ static int give_evolution(lua_State *lua)
 static int load(lua_State *lua)
 {
     rf_lua_state *state = lua_touserdata(lua, 1);
-    const char *(*keep)(rf_lua_cursor *, const char *, size_t) = keep_text;
-    void *keep_address;
 
-    memcpy(&keep_address, &keep, sizeof keep);
     luaL_openlibs(lua);
     lua_newtable(lua);
     int refold = lua_gettop(lua);
     lua_pushlightuserdata(lua, &state->cursor);
     lua_setfield(lua, refold, "cursor_at");
-    lua_pushlightuserdata(lua, keep_address);
-    lua_setfield(lua, refold, "keep_at");
+    push_address(lua, (void (*)(void))keep_text, "keep_at");
+    push_address(lua, (void (*)(void))rf_runner_computes, "compute_at");
+    lua_pushlightuserdata(lua, state->zones);
+    lua_setfield(lua, refold, "zones");
+    lua_newtable(lua);
+    for (size_t i = 0; i < rf_lua_function_count; i++)
+        push_address(lua, rf_lua_functions[i].address, rf_lua_functions[i].name);
+    lua_setfield(lua, refold, "functions");
     push_host_function(lua, state, look, "look");
     push_host_function(lua, state, read_required, "read");
     push_host_function(lua, state, give_evolution, "give_evolution");
@@ -310,7 +324,9 @@ static rf_status state_new(rf_lua_file *file, const volatile int *cancel, bool e
     state->memory = (size_t)lua_gc(state->lua, LUA_GCCOUNT, 0) << 10;
     state->allocate = lua_getallocf(state->lua, &state->allocate_arg);
     lua_setallocf(state->lua, allocate, state);
-    rf_status status = protect(state, err);
+    rf_status status = rf_zones_new(&state->zones, err);
+    if (status == RF_OK)
+        status = protect(state, err);
     if (status != RF_OK) {
         rf_lua_state_free(state);
         return status;
@@ -339,6 +355,7 @@ void rf_lua_state_free(rf_lua_state *state)
         return;
     lua_setallocf(state->lua, state->allocate, state->allocate_arg);
     lua_close(state->lua);
+    rf_zones_free(state->zones);
     free(state);
 }
 
@@ -351,6 +368,8 @@ const rf_projection *rf_lua_state_tables(const rf_lua_state *state)
 
 void rf_lua_state_forget(rf_lua_state *state)
 {
+    if (state->cursor.texts == 0)
+        return;
     lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->forget_ref);
     lua_call(state->lua, 0, 0);
 }

@@ -47,3 +47,9 @@ rf_status rf_runner_run(rf_runner *runner, rf_fold *fold, const rf_runner_call *
 {
     return rf_lua_state_run(runner->lua, fold, calls, count, failed_out, err);
 }
+
+rf_fold_result rf_runner_computes(rf_fold *fold, const void *event, void *parts)
+{
+    (void)event, (void)parts;
+    return rf_fold_fail(fold, "a key that its runner computes");
+}

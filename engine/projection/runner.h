@@ -31,8 +31,14 @@ rf_status rf_runner_new(const rf_definition *definition, const volatile int *can
 void rf_runner_free(rf_runner *runner); /* takes NULL */
 /* Text that rows and events refer to may have moved, or its memory may be used anew. */
 void rf_runner_forget(rf_runner *runner);
-/* Runs the calls in order, up to one that fails: *failed_out is its index then. */
+/* Runs the calls in order, up to one that fails: *failed_out is its index then. A call whose handler
+ * is handler_count + i computes the key of handler i (where its key has `compute`): `event` is the
+ * key's event struct then, `row` the struct of its parts, which begin unset, and the flags tell
+ * nothing. */
 rf_status rf_runner_run(rf_runner *runner, rf_fold *fold, const rf_runner_call *calls,
                         uint32_t count, uint32_t *failed_out, rf_err *err);
+
+/* What stands in rf_key.compute of a key that a runner computes; it fails when it is called. */
+rf_fold_result rf_runner_computes(rf_fold *fold, const void *event, void *parts);
 
 #endif

@@ -101,13 +101,15 @@ static rf_status worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
     for (uint32_t i = 0; worker->own && i < job->partition_count; i++)
         rf_exchange_rows_init(&worker->own[i], job->combiner.size);
-    return rf_log_names_open(job->log, &worker->names, err);
+    rf_status status = rf_exchange_run_begin(worker, err);
+    return status == RF_OK ? rf_log_names_open(job->log, &worker->names, err) : status;
 }
 
 static void worker_end(rf_exchange_worker *worker, uint32_t partition_count)
 {
     if (!worker->job)
         return;
+    rf_exchange_run_end(worker);
     rf_log_names_close(worker->names);
     rf_log_scan_close(worker->scan);
     rf_exchange_free_buckets(worker);

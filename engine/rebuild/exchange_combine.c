@@ -31,6 +31,21 @@ void rf_exchange_memo_clear(rf_exchange_worker *worker)
         memset(worker->memo, 0, sizeof *worker->memo << MEMO_BITS);
 }
 
+/* What a handler wrote, into the row of the key. False at a fault. */
+static inline bool add_written(rf_exchange_worker *worker, const char *written, uint64_t position,
+                               rf_keyed_row *row)
+{
+    const rf_exchange *job = worker->job;
+    rf_exchange_rows *rows = &worker->own[row->hash & (job->partition_count - 1)];
+
+    row->flags = RF_STATE_TOUCHED | RF_STATE_EXISTS;
+    if (rf_combiner_add(&job->combiner, rf_keyed_row_data(row), written, position, &rows->text))
+        return true;
+    rf_exchange_fault(worker->job, RF_ERR_MEMORY, position, 0, RF_SLICE(""),
+                      "out of memory for the text of rows");
+    return false;
+}
+
 /* One handler for an unset row, what it wrote into the row of the key. False at a fault. */
 static inline __attribute__((always_inline)) bool
 combine_event(rf_exchange_worker *worker, const rf_keying_handler *handler, const void *event,
@@ -48,13 +63,7 @@ combine_event(rf_exchange_worker *worker, const rf_keying_handler *handler, cons
                           "rows of combined columns cannot be deleted");
         return false;
     }
-    row->flags = RF_STATE_TOUCHED | RF_STATE_EXISTS;
-    rf_exchange_rows *rows = &worker->own[row->hash & (job->partition_count - 1)];
-    if (rf_combiner_add(&job->combiner, rf_keyed_row_data(row), worker->row, position, &rows->text))
-        return true;
-    rf_exchange_fault(job, RF_ERR_MEMORY, position, 0, RF_SLICE(""),
-                      "out of memory for the text of rows");
-    return false;
+    return add_written(worker, worker->row, position, row);
 }
 
 /* The worker's own row of a key; NULL without memory, which is a fault then. */
@@ -86,6 +95,8 @@ bool rf_exchange_combine(rf_exchange_worker *worker)
     const char *at = worker->pending;
     bool fine = true;
 
+    if (count == 0)
+        return true;
     for (uint32_t i = 0; i < count; i++) {
         records[i] = (const rf_exchange_record *)(const void *)at;
         rf_key_table_fetch_slot(&worker->own[records[i]->hash & mask].table, records[i]->hash);
@@ -94,10 +105,16 @@ bool rf_exchange_combine(rf_exchange_worker *worker)
     for (uint32_t i = 0; i < count; i++)
         rf_key_table_fetch_row(&worker->own[records[i]->hash & mask].table, records[i]->hash);
     worker->alloc_from = &worker->made;
+    fine = !worker->batch || rf_exchange_run_combined(worker, records, count);
     for (uint32_t i = 0; fine && i < count; i++) {
         const rf_exchange_record *record = records[i];
         rf_keyed_row *row = take_row(worker, record->position,
                                      (rf_slice){record->key, record->key_size}, record->hash);
+        if (row && worker->batch) {
+            const char *written = rf_exchange_run_row(worker, i);
+            fine = !written || add_written(worker, written, record->position, row);
+            continue;
+        }
         fine = row && combine_event(worker, &job->keying.handlers[record->handler], record + 1,
                                     record->position, row);
     }
@@ -112,7 +129,8 @@ bool rf_exchange_any_order(const rf_exchange *job)
 {
     const rf_definition *definition = job->keying.definition;
 
-    return definition->combines && definition->carry_count == 0 && !definition->no_key_ignore;
+    return definition->combines && definition->carry_count == 0 && !definition->no_key_ignore &&
+           !definition->lua;
 }
 
 /* Events of one call that are taken together. */

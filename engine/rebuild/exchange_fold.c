@@ -113,6 +113,9 @@ static inline bool call_row(rf_exchange_worker *worker, const rf_exchange_record
     const rf_definition_handler *handler = job->keying.handlers[record->handler].handler;
     char *data = rf_keyed_row_data(row);
 
+    if (worker->batch)
+        return (!job->row_texts || mark_dirty(worker, row)) &&
+               rf_exchange_run_add(worker, record, row);
     if (!(row->flags & RF_STATE_TOUCHED)) {
         memcpy(data, definition->row_template, definition->row_size);
         row->flags = RF_STATE_TOUCHED;
@@ -145,8 +148,10 @@ static bool call_every_row(rf_exchange_worker *worker, rf_exchange_rows *rows,
     const rf_slice stream = {record->key, record->key_size};
     size_t count = 0;
     size_t room = 1;
-    bool fine = true;
+    bool fine = rf_exchange_run_flush(worker); /* which rows exist is known then */
 
+    if (!fine)
+        return false;
     const rf_keyed_row *list = rf_key_table_take(&rows->streams, record->hash, stream);
     uint32_t first = list ? list->next : RF_KEY_ROW_NONE;
     for (uint32_t index = first; index != RF_KEY_ROW_NONE; room++)
@@ -209,6 +214,8 @@ static rf_status fold_records(rf_exchange_worker *worker, rf_exchange_rows *rows
                            job->keying.definition->name);
         fine = call_row(worker, record, row);
     }
+    if (fine)
+        (void)rf_exchange_run_flush(worker);
     return status;
 }
 
@@ -233,6 +240,7 @@ rf_status rf_exchange_fold(rf_exchange_worker *worker, uint32_t partition, rf_er
     const rf_exchange_entry *entries = sorted ? worker->entries : sort_entries(worker, count);
     worker->alloc_from = &worker->made;
     worker->dirty_count = 0;
+    rf_exchange_run_forget(worker);
     status = fold_records(worker, rows, entries, count, err);
     if (status == RF_OK && !rf_exchange_rows_keep_texts(rows, job->keying.definition, worker->dirty,
                                                         worker->dirty_count))

@@ -4,6 +4,7 @@
 #define RF_REBUILD_EXCHANGE_JOB_H
 
 #include "log/names.h"
+#include "projection/runner.h"
 #include "rebuild/carried.h"
 #include "rebuild/combine.h"
 #include "rebuild/exchange.h"
@@ -110,6 +111,8 @@ typedef struct rf_exchange_entry {
     const rf_exchange_record *record;
 } rf_exchange_entry;
 
+typedef struct rf_exchange_batch rf_exchange_batch; /* exchange_run.c */
+
 /* Confined to its thread. */
 struct rf_exchange_worker {
     rf_exchange *job;
@@ -123,6 +126,7 @@ struct rf_exchange_worker {
     rf_arena made;    /* text that handlers make; for one partition's window */
     char *spare;      /* what alloc gives when there is no memory */
     bool out_of_memory;
+    rf_exchange_batch *batch; /* of a definition whose handlers a runner runs, else NULL */
     rf_arena *alloc_from; /* text or made */
     /* scatter */
     rf_slice *names_by_number, *categories_by_number; /* of first_stream and on */
@@ -253,6 +257,24 @@ void rf_exchange_memo_clear(rf_exchange_worker *worker);
 
 /* exchange_fold.c: one partition of the rows in the window at hand. */
 rf_status rf_exchange_fold(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
+
+/* exchange_run.c: handlers that a runner runs, where the worker has a batch. False at a fault. */
+rf_status rf_exchange_run_begin(rf_exchange_worker *worker, rf_err *err);
+void rf_exchange_run_end(rf_exchange_worker *worker);
+/* Text may have moved: at the begin of a segment, or of a partition of the rows. */
+void rf_exchange_run_forget(rf_exchange_worker *worker);
+/* One more call; they run when there are enough, at the latest at a flush. */
+bool rf_exchange_run_add(rf_exchange_worker *worker, const rf_exchange_record *record,
+                         rf_keyed_row *row);
+bool rf_exchange_run_flush(rf_exchange_worker *worker);
+/* Each record with an unset row of its own, which rf_exchange_run_row tells afterwards: NULL if
+ * nothing was written. */
+bool rf_exchange_run_combined(rf_exchange_worker *worker, const rf_exchange_record *const *records,
+                              uint32_t count);
+const char *rf_exchange_run_row(const rf_exchange_worker *worker, uint32_t index);
+/* The parts of a computed key, into the worker's struct of them. */
+bool rf_exchange_run_compute(rf_exchange_worker *worker, uint32_t handler, const char *event,
+                             uint64_t position);
 
 /* exchange_emit.c: the rows of a partition to the sink. */
 rf_status rf_exchange_emit(rf_exchange_worker *worker, uint32_t partition, rf_err *err);

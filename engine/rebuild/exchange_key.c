@@ -95,11 +95,15 @@ static bool compute(rf_exchange_worker *worker, const rf_keying_handler *handler
         if (handler->parts[i].kind == RF_TIME || handler->parts[i].kind == RF_DATE)
             memcpy(worker->key_parts + handler->parts[i].offset, &none, sizeof none);
     worker->alloc_from = &worker->text;
-    rf_fold_result result = key->compute(&worker->context.fold, event + handler->computed_offset,
-                                         worker->key_parts);
+    uint32_t index = (uint32_t)(handler - worker->job->keying.handlers);
+    rf_fold_result result = RF_ROW_WRITTEN;
+    event += handler->computed_offset;
+    if (worker->batch && !rf_exchange_run_compute(worker, index, event, position))
+        return false;
+    if (!worker->batch)
+        result = key->compute(&worker->context.fold, event, worker->key_parts);
     if (result == RF_ROW_UNCHANGED || result == RF_ROW_DELETED)
         result = (rf_fold_result)-1;
-    uint32_t index = (uint32_t)(handler - worker->job->keying.handlers);
     if (rf_exchange_refuse(worker, result, position, index, RF_SLICE("")))
         return false;
     for (uint32_t i = 0; i < handler->part_count; i++) {

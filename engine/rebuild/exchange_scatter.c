@@ -263,6 +263,7 @@ static rf_status begin_segment(rf_exchange_worker *worker, const rf_step *step,
     bool made = true;
 
     rf_arena_rewind(&worker->scratch);
+    rf_exchange_run_forget(worker);
     rf_status status = reserve_lanes(worker, type_count, err);
     if (status == RF_OK)
         status = rf_segment_envelope(&step->log.segment, RF_ENVELOPE_POSITION, worker->positions,

@@ -510,10 +510,7 @@ static rf_status check_exchange(const rf_fold_target *target, rf_err *err)
         return rf_fail(err, RF_ERR_USAGE,
                        "%s: events of a read model with a key of its own cannot be left out",
                        target->definition->name);
-    return target->definition->lua
-               ? rf_fail(err, RF_ERR_PLUGIN, "%s: a Lua projection has the key `stream`",
-                         target->definition->name)
-               : RF_OK;
+    return RF_OK;
 }
 
 static void add_stats(rf_fold_stats *sum, const rf_fold_stats *more)

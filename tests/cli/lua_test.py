@@ -1,5 +1,6 @@
 """Lua projections: folded as their C twins, kept with the generation, and refused in one line."""
 
+import json
 import os
 import sys
 
@@ -112,6 +113,76 @@ class Lua(tool.Shop):
         )
         self.refused(tool.REFUSED, ['quty', 'qty'], path)
 
+    def keyed(self, source):
+        """Rows of a keyed projection, which are the same for any workers and little memory."""
+        self.models = getattr(self, 'models', 0) + 1
+        name = 'keyed%d' % self.models
+        path = self.lua("name '%s' version (1) %s" % (name, source))
+        self.rebuild(path)
+        rows = self.rows(name)
+        for options in (('--workers', 0), ('--workers', 3), ('--memory', '1M')):
+            self.rebuild(path, options=('--full', *options))
+            self.assertEqual(self.rows(name), rows)
+        self.ok('verify', self.store, '--serial')
+        return [json.loads(row) for row in rows.splitlines()]
+
+    def test_rows_by_a_field_a_carried_one_and_a_computed_key(self):
+        self.import_lines(
+            event('o-1', 'Placed', {'who': 'ann'}, time='2024-07-10T23:00:00Z'),
+            event('o-1', 'Sold', {'sku': 'x-1', 'n': 2}, time='2024-07-10T23:00:00Z'),
+            event('o-2', 'Placed', {'who': 'bob'}, time='2024-07-11T09:00:00Z'),
+            event('o-2', 'Sold', {'sku': 'x-2', 'n': 3}, time='2024-07-11T09:00:00Z'),
+            event('o-2', 'Sold', {'sku': 'x-1', 'n': 4}, time='2024-07-11T09:00:00Z'),
+        )
+        rows = self.keyed(
+            "key 'sku text' columns { 'n int', 'last text' }\n"
+            "on ('Sold', { 'n int' }, function (row, e) row.n = row.n + e.n row.last = 'n' .. e.n end)"
+        )
+        self.assertEqual(
+            rows, [{'key': 'x-1', 'n': 6, 'last': 'n4'}, {'key': 'x-2', 'n': 3, 'last': 'n3'}]
+        )
+        rows = self.keyed(
+            "key 'carried.who text' columns { 'n int', 'name text' } "
+            "carry { who = { Placed = 'who text' } }\n"
+            "on ('Sold', { 'n int' }, function (row, e) row.n = row.n + e.n row.name = e.carried.who end)"
+        )
+        self.assertEqual(
+            rows, [{'key': 'ann', 'n': 2, 'name': 'ann'}, {'key': 'bob', 'n': 7, 'name': 'bob'}]
+        )
+        rows = self.keyed(
+            "key { 'day date', 'group text' } columns { 'n int', 'sum int' } "
+            "combine { n = 'count', sum = 'sum' }\n"
+            "on ('Sold', { 'n int' }, by ({ 'sku text' }, function (e)\n"
+            "  return date(e.time, 'Europe/Berlin'), e.sku:sub(1, 1) end), function (row, e)\n"
+            "  row.n, row.sum = row.n + 1, row.sum + e.n end)"
+        )
+        self.assertEqual(rows, [{'key': ['2024-07-11', 'x'], 'n': 3, 'sum': 9}])
+
+    def test_every_row_of_a_stream(self):
+        self.import_lines(
+            event('o-1', 'Sold', {'sku': 'x-1', 'n': 2}),
+            event('o-1', 'Sold', {'sku': 'x-2', 'n': 3}),
+            event('o-2', 'Sold', {'sku': 'x-1', 'n': 4}),
+            event('o-1', 'Voided', {}),
+            event('o-1', 'Sold', {'sku': 'x-1', 'n': 5}),
+        )
+        rows = self.keyed(
+            "key { 'stream', 'sku text' } columns { 'n int', 'void bool' }\n"
+            "on ('Sold', { 'n int' }, function (row, e) row.n = row.n + e.n end)\n"
+            "on ('Voided', {}, every_row, function (row, e) row.void = true end)"
+        )
+        self.assertEqual(
+            [(r['key'], r['n'], r['void']) for r in rows],
+            [(['o-1', 'x-1'], 7, True), (['o-1', 'x-2'], 3, True), (['o-2', 'x-1'], 4, False)],
+        )
+
+    def test_a_keyed_handler_that_fails_names_line_and_event(self):
+        path = self.lua(
+            "name 'p' version (1) key 'qty int' columns { 'n int' }\n"
+            "on ('ItemAdded', {}, function (row, e) row.n = 0.5 end)"
+        )
+        self.refused(tool.FAILED, ['p: ', 'p.lua:2: column n', 'position', 'order-1'], path)
+
     def test_the_twin_of_order_summary_gives_the_same_rows(self):
         entry = self.rebuild(twin('order_summary'), options=('--no-swap', '--dev'))[0]
         live = self.rebuild(self.orders, options=('--full',))[0]
@@ -145,8 +216,8 @@ class Twins(tool.Case):
     def test_accounts(self):
         self.check('berka', ['account_activity', 'case_summary'])
 
-    def test_files(self):
-        self.check('git-redis', ['file_tree', 'case_summary'])
+    def test_files_and_authors(self):
+        self.check('git-redis', ['file_tree', 'case_summary', 'authors'])
 
     def test_cases(self):
         self.check('sepsis', ['case_summary'])

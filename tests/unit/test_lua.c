@@ -2,7 +2,7 @@
  * line; what handlers see and do, call by call. */
 #include "base/arena.h"
 #include "base/file.h"
-#include "projection/runner.h"
+#include "projection/lua_state.h"
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
@@ -141,6 +141,31 @@ ParameterizedTestParameters(lua, refuses_while_loading)
         {HEAD "on ('A', { 'a int as' }, function () end)", "`as` needs a name"},
         {HEAD "on ('A', { 'a int as b c' }, function () end)", "`c` is not expected here"},
         {HEAD "on ('A', { 'a list(x int)' }, function () end)", "an event has no lists"},
+        {"key {}", "a key is a text, or a table of texts"},
+        {"key (1)", "a key is a text, or a table of texts"},
+        {"key 'customer'", "`customer` has no kind"},
+        {"key { 'a text', B = 'c text' }", "a key is either a list of parts or a table of types"},
+        {"key 'a text' key 'b text'", "`key` is declared twice"},
+        {HEAD "key { B = 'c text' } on ('A', function () end)", "the key tells nothing of this type"},
+        {HEAD "on ('A', {}, by ({}, function () end), function () end)", "a computed key needs the kinds"},
+        {"by ({}, 1)", "by (fields, function): the second is a number"},
+        {"carry 'x'", "carry { NAME = { TYPE = "},
+        {"carry { a = 'x' }", "carry: `a` is a table of types"},
+        {"combine { a = 'mean' }", "combine: `mean` of a"},
+        {HEAD "combine { m = 'sum' } on ('A', function () end)", "combine: there is no column `m`"},
+        {HEAD "index 'm' on ('A', function () end)", "index: there is no column `m`"},
+        {"index {}", "an index is a column or a list of columns"},
+        {"no_key 'skip'", "no_key knows \"ignore\" only"},
+        {"round 'x'", "p.lua:1: round of a string; it takes numbers"},
+        {"round (1, 'odd')", "round: the modes are"},
+        {"round (2^60)", "round: the result"},
+        {"muldiv (1, 1, 0)", "muldiv: the result"},
+        {"rescale (1, 0, 19)", "rescale: the result"},
+        {"money 'x'", "money \"x\": it"},
+        {"money '1.234'", "money \"1.234\": it"},
+        {"date (nil)", "date of a nil; it takes numbers"},
+        {"date (0.5)", "date of 0.5; it takes a time"},
+        {"hour (0, 'Nowhere/At_All')", "`Nowhere/At_All` is no time zone"},
         {HEAD "on ('A', {}, 7, function () end)", "there may be by (...) or every_row"},
         {"version (1) columns { 'a int' } on ('A', function () end)", "no `name` is declared"},
         {"name 'p' columns { 'a int' } on ('A', function () end)", "no `version` is declared"},
@@ -220,8 +245,6 @@ Test(lua, declares_what_the_engine_needs)
     rf_definition_free(definition);
 }
 
-/* ---- running ---- */
-
 struct context {
     rf_fold fold;
     rf_arena arena;
@@ -237,6 +260,65 @@ static void context_fail(rf_fold *fold, const char *reason)
     (void)fold, (void)reason;
     cr_assert_fail("not called for a runner");
 }
+
+/* Of keys the tables only: the state has them whatever the engine does with them. */
+Test(lua, declares_keys_carries_indexes_and_combined_columns)
+{
+    rf_lua_file *file = NULL;
+    rf_lua_state *state = NULL;
+    rf_err err = {0};
+    const char *source =
+        "name 'p' version (1) key { 'warehouse text', 'day date' } columns { 'qty int', 'c text' }\n"
+        "carry { customer = { A = 'id text', B = 'who.id text' } }\n"
+        "combine { qty = 'sum' } index 'qty' index { 'c', 'qty' } no_key 'ignore' all_types ()\n"
+        "on ('A', { 'q int' }, by { 'to text', 'day date' }, function (row, e)\n"
+        "  row.qty = e.q row.c = e.carried.customer end)\n"
+        "on ('B', by ({ 'x int' }, function (e) return 'w' .. e.x, 7 end), function (row, e) end)\n"
+        "on ('*', {}, every_row, function (row, e) end)\n";
+
+    cr_assert_eq(rf_lua_file_open(file_make("p.lua", source), &file, &err), RF_OK);
+    cr_assert_eq(rf_lua_state_new(file, NULL, &state, &err), RF_OK, "%s", err.message);
+    const rf_projection *tables = rf_lua_state_tables(state);
+    cr_expect_null(tables->key);
+    cr_assert_eq(tables->key_by->part_count, 2);
+    cr_expect_str_eq(tables->key_by->parts[0].path, "warehouse");
+    cr_expect_eq(tables->key_by->parts[1].kind, RF_DATE);
+    cr_assert_eq(tables->carry_count, 2);
+    cr_expect_str_eq(tables->carries[1].type, "B");
+    cr_expect_str_eq(tables->carries[1].field.path, "who.id");
+    cr_assert_eq(tables->index_count, 2);
+    cr_expect_eq(tables->indexes[1].column_count, 2);
+    cr_expect_eq(tables->columns[0].combine, RF_COMBINE_SUM);
+    cr_expect_eq(tables->flags, RF_PROJECTION_ALL_TYPES | RF_PROJECTION_NO_KEY_IGNORE);
+    const rf_handler *handlers = tables->handlers;
+    cr_assert_eq(handlers[0].field_count, 2);
+    cr_expect_eq(handlers[0].fields[1].source, RF_CARRIED);
+    cr_expect_str_eq(handlers[0].fields[1].path, "customer");
+    cr_expect_str_eq(handlers[0].key->parts[0].path, "to");
+    cr_assert(handlers[1].key->compute);
+    cr_assert_eq(handlers[1].key->field_count, 1);
+    cr_expect_eq(handlers[2].every_row, 1);
+
+    int64_t event[1] = {41};
+    int64_t parts[3] = {0, 0, RF_TIME_NONE};
+    uint8_t flags = 0;
+    uint32_t failed;
+    struct context context = {.fold = {RF_PROJECTION_ABI, context_alloc, context_fail}};
+    const rf_runner_call call = {parts, &flags, event, 3 + 1};
+    cr_assert_eq(handlers[1].key->parts_size, sizeof parts);
+    rf_arena_init(&context.arena, 1 << 20);
+    cr_expect_eq(rf_lua_state_run(state, &context.fold, &call, 1, &failed, &err), RF_OK, "%s",
+                 err.message);
+    rf_slice part;
+    memcpy(&part, parts, sizeof part);
+    cr_expect(rf_slice_is(part, "w41"));
+    cr_expect_eq(parts[2], 7);
+    rf_arena_free(&context.arena);
+    rf_lua_state_free(state);
+    rf_lua_file_free(file);
+}
+
+/* ---- running ---- */
 
 /* One row, and an event of the first handler's fields at known offsets. */
 struct run {
@@ -516,6 +598,23 @@ Test(lua, pairs_and_next_go_in_the_order_of_keys)
 
     cr_assert_str_eq(run_once(run), "");
     cr_expect(text_is(run, "t", "true51433a2b178"));
+    run_end(run);
+}
+
+Test(lua, numbers_and_the_calendar_are_exact)
+{
+    struct run *run = run_begin(
+        HEAD "on ('A', { 'q int' }, function (row, e)\n"
+             "  assert(round(2.5) == 2 and round(2.5, 'half_up') == 3 and money '19.99' == 1999)\n"
+             "  assert(muldiv(1999, 119, 100) == 2379 and rescale(12345, 3, 2) == 1234)\n"
+             "  assert(money('1.5', 3) == 1500 and round(e.q) == 7)\n"
+             "  assert(year(0) == 1970 and month(0) == 1 and day(0) == 1 and hour(0) == 0)\n"
+             "  assert(date(86400e6) == 1 and hour(0, 'Europe/Berlin') == 1)\n"
+             "  assert(date(23 * 3600e6, 'Europe/Berlin') == 1) end)");
+
+    put_int(run, 0, 7);
+    for (int i = 0; i < 200; i++)
+        cr_assert_str_eq(run_once(run), "");
     run_end(run);
 }
 

@@ -1,0 +1,164 @@
+/* Handlers and computed keys of Lua projections in an exchange: calls go to the worker's runner, a
+ * batch at a time; see exchange.h and projection/runner.h. */
+#include "rebuild/exchange_job.h"
+
+#include <stdlib.h>
+
+enum { BATCH = 512 };
+_Static_assert((int)BATCH >= (int)RF_EXCHANGE_PENDING, "what waits to be combined is one batch");
+
+struct rf_exchange_batch {
+    rf_runner *runner;
+    rf_runner_call calls[BATCH];
+    const rf_exchange_record *records[BATCH];
+    rf_keyed_row *rows[BATCH]; /* NULL where the record tells whose it is */
+    uint8_t flags[BATCH];      /* of the rows that are combined afterwards */
+    char *combined;            /* these rows, `stride` bytes each */
+    size_t stride;
+    uint32_t count;
+};
+
+rf_status rf_exchange_run_begin(rf_exchange_worker *worker, rf_err *err)
+{
+    const rf_exchange *job = worker->job;
+    const rf_definition *definition = job->keying.definition;
+
+    if (!definition->lua)
+        return RF_OK;
+    worker->batch = calloc(1, sizeof *worker->batch);
+    if (worker->batch && definition->combines) {
+        worker->batch->stride = (job->combiner.row_size + 15u) & ~(size_t)15;
+        worker->batch->combined = malloc(RF_EXCHANGE_PENDING * worker->batch->stride);
+    }
+    if (!worker->batch || (definition->combines && !worker->batch->combined))
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a batch of events",
+                       definition->name);
+    return rf_runner_new(definition, job->options->cancel, &worker->batch->runner, err);
+}
+
+void rf_exchange_run_end(rf_exchange_worker *worker)
+{
+    if (!worker->batch)
+        return;
+    rf_runner_free(worker->batch->runner);
+    free(worker->batch->combined);
+    free(worker->batch);
+}
+
+void rf_exchange_run_forget(rf_exchange_worker *worker)
+{
+    if (worker->batch)
+        rf_runner_forget(worker->batch->runner);
+}
+
+static uint32_t handler_of(const rf_exchange *job, uint32_t index)
+{
+    return (uint32_t)(job->keying.handlers[index].handler - job->keying.definition->handlers);
+}
+
+/* Runs the calls; false at a fault, which is kept. */
+static bool run(rf_exchange_worker *worker, uint32_t count)
+{
+    struct rf_exchange_batch *batch = worker->batch;
+    uint32_t failed = 0;
+    rf_err found = {0};
+
+    rf_status status = rf_runner_run(batch->runner, &worker->context.fold, batch->calls, count,
+                                     &failed, &found);
+    if (status == RF_OK && worker->out_of_memory)
+        status = rf_fail(&found, RF_ERR_MEMORY, "out of memory for text that a handler makes");
+    if (status == RF_OK)
+        return true;
+    const rf_exchange_record *record = batch->records[failed];
+    rf_slice key = {record->key, record->key_size};
+    if (batch->rows[failed])
+        key = rf_keyed_row_key(batch->rows[failed]);
+    rf_exchange_fault(worker->job, status, record->position, record->handler, key, found.message);
+    return false;
+}
+
+bool rf_exchange_run_flush(rf_exchange_worker *worker)
+{
+    uint32_t count = worker->batch ? worker->batch->count : 0;
+
+    if (count == 0)
+        return true;
+    worker->batch->count = 0;
+    return run(worker, count);
+}
+
+bool rf_exchange_run_add(rf_exchange_worker *worker, const rf_exchange_record *record,
+                         rf_keyed_row *row)
+{
+    struct rf_exchange_batch *batch = worker->batch;
+    const rf_definition *definition = worker->job->keying.definition;
+    char *data = rf_keyed_row_data(row);
+
+    if (!(row->flags & RF_STATE_TOUCHED)) {
+        memcpy(data, definition->row_template, definition->row_size);
+        row->flags = RF_STATE_TOUCHED;
+    }
+    batch->records[batch->count] = record;
+    batch->rows[batch->count] = row;
+    batch->calls[batch->count++] = (rf_runner_call){
+        .row = data,
+        .flags = &row->flags,
+        .event = record + 1,
+        .handler = handler_of(worker->job, record->handler),
+    };
+    return batch->count < BATCH || rf_exchange_run_flush(worker);
+}
+
+bool rf_exchange_run_combined(rf_exchange_worker *worker, const rf_exchange_record *const *records,
+                              uint32_t count)
+{
+    struct rf_exchange_batch *batch = worker->batch;
+    const rf_combiner *combiner = &worker->job->combiner;
+
+    RF_ASSERT(count <= RF_EXCHANGE_PENDING);
+    for (uint32_t i = 0; i < count; i++) {
+        char *row = batch->combined + i * batch->stride;
+        memcpy(row, combiner->row_template, combiner->row_size);
+        batch->flags[i] = RF_RUNNER_TOUCHED;
+        batch->records[i] = records[i];
+        batch->rows[i] = NULL;
+        batch->calls[i] = (rf_runner_call){
+            .row = row,
+            .flags = &batch->flags[i],
+            .event = records[i] + 1,
+            .handler = handler_of(worker->job, records[i]->handler),
+        };
+    }
+    return count == 0 || run(worker, count);
+}
+
+const char *rf_exchange_run_row(const rf_exchange_worker *worker, uint32_t index)
+{
+    const struct rf_exchange_batch *batch = worker->batch;
+
+    return batch->flags[index] & RF_RUNNER_EXISTS ? batch->combined + index * batch->stride : NULL;
+}
+
+bool rf_exchange_run_compute(rf_exchange_worker *worker, uint32_t handler, const char *event,
+                             uint64_t position)
+{
+    const rf_exchange *job = worker->job;
+    uint8_t flags = 0;
+    uint32_t failed = 0;
+    rf_err found = {0};
+    const rf_runner_call call = {
+        .row = worker->key_parts,
+        .flags = &flags,
+        .event = event,
+        .handler = job->keying.definition->handler_count + handler_of(job, handler),
+    };
+
+    rf_status status = rf_runner_run(worker->batch->runner, &worker->context.fold, &call, 1,
+                                     &failed, &found);
+    if (status == RF_OK && worker->out_of_memory)
+        status = rf_fail(&found, RF_ERR_MEMORY, "out of memory for a computed key");
+    if (status == RF_OK)
+        return true;
+    rf_exchange_fault(worker->job, status, position, handler, RF_SLICE(""), found.message);
+    return false;
+}
