@@ -16,7 +16,8 @@
 enum { RF_NAME_SIZE_MAX = 63, RF_COLUMNS_MAX = 1000 };
 
 struct rf_arena;
-typedef struct rf_evolution rf_evolution; /* evolution.h */
+typedef struct rf_evolution rf_evolution;           /* evolution.h */
+typedef struct rf_evolution_file rf_evolution_file; /* evolution_file.h */
 
 typedef struct rf_definition_field {
     rf_field field;     /* as the plugin gave it */
@@ -71,6 +72,7 @@ typedef struct rf_definition {
     bool no_key_ignore;
     const rf_definition_carry *carries;
     uint32_t carry_count;
+    rf_evolution_file *evolution_file; /* that it was loaded from; NULL: it is the definition's own */
     rf_hash128 content_hash;
     char *path;       /* the file that it was loaded from */
     rf_slice content; /* the bytes that were loaded; owned */

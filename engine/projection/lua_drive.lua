@@ -280,7 +280,8 @@ local function make_row(key)
     return ffi.new(object), struct
 end
 
-local function make_event(handler)
+-- `changes`: what an upcaster assigns to the event, by functions; without, it cannot be changed.
+local function make_event(handler, changes)
     local struct = struct_of(handler.fields)
     local event_type = ffi.typeof("const $ *", struct)
     local meta = refuse_all("an event")
@@ -293,21 +294,28 @@ local function make_event(handler)
         if members[name] then
             fail("the event's `%s` is not read: name it in the handler itself", name)
         end
-        fail("the handler of %s declares no field `%s`%s", handler.type, name,
+        fail("%s declares no field `%s`%s",
+            changes and changes.what or "the handler of " .. handler.type, name,
             nearest(name, handler.fields))
     end
+    local assigned = changes and changes.assigned
     local has = generate([[return function(_, name)
+        ]] .. (changes and "local done, v = assigned(name) if done then return v ~= nil end" or "") .. [[
+
         local p = cast(event_type, cursor.event)
         ]] .. chain(asked, function(f) return f.code end) .. [[
 
-        no_field(name) end]], { event_type = event_type, no_field = no_field })
+        no_field(name) end]], { event_type = event_type, no_field = no_field, assigned = assigned })
     meta.__index = generate([[return function(_, name)
         if name == "has" then return has end
+        ]] .. (changes and "local done, v = assigned(name) if done then return v end" or "") .. [[
+
         local p = cast(event_type, cursor.event)
         ]] .. chain(handler.fields, function(f) return (getters[f.kind]:gsub("P", "p")) end) .. [[
 
-        no_field(name) end]], { event_type = event_type, no_field = no_field, has = has })
-    meta.__newindex = function(_, name)
+        no_field(name) end]],
+        { event_type = event_type, no_field = no_field, has = has, assigned = assigned })
+    meta.__newindex = changes and changes.newindex or function(_, name)
         fail("an event cannot be changed (`%s`)", tostring(name))
     end
     return ffi.new(ffi.metatype(ffi.typeof("struct {}"), meta)), struct
@@ -354,6 +362,12 @@ local function columns_of(struct)
     end
     return array
 end
+
+-- For the chunk of upcasters.
+refold.driving = {
+    keep = keep, text_at = text_at, make_event = make_event, generate = generate, anchor = anchor,
+    c_text = c_text, kind_numbers = kind_numbers, fields_of = fields_of,
+}
 
 local function only_streams(key)
     local part = key and key.parts and #key.parts == 1 and key.parts[1]
