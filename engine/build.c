@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "event/key.h"
+#include "projection/evolution_file.h"
 
 #include <libgen.h>
 #include <stdio.h>
@@ -180,6 +181,8 @@ static rf_status keep_definition(rf_build *build, rf_err *err)
         status = rf_definition_save(build->definition, path, err);
     if (status == RF_OK)
         status = rf_path_format(path, "%s/definition", err, build->dir);
+    if (status == RF_OK && rf_evolution_file_name(build->definition))
+        status = rf_evolution_file_save(build->definition, path, err);
     return status == RF_OK ? rf_dir_sync(path, err) : status;
 }
 
@@ -276,6 +279,9 @@ static rf_status fill_manifest(rf_build *build, const rf_build_fold *fold, rf_er
 
     memcpy(manifest->name, definition->name, sizeof manifest->name);
     memcpy(manifest->definition_file, build->definition_file, sizeof manifest->definition_file);
+    const char *evolution = rf_evolution_file_name(definition);
+    if (evolution)
+        memcpy(manifest->evolution_file, evolution, strlen(evolution) + 1);
     for (uint32_t i = 0; i < definition->key_part_count; i++) {
         const rf_reader_column *part = &definition->key_parts[i];
         (void)snprintf(manifest->key[i].name, sizeof manifest->key[i].name, "%s", part->name);
