@@ -49,10 +49,14 @@ static rf_status put_assigned(rf_plan *plan, const rf_plan_input *input, uint32_
                               rf_err *err)
 {
     size_t size = rf_kind_size(fill->field->field.kind);
+    rf_err failure;
     rf_status status =
-        assign(fill, assigned, who, input->text, fill->members.values + ordinal * size, err);
+        assign(fill, assigned, who, input->text, fill->members.values + ordinal * size, &failure);
 
     fill->members.present[ordinal] = true;
+    if (status == RF_OK)
+        return RF_OK;
+    status = rf_plan_forgive(plan, lane, ordinal, fill->call->definition, status, &failure, err);
     if (status != RF_OK && status != RF_ERR_MEMORY)
         rf_plan_blame(plan, input->segment, lane, ordinal, fill->call->definition, fault_out);
     return status;
@@ -323,7 +327,48 @@ static rf_status run_batch(rf_plan *plan, const rf_plan_input *input, const rf_s
     for (uint32_t i = 0; status == RF_OK && i < upcast->assigned_count; i++)
         for (uint32_t k = 0; k < batch->count; k++)
             producer->assigned[i][batch->ordinals[k]] = batch->assigned[i][k];
-    batch->count = 0;
+    if (status == RF_OK)
+        batch->count = 0;
+    return status;
+}
+
+/* Takes the event out of the batch. */
+static void leave_out(struct batch *batch, size_t event_size, uint32_t ordinal)
+{
+    uint32_t at = 0;
+
+    while (batch->ordinals[at] != ordinal)
+        at++;
+    RF_ASSERT(at < batch->count);
+    uint32_t behind = --batch->count - at;
+    memmove(batch->ordinals + at, batch->ordinals + at + 1, behind * sizeof *batch->ordinals);
+    if (event_size > 0)
+        memmove(batch->events + at * event_size, batch->events + (at + 1) * event_size,
+                behind * event_size);
+}
+
+/* Runs a batch; of a lenient plan without those that fail, which are noted: a function gives the
+ * same for the others when it is run once more. */
+static rf_status settle_batch(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
+                              const rf_stage *stage, struct batch *batch, uint32_t *failed_out,
+                              rf_err *err)
+{
+    const rf_evolution_upcast *upcast = stage->producer->upcast;
+    rf_status status = RF_OK;
+
+    while (status == RF_OK && batch->count > 0) {
+        rf_err failure;
+        rf_status outcome = run_batch(plan, input, stage, batch, failed_out, &failure);
+        if (outcome == RF_OK)
+            break;
+        if (outcome != RF_ERR_MEMORY)
+            (void)rf_err_context(&failure, "upcast of %.*s %lld", (int)upcast->type.size,
+                                 upcast->type.data, (long long)upcast->schema);
+        status = rf_plan_forgive(plan, lane, *failed_out, stage->producer->definition, outcome,
+                                 &failure, err);
+        if (status == RF_OK)
+            leave_out(batch, upcast->input.event_size, *failed_out);
+    }
     return status;
 }
 
@@ -358,13 +403,11 @@ rf_status rf_plan_produce(rf_plan *plan, const rf_plan_input *input, uint32_t la
                    event_size);
         batch.ordinals[batch.count++] = ordinal;
         if (batch.count == BATCH_EVENTS)
-            status = run_batch(plan, input, stage, &batch, &failed, err);
+            status = settle_batch(plan, input, lane, stage, &batch, &failed, err);
     }
-    if (status == RF_OK && batch.count > 0)
-        status = run_batch(plan, input, stage, &batch, &failed, err);
-    if (status == RF_OK || status == RF_ERR_MEMORY)
-        return status;
-    rf_plan_blame(plan, input->segment, lane, failed, producer->definition, fault_out);
-    return rf_err_context(err, "upcast of %.*s %lld", (int)upcast->type.size, upcast->type.data,
-                          (long long)upcast->schema);
+    if (status == RF_OK)
+        status = settle_batch(plan, input, lane, stage, &batch, &failed, err);
+    if (status != RF_OK && status != RF_ERR_MEMORY)
+        rf_plan_blame(plan, input->segment, lane, failed, producer->definition, fault_out);
+    return status;
 }
