@@ -236,6 +236,9 @@ bool rf_exchange_make_key(rf_exchange_worker *worker, const rf_keying_handler *h
 bool rf_exchange_stream_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
                             const char *event, uint64_t position, rf_exchange_key *key_out);
 
+/* exchange_names.c: names and categories of the streams that have events in the window. */
+rf_status rf_exchange_begin_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
+
 /* exchange_scatter.c: one partition of the log in the window at hand. */
 rf_status rf_exchange_scatter(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
 /* Makes the worker's buckets empty; between windows. */

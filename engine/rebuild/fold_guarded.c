@@ -133,10 +133,9 @@ bool rf_fold_needs_guard(const rf_fold_worker *worker, const rf_step *step, uint
 {
     const rf_fault_policy *policy = &worker->job->targets[target].policy;
 
-    if (policy->on_error != RF_ON_ERROR_STOP || step->bound.fault_count > 0)
-        return true;
-    uint32_t skip = rf_fault_policy_seek(policy, step->log.segment.first_position);
-    return skip < policy->skip_count && policy->skips[skip] <= step->log.segment.last_position;
+    return policy->on_error != RF_ON_ERROR_STOP || step->bound.fault_count > 0 ||
+           rf_fault_policy_skips_any(policy, step->log.segment.first_position,
+                                     step->log.segment.last_position);
 }
 
 rf_status rf_fold_guarded(rf_fold_worker *worker, const rf_step *step, uint32_t target, rf_err *err)

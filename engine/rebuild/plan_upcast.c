@@ -45,21 +45,11 @@ static rf_status tell(rf_plan *plan, const rf_plan_input *input, uint32_t lane, 
                       uint32_t definition, const rf_err *found, rf_plan_fault *fault_out,
                       rf_err *err)
 {
-    const rf_plan_faults_of of = {
-        .type = plan->lanes[lane].stored_type,
-        .definition = definition,
-    };
+    rf_status status = rf_plan_forgive(plan, lane, ordinal, definition, found->status, found, err);
 
-    if (plan->faults.wanted &&
-        (found->status == RF_ERR_INPUT || found->status == RF_ERR_PLUGIN)) {
-        rf_plan_faults_add(&plan->faults, &of, ordinal, found->message);
-        return RF_OK;
-    }
-    if (found->status == RF_ERR_INPUT || found->status == RF_ERR_PLUGIN)
+    if (status != RF_OK && status != RF_ERR_MEMORY)
         rf_plan_blame(plan, input->segment, lane, ordinal, definition, fault_out);
-    if (err)
-        *err = *found;
-    return found->status;
+    return status;
 }
 
 /* The same as assign, for event `ordinal` among the fill's members. */

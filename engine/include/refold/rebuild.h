@@ -92,6 +92,7 @@ typedef struct rf_check_field {
     bool optional;
     uint64_t events;  /* of the type */
     uint64_t present; /* of these, with the field, not null */
+    uint64_t nulls, bools, ints, numbers, texts, arrays, objects; /* its values, by kind */
     bool uncounted;   /* `present` is not known: a type has more fields than are counted */
 } rf_check_field;
 
@@ -104,6 +105,9 @@ typedef struct rf_check_report {
     rf_finding *findings;
     uint32_t finding_count;
     bool refused; /* a rebuild would refuse */
+    uint64_t bytes_to_read; /* stored, about; as the next from a sample of the log */
+    double seconds;         /* that a rebuild would take, about */
+    uint32_t workers;       /* on so many: one a processor */
 } rf_check_report;
 
 /* What a rebuild would read and trip over; changes nothing. RF_OK also when a rebuild would refuse.
