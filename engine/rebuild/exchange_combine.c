@@ -269,6 +269,7 @@ static bool combine_call(rf_exchange_worker *worker, const rf_step *step,
                          const rf_exchange_call *call, const uint32_t *indexes, uint32_t first,
                          uint32_t count)
 {
+    const uint32_t *ordinals = step->bound.event_ordinals;
     const rf_slice *texts = texts_of(call);
     call_batch batch;
     bool fine = true;
@@ -277,26 +278,39 @@ static bool combine_call(rf_exchange_worker *worker, const rf_step *step,
         uint32_t left = count - begin;
         batch.count = left < RF_EXCHANGE_PENDING ? left : RF_EXCHANGE_PENDING;
         for (uint32_t i = 0; i < batch.count; i++)
-            batch.ordinals[i] = first + begin + i;
+            batch.ordinals[i] = ordinals ? ordinals[indexes[begin + i]] : first + begin + i;
         fine = combine_batch(worker, step, call, texts, &batch, indexes + begin);
     }
     return fine;
 }
 
-bool rf_exchange_combine_segment(rf_exchange_worker *worker, const rf_step *step)
+/* Lists the step's events of a type. */
+static uint32_t list_type(rf_exchange_worker *worker, const rf_step *step, uint32_t type)
 {
     const uint32_t *types = step->bound.event_types;
+    const uint32_t *listed = step->bound.listed;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; listed && i < step->bound.listed_count; i++) {
+        worker->listed[count] = listed[i];
+        count += types[listed[i]] == type;
+    }
+    for (uint32_t i = step->log.begin; !listed && i < step->log.end; i++) {
+        worker->listed[count] = i;
+        count += types[i] == type;
+    }
+    return count;
+}
+
+bool rf_exchange_combine_segment(rf_exchange_worker *worker, const rf_step *step)
+{
     bool fine = true;
 
-    for (uint32_t t = 0; t < step->log.segment.type_count; t++) {
+    for (uint32_t t = 0; t < step->bound.type_count; t++) {
         const rf_exchange_lane *lane = &worker->lanes[t];
-        uint32_t count = 0;
         if (lane->call_count == 0)
             continue;
-        for (uint32_t i = step->log.begin; i < step->log.end; i++) {
-            worker->listed[count] = i;
-            count += types[i] == t;
-        }
+        uint32_t count = list_type(worker, step, t);
         worker->events += worker->job->counts ? count : 0;
         for (uint32_t c = 0; c < lane->call_count; c++)
             if (!combine_call(worker, step, &lane->calls[c], worker->listed, lane->ordinal, count))

@@ -442,24 +442,28 @@ scatter_event(rf_exchange_worker *worker, const rf_exchange_lane *lane, const sc
     return fine;
 }
 
-/* Events [begin, end) of the segment. False at a fault. */
+/* The step's events, in order. False at a fault. */
 static bool scatter_events(rf_exchange_worker *worker, const rf_step *step,
                            rf_exchange_source *source)
 {
+    const uint32_t *listed = step->bound.listed;
+    uint32_t begin = listed ? 0 : step->log.begin;
+    uint32_t end = listed ? step->bound.listed_count : step->log.end;
     const uint32_t *types = step->bound.event_types;
     const uint32_t *streams = step->bound.event_streams;
     uint64_t events = 0, keyless = 0;
     bool fine = true;
 
-    for (uint32_t i = step->log.begin; fine && i < step->log.end; i++) {
+    for (uint32_t at = begin; fine && at < end; at++) {
+        uint32_t i = listed ? listed[at] : at;
         rf_exchange_lane *lane = &worker->lanes[types[i]];
-        const scattered at = {(uint64_t)worker->positions[i], streams[i], source};
+        const scattered place = {(uint64_t)worker->positions[i], streams[i], source};
         uint32_t ordinal =
             step->bound.event_ordinals ? step->bound.event_ordinals[i] : lane->ordinal++;
         if (lane->call_count == 0)
             continue;
         worker->lacks_key = false;
-        fine = scatter_event(worker, lane, &at, i, ordinal);
+        fine = scatter_event(worker, lane, &place, i, ordinal);
         events += lane->is_handled;
         keyless += worker->lacks_key;
     }
