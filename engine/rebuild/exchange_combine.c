@@ -66,9 +66,8 @@ combine_event(rf_exchange_worker *worker, const rf_keying_handler *handler, cons
     return add_written(worker, worker->row, position, row);
 }
 
-/* The worker's own row of a key; NULL without memory, which is a fault then. */
-static rf_keyed_row *take_row(rf_exchange_worker *worker, uint64_t position, rf_slice key,
-                              uint32_t hash)
+rf_keyed_row *rf_exchange_take_row(rf_exchange_worker *worker, uint64_t position, rf_slice key,
+                                   uint32_t hash)
 {
     const rf_exchange *job = worker->job;
 
@@ -86,36 +85,64 @@ static rf_keyed_row *take_row(rf_exchange_worker *worker, uint64_t position, rf_
 
 /* ---- records that wait ---- */
 
+static inline bool is_known(const rf_exchange_record *record)
+{
+    return record->key_size == RF_EXCHANGE_ROW_KNOWN;
+}
+
+static inline const rf_key_table *table_of(const rf_exchange_worker *worker, uint32_t hash)
+{
+    return &worker->own[hash & (worker->job->partition_count - 1)].table;
+}
+
+/* Lists the records and fetches what they will need: rows that are known, else their slots. */
+static void list_pending(const rf_exchange_worker *worker,
+                         const rf_exchange_record *records[RF_EXCHANGE_PENDING])
+{
+    const rf_keying_handler *handlers = worker->job->keying.handlers;
+    const char *at = worker->pending;
+
+    for (uint32_t i = 0; i < worker->pending_count; i++) {
+        const rf_exchange_record *record = (const rf_exchange_record *)(const void *)at;
+        records[i] = record;
+        if (is_known(record)) {
+            __builtin_prefetch(record->key);
+            __builtin_prefetch(record->key + 64);
+        } else {
+            rf_key_table_fetch_slot(table_of(worker, record->hash), record->hash);
+        }
+        at += sizeof *record + handlers[record->handler].event_size;
+    }
+    for (uint32_t i = 0; i < worker->pending_count; i++)
+        if (!is_known(records[i]))
+            rf_key_table_fetch_row(table_of(worker, records[i]->hash), records[i]->hash);
+}
+
 bool rf_exchange_combine(rf_exchange_worker *worker)
 {
-    const rf_exchange *job = worker->job;
+    const rf_keying_handler *handlers = worker->job->keying.handlers;
     const rf_exchange_record *records[RF_EXCHANGE_PENDING];
-    uint32_t mask = job->partition_count - 1;
     uint32_t count = worker->pending_count;
-    const char *at = worker->pending;
     bool fine = true;
 
     if (count == 0)
         return true;
-    for (uint32_t i = 0; i < count; i++) {
-        records[i] = (const rf_exchange_record *)(const void *)at;
-        rf_key_table_fetch_slot(&worker->own[records[i]->hash & mask].table, records[i]->hash);
-        at += sizeof *records[i] + job->keying.handlers[records[i]->handler].event_size;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        rf_key_table_fetch_row(&worker->own[records[i]->hash & mask].table, records[i]->hash);
+    list_pending(worker, records);
     worker->alloc_from = &worker->made;
     fine = !worker->batch || rf_exchange_run_combined(worker, records, count);
     for (uint32_t i = 0; fine && i < count; i++) {
         const rf_exchange_record *record = records[i];
-        rf_keyed_row *row = take_row(worker, record->position,
-                                     (rf_slice){record->key, record->key_size}, record->hash);
+        rf_keyed_row *row =
+            is_known(record)
+                ? (rf_keyed_row *)(uintptr_t)record->key
+                : rf_exchange_take_row(worker, record->position,
+                                       (rf_slice){record->key, record->key_size}, record->hash);
         if (row && worker->batch) {
             const char *written = rf_exchange_run_row(worker, i);
             fine = !written || add_written(worker, written, record->position, row);
             continue;
         }
-        fine = row && combine_event(worker, &job->keying.handlers[record->handler], record + 1,
+        fine = row && combine_event(worker, &handlers[record->handler], record + 1,
                                     record->position, row);
     }
     worker->pending_count = 0;
@@ -130,7 +157,7 @@ bool rf_exchange_any_order(const rf_exchange *job)
     const rf_definition *definition = job->keying.definition;
 
     return definition->combines && definition->carry_count == 0 && !definition->no_key_ignore &&
-           !definition->lua;
+           !definition->lua && job->target->policy.skip_count == 0;
 }
 
 /* Events of one call that are taken together. */
@@ -191,7 +218,7 @@ static __attribute__((noinline)) bool find_row(rf_exchange_worker *worker, const
         return false;
     if (!job->active[key.hash & (job->partition_count - 1)])
         return true;
-    *row_out = take_row(worker, position, key.bytes, key.hash);
+    *row_out = rf_exchange_take_row(worker, position, key.bytes, key.hash);
     if (memo && memo->size > 0)
         memo = memo_beside(worker, memo);
     if (memo && *row_out)
