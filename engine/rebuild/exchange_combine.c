@@ -201,7 +201,7 @@ static inline void fill(const rf_exchange_worker *worker, const rf_step *step,
                             step->bound.event_streams[index] - worker->first_stream);
 }
 
-/* The row of a text that was not known, or of a key that has to be made. *left_out: that of another
+/* The row of a text that was not known, or of a key that has to be made; NULL for one of another
  * pass. False at a fault. */
 static __attribute__((noinline)) bool find_row(rf_exchange_worker *worker, const rf_step *step,
                                                const rf_exchange_call *call, uint32_t index,
@@ -266,6 +266,17 @@ static void look_up(rf_exchange_worker *worker, call_batch *batch, const rf_slic
     }
 }
 
+/* The same where a dictionary has the keys: rows by code, as far as they are known. */
+static void look_up_codes(const rf_exchange_call *call, call_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        batch->rows[i] =
+            (rf_keyed_row *)(uintptr_t)call->known[call->codes[batch->ordinals[i]]];
+        __builtin_prefetch(batch->rows[i]);
+        __builtin_prefetch((const char *)batch->rows[i] + 64);
+    }
+}
+
 static bool combine_batch(rf_exchange_worker *worker, const rf_step *step,
                           const rf_exchange_call *call, const rf_slice *texts, call_batch *batch,
                           const uint32_t *indexes)
@@ -274,13 +285,17 @@ static bool combine_batch(rf_exchange_worker *worker, const rf_step *step,
 
     if (texts)
         look_up(worker, batch, texts);
+    else if (call->codes)
+        look_up_codes(call, batch);
     for (uint32_t i = 0; fine && i < batch->count; i++) {
         uint32_t ordinal = batch->ordinals[i];
         uint32_t index = indexes[i];
-        rf_keyed_row *row = texts ? batch->rows[i] : NULL;
+        rf_keyed_row *row = texts || call->codes ? batch->rows[i] : NULL;
         if (!row)
             fine = find_row(worker, step, call, index, ordinal, texts ? batch->memos[i] : NULL,
                             &row);
+        if (call->codes)
+            call->known[call->codes[ordinal]] = (uint64_t)(uintptr_t)row;
         if (!row)
             continue;
         fill(worker, step, call, index, ordinal);

@@ -90,7 +90,9 @@ typedef struct rf_exchange_call {
     const rf_plan_call *plan;
     const rf_keying_handler *handler;
     const uint32_t *codes;
-    uint64_t *known;     /* hashes by code, with RF_EXCHANGE_KNOWN once they are */
+    /* by code: hashes, with RF_EXCHANGE_KNOWN once they are known; rows where the order of events
+     * does not matter */
+    uint64_t *known;
     const int64_t *texts; /* by stream: those that are carried */
     uint32_t key_offset;
     uint32_t event_size;
