@@ -13,6 +13,7 @@
 #include "refold/projection.h"
 
 typedef struct rf_carried_text {
+    void *row;     /* the caller's: what it found for the text; NULL at first */
     uint32_t hash; /* rf_key_hash */
     bool has_nul;
     bool is_key;   /* it may be one */

@@ -66,9 +66,8 @@ combine_event(rf_exchange_worker *worker, const rf_keying_handler *handler, cons
     return add_written(worker, worker->row, position, row);
 }
 
-/* The worker's own row of a key; NULL without memory, which is a fault then. */
-static rf_keyed_row *take_row(rf_exchange_worker *worker, uint64_t position, rf_slice key,
-                              uint32_t hash)
+rf_keyed_row *rf_exchange_take_row(rf_exchange_worker *worker, uint64_t position, rf_slice key,
+                                   uint32_t hash)
 {
     const rf_exchange *job = worker->job;
 
@@ -86,36 +85,64 @@ static rf_keyed_row *take_row(rf_exchange_worker *worker, uint64_t position, rf_
 
 /* ---- records that wait ---- */
 
+static inline bool is_known(const rf_exchange_record *record)
+{
+    return record->key_size == RF_EXCHANGE_ROW_KNOWN;
+}
+
+static inline const rf_key_table *table_of(const rf_exchange_worker *worker, uint32_t hash)
+{
+    return &worker->own[hash & (worker->job->partition_count - 1)].table;
+}
+
+/* Lists the records and fetches what they will need: rows that are known, else their slots. */
+static void list_pending(const rf_exchange_worker *worker,
+                         const rf_exchange_record *records[RF_EXCHANGE_PENDING])
+{
+    const rf_keying_handler *handlers = worker->job->keying.handlers;
+    const char *at = worker->pending;
+
+    for (uint32_t i = 0; i < worker->pending_count; i++) {
+        const rf_exchange_record *record = (const rf_exchange_record *)(const void *)at;
+        records[i] = record;
+        if (is_known(record)) {
+            __builtin_prefetch(record->key);
+            __builtin_prefetch(record->key + 64);
+        } else {
+            rf_key_table_fetch_slot(table_of(worker, record->hash), record->hash);
+        }
+        at += sizeof *record + handlers[record->handler].event_size;
+    }
+    for (uint32_t i = 0; i < worker->pending_count; i++)
+        if (!is_known(records[i]))
+            rf_key_table_fetch_row(table_of(worker, records[i]->hash), records[i]->hash);
+}
+
 bool rf_exchange_combine(rf_exchange_worker *worker)
 {
-    const rf_exchange *job = worker->job;
+    const rf_keying_handler *handlers = worker->job->keying.handlers;
     const rf_exchange_record *records[RF_EXCHANGE_PENDING];
-    uint32_t mask = job->partition_count - 1;
     uint32_t count = worker->pending_count;
-    const char *at = worker->pending;
     bool fine = true;
 
     if (count == 0)
         return true;
-    for (uint32_t i = 0; i < count; i++) {
-        records[i] = (const rf_exchange_record *)(const void *)at;
-        rf_key_table_fetch_slot(&worker->own[records[i]->hash & mask].table, records[i]->hash);
-        at += sizeof *records[i] + job->keying.handlers[records[i]->handler].event_size;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        rf_key_table_fetch_row(&worker->own[records[i]->hash & mask].table, records[i]->hash);
+    list_pending(worker, records);
     worker->alloc_from = &worker->made;
     fine = !worker->batch || rf_exchange_run_combined(worker, records, count);
     for (uint32_t i = 0; fine && i < count; i++) {
         const rf_exchange_record *record = records[i];
-        rf_keyed_row *row = take_row(worker, record->position,
-                                     (rf_slice){record->key, record->key_size}, record->hash);
+        rf_keyed_row *row =
+            is_known(record)
+                ? (rf_keyed_row *)(uintptr_t)record->key
+                : rf_exchange_take_row(worker, record->position,
+                                       (rf_slice){record->key, record->key_size}, record->hash);
         if (row && worker->batch) {
             const char *written = rf_exchange_run_row(worker, i);
             fine = !written || add_written(worker, written, record->position, row);
             continue;
         }
-        fine = row && combine_event(worker, &job->keying.handlers[record->handler], record + 1,
+        fine = row && combine_event(worker, &handlers[record->handler], record + 1,
                                     record->position, row);
     }
     worker->pending_count = 0;
@@ -130,7 +157,7 @@ bool rf_exchange_any_order(const rf_exchange *job)
     const rf_definition *definition = job->keying.definition;
 
     return definition->combines && definition->carry_count == 0 && !definition->no_key_ignore &&
-           !definition->lua;
+           !definition->lua && job->target->policy.skip_count == 0;
 }
 
 /* Events of one call that are taken together. */
@@ -174,7 +201,7 @@ static inline void fill(const rf_exchange_worker *worker, const rf_step *step,
                             step->bound.event_streams[index] - worker->first_stream);
 }
 
-/* The row of a text that was not known, or of a key that has to be made. *left_out: that of another
+/* The row of a text that was not known, or of a key that has to be made; NULL for one of another
  * pass. False at a fault. */
 static __attribute__((noinline)) bool find_row(rf_exchange_worker *worker, const rf_step *step,
                                                const rf_exchange_call *call, uint32_t index,
@@ -191,7 +218,7 @@ static __attribute__((noinline)) bool find_row(rf_exchange_worker *worker, const
         return false;
     if (!job->active[key.hash & (job->partition_count - 1)])
         return true;
-    *row_out = take_row(worker, position, key.bytes, key.hash);
+    *row_out = rf_exchange_take_row(worker, position, key.bytes, key.hash);
     if (memo && memo->size > 0)
         memo = memo_beside(worker, memo);
     if (memo && *row_out)
@@ -239,6 +266,17 @@ static void look_up(rf_exchange_worker *worker, call_batch *batch, const rf_slic
     }
 }
 
+/* The same where a dictionary has the keys: rows by code, as far as they are known. */
+static void look_up_codes(const rf_exchange_call *call, call_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        batch->rows[i] =
+            (rf_keyed_row *)(uintptr_t)call->known[call->codes[batch->ordinals[i]]];
+        __builtin_prefetch(batch->rows[i]);
+        __builtin_prefetch((const char *)batch->rows[i] + 64);
+    }
+}
+
 static bool combine_batch(rf_exchange_worker *worker, const rf_step *step,
                           const rf_exchange_call *call, const rf_slice *texts, call_batch *batch,
                           const uint32_t *indexes)
@@ -247,13 +285,17 @@ static bool combine_batch(rf_exchange_worker *worker, const rf_step *step,
 
     if (texts)
         look_up(worker, batch, texts);
+    else if (call->codes)
+        look_up_codes(call, batch);
     for (uint32_t i = 0; fine && i < batch->count; i++) {
         uint32_t ordinal = batch->ordinals[i];
         uint32_t index = indexes[i];
-        rf_keyed_row *row = texts ? batch->rows[i] : NULL;
+        rf_keyed_row *row = texts || call->codes ? batch->rows[i] : NULL;
         if (!row)
             fine = find_row(worker, step, call, index, ordinal, texts ? batch->memos[i] : NULL,
                             &row);
+        if (call->codes)
+            call->known[call->codes[ordinal]] = (uint64_t)(uintptr_t)row;
         if (!row)
             continue;
         fill(worker, step, call, index, ordinal);
@@ -269,6 +311,7 @@ static bool combine_call(rf_exchange_worker *worker, const rf_step *step,
                          const rf_exchange_call *call, const uint32_t *indexes, uint32_t first,
                          uint32_t count)
 {
+    const uint32_t *ordinals = step->bound.event_ordinals;
     const rf_slice *texts = texts_of(call);
     call_batch batch;
     bool fine = true;
@@ -277,26 +320,39 @@ static bool combine_call(rf_exchange_worker *worker, const rf_step *step,
         uint32_t left = count - begin;
         batch.count = left < RF_EXCHANGE_PENDING ? left : RF_EXCHANGE_PENDING;
         for (uint32_t i = 0; i < batch.count; i++)
-            batch.ordinals[i] = first + begin + i;
+            batch.ordinals[i] = ordinals ? ordinals[indexes[begin + i]] : first + begin + i;
         fine = combine_batch(worker, step, call, texts, &batch, indexes + begin);
     }
     return fine;
 }
 
-bool rf_exchange_combine_segment(rf_exchange_worker *worker, const rf_step *step)
+/* Lists the step's events of a type. */
+static uint32_t list_type(rf_exchange_worker *worker, const rf_step *step, uint32_t type)
 {
     const uint32_t *types = step->bound.event_types;
+    const uint32_t *listed = step->bound.listed;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; listed && i < step->bound.listed_count; i++) {
+        worker->listed[count] = listed[i];
+        count += types[listed[i]] == type;
+    }
+    for (uint32_t i = step->log.begin; !listed && i < step->log.end; i++) {
+        worker->listed[count] = i;
+        count += types[i] == type;
+    }
+    return count;
+}
+
+bool rf_exchange_combine_segment(rf_exchange_worker *worker, const rf_step *step)
+{
     bool fine = true;
 
-    for (uint32_t t = 0; t < step->log.segment.type_count; t++) {
+    for (uint32_t t = 0; t < step->bound.type_count; t++) {
         const rf_exchange_lane *lane = &worker->lanes[t];
-        uint32_t count = 0;
         if (lane->call_count == 0)
             continue;
-        for (uint32_t i = step->log.begin; i < step->log.end; i++) {
-            worker->listed[count] = i;
-            count += types[i] == t;
-        }
+        uint32_t count = list_type(worker, step, t);
         worker->events += worker->job->counts ? count : 0;
         for (uint32_t c = 0; c < lane->call_count; c++)
             if (!combine_call(worker, step, &lane->calls[c], worker->listed, lane->ordinal, count))

@@ -16,7 +16,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { RF_EXCHANGE_REASON_SIZE = 256, RF_EXCHANGE_PENDING = 64 };
+enum {
+    RF_EXCHANGE_REASON_SIZE = 256,
+    RF_EXCHANGE_PENDING = 64,
+    RF_EXCHANGE_ROW_KNOWN = UINT16_MAX,
+};
 
 typedef struct rf_exchange rf_exchange;
 typedef struct rf_exchange_worker rf_exchange_worker;
@@ -30,7 +34,7 @@ typedef struct rf_exchange_context {
 
 /* One call of a handler that waits for its turn; the event's struct stands behind it. */
 typedef struct rf_exchange_record {
-    const char *key;
+    const char *key; /* or the row itself, with the size RF_EXCHANGE_ROW_KNOWN */
     uint64_t position;
     uint32_t hash;
     uint16_t handler; /* index in the keying */
@@ -86,7 +90,9 @@ typedef struct rf_exchange_call {
     const rf_plan_call *plan;
     const rf_keying_handler *handler;
     const uint32_t *codes;
-    uint64_t *known;     /* hashes by code, with RF_EXCHANGE_KNOWN once they are */
+    /* by code: hashes, with RF_EXCHANGE_KNOWN once they are known; rows where the order of events
+     * does not matter */
+    uint64_t *known;
     const int64_t *texts; /* by stream: those that are carried */
     uint32_t key_offset;
     uint32_t event_size;
@@ -250,6 +256,9 @@ void rf_exchange_free_buckets(rf_exchange_worker *worker);
 /* exchange_combine.c, where columns are combined. All give false at a fault. */
 /* The records that wait, into the worker's own rows. */
 bool rf_exchange_combine(rf_exchange_worker *worker);
+/* The worker's own row of a key; NULL without memory, which is a fault then. */
+rf_keyed_row *rf_exchange_take_row(rf_exchange_worker *worker, uint64_t position, rf_slice key,
+                                   uint32_t hash);
 /* Whether a segment's events may be taken in any order; then all of the step's at once, once its
  * lanes are set. */
 bool rf_exchange_any_order(const rf_exchange *job);

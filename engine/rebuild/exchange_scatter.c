@@ -294,6 +294,21 @@ static __attribute__((noinline)) bool deliver_any(rf_exchange_worker *worker,
     return deliver(worker, call, at, key.bytes, key.hash);
 }
 
+/* Where workers have rows of their own: the text's row is found once. */
+static __attribute__((noinline)) bool deliver_first(rf_exchange_worker *worker,
+                                                    const rf_exchange_call *call,
+                                                    const scattered *at, rf_carried_text *text)
+{
+    const rf_exchange *job = worker->job;
+
+    if (!job->active[text->hash & (job->partition_count - 1)])
+        return true;
+    text->row = rf_exchange_take_row(worker, at->position, (rf_slice){text->bytes, text->size},
+                                     text->hash);
+    return text->row &&
+           put_record(worker, call, at, (rf_slice){text->row, RF_EXCHANGE_ROW_KNOWN}, 0, 0);
+}
+
 static bool carry(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at)
 {
     return rf_keying_carry(call->handler, &at->source->carried, at->stream, call->plan->event) ||
@@ -306,7 +321,7 @@ static inline __attribute__((always_inline)) bool scatter_call(rf_exchange_worke
                                                                const scattered *at,
                                                                uint32_t ordinal)
 {
-    const rf_carried_text *text;
+    rf_carried_text *text;
     bool has_nul;
     rf_slice key;
 
@@ -326,10 +341,14 @@ static inline __attribute__((always_inline)) bool scatter_call(rf_exchange_worke
             return deliver_any(worker, call, at, known);
         return deliver(worker, call, at, key, (uint32_t)*known);
     case RF_EXCHANGE_CARRIED_TEXT:
-        text = (const rf_carried_text *)(uintptr_t)call->texts[at->stream];
+        text = (rf_carried_text *)(uintptr_t)call->texts[at->stream];
         if (__builtin_expect(!text || !text->is_key, false))
             break;
-        return deliver(worker, call, at, (rf_slice){text->bytes, text->size}, text->hash);
+        if (text->row)
+            return put_record(worker, call, at, (rf_slice){text->row, RF_EXCHANGE_ROW_KNOWN}, 0, 0);
+        return worker->own ? deliver_first(worker, call, at, text)
+                           : deliver(worker, call, at, (rf_slice){text->bytes, text->size},
+                                     text->hash);
     case RF_EXCHANGE_CARRY:
         return carry(worker, call, at);
     case RF_EXCHANGE_EVERY_ROW:
@@ -359,24 +378,28 @@ scatter_event(rf_exchange_worker *worker, const rf_exchange_lane *lane, const sc
     return fine;
 }
 
-/* Events [begin, end) of the segment. False at a fault. */
+/* The step's events, in order. False at a fault. */
 static bool scatter_events(rf_exchange_worker *worker, const rf_step *step,
                            rf_exchange_source *source)
 {
+    const uint32_t *listed = step->bound.listed;
+    uint32_t begin = listed ? 0 : step->log.begin;
+    uint32_t end = listed ? step->bound.listed_count : step->log.end;
     const uint32_t *types = step->bound.event_types;
     const uint32_t *streams = step->bound.event_streams;
     uint64_t events = 0, keyless = 0;
     bool fine = true;
 
-    for (uint32_t i = step->log.begin; fine && i < step->log.end; i++) {
+    for (uint32_t at = begin; fine && at < end; at++) {
+        uint32_t i = listed ? listed[at] : at;
         rf_exchange_lane *lane = &worker->lanes[types[i]];
-        const scattered at = {(uint64_t)worker->positions[i], streams[i], source};
+        const scattered place = {(uint64_t)worker->positions[i], streams[i], source};
         uint32_t ordinal =
             step->bound.event_ordinals ? step->bound.event_ordinals[i] : lane->ordinal++;
         if (lane->call_count == 0)
             continue;
         worker->lacks_key = false;
-        fine = scatter_event(worker, lane, &at, i, ordinal);
+        fine = scatter_event(worker, lane, &place, i, ordinal);
         events += lane->is_handled;
         keyless += worker->lacks_key;
     }
