@@ -73,6 +73,7 @@ typedef struct rf_definition {
     bool no_key_ignore;
     const rf_definition_carry *carries;
     uint32_t carry_count;
+    rf_evolution_file *evolution_file; /* that it was loaded from; NULL: it is the definition's own */
     rf_hash128 content_hash;
     char *path;       /* the file that it was loaded from */
     rf_slice content; /* the bytes that were loaded; owned */
