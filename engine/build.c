@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "event/key.h"
+#include "projection/evolution_file.h"
 
 #include <libgen.h>
 #include <stdio.h>
@@ -194,7 +195,14 @@ static rf_status keep_definition(rf_build *build, rf_err *err)
         return rf_fail(err, RF_ERR_INPUT, "%s: the file name is too long", build->definition->path);
     memcpy(build->definition_file, file, strlen(file) + 1);
     status = rf_path_format(path, "%s/definition/%s", err, build->dir, file);
-    return status == RF_OK ? rf_definition_save(build->definition, path, err) : status;
+    if (status == RF_OK)
+        status = rf_definition_save(build->definition, path, err);
+    if (status != RF_OK || !rf_evolution_file_name(build->definition))
+        return status;
+    status = rf_path_format(path, "%s/definition", err, build->dir);
+    if (status == RF_OK)
+        status = rf_evolution_file_save(build->definition, path, err);
+    return status == RF_OK ? rf_dir_sync(path, err) : status; /* the new folder's name */
 }
 
 rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
@@ -290,6 +298,9 @@ static rf_status fill_manifest(rf_build *build, const rf_build_fold *fold, rf_er
 
     memcpy(manifest->name, definition->name, sizeof manifest->name);
     memcpy(manifest->definition_file, build->definition_file, sizeof manifest->definition_file);
+    const char *evolution = rf_evolution_file_name(definition);
+    if (evolution)
+        memcpy(manifest->evolution_file, evolution, strlen(evolution) + 1);
     for (uint32_t i = 0; i < definition->key_part_count; i++) {
         const rf_reader_column *part = &definition->key_parts[i];
         (void)snprintf(manifest->key[i].name, sizeof manifest->key[i].name, "%s", part->name);

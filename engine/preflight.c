@@ -136,7 +136,7 @@ static rf_status add_version_findings(rf_store *store, const rf_resolved *resolv
 }
 
 rf_status rf_check(rf_store *store, const char *const *projections, uint32_t projection_count,
-                   rf_check_report **report_out, rf_err *err)
+                   const char *evolution, rf_check_report **report_out, rf_err *err)
 {
     const rf_preflight_options options = {.until = UINT64_MAX};
     rf_resolved resolved = {0};
@@ -148,6 +148,8 @@ rf_status rf_check(rf_store *store, const char *const *projections, uint32_t pro
     rf_arena_init(&check->preflight.arena, ARENA_BYTES_MAX);
     rf_status status =
         rf_resolve(store, projections, projection_count, projection_count == 0, &resolved, err);
+    if (status == RF_OK)
+        status = rf_resolve_evolution(&resolved, projections, evolution, err);
     if (status == RF_OK)
         status = rf_log_get_info(store->log, &info, err);
     if (status == RF_OK)

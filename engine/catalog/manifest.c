@@ -57,6 +57,8 @@ static void append_body(rf_buf *out, const rf_manifest *manifest)
     append_hash(out, manifest->content_hash.low, manifest->content_hash.high);
     rf_buf_append_format(out, ",\"definition\":");
     append_json_text(out, manifest->definition_file);
+    rf_buf_append_format(out, ",\"evolution\":");
+    append_json_text(out, manifest->evolution_file);
     rf_buf_append_format(out, ",\"key\":[");
     for (uint32_t i = 0; i < manifest->key_part_count; i++) {
         rf_buf_append_format(out, "%s{\"name\":", i > 0 ? "," : "");
@@ -300,6 +302,8 @@ static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
     parse_hash(in, &manifest->content_hash.low, &manifest->content_hash.high);
     expect(in, ",\"definition\":");
     parse_text(in, manifest->definition_file, sizeof manifest->definition_file);
+    expect(in, ",\"evolution\":");
+    parse_text(in, manifest->evolution_file, sizeof manifest->evolution_file);
     expect(in, ",\"key\":[");
     parse_key(in, manifest);
     expect(in, ",\"partitions\":");
@@ -347,6 +351,11 @@ static bool name_is_plain(const char *name)
     return true;
 }
 
+static bool stays_inside(const char *file)
+{
+    return !strchr(file, '/') && strcmp(file, ".") != 0 && strcmp(file, "..") != 0;
+}
+
 /* What would lead a reader outside of the directory, or break the sums that it makes. */
 static bool holds(const rf_manifest *manifest)
 {
@@ -355,9 +364,8 @@ static bool holds(const rf_manifest *manifest)
     if (!name_is_plain(manifest->name) || manifest->number == 0 || manifest->partitions == 0 ||
         (manifest->partitions & (manifest->partitions - 1)) != 0 || manifest->file_count == 0)
         return false;
-    const char *definition = manifest->definition_file;
-    if (*definition == '\0' || strchr(definition, '/') || strcmp(definition, ".") == 0 ||
-        strcmp(definition, "..") == 0)
+    if (*manifest->definition_file == '\0' || !stays_inside(manifest->definition_file) ||
+        !stays_inside(manifest->evolution_file))
         return false;
     for (uint32_t i = 0; i < manifest->file_count; i++) {
         const rf_base_file *file = &manifest->files[i];
@@ -391,7 +399,8 @@ rf_status rf_manifest_write(const char *dir, const rf_manifest *manifest, rf_err
     if (manifest->schema_count > SCHEMAS_MAX)
         return rf_fail(err, RF_ERR_INPUT, "%s: handlers for more than %d types of events", dir,
                        SCHEMAS_MAX);
-    if (!holds(manifest) || !rf_utf8_valid(rf_slice_of(manifest->definition_file)))
+    if (!holds(manifest) || !rf_utf8_valid(rf_slice_of(manifest->definition_file)) ||
+        !rf_utf8_valid(rf_slice_of(manifest->evolution_file)))
         return rf_fail(err, RF_ERR_INPUT,
                        "%s: generation %llu of %s cannot be described (definition file %s)", dir,
                        (unsigned long long)manifest->number, manifest->name,

@@ -37,6 +37,7 @@ typedef struct rf_manifest {
     uint32_t version;
     rf_hash128 content_hash;
     char definition_file[256]; /* file name in definition/ */
+    char evolution_file[256];  /* file name in definition/evolution/; "": none */
     uint32_t key_part_count; /* 1 and more */
     rf_manifest_part key[RF_KEY_PARTS_MAX];
     uint32_t partitions;

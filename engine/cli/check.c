@@ -6,10 +6,13 @@
 #include "cli/table.h"
 
 typedef struct check_options {
+    const char *evolution;
     bool json;
 } check_options;
 
 static const cli_option options_table[] = {
+    {"evolution", "FILE", "Lua file of renames and upcasters, for plugins", CLI_TEXT,
+     offsetof(check_options, evolution), 0, 0},
     {"json", NULL, "one JSON object", CLI_FLAG, offsetof(check_options, json), 0, 0},
 };
 
@@ -103,7 +106,8 @@ static rf_status run(const cli_call *call, rf_err *err)
     rf_check_report *report = NULL;
     rf_status status = rf_store_open(call->operands[0], NULL, &store, err);
     if (status == RF_OK)
-        status = rf_check(store, call->operands + 1, call->operand_count - 1, &report, err);
+        status = rf_check(store, call->operands + 1, call->operand_count - 1, given->evolution,
+                          &report, err);
     if (status == RF_OK)
         status = given->json ? print_json(report, err) : print_text(report, err);
     if (status == RF_OK && report->refused) {

@@ -224,7 +224,7 @@ static rf_status tally_traced(rf_checking *checking, uint32_t index,
         rf_trace_field(&chain, chain.count, field, checking->arena, &trace, err);
     if (status != RF_OK)
         return status;
-    if (trace.layer_count > 0 || trace.fallback.kind > RF_ASSIGNED_NIL)
+    if (trace.layer_count > 0 || trace.fallback.value.kind > RF_ASSIGNED_NIL)
         tally->assigned += type->events;
     else if (trace.stored)
         tally_path(tally, type, trace.path_text, nearest);

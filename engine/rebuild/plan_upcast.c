@@ -19,8 +19,8 @@ static rf_status no_memory(rf_err *err)
 
 /* ---- traced fills ---- */
 
-/* A value that an upcaster, or a default, gives to an event, as a member at `to`. `who` NULL: a
- * default. */
+/* A value that an upcaster, or a default, gives to an event, as a member at `to`. `who`: whose
+ * it is. */
 static rf_status assign(const rf_fill *fill, const rf_assigned *assigned,
                         const rf_evolution_upcast *who, rf_arena *text, char *to, rf_err *err)
 {
@@ -35,8 +35,6 @@ static rf_status assign(const rf_fill *fill, const rf_assigned *assigned,
         return no_memory(err);
     found.compound = !rf_assigned_show(assigned, digits, &found.scalar);
     rf_status status = rf_convert_refuse(fill->origin, &found, err);
-    if (!who)
-        return rf_err_context(err, "default of an upcaster");
     (void)rf_err_context(err, "upcast of %.*s %lld", (int)who->type.size, who->type.data,
                          (long long)who->schema);
     return status;
@@ -77,9 +75,9 @@ static rf_status take_layer(rf_plan *plan, const rf_plan_input *input, uint32_t 
         if (!missing)
             status = put_assigned(plan, input, lane, fill, i, value, producer->upcast, fault_out,
                                   err);
-        else if (layer->fallback.kind > RF_ASSIGNED_NIL)
-            status = put_assigned(plan, input, lane, fill, i, &layer->fallback, NULL, fault_out,
-                                  err);
+        else if (layer->fallback.value.kind > RF_ASSIGNED_NIL)
+            status = put_assigned(plan, input, lane, fill, i, &layer->fallback.value,
+                                  layer->fallback.of, fault_out, err);
     }
     return status;
 }
@@ -89,14 +87,15 @@ static rf_status put_constant(rf_plan *plan, const rf_plan_input *input, uint32_
                               rf_fill *fill, rf_plan_fault *fault_out, rf_err *err)
 {
     const rf_field *field = &fill->field->field;
-    bool present = fill->fallback.kind > RF_ASSIGNED_NIL;
+    bool present = fill->fallback.value.kind > RF_ASSIGNED_NIL;
     rf_members one = {.count = 1};
     uint32_t first = 0;
 
     fill->members = (rf_members){0};
     rf_status status = rf_convert_unset(field, &one, &plan->scratch, err);
     if (status == RF_OK && present)
-        status = assign(fill, &fill->fallback, NULL, input->text, one.values, err);
+        status = assign(fill, &fill->fallback.value, fill->fallback.of, input->text, one.values,
+                        err);
     while (!rf_plan_in_lane(plan, first, lane))
         first++;
     if (status != RF_OK) {
@@ -214,12 +213,12 @@ rf_status rf_plan_finish_traced(rf_plan *plan, const rf_plan_input *input, uint3
     const rf_members *members = &fill->members;
     rf_status status = RF_OK;
 
-    if (!members->values || fill->fallback.kind <= RF_ASSIGNED_NIL)
+    if (!members->values || fill->fallback.value.kind <= RF_ASSIGNED_NIL)
         return RF_OK;
     for (uint32_t i = members->begin; status == RF_OK && i < members->end; i++)
         if (members->mask[i] && !members->present[i])
-            status = put_assigned(plan, input, lane, fill, i, &fill->fallback, NULL, fault_out,
-                                  err);
+            status = put_assigned(plan, input, lane, fill, i, &fill->fallback.value,
+                                  fill->fallback.of, fault_out, err);
     return status;
 }
 
