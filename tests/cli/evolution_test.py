@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -250,6 +251,15 @@ class Lua(tool.Case):
             end)
         """)
         self.assertEqual(rows, [(206, 4, 2)])
+
+
+class Page(tool.Case):
+    def test_the_example_of_the_page_holds(self):
+        with open(os.path.join(tool.ROOT, 'docs', 'EVOLUTION.md'), encoding='utf-8') as file:
+            found = dict(re.findall(r'runs: (\w+) -->\n```\w+\n(.*?)```', file.read(), re.S))
+        self.ok('import', self.store, self.path('events.jsonl', found['events']), '--quiet')
+        self.rebuild(self.path('orders.lua', found['projection']))
+        self.assertEqual(self.rows('orders').decode(), found['rows'])
 
 
 tool.main(__name__)
