@@ -40,20 +40,26 @@ static bool grow(rf_plan_faults *faults)
     return true;
 }
 
-static void keep(void *arg, const rf_convert_fault *fault)
+void rf_plan_faults_add(rf_plan_faults *faults, const rf_plan_faults_of *of, uint32_t ordinal,
+                        const char *reason)
 {
-    const rf_plan_faults_of *of = arg;
-    rf_plan_faults *faults = of->faults;
-    rf_err line;
+    rf_slice copy = rf_arena_copy(&faults->reasons, rf_slice_of(reason));
 
-    (void)rf_convert_refuse(of->field, fault, &line);
-    rf_slice reason = rf_arena_copy(&faults->reasons, rf_slice_of(line.message));
-    if (!reason.data || !grow(faults)) {
+    if (!copy.data || !grow(faults)) {
         faults->failed = true;
         return;
     }
     faults->types[faults->count] = of->type;
-    faults->list[faults->count++] = (rf_plan_faulty){fault->ordinal, of->definition, reason};
+    faults->list[faults->count++] = (rf_plan_faulty){ordinal, of->definition, copy};
+}
+
+static void keep(void *arg, const rf_convert_fault *fault)
+{
+    const rf_plan_faults_of *of = arg;
+    rf_err line;
+
+    (void)rf_convert_refuse(of->field, fault, &line);
+    rf_plan_faults_add(of->faults, of, fault->ordinal, line.message);
 }
 
 rf_convert_fault rf_plan_faults_note(rf_plan_faults_of *of)

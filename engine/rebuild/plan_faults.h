@@ -34,6 +34,9 @@ void rf_plan_faults_free(rf_plan_faults *faults);
 void rf_plan_faults_begin(rf_plan_faults *faults);
 /* What conversion notes faults in: kept where they are wanted. `of` lives as long. */
 rf_convert_fault rf_plan_faults_note(rf_plan_faults_of *of);
+/* The same for a fault that has a reason already. */
+void rf_plan_faults_add(rf_plan_faults *faults, const rf_plan_faults_of *of, uint32_t ordinal,
+                        const char *reason);
 rf_status rf_plan_faults_settle(rf_plan_faults *faults, const uint32_t *event_types,
                                 uint32_t event_count, uint32_t type_count, rf_err *err);
 

@@ -40,20 +40,43 @@ static rf_status assign(const rf_fill *fill, const rf_assigned *assigned,
     return status;
 }
 
-/* The same for event `ordinal` among the fill's members. */
+/* What went wrong with an event: noted where the plan is lenient, else the bind's failure. */
+static rf_status tell(rf_plan *plan, const rf_plan_input *input, uint32_t lane, uint32_t ordinal,
+                      uint32_t definition, const rf_err *found, rf_plan_fault *fault_out,
+                      rf_err *err)
+{
+    const rf_plan_faults_of of = {
+        .type = plan->lanes[lane].stored_type,
+        .definition = definition,
+    };
+
+    if (plan->faults.wanted &&
+        (found->status == RF_ERR_INPUT || found->status == RF_ERR_PLUGIN)) {
+        rf_plan_faults_add(&plan->faults, &of, ordinal, found->message);
+        return RF_OK;
+    }
+    if (found->status == RF_ERR_INPUT || found->status == RF_ERR_PLUGIN)
+        rf_plan_blame(plan, input->segment, lane, ordinal, definition, fault_out);
+    if (err)
+        *err = *found;
+    return found->status;
+}
+
+/* The same as assign, for event `ordinal` among the fill's members. */
 static rf_status put_assigned(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
                               const rf_fill *fill, uint32_t ordinal, const rf_assigned *assigned,
                               const rf_evolution_upcast *who, rf_plan_fault *fault_out,
                               rf_err *err)
 {
     size_t size = rf_kind_size(fill->field->field.kind);
-    rf_status status =
-        assign(fill, assigned, who, input->text, fill->members.values + ordinal * size, err);
+    rf_err found;
 
     fill->members.present[ordinal] = true;
-    if (status != RF_OK && status != RF_ERR_MEMORY)
-        rf_plan_blame(plan, input->segment, lane, ordinal, fill->call->definition, fault_out);
-    return status;
+    rf_status status =
+        assign(fill, assigned, who, input->text, fill->members.values + ordinal * size, &found);
+    return status == RF_OK ? RF_OK
+                           : tell(plan, input, lane, ordinal, fill->call->definition, &found,
+                                  fault_out, err);
 }
 
 /* Takes what one layer assigned; what it left stays in *left, of which there are *left_count. */
@@ -229,6 +252,7 @@ struct batch {
     char *events;
     uint32_t *ordinals;
     rf_assigned **assigned;
+    rf_assigned **rest; /* the same behind an event that failed */
     uint32_t count;
 };
 
@@ -266,7 +290,9 @@ static rf_status begin_batch(rf_plan *plan, const rf_evolution_upcast *upcast, s
     batch->ordinals = rf_arena_alloc(&plan->scratch, BATCH_EVENTS * sizeof *batch->ordinals);
     batch->assigned =
         rf_arena_alloc(&plan->scratch, upcast->assigned_count * sizeof(rf_assigned *));
-    bool made = batch->events && batch->ordinals && batch->assigned;
+    batch->rest =
+        rf_arena_alloc(&plan->scratch, upcast->assigned_count * sizeof(rf_assigned *));
+    bool made = batch->events && batch->ordinals && batch->assigned && batch->rest;
     for (uint32_t i = 0; made && i < upcast->assigned_count; i++) {
         batch->assigned[i] = rf_arena_alloc(&plan->scratch, BATCH_EVENTS * sizeof(rf_assigned));
         made = batch->assigned[i] != NULL;
@@ -290,35 +316,54 @@ static void run_moves(const rf_evolution_upcast *upcast, const struct batch *bat
     }
 }
 
-/* Runs a batch and puts what it assigned to the type's events; *failed_out is the one that failed. */
-static rf_status run_batch(rf_plan *plan, const rf_plan_input *input, const rf_stage *stage,
-                           struct batch *batch, uint32_t *failed_out, rf_err *err)
+/* Runs a function over a batch; of a lenient plan, past events that fail. */
+static rf_status run_function(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
+                              const rf_producer *producer, const struct batch *batch,
+                              rf_plan_fault *fault_out, rf_err *err)
 {
-    const rf_producer *producer = stage->producer;
     const rf_evolution_upcast *upcast = producer->upcast;
     const rf_evolution *evolution = plan->binder.definitions[producer->definition]->evolution;
-    rf_upcast_batch run = {
-        .events = batch->events,
-        .event_size = upcast->input.event_size,
-        .count = batch->count,
-        .assigned = batch->assigned,
-        .text = input->text,
-    };
-    rf_status status = RF_OK;
     void *state = NULL;
     void *arg;
 
+    const rf_upcast_ops *ops = rf_evolution_ops(evolution, &arg);
+    rf_status status = state_of(plan, producer->definition, ops, arg, &state, err);
+    for (uint32_t done = 0; status == RF_OK && done < batch->count;) {
+        rf_upcast_batch run = {
+            .events = batch->events + done * upcast->input.event_size,
+            .event_size = upcast->input.event_size,
+            .count = batch->count - done,
+            .assigned = batch->rest,
+            .text = input->text,
+        };
+        rf_err found;
+        for (uint32_t i = 0; i < upcast->assigned_count; i++)
+            batch->rest[i] = batch->assigned[i] + done;
+        if (ops->run(state, upcast->index, &run, &found) == RF_OK)
+            break;
+        done += run.failed < run.count ? run.failed : 0;
+        (void)rf_err_context(&found, "upcast of %.*s %lld", (int)upcast->type.size,
+                             upcast->type.data, (long long)upcast->schema);
+        status = tell(plan, input, lane, batch->ordinals[done++], producer->definition, &found,
+                      fault_out, err);
+    }
+    return status;
+}
+
+/* Runs a batch and puts what it assigned to the type's events. */
+static rf_status run_batch(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
+                           const rf_producer *producer, struct batch *batch,
+                           rf_plan_fault *fault_out, rf_err *err)
+{
+    const rf_evolution_upcast *upcast = producer->upcast;
+    rf_status status = RF_OK;
+
     for (uint32_t i = 0; i < upcast->assigned_count; i++)
         memset(batch->assigned[i], 0, batch->count * sizeof(rf_assigned));
-    if (upcast->function) {
-        const rf_upcast_ops *ops = rf_evolution_ops(evolution, &arg);
-        status = state_of(plan, producer->definition, ops, arg, &state, err);
-        if (status == RF_OK)
-            status = ops->run(state, upcast->index, &run, err);
-    } else {
+    if (upcast->function)
+        status = run_function(plan, input, lane, producer, batch, fault_out, err);
+    else
         run_moves(upcast, batch);
-    }
-    *failed_out = run.failed < batch->count ? batch->ordinals[run.failed] : batch->ordinals[0];
     for (uint32_t i = 0; status == RF_OK && i < upcast->assigned_count; i++)
         for (uint32_t k = 0; k < batch->count; k++)
             producer->assigned[i][batch->ordinals[k]] = batch->assigned[i][k];
@@ -334,7 +379,6 @@ rf_status rf_plan_produce(rf_plan *plan, const rf_plan_input *input, uint32_t la
     uint32_t type_count = input->segment->types[plan->lanes[lane].stored_type].count;
     size_t event_size = upcast->input.event_size;
     uint32_t next = plan->types[lane].events_before;
-    uint32_t failed = 0;
     struct batch batch;
 
     rf_status status = begin_batch(plan, upcast, &batch, err);
@@ -357,13 +401,9 @@ rf_status rf_plan_produce(rf_plan *plan, const rf_plan_input *input, uint32_t la
                    event_size);
         batch.ordinals[batch.count++] = ordinal;
         if (batch.count == BATCH_EVENTS)
-            status = run_batch(plan, input, stage, &batch, &failed, err);
+            status = run_batch(plan, input, lane, producer, &batch, fault_out, err);
     }
     if (status == RF_OK && batch.count > 0)
-        status = run_batch(plan, input, stage, &batch, &failed, err);
-    if (status == RF_OK || status == RF_ERR_MEMORY)
-        return status;
-    rf_plan_blame(plan, input->segment, lane, failed, producer->definition, fault_out);
-    return rf_err_context(err, "upcast of %.*s %lld", (int)upcast->type.size, upcast->type.data,
-                          (long long)upcast->schema);
+        status = run_batch(plan, input, lane, producer, &batch, fault_out, err);
+    return status;
 }

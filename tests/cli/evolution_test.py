@@ -227,6 +227,26 @@ class Lua(tool.Case):
                 words,
             )
 
+    def test_events_that_fail_are_left_out_where_that_is_asked_for(self):
+        self.import_lines(
+            *(event('a-1', 'ItemAdded', {'cents': n}) for n in range(1, 7)),
+            event('a-1', 'ItemAdded', {'cents': 'x'}),
+        )
+        path = self.path('items.lua', ITEMS + """
+            upcast ("ItemAdded", 1, { "cents int" }, function (e)
+                if e.cents == 2 or e.cents == 3 then error "no" end
+                e.price = e.cents == 5 and 0.5 or e.cents
+            end)
+        """)
+        entry = self.rebuild(path, options=('--on-error', 'skip'))[0]
+        row = json.loads(self.rows('items'))
+        self.assertEqual((row['price'], row['n']), (1 + 4 + 6, 3))
+        left = self.ok('quarantine', self.store, 'items').out.decode()
+        for words in ('upcast of ItemAdded 1', 'no', '0.5', '"x" is no int'):
+            self.assertIn(words, left)
+        self.assertEqual(self.rebuild('items', options=('--on-error', 'skip'))[0]['digest'],
+                         entry['digest'])
+
     def test_upcasters_see_the_members_of_their_event(self):
         self.import_lines(
             event('a-1', 'Item', {}, time='1970-01-01T00:00:01Z'),
