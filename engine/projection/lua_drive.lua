@@ -120,8 +120,11 @@ local getters = {
     bool = "return P.cN",
     text = "local v = P.cN.data if v == nil then return nil end return text_at(v, P.cN.size)",
 }
-getters.decimal, getters.date, getters.json = getters.int, getters.time, getters.text
-getters.list = getters.text
+getters.decimal, getters.date = getters.int, getters.time
+-- of an event; a row's json and lists are values that live until the end of the batch
+getters.json = "local v = P.cN.data if v == nil then return nil end " ..
+    "return from_json(text_at(v, P.cN.size))"
+local live_getter = "return live_value('N0', P.cN)"
 
 local setters = {
     int = "if type(v) ~= 'number' or floor(v) ~= v or v >= 0x1p53 or v <= -0x1p53 then " ..
@@ -133,8 +136,9 @@ local setters = {
     text = "if type(v) == 'string' then local t = P.cN t.data = keep(v) t.size = #v " ..
         "elseif v == nil then P.cN.data = nil P.cN.size = 0 else refuse('N0', v) end",
 }
-setters.decimal, setters.date, setters.json = setters.int, setters.time, setters.text
-setters.list = setters.text
+setters.decimal, setters.date = setters.int, setters.time
+setters.json = "live_set('N0', v)"
+setters.list = setters.json
 
 local function shown(value)
     if type(value) == "string" then
@@ -149,6 +153,7 @@ local function shown(value)
     return "a " .. refold.type_of(value)
 end
 
+refold.shown = shown
 local part_kinds = {} -- of computed keys, by the names of their parts
 
 local function refuse(name, value, what)
@@ -225,6 +230,88 @@ local function nearest(name, list)
     return best and "; did you mean `" .. best .. "`?" or ""
 end
 
+---- json and lists of rows ----
+
+-- By column, then by the row's address: what a handler was given or stored, and in which call last.
+-- It becomes text again at the end of the batch, before anyone else looks at the row.
+local live = {}
+local values, calls_of = {}, {}
+
+local function address()
+    return tonumber(cast("uintptr_t", cursor.row))
+end
+
+local function live_value(name, slice)
+    local at = address()
+    local of = values[name]
+    if not of then
+        of = {}
+        values[name], calls_of[name] = of, {}
+        live[#live + 1] = name
+    end
+    local value = of[at]
+    if value == nil then
+        if slice.data == nil then
+            return nil
+        end
+        value = refold.column_value(text_from(slice.data, slice.size), declared.column_by_name[name])
+        if type(value) ~= "table" then
+            return value
+        end
+        of[at] = value
+    end
+    calls_of[name][at] = cursor.at
+    cursor.live = 1
+    return value
+end
+
+local put_slice -- (row, name, text or nil), of the row's struct
+
+local function live_set(name, value)
+    if values[name] then
+        values[name][address()] = nil
+    end
+    if value == nil then
+        put_slice(cursor.row, name, declared.column_by_name[name].kind == "list" and "[]" or nil)
+        return
+    end
+    -- told at once what cannot be
+    put_slice(cursor.row, name, refold.column_text(value, declared.column_by_name[name]))
+    if type(value) == "table" then
+        live_value(name, { data = nil })
+        values[name][address()] = value
+        calls_of[name][address()] = cursor.at
+        cursor.live = 1
+    end
+end
+
+local function live_forget_row()
+    local at = address()
+    for _, name in ipairs(live) do
+        values[name][at] = nil
+    end
+end
+
+-- Writes what lives into the rows; what cannot be is a fault of the call that had it last.
+local function settle()
+    for _, name in ipairs(live) do
+        local column = declared.column_by_name[name]
+        for at, value in pairs(values[name]) do
+            cursor.at = calls_of[name][at]
+            put_slice(cast("void *", cast("uintptr_t", at)), name, refold.column_text(value, column))
+        end
+    end
+    refold.unlive()
+end
+
+function refold.unlive()
+    for _, name in ipairs(live) do
+        values[name], calls_of[name] = nil, nil
+    end
+    live = {}
+    cursor.live = 0
+end
+
 local function no_column(name)
     fail("the row has no column `%s`%s", tostring(name), nearest(tostring(name), declared.columns))
 end
@@ -232,7 +319,8 @@ end
 local helpers = {
     cursor = cursor, cast = cast, tonumber = tonumber, type = type, floor = math.floor,
     text_at = text_at, keep = keep, whole = whole, float = float, bool = bool,
-    refuse = refuse, no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE,
+    refuse = refuse, from_json = refold.from_json, live_value = live_value, live_set = live_set,
+    no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE,
     copy = ffi.copy,
 }
 
@@ -270,19 +358,43 @@ local function refuse_all(what)
     return meta
 end
 
+local anchored = {} -- what the tables point to
+
+local function c_text(text)
+    anchored[#anchored + 1] = text
+    return text
+end
+
+local function anchor(ctype, count)
+    local array = count and ffi.new(ctype, count > 0 and count or 1) or ffi.new(ctype)
+    anchored[#anchored + 1] = array
+    return array
+end
+
 -- `key` tells the row's key.
 local function make_row(key)
     local struct = struct_of(declared.columns)
     local row_type = ffi.typeof("$ *", struct)
-    local template = ffi.new(struct)
+    local template, indexes = anchor(struct), {}
     for i, column in ipairs(declared.columns) do
         if column.kind == "time" or column.kind == "date" then
             template["c" .. i] = NONE
+        elseif column.kind == "list" then
+            template["c" .. i].data, template["c" .. i].size = "[]", 2
         end
+        indexes[column.name] = "c" .. i
+    end
+    cursor.row_template = template
+    put_slice = function(at, name, text)
+        local slice = cast(row_type, at)[indexes[name]]
+        slice.data, slice.size = text and keep(text), text and #text or 0
     end
     local more = { row_type = row_type, template = template, size = ffi.sizeof(struct) }
     local meta = refuse_all("a row")
     local function delete()
+        if cursor.live > 0 then
+            live_forget_row()
+        end
         cursor.flags = 1
         ffi.copy(cursor.row, template, more.size)
     end
@@ -292,7 +404,9 @@ local function make_row(key)
         if name == "delete" then return delete end
         if name == "key" then return key() end
         local p = cast(row_type, cursor.row)
-        ]] .. chain(declared.columns, function(c) return (getters[c.kind]:gsub("P", "p")) end) .. [[
+        ]] .. chain(declared.columns, function(c)
+            return ((c.members or c.kind == "json") and live_getter or getters[c.kind]):gsub("P", "p")
+        end) .. [[
 
         no_column(name) end]], { row_type = row_type, delete = delete, key = key })
     meta.__newindex = generate([[return function(_, name, v)
@@ -372,19 +486,6 @@ local kind_numbers = {
     int = 1, decimal = 2, float = 3, bool = 4, text = 5, time = 6, date = 7, json = 8, list = 8,
 }
 local NO_PRESENT = 0xffffffff
-local anchored = {} -- what the tables point to
-
-local function c_text(text)
-    anchored[#anchored + 1] = text
-    return text
-end
-
-local function anchor(ctype, count)
-    local array = ffi.new(ctype, count > 0 and count or 1)
-    anchored[#anchored + 1] = array
-    return array
-end
-
 local function fields_of(fields, struct)
     local array = anchor("refold_field[?]", #fields)
     for i, field in ipairs(fields) do
@@ -551,6 +652,9 @@ function refold.make()
             cursor.at, cursor.row, cursor.event, cursor.flags = i, call.row, call.event, flags[0]
             fns[h](row, events[h])
             flags[0] = cursor.flags
+        end
+        if cursor.live > 0 then
+            settle()
         end
     end
 end

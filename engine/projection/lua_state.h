@@ -26,6 +26,8 @@ rf_status rf_lua_state_new(rf_lua_file *file, const volatile int *cancel, rf_lua
                            rf_err *err);
 void rf_lua_state_free(rf_lua_state *state); /* takes NULL */
 const rf_projection *rf_lua_state_tables(const rf_lua_state *state);
+/* The row that a key begins with, row_size bytes. */
+const void *rf_lua_state_template(const rf_lua_state *state);
 /* See runner.h. */
 void rf_lua_state_forget(rf_lua_state *state);
 rf_status rf_lua_state_run(rf_lua_state *state, rf_fold *fold, const rf_runner_call *calls,
