@@ -95,8 +95,8 @@ local c_types = {
 
 -- A struct with a member a column or field, c1, c2 and so on, and after them the bools that say what
 -- an event has.
-local function struct_of(list)
-    local parts = {}
+local function struct_of(list, more)
+    local parts = { more }
     for i, item in ipairs(list) do
         parts[#parts + 1] = c_types[item.kind] .. " c" .. i .. ";"
     end
@@ -232,84 +232,92 @@ end
 
 ---- json and lists of rows ----
 
--- By column, then by the row's address: what a handler was given or stored, and in which call last.
--- It becomes text again at the end of the batch, before anyone else looks at the row.
-local live = {}
-local values, calls_of = {}, {}
+-- Rows whose handlers were given or stored a value in this batch, numbered; the row itself has its
+-- number in a member that is no column, which counts only where the address is the row's. A value
+-- becomes text again at the end of the batch, before anyone else looks at the row.
+local live_count, live_rows, live_calls = 0, {}, {}
+local values = {} -- by column, then number
+local row_pointer -- type of a pointer to the projection's row
+local slots = {} -- of json and lists: the struct's members by the columns' names
 
-local function address()
-    return tonumber(cast("uintptr_t", cursor.row))
+local function live_number()
+    local at = tonumber(cast("uintptr_t", cursor.row))
+    local row = cast(row_pointer, cursor.row)
+    local number = row.live
+    if number == 0 or number > live_count or live_rows[number] ~= at then
+        live_count = live_count + 1
+        number = live_count
+        live_rows[number], row.live = at, number
+        cursor.live = 1
+    end
+    live_calls[number] = cursor.at
+    return number
+end
+
+local function put_slice(address, name, text)
+    local slice = cast(row_pointer, address)[slots[name]]
+    slice.data, slice.size = text and keep(text), text and #text or 0
 end
 
 local function live_value(name, slice)
-    local at = address()
-    local of = values[name]
-    if not of then
-        of = {}
-        values[name], calls_of[name] = of, {}
-        live[#live + 1] = name
+    local number = live_number()
+    local value = values[name][number]
+    if value ~= nil or slice.data == nil then
+        return value
     end
-    local value = of[at]
-    if value == nil then
-        if slice.data == nil then
-            return nil
-        end
-        value = refold.column_value(text_from(slice.data, slice.size), declared.column_by_name[name])
-        if type(value) ~= "table" then
-            return value
-        end
-        of[at] = value
+    value = refold.column_value(text_from(slice.data, slice.size), declared.column_by_name[name])
+    if type(value) == "table" then
+        values[name][number] = value
     end
-    calls_of[name][at] = cursor.at
-    cursor.live = 1
     return value
 end
 
-local put_slice -- (row, name, text or nil), of the row's struct
-
 local function live_set(name, value)
-    if values[name] then
-        values[name][address()] = nil
-    end
-    if value == nil then
-        put_slice(cursor.row, name, declared.column_by_name[name].kind == "list" and "[]" or nil)
+    local number, column = live_number(), declared.column_by_name[name]
+    if value ~= nil and values[name][number] == value then
         return
     end
-    -- told at once what cannot be
-    put_slice(cursor.row, name, refold.column_text(value, declared.column_by_name[name]))
-    if type(value) == "table" then
-        live_value(name, { data = nil })
-        values[name][address()] = value
-        calls_of[name][address()] = cursor.at
-        cursor.live = 1
+    values[name][number] = nil
+    if value == nil then
+        put_slice(cursor.row, name, column.kind == "list" and "[]" or nil)
+    elseif refold.type_of(value) == "table" then
+        refold.column_text(value, column) -- tells at once what cannot be
+        values[name][number] = value
+    else
+        put_slice(cursor.row, name, refold.column_text(value, column))
     end
 end
 
 local function live_forget_row()
-    local at = address()
-    for _, name in ipairs(live) do
-        values[name][at] = nil
+    local number = live_number()
+    for _, of in pairs(values) do
+        of[number] = nil
     end
+end
+
+function refold.unlive()
+    for number = 1, live_count do
+        for _, of in pairs(values) do
+            of[number] = nil
+        end
+    end
+    live_count, cursor.live = 0, 0
 end
 
 -- Writes what lives into the rows; what cannot be is a fault of the call that had it last.
 local function settle()
-    for _, name in ipairs(live) do
-        local column = declared.column_by_name[name]
-        for at, value in pairs(values[name]) do
-            cursor.at = calls_of[name][at]
-            put_slice(cast("void *", cast("uintptr_t", at)), name, refold.column_text(value, column))
+    for _, column in ipairs(declared.columns) do
+        local of = values[column.name]
+        for number = 1, of and live_count or 0 do
+            local value = of[number]
+            if value ~= nil then
+                cursor.at = live_calls[number]
+                put_slice(cast("char *", cast("uintptr_t", live_rows[number])), column.name,
+                    refold.column_text(value, column))
+            end
         end
     end
     refold.unlive()
-end
-
-function refold.unlive()
-    for _, name in ipairs(live) do
-        values[name], calls_of[name] = nil, nil
-    end
-    live = {}
-    cursor.live = 0
 end
 
 local function no_column(name)
@@ -373,22 +381,24 @@ end
 
 -- `key` tells the row's key.
 local function make_row(key)
-    local struct = struct_of(declared.columns)
+    local lives = false
+    for _, column in ipairs(declared.columns) do
+        lives = lives or column.kind == "json" or column.kind == "list"
+    end
+    local struct = struct_of(declared.columns, lives and "int32_t live;" or nil)
     local row_type = ffi.typeof("$ *", struct)
-    local template, indexes = anchor(struct), {}
+    local template = anchor(struct)
     for i, column in ipairs(declared.columns) do
         if column.kind == "time" or column.kind == "date" then
             template["c" .. i] = NONE
         elseif column.kind == "list" then
             template["c" .. i].data, template["c" .. i].size = "[]", 2
         end
-        indexes[column.name] = "c" .. i
+        if column.kind == "json" or column.kind == "list" then
+            slots[column.name], values[column.name] = "c" .. i, {}
+        end
     end
-    cursor.row_template = template
-    put_slice = function(at, name, text)
-        local slice = cast(row_type, at)[indexes[name]]
-        slice.data, slice.size = text and keep(text), text and #text or 0
-    end
+    cursor.row_template, row_pointer = template, row_type
     local more = { row_type = row_type, template = template, size = ffi.sizeof(struct) }
     local meta = refuse_all("a row")
     local function delete()

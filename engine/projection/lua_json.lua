@@ -36,19 +36,31 @@ local function utf8_of(code)
         0x80 + floor(code / 64) % 64, 0x80 + code % 64)
 end
 
+-- What the escape at `at` means, and where it ends.
+local function escape_at(text, at)
+    local c = sub(text, at + 1, at + 1)
+    if c ~= "u" then
+        return escapes[c] or c, at + 2
+    end
+    local code = tonumber(sub(text, at + 2, at + 5), 16)
+    if code >= 0xd800 and code < 0xdc00 then
+        local low = tonumber(sub(text, at + 8, at + 11), 16)
+        return utf8_of(0x10000 + (code - 0xd800) * 1024 + low - 0xdc00), at + 12
+    end
+    return utf8_of(code), at + 6
+end
+
 local function unescape(text)
-    text = gsub(text, "\\u(%x%x%x%x)\\u(%x%x%x%x)", function(first, second)
-        local high, low = tonumber(first, 16), tonumber(second, 16)
-        if high >= 0xd800 and high < 0xdc00 and low >= 0xdc00 and low < 0xe000 then
-            return utf8_of(0x10000 + (high - 0xd800) * 1024 + low - 0xdc00)
+    local parts, at = {}, 1
+    while true do
+        local stop = find(text, "\\", at, true)
+        if not stop then
+            parts[#parts + 1] = sub(text, at)
+            return concat(parts)
         end
-    end)
-    return (gsub(text, "\\(.)(%x?%x?%x?%x?)", function(c, digits)
-        if c == "u" then
-            return utf8_of(tonumber(digits, 16))
-        end
-        return (escapes[c] or c) .. digits
-    end))
+        parts[#parts + 1] = sub(text, at, stop - 1)
+        parts[#parts + 1], at = escape_at(text, stop)
+    end
 end
 
 -- The text that begins behind the quote at `at`, and where it ends.
