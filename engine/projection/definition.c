@@ -379,6 +379,9 @@ static rf_status load_lua(const char *path, rf_definition **definition_out, rf_e
         rf_lua_file_free(file);
         return status;
     }
+    /* lists begin empty, which is what the tables do not say */
+    const rf_definition *made = &owner->definition;
+    memcpy((char *)(uintptr_t)made->row_template, rf_lua_state_template(state), made->row_size);
     owner->lua = state;
     status = evolve(&owner->definition, rf_lua_state_evolution(state), err);
     if (status != RF_OK) {

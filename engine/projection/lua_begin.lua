@@ -72,10 +72,11 @@ typedef struct {
     const void *event;
     const refold_call *calls;
     const refold_projection *tables;
+    const void *row_template;
     void *fold;
     uint32_t count, at;
     int32_t ticks;
-    uint32_t texts;
+    uint32_t texts, live;
     uint8_t flags;
 } refold_cursor;
 ]]

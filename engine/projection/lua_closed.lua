@@ -68,6 +68,8 @@ local function thaw(value)
     return raw_type(value) == "userdata" and frozen[value] or value
 end
 
+refold.thaw = thaw
+
 ---- Lua's own functions, made deterministic ----
 
 local function type_of(value)

@@ -10,11 +10,13 @@ typedef struct rf_lua_cursor {
     const void *event;
     const rf_runner_call *calls;
     const rf_projection *tables; /* of the projection, once it is loaded */
+    const void *row_template; /* row_size bytes */
     rf_fold *fold;
     uint32_t count; /* of calls */
     uint32_t at;    /* the call at hand */
     int32_t ticks;  /* until the next look whether to end */
     uint32_t texts; /* that are remembered */
+    uint32_t live;  /* 1: some rows have values that are not text yet */
     uint8_t flags;
 } rf_lua_cursor;
 

@@ -96,7 +96,15 @@ function parse_kind(text, whole)
         if not argument then
             fail("`%s`: a list names its members: list(sku text, qty int)", whole)
         end
-        return { kind = "list", members = parse_members(argument, whole), scale = 0 }, rest
+        local list = parse_members(argument, whole)
+        local by_name = {}
+        for _, member in ipairs(list) do
+            if by_name[member.name] then
+                fail("`%s`: two members are called %s", whole, member.name)
+            end
+            by_name[member.name] = true
+        end
+        return { kind = "list", members = list, member_by_name = by_name, scale = 0 }, rest
     elseif not kinds[kind] then
         fail("`%s`: `%s` is no kind; there are int, decimal(n), float, bool, text, time, date, json " ..
             "and list(...)", whole, kind)

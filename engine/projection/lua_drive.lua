@@ -95,8 +95,8 @@ local c_types = {
 
 -- A struct with a member a column or field, c1, c2 and so on, and after them the bools that say what
 -- an event has.
-local function struct_of(list)
-    local parts = {}
+local function struct_of(list, more)
+    local parts = { more }
     for i, item in ipairs(list) do
         parts[#parts + 1] = c_types[item.kind] .. " c" .. i .. ";"
     end
@@ -120,8 +120,11 @@ local getters = {
     bool = "return P.cN",
     text = "local v = P.cN.data if v == nil then return nil end return text_at(v, P.cN.size)",
 }
-getters.decimal, getters.date, getters.json = getters.int, getters.time, getters.text
-getters.list = getters.text
+getters.decimal, getters.date = getters.int, getters.time
+-- of an event; a row's json and lists are values that live until the end of the batch
+getters.json = "local v = P.cN.data if v == nil then return nil end " ..
+    "return from_json(text_at(v, P.cN.size))"
+local live_getter = "return live_value('N0', P.cN)"
 
 local setters = {
     int = "if type(v) ~= 'number' or floor(v) ~= v or v >= 0x1p53 or v <= -0x1p53 then " ..
@@ -133,8 +136,9 @@ local setters = {
     text = "if type(v) == 'string' then local t = P.cN t.data = keep(v) t.size = #v " ..
         "elseif v == nil then P.cN.data = nil P.cN.size = 0 else refuse('N0', v) end",
 }
-setters.decimal, setters.date, setters.json = setters.int, setters.time, setters.text
-setters.list = setters.text
+setters.decimal, setters.date = setters.int, setters.time
+setters.json = "live_set('N0', v)"
+setters.list = setters.json
 
 local function shown(value)
     if type(value) == "string" then
@@ -149,6 +153,7 @@ local function shown(value)
     return "a " .. refold.type_of(value)
 end
 
+refold.shown = shown
 local part_kinds = {} -- of computed keys, by the names of their parts
 
 local function refuse(name, value, what)
@@ -225,6 +230,96 @@ local function nearest(name, list)
     return best and "; did you mean `" .. best .. "`?" or ""
 end
 
+---- json and lists of rows ----
+
+-- Rows whose handlers were given or stored a value in this batch, numbered; the row itself has its
+-- number in a member that is no column, which counts only where the address is the row's. A value
+-- becomes text again at the end of the batch, before anyone else looks at the row.
+local live_count, live_rows, live_calls = 0, {}, {}
+local values = {} -- by column, then number
+local row_pointer -- type of a pointer to the projection's row
+local slots = {} -- of json and lists: the struct's members by the columns' names
+
+local function live_number()
+    local at = tonumber(cast("uintptr_t", cursor.row))
+    local row = cast(row_pointer, cursor.row)
+    local number = row.live
+    if number == 0 or number > live_count or live_rows[number] ~= at then
+        live_count = live_count + 1
+        number = live_count
+        live_rows[number], row.live = at, number
+        cursor.live = 1
+    end
+    live_calls[number] = cursor.at
+    return number
+end
+
+local function put_slice(address, name, text)
+    local slice = cast(row_pointer, address)[slots[name]]
+    slice.data, slice.size = text and keep(text), text and #text or 0
+end
+
+local function live_value(name, slice)
+    local number = live_number()
+    local value = values[name][number]
+    if value ~= nil or slice.data == nil then
+        return value
+    end
+    value = refold.column_value(text_from(slice.data, slice.size), declared.column_by_name[name])
+    if type(value) == "table" then
+        values[name][number] = value
+    end
+    return value
+end
+
+local function live_set(name, value)
+    local number, column = live_number(), declared.column_by_name[name]
+    if value ~= nil and values[name][number] == value then
+        return
+    end
+    values[name][number] = nil
+    if value == nil then
+        put_slice(cursor.row, name, column.kind == "list" and "[]" or nil)
+    elseif refold.type_of(value) == "table" then
+        refold.column_text(value, column) -- tells at once what cannot be
+        values[name][number] = value
+    else
+        put_slice(cursor.row, name, refold.column_text(value, column))
+    end
+end
+
+local function live_forget_row()
+    local number = live_number()
+    for _, of in pairs(values) do
+        of[number] = nil
+    end
+end
+
+function refold.unlive()
+    for number = 1, live_count do
+        for _, of in pairs(values) do
+            of[number] = nil
+        end
+    end
+    live_count, cursor.live = 0, 0
+end
+
+-- Writes what lives into the rows; what cannot be is a fault of the call that had it last.
+local function settle()
+    for _, column in ipairs(declared.columns) do
+        local of = values[column.name]
+        for number = 1, of and live_count or 0 do
+            local value = of[number]
+            if value ~= nil then
+                cursor.at = live_calls[number]
+                put_slice(cast("char *", cast("uintptr_t", live_rows[number])), column.name,
+                    refold.column_text(value, column))
+            end
+        end
+    end
+    refold.unlive()
+end
+
 local function no_column(name)
     fail("the row has no column `%s`%s", tostring(name), nearest(tostring(name), declared.columns))
 end
@@ -232,7 +327,8 @@ end
 local helpers = {
     cursor = cursor, cast = cast, tonumber = tonumber, type = type, floor = math.floor,
     text_at = text_at, keep = keep, whole = whole, float = float, bool = bool,
-    refuse = refuse, no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE,
+    refuse = refuse, from_json = refold.from_json, live_value = live_value, live_set = live_set,
+    no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE,
     copy = ffi.copy,
 }
 
@@ -270,19 +366,45 @@ local function refuse_all(what)
     return meta
 end
 
+local anchored = {} -- what the tables point to
+
+local function c_text(text)
+    anchored[#anchored + 1] = text
+    return text
+end
+
+local function anchor(ctype, count)
+    local array = count and ffi.new(ctype, count > 0 and count or 1) or ffi.new(ctype)
+    anchored[#anchored + 1] = array
+    return array
+end
+
 -- `key` tells the row's key.
 local function make_row(key)
-    local struct = struct_of(declared.columns)
+    local lives = false
+    for _, column in ipairs(declared.columns) do
+        lives = lives or column.kind == "json" or column.kind == "list"
+    end
+    local struct = struct_of(declared.columns, lives and "int32_t live;" or nil)
     local row_type = ffi.typeof("$ *", struct)
-    local template = ffi.new(struct)
+    local template = anchor(struct)
     for i, column in ipairs(declared.columns) do
         if column.kind == "time" or column.kind == "date" then
             template["c" .. i] = NONE
+        elseif column.kind == "list" then
+            template["c" .. i].data, template["c" .. i].size = "[]", 2
+        end
+        if column.kind == "json" or column.kind == "list" then
+            slots[column.name], values[column.name] = "c" .. i, {}
         end
     end
+    cursor.row_template, row_pointer = template, row_type
     local more = { row_type = row_type, template = template, size = ffi.sizeof(struct) }
     local meta = refuse_all("a row")
     local function delete()
+        if cursor.live > 0 then
+            live_forget_row()
+        end
         cursor.flags = 1
         ffi.copy(cursor.row, template, more.size)
     end
@@ -292,7 +414,9 @@ local function make_row(key)
         if name == "delete" then return delete end
         if name == "key" then return key() end
         local p = cast(row_type, cursor.row)
-        ]] .. chain(declared.columns, function(c) return (getters[c.kind]:gsub("P", "p")) end) .. [[
+        ]] .. chain(declared.columns, function(c)
+            return ((c.members or c.kind == "json") and live_getter or getters[c.kind]):gsub("P", "p")
+        end) .. [[
 
         no_column(name) end]], { row_type = row_type, delete = delete, key = key })
     meta.__newindex = generate([[return function(_, name, v)
@@ -382,19 +506,6 @@ local kind_numbers = {
     int = 1, decimal = 2, float = 3, bool = 4, text = 5, time = 6, date = 7, json = 8, list = 8,
 }
 local NO_PRESENT = 0xffffffff
-local anchored = {} -- what the tables point to
-
-local function c_text(text)
-    anchored[#anchored + 1] = text
-    return text
-end
-
-local function anchor(ctype, count)
-    local array = ffi.new(ctype, count > 0 and count or 1)
-    anchored[#anchored + 1] = array
-    return array
-end
-
 local function fields_of(fields, struct)
     local array = anchor("refold_field[?]", #fields)
     for i, field in ipairs(fields) do
@@ -567,6 +678,9 @@ function refold.make()
             cursor.at, cursor.row, cursor.event, cursor.flags = i, call.row, call.event, flags[0]
             fns[h](row, events[h])
             flags[0] = cursor.flags
+        end
+        if cursor.live > 0 then
+            settle()
         end
     end
 end

@@ -1,6 +1,7 @@
 /* See lua_functions.h. */
 #include "projection/lua_functions.h"
 
+#include "base/bytes.h"
 #include "event/number.h"
 
 static double lua_money(const char *text, size_t size, double scale, int *fault)
@@ -44,6 +45,11 @@ static const char *lua_fault_text(int fault)
     return rf_number_fault_text((rf_value_fault)fault);
 }
 
+static bool lua_utf8_valid(const char *text, size_t size)
+{
+    return rf_utf8_valid((rf_slice){text, size});
+}
+
 static size_t lua_view_size(void)
 {
     return sizeof(rf_zone_view);
@@ -70,6 +76,7 @@ const rf_lua_function rf_lua_functions[] = {
     FUNCTION("rescale", lua_rescale),
     FUNCTION("money", lua_money),
     FUNCTION("fault_text", lua_fault_text),
+    FUNCTION("utf8_valid", lua_utf8_valid),
     FUNCTION("view_size", lua_view_size),
     FUNCTION("view_begin", lua_view_begin),
     FUNCTION("date", rf_calendar_date),

@@ -46,7 +46,7 @@ struct rf_lua_state {
     uint32_t looked_at; /* the call at the last look, and the thread's time when it was first seen */
     double looked_since;
     bool looked;
-    int run_ref, forget_ref, upcast_ref;
+    int run_ref, forget_ref, upcast_ref, unlive_ref;
     rf_zones *zones;
     rf_lua_cursor cursor;
     bool evolution_only;
@@ -291,6 +291,8 @@ static int load(lua_State *lua)
     state->upcast_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
     lua_getfield(lua, refold, "forget");
     state->forget_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
+    lua_getfield(lua, refold, "unlive");
+    state->unlive_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
     return 0;
 }
 
@@ -364,6 +366,11 @@ const rf_projection *rf_lua_state_tables(const rf_lua_state *state)
     return state->cursor.tables;
 }
 
+const void *rf_lua_state_template(const rf_lua_state *state)
+{
+    return state->cursor.row_template;
+}
+
 /* ---- running ---- */
 
 void rf_lua_state_forget(rf_lua_state *state)
@@ -389,6 +396,10 @@ rf_status rf_lua_state_run(rf_lua_state *state, rf_fold *fold, const rf_runner_c
     lua_settop(state->lua, 0);
     if (status != RF_OK)
         *failed_out = state->cursor.at;
+    if (status != RF_OK && state->cursor.live) {
+        lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->unlive_ref);
+        lua_call(state->lua, 0, 0);
+    }
     return status;
 }
 

@@ -618,6 +618,107 @@ Test(lua, numbers_and_the_calendar_are_exact)
     run_end(run);
 }
 
+#define JSON_HEAD "name 'p' version (1) columns { 'l list(a text, n int, d decimal(2), at time, on date, b " \
+                  "bool, x float, j json)', 'j json', 'n int' }\n"
+
+Test(lua, lists_and_json_are_changed_in_place_and_written_once_in_one_form)
+{
+    struct run *run = run_begin(
+        JSON_HEAD "on ('A', { 'j json' }, function (row, e)\n"
+                  "  assert(#row.l == 0 and row.j == nil)\n"
+                  "  row.l[1] = { a = 'x\\n', n = 3, d = -199, at = 1720612800123456, on = 19914, b = true,\n"
+                  "    x = 0.1, j = { z = 1, y = { true } } }\n"
+                  "  row.l[#row.l + 1] = {}\n"
+                  "  row.j = e.j  row.j.more = { [1] = 7, [2] = 'u' }  row.j.c = nil  row.n = #row.l end)");
+    const rf_slice text = RF_SLICE("{\"b\": [1, 2.50, -0, 1e3], \"a\": {\"\\u00e9\\ud83d\\ude00\": [], "
+                                   "\"o\": {}}, \"c\": null, \"i\": 9007199254740993}");
+
+    put(run, 0, &text, sizeof text);
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect(text_is(run, "l",
+                      "[{\"a\":\"x\\n\",\"n\":3,\"d\":\"-1.99\",\"at\":\"2024-07-10T12:00:00.123456Z\","
+                      "\"on\":\"2024-07-10\",\"b\":true,\"x\":0.1,\"j\":{\"y\":[true],\"z\":1}},"
+                      "{\"a\":null,\"n\":0,\"d\":\"0.00\",\"at\":null,\"on\":null,\"b\":false,\"x\":0,"
+                      "\"j\":null}]"));
+    cr_expect(text_is(run, "j",
+                      "{\"a\":{\"o\":{},\"\xc3\xa9\xf0\x9f\x98\x80\":[]},\"b\":[1,2.5,0,1000],"
+                      "\"i\":9007199254740993,\"more\":[7,\"u\"]}"));
+    cr_expect_eq(number(run, "n"), 2);
+    run_end(run);
+}
+
+Test(lua, lists_read_back_what_was_stored)
+{
+    struct run *run = run_begin(
+        JSON_HEAD "on ('A', { 'q int' }, function (row, e)\n"
+                  "  if e.q == 0 then row.l = { { a = 'x', d = -5, at = -1, on = -1, n = 2 } } return end\n"
+                  "  local one = row.l[1]\n"
+                  "  assert(one.a == 'x' and one.d == -5 and one.at == -1 and one.on == -1 and one.n == 2)\n"
+                  "  assert(one.j == nil and one.b == false)\n"
+                  "  one.n = one.n + 1  if e.q == 2 then row:delete() end end)");
+
+    cr_assert_str_eq(run_once(run), "");
+    put_int(run, 0, 1);
+    cr_assert_str_eq(run_once(run), "");
+    rf_slice list;
+    memcpy(&list, column(run, "l"), sizeof list);
+    cr_expect(strstr(list.data, "\"n\":3"));
+    put_int(run, 0, 2);
+    cr_expect(strstr(run_once(run), "assertion failed"));
+    run_end(run);
+}
+
+Test(lua, a_deleted_row_has_empty_lists)
+{
+    struct run *run = run_begin(JSON_HEAD "on ('A', function (row, e) row.l[1] = {} row.j = { 1 } row:delete() "
+                                          "assert(#row.l == 0 and row.j == nil) end)");
+
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect_eq(run->flags, RF_RUNNER_TOUCHED);
+    cr_expect(text_is(run, "l", "[]"));
+    run_end(run);
+}
+
+ParameterizedTestParameters(lua, refuses_json_that_cannot_be)
+{
+    static struct failure failures[] = {
+        {"row.l = 1", "column l (list) cannot hold 1"},
+        {"row.l = 'x'", "column l (list) cannot hold `x`"},
+        {"row.l = { a = 1 }", "column l (list) cannot hold a table with names"},
+        {"row.l = { 1 }", "column l: element 1 is a number, not a table"},
+        {"row.l[1] = { z = 1 }", "column l: element 1 has `z`, which the list does not declare"},
+        {"row.l[1] = { n = 0.5 }", "column l: n of element 1 (int) cannot hold 0.5"},
+        {"row.l[1] = { d = 2^53 }", "column l: d of element 1 (decimal) cannot hold 9007199254740992"},
+        {"row.l[1] = { a = 1 }", "column l: a of element 1 (text) cannot hold 1"},
+        {"row.l[1] = { x = 0/0 }", "column l: x of element 1 (float) cannot hold"},
+        {"row.j = { 1, x = 2 }", "a json value has the key 1"},
+        {"row.j = { [1.5] = 2 }", "a json value has the key 1.5"},
+        {"row.j = 1/0", "a json value has the number inf"},
+        {"row.j = row", "a json value has a cdata"},
+        {"row.j = { tostring }", "a json value has a function"},
+        {"local t = {} t[1] = t row.j = t", "a json value is deeper than 64"},
+        {"row.j = ('\\195\\169'):sub(1, 1)", "a text of a json value is no UTF-8"},
+        {"local x = e.j", "the number 123456789012345678901234567890 of a json value is beyond 64 bits"},
+    };
+    return cr_make_param_array(struct failure, failures, sizeof failures / sizeof failures[0]);
+}
+
+ParameterizedTest(struct failure *failure, lua, refuses_json_that_cannot_be, .init = folder_make,
+                  .fini = folder_remove)
+{
+    const rf_slice text = RF_SLICE("{\"n\":123456789012345678901234567890}");
+    char source[1024];
+
+    (void)snprintf(source, sizeof source, JSON_HEAD "on ('A', { 'j json' }, function (row, e) %s end)",
+                   failure->body);
+    struct run *run = run_begin(source);
+    put(run, 0, &text, sizeof text);
+    const char *message = run_once(run);
+    cr_expect(strstr(message, failure->message), "%s\n    gave %s\n    not %s", failure->body,
+              message, failure->message);
+    run_end(run);
+}
+
 Test(lua, text_that_moved_is_read_anew)
 {
     struct run *run = run_begin(HEAD "on ('A', { 's text' }, function (row, e) row.t = e.s .. '' end)");
