@@ -349,6 +349,17 @@ class Skips(tool.Shop):
             tool.FAILED, ['generation 7'], 'quarantine', self.store, 'order_summary', '--generation', 7
         )
 
+    def test_the_page_on_policies_shows_what_is_printed(self):
+        self.ok(
+            *('skip', self.store, 'order_summary', 8),
+            *('--reason', 'typed by hand, see ticket 512'),
+        )
+        for _ in range(2):
+            self.rebuild(self.orders, options=('--on-error', 'skip'))
+        page = tool.read(os.path.join(tool.ROOT, 'docs', 'POLICIES.md')).decode()
+        for line in self.ok('quarantine', self.store, 'order_summary').lines:
+            self.assertIn('    ' + line + '\n', page)
+
     def test_bench_obeys_skips(self):
         for position in (8, 10):
             self.ok('skip', self.store, 'order_summary', position, '--reason', 'wrong')
