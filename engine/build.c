@@ -1,6 +1,8 @@
 /* See build.h. */
 #include "build.h"
 
+#include "build_index.h"
+
 #include "base/clock.h"
 #include "event/key.h"
 #include "projection/evolution_file.h"
@@ -31,6 +33,7 @@ struct rf_build {
     char dir[RF_PATH_SIZE];
     char definition_file[256];
     rf_base_writer *writer;
+    rf_build_index *indexes; /* NULL: none */
     const rf_column **texts; /* columns of text and JSON */
     uint32_t text_count;
     struct slot *slots;
@@ -138,9 +141,14 @@ static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
         at = rf_row_encode_at(definition->columns, definition->column_count, row, at,
                               rf_block_row_limit(slot->blocks));
     if (__builtin_expect(!at, false))
-        return take_large_row(slot, key, row, err);
-    status = check_text(build, key, row, err);
-    return status == RF_OK ? rf_block_row_end(slot->blocks, at, &slot->digest, err) : status;
+        status = take_large_row(slot, key, row, err);
+    else
+        status = check_text(build, key, row, err);
+    if (at && status == RF_OK)
+        status = rf_block_row_end(slot->blocks, at, &slot->digest, err);
+    return status == RF_OK && build->indexes
+               ? rf_build_index_row(build->indexes, worker, key, row, err)
+               : status;
 }
 
 static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
@@ -148,7 +156,6 @@ static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, r
     rf_build *build = arg;
     struct slot *slot = &build->slots[worker];
 
-    (void)partition;
     if (!slot->part)
         return RF_OK;
     rf_status status = rf_block_builder_flush(slot->blocks, err);
@@ -158,6 +165,8 @@ static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, r
     rf_base_part *part = slot->part;
     slot->part = NULL;
     status = rf_base_part_end(part, err);
+    if (status == RF_OK)
+        status = rf_build_index_end(build->indexes, worker, partition, err);
     slot->write_s += rf_clock_seconds() - start;
     return status;
 }
@@ -237,6 +246,9 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
         status = rf_base_writer_new(build->dir, build->scratch ? NULL : spare, store->partitions,
                                     expected, &build->writer, err);
     }
+    if (status == RF_OK)
+        status = rf_build_index_new(definition, build->dir, store->partitions,
+                                    options->worker_slots, &build->indexes, err);
     if (status != RF_OK) {
         rf_build_free(build);
         return status;
@@ -357,6 +369,8 @@ rf_status rf_build_seal(rf_build *build, rf_pool *pool, const rf_build_fold *fol
         status = rf_base_writer_seal(build->writer, pool, build->manifest.files,
                                      &build->manifest.file_count, err);
     if (status == RF_OK)
+        status = rf_build_index_seal(build->indexes, pool, &build->manifest, err);
+    if (status == RF_OK)
         status = rf_dir_sync(build->dir, err);
     if (status == RF_OK)
         status = rf_manifest_write(build->dir, &build->manifest, err);
@@ -389,6 +403,7 @@ void rf_build_free(rf_build *build)
     if (!build)
         return;
     rf_base_writer_free(build->writer);
+    rf_build_index_free(build->indexes);
     /* What cannot be removed now is a leftover: nobody serves it, and gc removes it later. */
     if (!build->kept && build->dir[0])
         (void)rf_dir_remove(build->dir, NULL);

@@ -101,6 +101,15 @@ static void append_body(rf_buf *out, const rf_manifest *manifest)
         append_json_text(out, manifest->schemas[i].type);
         rf_buf_append_format(out, ",\"schema\":%lld}", (long long)manifest->schemas[i].schema);
     }
+    rf_buf_append_format(out, "],\"indexes\":[");
+    for (uint32_t i = 0; i < manifest->index_count; i++) {
+        const rf_manifest_index *index = &manifest->indexes[i];
+        rf_buf_append_format(out, "%s{\"columns\":[", i > 0 ? "," : "");
+        for (uint32_t k = 0; k < index->column_count; k++)
+            rf_buf_append_format(out, "%s\"%s\"", k > 0 ? "," : "",
+                                 manifest->columns[index->columns[k]].name);
+        rf_buf_append_format(out, "],\"size\":%llu}", (unsigned long long)index->file.size);
+    }
     rf_buf_append_format(out, "]}\n");
 }
 
@@ -288,6 +297,39 @@ static void parse_key(rf_bytes_reader *in, rf_manifest *manifest)
     expect(in, "]");
 }
 
+static uint32_t parse_column_name(rf_bytes_reader *in, const rf_manifest *manifest)
+{
+    char name[sizeof manifest->columns[0].name];
+    uint32_t column = 0;
+
+    parse_text(in, name, sizeof name);
+    while (column < manifest->column_count && strcmp(manifest->columns[column].name, name) != 0)
+        column++;
+    in->failed |= column == manifest->column_count || manifest->columns[column].kind == RF_JSON;
+    return in->failed ? 0 : column;
+}
+
+static void parse_indexes(rf_bytes_reader *in, rf_manifest *manifest)
+{
+    while (!in->failed && !next_is(in, ']') && manifest->index_count < RF_MANIFEST_INDEXES_MAX) {
+        uint32_t number = manifest->index_count++;
+        rf_manifest_index *index = &manifest->indexes[number];
+        expect(in, number > 0 ? ",{\"columns\":[" : "{\"columns\":[");
+        while (!in->failed && !next_is(in, ']') && index->column_count < RF_KEY_PARTS_MAX) {
+            if (index->column_count > 0)
+                expect(in, ",");
+            index->columns[index->column_count++] = parse_column_name(in, manifest);
+        }
+        in->failed |= index->column_count == 0;
+        expect(in, "],\"size\":");
+        index->file.size = parse_u64(in);
+        index->file.last_partition = manifest->partitions - 1;
+        (void)snprintf(index->file.name, sizeof index->file.name, "index-%02u.mdb", number);
+        expect(in, "}");
+    }
+    expect(in, "]");
+}
+
 static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
 {
     char digest[33];
@@ -338,6 +380,8 @@ static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
     parse_columns(in, manifest);
     expect(in, ",\"schemas\":[");
     parse_schemas(in, manifest);
+    expect(in, ",\"indexes\":[");
+    parse_indexes(in, manifest);
     expect(in, "}\n");
 }
 

@@ -21,6 +21,12 @@ typedef struct rf_carried_text {
     char bytes[];
 } rf_carried_text;
 
+/* Of the bytes of one. */
+static inline rf_carried_text *rf_carried_text_at(const char *bytes)
+{
+    return (rf_carried_text *)((uintptr_t)bytes - offsetof(rf_carried_text, bytes));
+}
+
 typedef struct rf_carried {
     uint32_t slot_count;
     const rf_kind *kinds; /* by slot; borrowed */

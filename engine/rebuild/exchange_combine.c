@@ -66,8 +66,9 @@ combine_event(rf_exchange_worker *worker, const rf_keying_handler *handler, cons
     return add_written(worker, worker->row, position, row);
 }
 
-rf_keyed_row *rf_exchange_take_row(rf_exchange_worker *worker, uint64_t position, rf_slice key,
-                                   uint32_t hash)
+/* The worker's own row of a key; NULL without memory, which is a fault then. */
+static rf_keyed_row *take_row(rf_exchange_worker *worker, uint64_t position, rf_slice key,
+                              uint32_t hash)
 {
     const rf_exchange *job = worker->job;
 
@@ -118,6 +119,18 @@ static void list_pending(const rf_exchange_worker *worker,
             rf_key_table_fetch_row(table_of(worker, records[i]->hash), records[i]->hash);
 }
 
+/* The row of a record; that of a text which is carried is remembered with it. */
+static rf_keyed_row *row_of(rf_exchange_worker *worker, const rf_exchange_record *record,
+                            const rf_keying_handler *handler)
+{
+    if (is_known(record))
+        return (rf_keyed_row *)(uintptr_t)record->key;
+    rf_keyed_row *row = take_row(worker, record->position, (rf_slice){record->key, record->key_size}, record->hash);
+    if (handler->text_slot != UINT32_MAX)
+        rf_carried_text_at(record->key)->row = row;
+    return row;
+}
+
 bool rf_exchange_combine(rf_exchange_worker *worker)
 {
     const rf_keying_handler *handlers = worker->job->keying.handlers;
@@ -132,11 +145,7 @@ bool rf_exchange_combine(rf_exchange_worker *worker)
     fine = !worker->batch || rf_exchange_run_combined(worker, records, count);
     for (uint32_t i = 0; fine && i < count; i++) {
         const rf_exchange_record *record = records[i];
-        rf_keyed_row *row =
-            is_known(record)
-                ? (rf_keyed_row *)(uintptr_t)record->key
-                : rf_exchange_take_row(worker, record->position,
-                                       (rf_slice){record->key, record->key_size}, record->hash);
+        rf_keyed_row *row = row_of(worker, record, &handlers[record->handler]);
         if (row && worker->batch) {
             const char *written = rf_exchange_run_row(worker, i);
             fine = !written || add_written(worker, written, record->position, row);
@@ -218,7 +227,7 @@ static __attribute__((noinline)) bool find_row(rf_exchange_worker *worker, const
         return false;
     if (!job->active[key.hash & (job->partition_count - 1)])
         return true;
-    *row_out = rf_exchange_take_row(worker, position, key.bytes, key.hash);
+    *row_out = take_row(worker, position, key.bytes, key.hash);
     if (memo && memo->size > 0)
         memo = memo_beside(worker, memo);
     if (memo && *row_out)

@@ -256,9 +256,6 @@ void rf_exchange_free_buckets(rf_exchange_worker *worker);
 /* exchange_combine.c, where columns are combined. All give false at a fault. */
 /* The records that wait, into the worker's own rows. */
 bool rf_exchange_combine(rf_exchange_worker *worker);
-/* The worker's own row of a key; NULL without memory, which is a fault then. */
-rf_keyed_row *rf_exchange_take_row(rf_exchange_worker *worker, uint64_t position, rf_slice key,
-                                   uint32_t hash);
 /* Whether a segment's events may be taken in any order; then all of the step's at once, once its
  * lanes are set. */
 bool rf_exchange_any_order(const rf_exchange *job);

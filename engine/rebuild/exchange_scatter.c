@@ -294,21 +294,6 @@ static __attribute__((noinline)) bool deliver_any(rf_exchange_worker *worker,
     return deliver(worker, call, at, key.bytes, key.hash);
 }
 
-/* Where workers have rows of their own: the text's row is found once. */
-static __attribute__((noinline)) bool deliver_first(rf_exchange_worker *worker,
-                                                    const rf_exchange_call *call,
-                                                    const scattered *at, rf_carried_text *text)
-{
-    const rf_exchange *job = worker->job;
-
-    if (!job->active[text->hash & (job->partition_count - 1)])
-        return true;
-    text->row = rf_exchange_take_row(worker, at->position, (rf_slice){text->bytes, text->size},
-                                     text->hash);
-    return text->row &&
-           put_record(worker, call, at, (rf_slice){text->row, RF_EXCHANGE_ROW_KNOWN}, 0, 0);
-}
-
 static bool carry(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at)
 {
     return rf_keying_carry(call->handler, &at->source->carried, at->stream, call->plan->event) ||
@@ -346,9 +331,7 @@ static inline __attribute__((always_inline)) bool scatter_call(rf_exchange_worke
             break;
         if (text->row)
             return put_record(worker, call, at, (rf_slice){text->row, RF_EXCHANGE_ROW_KNOWN}, 0, 0);
-        return worker->own ? deliver_first(worker, call, at, text)
-                           : deliver(worker, call, at, (rf_slice){text->bytes, text->size},
-                                     text->hash);
+        return deliver(worker, call, at, (rf_slice){text->bytes, text->size}, text->hash);
     case RF_EXCHANGE_CARRY:
         return carry(worker, call, at);
     case RF_EXCHANGE_EVERY_ROW:
