@@ -399,9 +399,13 @@ scatter_guarded(rf_exchange_worker *worker, const rf_step *step, rf_exchange_sou
     uint32_t skip = rf_fault_policy_seek(policy, step->log.segment.first_position);
     const rf_plan_faulty *faulty = step->bound.faults;
     const rf_plan_faulty *end = faulty + step->bound.fault_count;
+    const uint32_t *listed = step->bound.listed;
+    uint32_t first = listed ? 0 : step->log.begin;
+    uint32_t last = listed ? step->bound.listed_count : step->log.end;
     bool fine = true;
 
-    for (uint32_t i = step->log.begin; fine && i < step->log.end; i++) {
+    for (uint32_t at_event = first; fine && at_event < last; at_event++) {
+        uint32_t i = listed ? listed[at_event] : at_event;
         rf_exchange_lane *lane = &worker->lanes[step->bound.event_types[i]];
         const scattered at = {(uint64_t)worker->positions[i], step->bound.event_streams[i], source};
         uint32_t ordinal =
