@@ -101,27 +101,45 @@ static rf_status list_texts(rf_build *build, rf_err *err)
     return RF_OK;
 }
 
+/* A row that is out of order, or larger than most. */
+static __attribute__((noinline)) rf_status take_large_row(struct slot *slot, rf_slice key,
+                                                          const void *row, rf_err *err)
+{
+    const rf_definition *definition = slot->build->definition;
+    rf_buf *to = NULL;
+
+    rf_status status = rf_block_builder_begin_row(slot->blocks, key, &to, err);
+    if (status != RF_OK)
+        return status;
+    rf_row_encode(definition->columns, definition->column_count, row, to);
+    if (to->failed)
+        return refuse_row(slot->build, RF_ERR_INPUT, key, "is larger than 16777216 bytes", err);
+    status = check_text(slot->build, key, row, err);
+    return status == RF_OK ? rf_block_builder_end_row(slot->blocks, &slot->digest, err) : status;
+}
+
 static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_slice key,
                           const void *row, rf_err *err)
 {
     rf_build *build = arg;
     struct slot *slot = &build->slots[worker];
     const rf_definition *definition = build->definition;
-    rf_buf *to = NULL;
+    size_t room = rf_row_room(definition->column_count);
+    rf_status status = RF_OK;
 
     RF_ASSERT(worker < build->slot_count);
-    rf_status status = RF_OK;
-    if (!slot->part)
+    if (__builtin_expect(!slot->part, false))
         status = rf_base_part_begin(build->writer, partition, &slot->part, err);
-    if (status == RF_OK)
-        status = rf_block_builder_begin_row(slot->blocks, key, &to, err);
     if (status != RF_OK)
         return status;
-    rf_row_encode(definition->columns, definition->column_count, row, to);
-    if (to->failed)
-        return refuse_row(build, RF_ERR_INPUT, key, "is larger than 16777216 bytes", err);
+    char *at = rf_block_row_begin(slot->blocks, key, room);
+    if (at)
+        at = rf_row_encode_at(definition->columns, definition->column_count, row, at,
+                              rf_block_row_limit(slot->blocks));
+    if (__builtin_expect(!at, false))
+        return take_large_row(slot, key, row, err);
     status = check_text(build, key, row, err);
-    return status == RF_OK ? rf_block_builder_end_row(slot->blocks, &slot->digest, err) : status;
+    return status == RF_OK ? rf_block_row_end(slot->blocks, at, &slot->digest, err) : status;
 }
 
 static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
@@ -176,11 +194,7 @@ static rf_status keep_definition(rf_build *build, rf_err *err)
         return rf_fail(err, RF_ERR_INPUT, "%s: the file name is too long", build->definition->path);
     memcpy(build->definition_file, file, strlen(file) + 1);
     status = rf_path_format(path, "%s/definition/%s", err, build->dir, file);
-    if (status == RF_OK)
-        status = rf_definition_save(build->definition, path, err);
-    if (status == RF_OK)
-        status = rf_path_format(path, "%s/definition", err, build->dir);
-    return status == RF_OK ? rf_dir_sync(path, err) : status;
+    return status == RF_OK ? rf_definition_save(build->definition, path, err) : status;
 }
 
 rf_status rf_build_begin(rf_store *store, const rf_definition *definition,

@@ -11,7 +11,8 @@
  * A scratch build goes the same way into a directory that is no generation: the catalog never hears
  * of it, and free always removes it. There is one of a name at a time.
  *
- * Threads: begin, seal and free on one thread; the sinks on any worker, each with its own slot.
+ * Threads: begin and free on one thread; the sinks on any worker, each with its own slot. seal runs on
+ * one thread with a pool, or without one as a task of it: then several builds are sealed side by side.
  */
 #ifndef RF_BUILD_H
 #define RF_BUILD_H

@@ -13,8 +13,9 @@
 
 #include <inttypes.h>
 
-/* A batch ends with whichever comes first. */
-#define BATCH_BYTES_MAX ((uint64_t)64 << 20)
+/* A batch ends with whichever comes first. The bytes are those that it holds in memory. Stored they are
+ * a tenth to a third, and each commit makes a segment a partition: of large events few go into one. */
+#define BATCH_BYTES_MAX ((uint64_t)192 << 20)
 #define BATCH_SECONDS_MAX 1.0
 #define PROGRESS_SECONDS 1.0
 

@@ -9,6 +9,7 @@
  */
 #include "base/clock.h"
 #include "gates.h"
+#include "pipeline.h"
 #include "preflight.h"
 #include "quarantine.h"
 #include "replay.h"
@@ -27,6 +28,7 @@ struct pipeline {
     rf_store *store;
     const rf_rebuild_options *options;
     rf_resolved resolved;
+    bool resolved_lent; /* by the caller, who frees it */
     rf_preflight preflight;
     bool preflight_done;
     rf_pool *pool;
@@ -467,7 +469,8 @@ static void pipeline_end(struct pipeline *pipeline)
     if (pipeline->preflight_done)
         rf_preflight_free(&pipeline->preflight);
     rf_pool_free(pipeline->pool);
-    rf_resolved_free(&pipeline->resolved);
+    if (!pipeline->resolved_lent)
+        rf_resolved_free(&pipeline->resolved);
     rf_lock_release(pipeline->lock);
 }
 
@@ -511,8 +514,10 @@ static void tell_skip(const struct pipeline *pipeline, rf_err *failure)
                         failure->status == RF_ERR_INPUT ? "wrong kind" : "handler failed");
 }
 
-rf_status rf_rebuild(rf_store *store, const char *const *projections, uint32_t projection_count,
-                     const rf_rebuild_options *options, rf_rebuild_report **report_out, rf_err *err)
+/* `resolved` NULL: what is named. */
+static rf_status rebuild(rf_store *store, const char *const *projections, uint32_t projection_count,
+                         const rf_resolved *resolved, const rf_rebuild_options *options,
+                         rf_rebuild_report **report_out, rf_err *err)
 {
     const rf_rebuild_options none = {.run = {.workers_default = true}};
     struct pipeline pipeline = {
@@ -528,9 +533,13 @@ rf_status rf_rebuild(rf_store *store, const char *const *projections, uint32_t p
     if (status != RF_OK)
         return status;
     status = rf_store_lock(store, pipeline.options->run.wait_lock_ms, &pipeline.lock, &failure);
-    if (status == RF_OK)
+    if (status == RF_OK && resolved) {
+        pipeline.resolved = *resolved;
+        pipeline.resolved_lent = true;
+    } else if (status == RF_OK) {
         status = rf_resolve(store, projections, projection_count, pipeline.options->all,
                             &pipeline.resolved, &failure);
+    }
     pipeline.start = rf_clock_seconds(); /* waiting for the lock is no work */
     if (status == RF_OK)
         status = run(&pipeline, &failure);
@@ -546,6 +555,20 @@ rf_status rf_rebuild(rf_store *store, const char *const *projections, uint32_t p
         *err = failure;
     pipeline_end(&pipeline);
     return status;
+}
+
+rf_status rf_rebuild(rf_store *store, const char *const *projections, uint32_t projection_count,
+                     const rf_rebuild_options *options, rf_rebuild_report **report_out, rf_err *err)
+{
+    return rebuild(store, projections, projection_count, NULL, options, report_out, err);
+}
+
+rf_status rf_rebuild_resolved(rf_store *store, const rf_resolved *resolved,
+                              const rf_rebuild_options *options, rf_rebuild_report **report_out,
+                              rf_err *err)
+{
+    RF_ASSERT(resolved->count > 0);
+    return rebuild(store, NULL, 0, resolved, options, report_out, err);
 }
 
 void rf_rebuild_report_free(rf_rebuild_report *report)

@@ -140,26 +140,43 @@ static rf_status merge_left_out(const rf_replay *replay, uint32_t index, uint64_
     return status;
 }
 
+struct seal_run {
+    rf_replay *replay;
+    rf_pool *pool; /* for one build's files; NULL: builds are sealed side by side */
+    uint64_t position;
+    int64_t time_last;
+};
+
+static rf_status seal_build(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    const struct seal_run *run = arg;
+    rf_left_out_list list;
+
+    (void)worker;
+    rf_left_out_list_init(&list);
+    rf_status status = merge_left_out(run->replay, (uint32_t)index, run->position, &list, err);
+    const rf_build_fold fold = {
+        .position = run->position,
+        .time_last = run->time_last,
+        .on_error = run->replay->on_error,
+        .left_out = list.items,
+        .left_out_count = list.count,
+    };
+    if (status == RF_OK)
+        status = rf_build_seal(run->replay->builds[index], run->pool, &fold, err);
+    rf_left_out_list_free(&list);
+    return status;
+}
+
+/* One build's files side by side, or several builds. */
 rf_status rf_replay_seal(rf_replay *replay, uint64_t position, int64_t time_last, rf_err *err)
 {
     double start = rf_clock_seconds();
-    rf_status status = RF_OK;
+    uint32_t count = replay->resolved->count;
+    struct seal_run run = {replay, count == 1 ? replay->pool : NULL, position, time_last};
 
-    for (uint32_t i = 0; status == RF_OK && i < replay->resolved->count; i++) {
-        rf_left_out_list list;
-        rf_left_out_list_init(&list);
-        status = merge_left_out(replay, i, position, &list, err);
-        const rf_build_fold fold = {
-            .position = position,
-            .time_last = time_last,
-            .on_error = replay->on_error,
-            .left_out = list.items,
-            .left_out_count = list.count,
-        };
-        if (status == RF_OK)
-            status = rf_build_seal(replay->builds[i], replay->pool, &fold, err);
-        rf_left_out_list_free(&list);
-    }
+    rf_status status = count == 1 ? seal_build(&run, 0, 0, err)
+                                  : rf_pool_run(replay->pool, count, seal_build, &run, err);
     replay->timings.seal = rf_clock_seconds() - start;
     return status;
 }

@@ -8,10 +8,9 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "projection/definition.h"
+#include "pipeline.h"
 #include "refold/import.h"
 #include "refold/read.h"
-#include "refold/rebuild.h"
 #include "refold/text.h"
 #include "test_compare.h"
 
@@ -30,8 +29,7 @@ struct test_report {
 
 /* One run of a file under way. */
 typedef struct trial {
-    const char *projection;
-    char name[RF_NAME_SIZE_MAX + 1]; /* of the read model */
+    rf_resolved resolved; /* the one definition; loaded once */
     const volatile int *cancel;
     char directory[256];
     char store[288];
@@ -94,7 +92,7 @@ static rf_status fold(trial *run, rf_store *store, bool *refused_out, rf_err *er
     if (run->lines.size > 0)
         status = rf_import_files(store, &path, 1, &import, NULL, err);
     if (status == RF_OK)
-        status = rf_rebuild(store, &run->projection, 1, &options, &report, err);
+        status = rf_rebuild_resolved(store, &run->resolved, &options, &report, err);
     rf_rebuild_report_free(report);
     *refused_out = status == RF_ERR_INPUT || status == RF_ERR_PLUGIN || status == RF_ERR_REFUSED;
     return status;
@@ -108,7 +106,7 @@ static rf_status compare_rows(trial *run, rf_store *store, rf_test_compare *comp
     rf_text *text = rf_text_new();
     rf_row row;
 
-    rf_status status = text ? rf_reader_open(store, run->name, 0, &reader, err)
+    rf_status status = text ? rf_reader_open(store, run->resolved.definitions[0]->name, 0, &reader, err)
                             : rf_fail(err, RF_ERR_MEMORY, "out of memory for rows");
     if (status == RF_OK)
         status = rf_test_compare_begin(compare, given, rf_reader_get_info(reader), run->arena, err);
@@ -139,10 +137,13 @@ static void clear_message(const trial *run, rf_err *err)
 {
     char message[sizeof err->message];
     size_t prefix = strlen(run->events);
-    char *rest = strstr(err->message, "; nothing was ");
+    static const char *const of_store[] = {"; nothing was ", "; to put it aside"};
 
-    if (rest)
-        *rest = '\0';
+    for (size_t i = 0; i < sizeof of_store / sizeof of_store[0]; i++) {
+        char *rest = strstr(err->message, of_store[i]);
+        if (rest)
+            *rest = '\0';
+    }
     if (strncmp(err->message, run->events, prefix) == 0 && err->message[prefix] == ':') {
         (void)snprintf(message, sizeof message, "event %s", err->message + prefix + 1);
         memcpy(err->message, message, sizeof message);
@@ -240,17 +241,14 @@ static rf_status run_cases(trial *run, const rf_test_cases *cases, const char *o
     return status;
 }
 
-/* Its name; also the place where a definition that cannot be loaded is refused, once for all. */
-static rf_status look_at_definition(trial *run, rf_err *err)
+static rf_status load(trial *run, const char *projection, rf_err *err)
 {
-    rf_definition *definition = NULL;
-
-    rf_status status = rf_definition_load(run->projection, &definition, err);
-    if (status != RF_OK)
-        return status;
-    (void)snprintf(run->name, sizeof run->name, "%s", definition->name);
-    rf_definition_free(definition);
-    return RF_OK;
+    run->resolved.definitions = calloc(1, sizeof *run->resolved.definitions);
+    if (!run->resolved.definitions)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a projection");
+    rf_status status = rf_definition_load(projection, &run->resolved.definitions[0], err);
+    run->resolved.count = status == RF_OK;
+    return status;
 }
 
 rf_status rf_test(const char *projection, const char *cases_path, const rf_test_options *options,
@@ -258,9 +256,8 @@ rf_status rf_test(const char *projection, const char *cases_path, const rf_test_
 {
     rf_test_options none = {0};
     rf_test_cases cases = {0};
-    trial run = {.projection = projection};
+    trial run = {0};
     double start = rf_clock_seconds();
-    char path[RF_PATH_SIZE] = "";
 
     options = options ? options : &none;
     struct test_report *report = calloc(1, sizeof *report);
@@ -270,11 +267,7 @@ rf_status rf_test(const char *projection, const char *cases_path, const rf_test_
     rf_buf_init(&run.lines, EVENTS_BYTES_MAX);
     run.arena = &report->arena;
     run.cancel = options->cancel;
-    /* A path without a slash would be taken for the name of a read model. */
-    rf_status status = rf_path_format(path, "%s%s", err, strchr(projection, '/') ? "" : "./", projection);
-    run.projection = path;
-    if (status == RF_OK)
-        status = look_at_definition(&run, err);
+    rf_status status = load(&run, projection, err);
     if (status == RF_OK)
         status = rf_test_cases_read(cases_path, &cases, err);
     if (status == RF_OK)
@@ -285,6 +278,7 @@ rf_status rf_test(const char *projection, const char *cases_path, const rf_test_
         (void)rf_dir_remove(run.directory, NULL);
     rf_test_cases_free(&cases);
     rf_buf_free(&run.lines);
+    rf_resolved_free(&run.resolved);
     report->report.seconds = rf_clock_seconds() - start;
     if (status != RF_OK) {
         rf_test_report_free(&report->report);

@@ -161,6 +161,50 @@ static inline uint64_t rf_load_u64_be(const void *at)
     return __builtin_bswap64(rf_load_u64(at));
 }
 
+/* As memcpy, for keys and texts, most of which are shorter than a call is worth. */
+static inline void rf_copy_short(char *to, const char *from, size_t size)
+{
+    typedef struct step {
+        char bytes[16];
+    } step;
+    step a, b;
+
+    if (size >= sizeof a) {
+        for (size_t i = 0; i + sizeof a < size; i += sizeof a) {
+            memcpy(&a, from + i, sizeof a);
+            memcpy(to + i, &a, sizeof a);
+        }
+        memcpy(&b, from + size - sizeof b, sizeof b);
+        memcpy(to + size - sizeof b, &b, sizeof b);
+    } else if (size >= 8) {
+        uint64_t first = rf_load_u64(from);
+        rf_store_u64(to + size - 8, rf_load_u64(from + size - 8));
+        rf_store_u64(to, first);
+    } else if (size >= 4) {
+        uint32_t first = rf_load_u32(from);
+        rf_store_u32(to + size - 4, rf_load_u32(from + size - 4));
+        rf_store_u32(to, first);
+    } else {
+        for (size_t i = 0; i < size; i++)
+            to[i] = from[i];
+    }
+}
+
+/* Whether `a` is below `b`. Keys of a table share their first bytes, eight of which are compared at
+ * a time, without a call. */
+static inline bool rf_key_rises(rf_slice a, rf_slice b)
+{
+    size_t shared = a.size < b.size ? a.size : b.size;
+
+    for (size_t i = 0; i + 8 <= shared; i += 8) {
+        uint64_t left = rf_load_u64_be(a.data + i);
+        uint64_t right = rf_load_u64_be(b.data + i);
+        if (left != right)
+            return left < right;
+    }
+    return rf_slice_compare(a, b) < 0;
+}
+
 /* Reads stored bytes from front to back; a read past the end sets `failed` and gives zeros, so that
  * a decoder reads freely and asks once. The slices that it returns borrow from the input. */
 typedef struct rf_bytes_reader {

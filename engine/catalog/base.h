@@ -35,7 +35,8 @@ rf_status rf_base_part_begin(rf_base_writer *writer, uint32_t partition, rf_base
 rf_status rf_base_part_room(rf_base_part *part, rf_slice first_key, size_t size, char **room_out,
                             rf_err *err);
 rf_status rf_base_part_end(rf_base_part *part, rf_err *err);
-/* Once all parts have ended: fsyncs the files, on `pool` side by side, and lists them. */
+/* Once all parts have ended: fsyncs the files, on `pool` side by side (NULL: one by one), and lists
+ * them. */
 rf_status rf_base_writer_seal(rf_base_writer *writer, rf_pool *pool,
                               rf_base_file files_out[RF_BASE_FILES_MAX], uint32_t *count_out,
                               rf_err *err);

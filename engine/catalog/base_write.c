@@ -163,6 +163,9 @@ rf_status rf_base_writer_seal(rf_base_writer *writer, rf_pool *pool,
 {
     seal_run run = {writer, files_out};
 
+    rf_status status = RF_OK;
     *count_out = writer->file_count;
-    return rf_pool_run(pool, writer->file_count, seal_file, &run, err);
+    for (uint32_t i = 0; !pool && status == RF_OK && i < writer->file_count; i++)
+        status = seal_file(&run, 0, i, err);
+    return !pool ? status : rf_pool_run(pool, writer->file_count, seal_file, &run, err);
 }

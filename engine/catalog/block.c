@@ -16,25 +16,11 @@
 #include <stdlib.h>
 
 enum {
-    HEADER_SIZE = 12,
-    ENTRY_SIZE = 4,
-    /* Two LMDB pages less the header that it puts before a value on pages of its own. */
-    BLOCK_SIZE = 2 * 4096 - 16,
-    BLOCK_ROWS_MAX = (BLOCK_SIZE - HEADER_SIZE) / ENTRY_SIZE,
+    HEADER_SIZE = RF_BLOCK_HEADER_SIZE,
+    ENTRY_SIZE = RF_BLOCK_ENTRY_SIZE,
+    BLOCK_SIZE = RF_BLOCK_SIZE,
     DATA_SIZE_MAX = RF_ROW_SIZE_MAX + RF_KEY_SIZE_MAX,
-    PAD = RF_DIGEST_PAD, /* before the first row: what its digest wants there */
-};
-
-struct rf_block_builder {
-    rf_block_sink sink;
-    void *sink_arg;
-    uint32_t count;
-    rf_buf data;  /* PAD, then keys and rows of the block that grows, then the row being added */
-    size_t filled; /* bytes of `data` before the row being added */
-    size_t key_size; /* of the row being added */
-    struct {
-        uint16_t start, key_size; /* start within `data`, PAD left out */
-    } entries[BLOCK_ROWS_MAX];
+    PAD = RF_BLOCK_PAD,
 };
 
 rf_block_builder *rf_block_builder_new(rf_block_sink sink, void *sink_arg)
@@ -93,28 +79,6 @@ static rf_status give_block(rf_block_builder *builder, rf_err *err)
     return status;
 }
 
-static rf_slice last_key(const rf_block_builder *builder)
-{
-    RF_ASSERT(builder->count > 0);
-    return (rf_slice){builder->data.data + PAD + builder->entries[builder->count - 1].start,
-                      builder->entries[builder->count - 1].key_size};
-}
-
-/* Whether `a` is below `b`. Neighbours in a table share their first bytes, eight of which are
- * compared at a time, without a call. */
-static bool key_rises(rf_slice a, rf_slice b)
-{
-    size_t shared = a.size < b.size ? a.size : b.size;
-
-    for (size_t i = 0; i + 8 <= shared; i += 8) {
-        uint64_t left = rf_load_u64_be(a.data + i);
-        uint64_t right = rf_load_u64_be(b.data + i);
-        if (left != right)
-            return left < right;
-    }
-    return rf_slice_compare(a, b) < 0;
-}
-
 rf_status rf_block_builder_begin_row(rf_block_builder *builder, rf_slice key, rf_buf **row_out,
                                      rf_err *err)
 {
@@ -123,8 +87,8 @@ rf_status rf_block_builder_begin_row(rf_block_builder *builder, rf_slice key, rf
     if (key.size > RF_KEY_SIZE_MAX)
         return rf_fail(err, RF_ERR_INPUT, "a row's key of %zu bytes is over the limit of %d",
                        key.size, RF_KEY_SIZE_MAX);
-    if (builder->count > 0 && !key_rises(last_key(builder), key)) {
-        rf_slice last = last_key(builder);
+    if (builder->count > 0 && !rf_key_rises(rf_block_last_key(builder), key)) {
+        rf_slice last = rf_block_last_key(builder);
         return rf_fail(err, RF_ERR_INPUT, "row %.*s comes after %.*s: keys must rise",
                        (int)key.size, key.data, (int)last.size, last.data);
     }
@@ -150,8 +114,7 @@ rf_status rf_block_builder_end_row(rf_block_builder *builder, rf_digest *digest,
     RF_ASSERT(!data->failed && size >= builder->key_size);
     if (digest)
         rf_digest_add_joined(digest, data->data + start, builder->key_size, size);
-    if (builder->count > 0 && HEADER_SIZE + (size_t)(builder->count + 1) * ENTRY_SIZE +
-                                      (data->size - PAD) > BLOCK_SIZE) {
+    if (rf_block_is_full(builder, data->size)) {
         rf_status status = give_block(builder, err);
         memmove(data->data + PAD, data->data + start, size);
         data->size = PAD + size;

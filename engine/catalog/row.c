@@ -29,8 +29,7 @@ enum {
 
 enum {
     HEAD_SIZE_MAX = 3,
-    VALUE_SIZE_MAX = 9,  /* but for a text's own bytes */
-    ROOM_USUAL = 512, /* for the texts of most rows */
+    VALUE_SIZE_MAX = RF_ROW_VALUE_SIZE_MAX,
 };
 
 /* Every NaN is this one, so that a row that holds one has one encoding too. */
@@ -91,33 +90,20 @@ static inline char *put_int(char *at, int64_t value)
     return put_wide(at, value < 0 ? &negative[size] : &positive[size], value);
 }
 
-/* Most texts are short, and a call of memcpy costs more than their bytes. */
-static inline void copy_text(char *to, const char *from, size_t size)
-{
-    if (size >= 8 && size <= 16) {
-        uint64_t first = rf_load_u64(from);
-        rf_store_u64(to + size - 8, rf_load_u64(from + size - 8));
-        rf_store_u64(to, first);
-    } else if (size >= 4 && size < 8) {
-        uint32_t first = rf_load_u32(from);
-        rf_store_u32(to + size - 4, rf_load_u32(from + size - 4));
-        rf_store_u32(to, first);
-    } else if (size > 0) {
-        memcpy(to, from, size);
-    }
-}
-
 static inline char *put_text(char *at, rf_slice text)
 {
-    if (text.size < 32)
+    if (text.size < 32) {
         at = put_byte(at, FIXED_STR | (unsigned)text.size);
-    else if (text.size <= UINT8_MAX)
+        rf_copy_short(at, text.data, text.size);
+        return at + text.size;
+    }
+    if (text.size <= UINT8_MAX)
         at = put_byte(put_byte(at, STR_8), (unsigned)text.size);
     else if (text.size <= UINT16_MAX)
         at = put_u16(at, STR_16, (uint16_t)text.size);
     else
         at = put_u32(at, STR_32, (uint32_t)text.size);
-    copy_text(at, text.data, text.size);
+    memcpy(at, text.data, text.size);
     return at + text.size;
 }
 
@@ -231,9 +217,15 @@ static void encode_measured(const rf_column *columns, uint32_t column_count, con
     rf_buf_free(&exact);
 }
 
+char *rf_row_encode_at(const rf_column *columns, uint32_t column_count, const void *row, char *at,
+                       const char *end)
+{
+    return put_columns(put_head(at, column_count), end, columns, column_count, row);
+}
+
 void rf_row_encode(const rf_column *columns, uint32_t column_count, const void *row, rf_buf *out)
 {
-    size_t room = ROOM_USUAL + 2 * VALUE_SIZE_MAX * (size_t)column_count;
+    size_t room = rf_row_room(column_count);
     char *at = NULL;
 
     RF_ASSERT(column_count <= UINT16_MAX);

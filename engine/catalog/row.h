@@ -18,6 +18,16 @@ enum { RF_ROW_SIZE_MAX = 16 << 20, RF_KEY_SIZE_MAX = 480 };
 
 /* Appends the row that stands in a plugin's row struct. */
 void rf_row_encode(const rf_column *columns, uint32_t column_count, const void *row, rf_buf *out);
+/* The same to `at`, where there are rf_row_room(column_count) bytes or more up to `end`: gives where
+ * it ends, or NULL where a text does not fit. */
+char *rf_row_encode_at(const rf_column *columns, uint32_t column_count, const void *row, char *at,
+                       const char *end);
+enum { RF_ROW_VALUE_SIZE_MAX = 9 /* but for a text's own bytes */ };
+static inline size_t rf_row_room(uint32_t column_count)
+{
+    enum { USUAL = 512 }; /* for the texts of most rows */
+    return USUAL + 2 * RF_ROW_VALUE_SIZE_MAX * (size_t)column_count;
+}
 /* `values_out` has room for all columns; text borrows from `stored`. RF_ERR_DAMAGED where it does
  * not fit the columns. */
 rf_status rf_row_decode(rf_slice stored, const rf_reader_column *columns, uint32_t column_count,

@@ -5,7 +5,11 @@
 
 #include <stdlib.h>
 
-enum { GROUP_CHUNK = 256 };
+enum {
+    GROUP_CHUNK = 256,
+    EVENT_HELD = 64,   /* memory that an event takes until its commit, beside its bytes */
+    STREAM_HELD = 128, /* and its stream, where it is new */
+};
 #define IDENTITY_BYTES_MAX ((size_t)160 << 20)
 
 static rf_status source_name_check(const char *name, rf_err *err)
@@ -280,13 +284,15 @@ static void block_place(rf_appender *appender)
             appender->batch.late++;
         if (event->source_position > source->mark)
             source->mark = event->source_position;
-        appender->pending_bytes += event->data.size + event->metadata.size + event->stream.size;
+        appender->pending_bytes +=
+            event->data.size + event->metadata.size + event->stream.size + EVENT_HELD;
     }
     for (uint32_t i = 0; i < appender->active_count; i++) {
         const rf_append_part *part = &appender->parts[appender->active[i]];
         appender->batch.added += part->block_new;
         appender->batch.duplicates += part->block_duplicates;
         appender->batch.streams += part->block_streams;
+        appender->pending_bytes += (uint64_t)part->block_streams * STREAM_HELD;
     }
 }
 

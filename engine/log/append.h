@@ -39,7 +39,7 @@ rf_status rf_appender_begin(rf_log *log, rf_pool *pool, const rf_append_options 
 /* The events and what they point at are borrowed until it returns. After a failure only free is
  * allowed. */
 rf_status rf_appender_add(rf_appender *appender, const rf_event *events, size_t count, rf_err *err);
-/* Raw bytes taken since the last commit, for the caller's limit. */
+/* Memory that what was taken since the last commit takes, about, for the caller's limit. */
 uint64_t rf_appender_pending_bytes(const rf_appender *appender);
 /* Durable with HEAD when it returns RF_OK. */
 rf_status rf_appender_commit(rf_appender *appender, rf_err *err);

@@ -36,13 +36,11 @@ static void batch_active(rf_appender *appender)
             appender->active[appender->active_count++] = i;
 }
 
-static rf_status part_put(rf_appender *appender, uint32_t partition, rf_directory_record *record,
-                          rf_err *err)
+static rf_status put_segments(rf_appender *appender, uint32_t partition, rf_err *err)
 {
     rf_append_part *part = &appender->parts[partition];
     rf_status status = RF_OK;
 
-    *record = part->record;
     if (part->identity)
         rf_identity_committed(part->identity);
     for (uint32_t i = 0; i < part->segment_count && !status; i++) {
@@ -55,9 +53,19 @@ static rf_status part_put(rf_appender *appender, uint32_t partition, rf_director
             return status;
         memcpy(room, segment->bytes.data, segment->bytes.size);
         rf_buf_free(&segment->bytes); /* what is pending need not be in memory twice */
-        rf_merge_note_segment(record, segment->first_position, segment->events, segment->raw_bytes);
+        rf_merge_note_segment(&part->record, segment->first_position, segment->events,
+                              segment->raw_bytes);
     }
-    if (!status && part->merged.size > 0)
+    return status;
+}
+
+static rf_status put_names(rf_appender *appender, uint32_t partition, rf_err *err)
+{
+    rf_append_part *part = &appender->parts[partition];
+    rf_log_partition *counts = &part->record.counts;
+    rf_status status = RF_OK;
+
+    if (part->merged.size > 0)
         status = rf_streams_put_merged(appender->txn, RF_LOG_STREAMS, partition,
                                        rf_buf_slice(&part->merged), part->merged_count, err);
     rf_buf_free(&part->merged);
@@ -67,12 +75,12 @@ static rf_status part_put(rf_appender *appender, uint32_t partition, rf_director
     rf_buf_free(&part->run);
     if (status)
         return status;
-    record->counts.events += part->batch_events;
-    record->counts.raw_bytes += part->batch_raw;
-    record->counts.last_position = part->batch_last;
-    record->counts.segments += part->segment_count;
-    record->counts.streams = rf_streams_count(part->streams);
-    return rf_directory_write(appender->txn, partition, record, err);
+    counts->events += part->batch_events;
+    counts->raw_bytes += part->batch_raw;
+    counts->last_position = part->batch_last;
+    counts->segments += part->segment_count;
+    counts->streams = rf_streams_count(part->streams);
+    return rf_directory_write(appender->txn, partition, &part->record, err);
 }
 
 static rf_status census_put(rf_appender *appender, rf_err *err)
@@ -122,11 +130,13 @@ static rf_status batch_put(rf_appender *appender, rf_err *err)
 {
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; i < appender->active_count && !status; i++) {
-        rf_append_part *part = &appender->parts[appender->active[i]];
-        /* The part's own record changes at once: after a failure the appender is only freed. */
-        status = part_put(appender, appender->active[i], &part->record, err);
-    }
+    /* The parts' own records change at once: after a failure the appender is only freed. Names lie
+     * together, because they are read all the time, and with each page that is read the system maps up
+     * to 2 MiB around it. */
+    for (uint32_t i = 0; i < appender->active_count && !status; i++)
+        status = put_segments(appender, appender->active[i], err);
+    for (uint32_t i = 0; i < appender->active_count && !status; i++)
+        status = put_names(appender, appender->active[i], err);
     if (!status)
         status = census_put(appender, err);
     if (!status)

@@ -9,7 +9,7 @@
 
 #include "base/arena.h"
 #include "base/file.h"
-#include "projection/evolution.h"
+#include "projection/evolution_file.h"
 #include "projection/lua_state.h"
 #include "projection/plugin.h"
 
@@ -346,6 +346,19 @@ static rf_status load_plugin(const char *path, rf_definition **definition_out, r
     return RF_OK;
 }
 
+/* What a projection's own file declares, if anything. */
+static rf_status evolve(rf_definition *definition, const rf_evolution_tables *tables, rf_err *err)
+{
+    rf_evolution *evolution;
+
+    if (!tables)
+        return RF_OK;
+    rf_status status = rf_evolution_new(tables, &evolution, err);
+    return status == RF_OK
+               ? rf_definition_evolve(definition, evolution, (rf_slice){NULL, 0}, err)
+               : status;
+}
+
 static rf_status load_lua(const char *path, rf_definition **definition_out, rf_err *err)
 {
     rf_lua_file *file = NULL;
@@ -370,6 +383,11 @@ static rf_status load_lua(const char *path, rf_definition **definition_out, rf_e
     const rf_definition *made = &owner->definition;
     memcpy((char *)(uintptr_t)made->row_template, rf_lua_state_template(state), made->row_size);
     owner->lua = state;
+    status = evolve(&owner->definition, rf_lua_state_evolution(state), err);
+    if (status != RF_OK) {
+        rf_definition_free(&owner->definition);
+        return status;
+    }
     *definition_out = &owner->definition;
     return RF_OK;
 }
@@ -429,6 +447,7 @@ void rf_definition_free(rf_definition *definition)
         return;
     struct owner *owner = (struct owner *)definition;
     rf_evolution_free(definition->evolution);
+    rf_evolution_file_free(definition);
     rf_plugin_free(owner->plugin);
     rf_lua_state_free(owner->lua);
     rf_lua_file_free(definition->lua);

@@ -16,7 +16,8 @@
 enum { RF_NAME_SIZE_MAX = 63, RF_COLUMNS_MAX = 1000 };
 
 struct rf_arena;
-typedef struct rf_evolution rf_evolution; /* evolution.h */
+typedef struct rf_evolution rf_evolution;           /* evolution.h */
+typedef struct rf_evolution_file rf_evolution_file; /* evolution_file.h */
 
 typedef struct rf_definition_field {
     rf_field field;     /* as the plugin gave it */
@@ -62,6 +63,7 @@ typedef struct rf_definition {
     const rf_definition_handler *handlers;
     const char *row_template; /* row_size bytes: all columns unset */
     rf_evolution *evolution;  /* of events; owned; NULL: none */
+    rf_evolution_file *evolution_file; /* that it was loaded from; NULL: it is the definition's own */
     /* Parts of a row's key, the same for all handlers; one text "stream" where rows are those of
      * streams. */
     const rf_reader_column *key_parts;

@@ -237,7 +237,11 @@ static rf_status take_move(rf_evolution *evolution, const rf_upcast_move *from,
                            rf_evolution_move *move, rf_err *err)
 {
     *move = (rf_evolution_move){
-        .constant = !from->from, .typed = from->from && from->typed, .fallback = from->fallback};
+        .constant = !from->from,
+        .typed = from->from && from->typed,
+        .optional = from->optional,
+        .fallback = from->fallback,
+    };
     if (!from->from && from->fallback.kind == RF_ASSIGNED_NOT)
         return rf_fail(err, RF_ERR_PLUGIN, "%s: a move to %s that moves nothing", evolution->name,
                        from->to);
@@ -269,7 +273,7 @@ static rf_status take_moves(rf_evolution *evolution, const rf_upcast *from,
             .kind = from->moves[i].kind,
             .scale = from->moves[i].scale,
             .rounding = from->moves[i].rounding,
-            .optional = from->moves[i].fallback.kind != RF_ASSIGNED_NOT,
+            .optional = from->moves[i].optional,
             .offset = of.event_size,
             .present_offset = of.event_size + (uint32_t)sizeof(rf_slice),
             .path = from->moves[i].from,
@@ -504,17 +508,23 @@ const rf_upcast_ops *rf_evolution_ops(const rf_evolution *evolution, void **arg_
 
 /* ---- a definition and its evolution ---- */
 
+rf_hash128 rf_evolution_hash(rf_hash128 definition, rf_slice identity)
+{
+    const struct {
+        rf_hash128 definition;
+        rf_hash128 evolution;
+    } both = {definition, rf_hash128_of(identity)};
+
+    return rf_hash128_of((rf_slice){(const char *)&both, sizeof both});
+}
+
 rf_status rf_definition_evolve(rf_definition *definition, rf_evolution *evolution,
                                rf_slice identity, rf_err *err)
 {
-    struct {
-        rf_hash128 definition;
-        rf_hash128 evolution;
-    } both = {definition->content_hash, rf_hash128_of(identity)};
-
     RF_ASSERT(!definition->evolution && evolution);
     definition->evolution = evolution;
-    definition->content_hash = rf_hash128_of((rf_slice){(const char *)&both, sizeof both});
+    if (identity.data)
+        definition->content_hash = rf_evolution_hash(definition->content_hash, identity);
     rf_status status = RF_OK;
     for (uint32_t h = 0; status == RF_OK && h < definition->handler_count; h++)
         if (!definition->handlers[h].every_type)

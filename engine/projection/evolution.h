@@ -60,6 +60,7 @@ typedef struct rf_upcast_move {
     const char *to;
     const char *from;
     bool typed;     /* `from` is read as `kind`: what is of another kind is a fault */
+    bool optional;  /* events without `from` are normal */
     rf_kind kind;   /* typed only, as the next two; not json */
     uint8_t scale;
     uint8_t rounding;
@@ -126,7 +127,7 @@ typedef struct rf_evolution_path {
 
 typedef struct rf_evolution_move {
     bool constant; /* no `from` */
-    bool typed;
+    bool typed, optional;
     rf_evolution_path from;
     uint32_t input; /* typed: which field of `input` */
     rf_assigned fallback;
@@ -175,7 +176,8 @@ const rf_upcast_ops *rf_evolution_ops(const rf_evolution *evolution, void **arg_
 
 /* Gives a definition its evolution, which it owns from then on, also on failure. RF_ERR_PLUGIN for
  * handlers of a type that was renamed away, and for json fields of which an upcaster assigns a
- * part. `identity` becomes a part of the content hash. */
+ * part. `identity` becomes a part of the content hash; NULL: the evolution is in it already. */
+rf_hash128 rf_evolution_hash(rf_hash128 definition, rf_slice identity); /* both in one */
 rf_status rf_definition_evolve(rf_definition *definition, rf_evolution *evolution,
                                rf_slice identity, rf_err *err);
 

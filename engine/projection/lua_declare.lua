@@ -644,3 +644,10 @@ function refold.load(source, place)
     end
     return declared
 end
+
+-- For the chunks that declare more.
+refold.declaring = {
+    declare = declare, expect_text = expect_text, parse_fields = parse_fields, opcode = opcode,
+    reachable = reachable, protos_within = protos_within, compile = compile,
+    complete_handler = complete_handler, freeze_within = freeze_within,
+}

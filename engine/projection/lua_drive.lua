@@ -447,13 +447,15 @@ local function chain_of_carried(fields)
     return concat(parts, "\n")
 end
 
-local function make_event(handler)
+-- `changes`: what an upcaster assigns to the event, by functions; without, it cannot be changed.
+local function make_event(handler, changes)
     local struct = struct_of(handler.fields)
     local event_type = ffi.typeof("const $ *", struct)
     local meta = refuse_all("an event")
-    meta.__newindex = function(_, name)
+    local function refuse_change(_, name)
         fail("an event cannot be changed (`%s`)", tostring(name))
     end
+    meta.__newindex = changes and changes.newindex or refuse_change
     local asked = {}
     for i, field in ipairs(handler.fields) do
         asked[i] = { name = field.name, code = field.ask and "return p.hN" or "return true" }
@@ -463,14 +465,18 @@ local function make_event(handler)
         if members[name] then
             fail("the event's `%s` is not read: name it in the handler itself", name)
         end
-        fail("the handler of %s declares no field `%s`%s", handler.type, name,
+        fail("%s declares no field `%s`%s",
+            changes and changes.what or "the handler of " .. handler.type, name,
             nearest(name, handler.fields))
     end
+    local assigned = changes and changes.assigned
     local has = generate([[return function(_, name)
+        ]] .. (changes and "local done, v = assigned(name) if done then return v ~= nil end" or "") .. [[
+
         local p = cast(event_type, cursor.event)
         ]] .. chain(asked, function(f) return f.code end) .. [[
 
-        no_field(name) end]], { event_type = event_type, no_field = no_field })
+        no_field(name) end]], { event_type = event_type, no_field = no_field, assigned = assigned })
     local carried = generate([[return function(_, name)
         local p = cast(event_type, cursor.event)
         ]] .. chain_of_carried(handler.fields) .. [[
@@ -478,15 +484,18 @@ local function make_event(handler)
         no_carry(name) end]], { event_type = event_type, no_carry = no_carry })
     local meta_of_carried = refuse_all("what is carried")
     meta_of_carried.__index = carried
-    meta_of_carried.__newindex = meta.__newindex
+    meta_of_carried.__newindex = refuse_change
     carried = ffi.new(ffi.metatype(ffi.typeof("struct {}"), meta_of_carried))
     meta.__index = generate([[return function(_, name)
         if name == "has" then return has end
         if name == "carried" then return carried end
+        ]] .. (changes and "local done, v = assigned(name) if done then return v end" or "") .. [[
+
         local p = cast(event_type, cursor.event)
         ]] .. chain(handler.fields, function(f) return (getters[f.kind]:gsub("P", "p")) end) .. [[
 
-        no_field(name) end]], { event_type = event_type, no_field = no_field, has = has, carried = carried })
+        no_field(name) end]], { event_type = event_type, no_field = no_field, has = has,
+        carried = carried, assigned = assigned })
     return ffi.new(ffi.metatype(ffi.typeof("struct {}"), meta)), struct
 end
 
@@ -523,6 +532,12 @@ local function columns_of(struct)
     end
     return array
 end
+
+-- For the chunk of upcasters.
+refold.driving = {
+    keep = keep, text_at = text_at, make_event = make_event, generate = generate, anchor = anchor,
+    c_text = c_text, kind_numbers = kind_numbers, fields_of = fields_of,
+}
 
 -- A computed key's function, which fills the struct of its parts where a handler's row would be.
 local function make_compute(key, parts, fn)

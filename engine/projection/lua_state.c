@@ -25,6 +25,15 @@ typedef struct rf_lua_chunk {
 extern const rf_lua_chunk rf_lua_chunks[];
 extern const size_t rf_lua_chunk_count;
 
+static rf_status run_upcast(void *arg, uint32_t index, rf_upcast_batch *batch, rf_err *err);
+static rf_status open_projection(void *file, void **state_out, rf_err *err);
+static rf_status open_evolution(void *file, void **state_out, rf_err *err);
+static void close_state(void *state);
+
+/* How upcasters are run: of a projection's file, and of one that declares nothing else. */
+static const rf_upcast_ops projection_ops = {open_projection, close_state, run_upcast};
+static const rf_upcast_ops evolution_ops = {open_evolution, close_state, run_upcast};
+
 struct rf_lua_state {
     lua_State *lua;
     rf_lua_file *file;
@@ -37,9 +46,11 @@ struct rf_lua_state {
     uint32_t looked_at; /* the call at the last look, and the thread's time when it was first seen */
     double looked_since;
     bool looked;
-    int run_ref, forget_ref, unlive_ref;
+    int run_ref, forget_ref, unlive_ref, upcast_ref;
     rf_zones *zones;
     rf_lua_cursor cursor;
+    bool evolution_only;
+    rf_evolution_tables evolution; /* name NULL: none */
 };
 
 /* ---- limits ---- */
@@ -209,8 +220,30 @@ static bool sizes_agree(lua_State *lua, int refold)
     lua_getfield(lua, refold, "sizes");
     double sizes = lua_tonumber(lua, -1);
     lua_pop(lua, 1);
+    lua_getfield(lua, refold, "evolution_sizes");
+    double evolution = lua_tonumber(lua, -1);
+    lua_pop(lua, 1);
+    if (evolution != (double)sizeof(rf_evolution_tables) + 1e3 * (double)sizeof(rf_upcast) +
+                         1e6 * (double)sizeof(rf_upcast_move) +
+                         1e9 * (double)sizeof(rf_upcast_batch))
+        return false;
     return sizes == (double)sizeof(rf_lua_cursor) + 1e3 * (double)sizeof(rf_projection) +
                         1e6 * (double)sizeof(rf_handler) + 1e9 * (double)sizeof(rf_field);
+}
+
+/* give_evolution (address): the tables of what was declared. */
+static int give_evolution(lua_State *lua)
+{
+    rf_lua_state *state = lua_touserdata(lua, lua_upvalueindex(1));
+    const rf_evolution_tables *tables;
+    uintptr_t address = (uintptr_t)luaL_checknumber(lua, 1);
+
+    memcpy(&tables, &address, sizeof tables);
+    state->evolution = *tables;
+    state->evolution.name = state->file->parts[0].name;
+    state->evolution.ops = state->evolution_only ? &evolution_ops : &projection_ops;
+    state->evolution.ops_arg = state->file;
+    return 0;
 }
 
 /* Protected: makes the closed world, loads the file into it and keeps what runs it. */
@@ -233,6 +266,7 @@ static int load(lua_State *lua)
     lua_setfield(lua, refold, "functions");
     push_host_function(lua, state, look, "look");
     push_host_function(lua, state, read_required, "read");
+    push_host_function(lua, state, give_evolution, "give_evolution");
     for (size_t i = 0; i < rf_lua_chunk_count; i++) {
         const rf_lua_chunk *chunk = &rf_lua_chunks[i];
         if (luaL_loadbuffer(lua, chunk->bytes, chunk->size, chunk->name) != 0)
@@ -241,14 +275,20 @@ static int load(lua_State *lua)
         lua_call(lua, 1, 0);
     }
     RF_ASSERT(sizes_agree(lua, refold));
-    lua_getfield(lua, refold, "load");
+    lua_getfield(lua, refold, state->evolution_only ? "load_evolution" : "load");
     rf_slice source = rf_buf_slice(&state->file->parts[0].bytes);
     lua_pushlstring(lua, source.data, source.size);
     lua_pushstring(lua, state->file->parts[0].name);
     lua_call(lua, 2, 0);
-    lua_getfield(lua, refold, "make");
-    lua_call(lua, 0, 1);
-    state->run_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
+    if (!state->evolution_only) {
+        lua_getfield(lua, refold, "make");
+        lua_call(lua, 0, 1);
+        state->run_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
+    }
+    lua_getfield(lua, refold, "make_evolution");
+    lua_call(lua, 0, 0);
+    lua_getfield(lua, refold, "run_upcast");
+    state->upcast_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
     lua_getfield(lua, refold, "forget");
     state->forget_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
     lua_getfield(lua, refold, "unlive");
@@ -266,8 +306,8 @@ static rf_status protect(rf_lua_state *state, rf_err *err)
     return outcome(state, lua_pcall(lua, 1, 0, 1), err);
 }
 
-rf_status rf_lua_state_new(rf_lua_file *file, const volatile int *cancel, rf_lua_state **state_out,
-                           rf_err *err)
+static rf_status state_new(rf_lua_file *file, const volatile int *cancel, bool evolution_only,
+                           rf_lua_state **state_out, rf_err *err)
 {
     rf_lua_state *state = calloc(1, sizeof *state);
 
@@ -281,6 +321,7 @@ rf_status rf_lua_state_new(rf_lua_file *file, const volatile int *cancel, rf_lua
     }
     state->file = file;
     state->cancel = cancel;
+    state->evolution_only = evolution_only;
     state->cursor.ticks = TICKS;
     state->memory = (size_t)lua_gc(state->lua, LUA_GCCOUNT, 0) << 10;
     state->allocate = lua_getallocf(state->lua, &state->allocate_arg);
@@ -292,11 +333,22 @@ rf_status rf_lua_state_new(rf_lua_file *file, const volatile int *cancel, rf_lua
         rf_lua_state_free(state);
         return status;
     }
-    RF_ASSERT(state->cursor.tables);
+    RF_ASSERT(state->cursor.tables || evolution_only);
     lua_settop(state->lua, 0);
     file->complete = true;
     *state_out = state;
     return RF_OK;
+}
+
+rf_status rf_lua_state_new(rf_lua_file *file, const volatile int *cancel, rf_lua_state **state_out,
+                           rf_err *err)
+{
+    return state_new(file, cancel, false, state_out, err);
+}
+
+rf_status rf_lua_state_new_evolution(rf_lua_file *file, rf_lua_state **state_out, rf_err *err)
+{
+    return state_new(file, NULL, true, state_out, err);
 }
 
 void rf_lua_state_free(rf_lua_state *state)
@@ -349,4 +401,57 @@ rf_status rf_lua_state_run(rf_lua_state *state, rf_fold *fold, const rf_runner_c
         lua_call(state->lua, 0, 0);
     }
     return status;
+}
+
+/* ---- upcasting ---- */
+
+/* Text that upcasters make. */
+struct upcast_text {
+    rf_fold fold; /* first */
+    rf_arena *arena;
+};
+
+static char *upcast_alloc(rf_fold *fold, size_t size)
+{
+    return rf_arena_bytes(((struct upcast_text *)fold)->arena, size);
+}
+
+static rf_status run_upcast(void *arg, uint32_t index, rf_upcast_batch *batch, rf_err *err)
+{
+    rf_lua_state *state = arg;
+    struct upcast_text text = {.fold = {.abi = RF_PROJECTION_ABI, .alloc = upcast_alloc},
+                               .arena = batch->text};
+
+    state->cursor.fold = &text.fold;
+    state->cursor.at = 0;
+    state->looked = false;
+    lua_pushcfunction(state->lua, explain);
+    lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->upcast_ref);
+    lua_pushnumber(state->lua, index);
+    lua_pushlightuserdata(state->lua, batch);
+    rf_status status = outcome(state, lua_pcall(state->lua, 2, 0, 1), err);
+    lua_settop(state->lua, 0);
+    state->cursor.fold = NULL;
+    batch->failed = state->cursor.at;
+    return status;
+}
+
+static rf_status open_projection(void *file, void **state_out, rf_err *err)
+{
+    return state_new(file, NULL, false, (rf_lua_state **)state_out, err);
+}
+
+static rf_status open_evolution(void *file, void **state_out, rf_err *err)
+{
+    return state_new(file, NULL, true, (rf_lua_state **)state_out, err);
+}
+
+static void close_state(void *state)
+{
+    rf_lua_state_free(state);
+}
+
+const rf_evolution_tables *rf_lua_state_evolution(const rf_lua_state *state)
+{
+    return state->evolution.name ? &state->evolution : NULL;
 }

@@ -13,6 +13,7 @@
 #ifndef RF_PROJECTION_LUA_STATE_H
 #define RF_PROJECTION_LUA_STATE_H
 
+#include "projection/evolution.h"
 #include "projection/lua_file.h"
 #include "projection/runner.h"
 
@@ -24,10 +25,15 @@ typedef struct rf_lua_state rf_lua_state;
  * NULL) are borrowed until free. */
 rf_status rf_lua_state_new(rf_lua_file *file, const volatile int *cancel, rf_lua_state **state_out,
                            rf_err *err);
+/* The same for a file that declares an evolution and no projection. */
+rf_status rf_lua_state_new_evolution(rf_lua_file *file, rf_lua_state **state_out, rf_err *err);
 void rf_lua_state_free(rf_lua_state *state); /* takes NULL */
 const rf_projection *rf_lua_state_tables(const rf_lua_state *state);
 /* The row that a key begins with, row_size bytes. */
 const void *rf_lua_state_template(const rf_lua_state *state);
+/* What the file declares of its events' own evolution, valid until free; NULL: nothing. Functions are
+ * run by states of their own, which `ops` open of the file. */
+const rf_evolution_tables *rf_lua_state_evolution(const rf_lua_state *state);
 /* See runner.h. */
 void rf_lua_state_forget(rf_lua_state *state);
 rf_status rf_lua_state_run(rf_lua_state *state, rf_fold *fold, const rf_runner_call *calls,

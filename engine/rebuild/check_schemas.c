@@ -138,7 +138,7 @@ static rf_status check_copies(rf_checking *checking, const rf_evolution_upcast *
         fields[copies.field_count++] = (rf_definition_field){
             .field = {.source = RF_PAYLOAD,
                       .kind = RF_JSON,
-                      .optional = move->fallback.kind != RF_ASSIGNED_NOT},
+                      .optional = move->optional},
             .path = move->from.path,
             .path_text = move->from.text,
         };

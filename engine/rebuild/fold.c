@@ -265,6 +265,7 @@ static void worker_end(rf_fold_worker *worker, uint32_t target_count)
     free(worker->listed);
     free(worker->spare);
     free(worker->lanes);
+    free(worker->wanted);
     rf_arena_free(&worker->text);
     rf_arena_free(&worker->names_arena);
 }

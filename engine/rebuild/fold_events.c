@@ -7,6 +7,7 @@
 #include "rebuild/fold_job.h"
 
 #include "base/clock.h"
+#include "log/listing.h"
 
 #include <stdlib.h>
 
@@ -14,7 +15,9 @@
 #define TEXT_BYTES_MAX ((size_t)1 << 40)
 #define PROGRESS_S 1.0
 enum { MAPPED_AROUND = 2 << 20 };
-enum { LISTED_SHARE = 4 }; /* a smaller share of handled events is listed first */
+/* Where more than one event in as many has no handler, those that have one are listed first: a
+ * processor cannot guess which do. */
+enum { LISTED_SHARE = 8 };
 enum { RANGE_STREAMS_MIN = 16 }; /* fewer are not folded together for the sake of their text */
 
 /* ---- faults ---- */
@@ -94,9 +97,11 @@ static rf_status set_lanes(rf_fold_worker *worker, const rf_step *step, uint32_t
 
     if (type_count > worker->lane_capacity) {
         free(worker->lanes);
+        free(worker->wanted);
         worker->lanes = malloc(type_count * sizeof *worker->lanes);
-        worker->lane_capacity = worker->lanes ? type_count : 0;
-        if (!worker->lanes)
+        worker->wanted = malloc(type_count);
+        worker->lane_capacity = worker->lanes && worker->wanted ? type_count : 0;
+        if (worker->lane_capacity == 0)
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events", type_count);
     }
     *handled_out = 0;
@@ -111,6 +116,7 @@ static rf_status set_lanes(rf_fold_worker *worker, const rf_step *step, uint32_t
             lane.call_count++;
         }
         worker->lanes[t] = lane;
+        worker->wanted[t] = lane.call_count > 0;
         *handled_out += lane.call_count > 0 ? type->count : 0;
     }
     return RF_OK;
@@ -207,13 +213,13 @@ fold_events(rf_fold_worker *worker, const rf_step *step, uint32_t target, const 
 /* Lists the events whose type has a handler, without a branch an event. */
 static uint32_t list_handled(rf_fold_worker *worker, const rf_step *step)
 {
-    const uint32_t *types = step->bound.event_types;
-    uint32_t count = 0;
+    uint32_t begin = step->log.begin;
+    uint32_t count = (uint32_t)rf_list_wanted(step->bound.event_types + begin,
+                                              step->log.end - begin, worker->wanted,
+                                              step->bound.type_count, worker->listed);
 
-    for (uint32_t i = step->log.begin; i < step->log.end; i++) {
-        worker->listed[count] = i;
-        count += worker->lanes[types[i]].call_count > 0;
-    }
+    for (uint32_t i = 0; begin > 0 && i < count; i++)
+        worker->listed[i] += begin;
     return count;
 }
 
@@ -248,7 +254,8 @@ static rf_status fold_target(rf_fold_worker *worker, const rf_step *step, uint32
     const uint32_t *listed = step->bound.listed;
     uint32_t count = step->bound.listed_count;
     const uint32_t *ordinals = step->bound.event_ordinals;
-    if (!listed && !ordinals && handled <= step->log.segment.count / LISTED_SHARE) {
+    if (!listed && !ordinals &&
+        handled <= step->log.segment.count / LISTED_SHARE * (LISTED_SHARE - 1)) {
         listed = worker->listed;
         count = list_handled(worker, step);
     }

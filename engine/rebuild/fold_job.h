@@ -71,6 +71,7 @@ struct rf_fold_worker {
     rf_slice *names_by_number;      /* of the range; NULL unless a handler reads these */
     rf_slice *categories_by_number; /* likewise */
     uint32_t *listed; /* events of a segment */
+    uint8_t *wanted;  /* by type: whether the definition at hand has calls */
     uint8_t *exists; /* of the range, for several definitions: whether any has the row */
     rf_fold_lane *lanes;
     uint32_t lane_capacity;

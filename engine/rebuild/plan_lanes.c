@@ -137,8 +137,10 @@ rf_status rf_plan_check_lanes(const rf_plan *plan, const rf_plan_input *input,
         refused = refused || plan->lanes[lane].binding->refusal;
     for (uint32_t i = input->begin; refused && i < input->end; i++) {
         uint32_t lane = (plan->split ? plan->event_lanes : plan->event_types)[i];
-        const rf_binding *binding = plan->lanes[lane].binding;
         uint32_t stream = plan->event_streams[i];
+        if (lane >= plan->lane_count) /* of a type that is not read, nothing was checked */
+            continue;
+        const rf_binding *binding = plan->lanes[lane].binding;
         if (!binding->refusal || stream < input->stream_first || stream >= input->stream_end)
             continue;
         *fault_out = (rf_plan_fault){.event = i, .definition = binding->refusal_definition};

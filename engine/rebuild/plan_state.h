@@ -1,4 +1,4 @@
-/* What the parts of a plan share. Private to plan.c, plan_lanes.c and plan_upcast.c; see plan.h.
+/* What the parts of a plan share. Private to plan.c and the files plan_*.c; see plan.h.
  *
  * A lane is what is bound alike: the events of a type or, where upcasters tell schemas apart and a
  * segment has several, those of a type and schema. Lanes [0, type_count) are of the segment's types
@@ -84,6 +84,13 @@ rf_status rf_plan_refuse(const rf_plan *plan, const rf_segment *segment, uint32_
                          rf_plan_fault *fault_out, rf_err *err);
 void rf_plan_add_members(rf_plan_call *call, const rf_field *field, const rf_members *members);
 void rf_plan_add_move(rf_plan_call *call, const rf_plan_move *move);
+rf_status rf_plan_move_member(rf_plan *plan, const rf_plan_input *input, rf_plan_call *call,
+                              const rf_field *field, rf_err *err);
+void rf_plan_pad_words(rf_plan_call *call);
+
+/* plan_fill.c */
+rf_status rf_plan_fill_lane(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
+                            rf_plan_fault *fault_out, rf_err *err);
 
 /* plan_lanes.c: tells the events of a type apart by schema where their bindings say so, and events
  * whose streams are in range from others where upcasters are run; binds what comes of it. */

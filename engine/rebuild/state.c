@@ -2,6 +2,7 @@
 #include "rebuild/state.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 static size_t stride_of(const rf_definition *definition)
 {
@@ -33,13 +34,30 @@ void rf_state_end(rf_state *state)
     free(state->flags);
 }
 
+/* Rows are visited in no order of memory, so a large array of them is asked for in large pages, where
+ * the system has any. (Order log, four definitions: 9 % of a rebuild's processor time.) *size becomes
+ * what was taken. */
+static char *alloc_rows(size_t *size)
+{
+    enum { LARGE_PAGE = 2 << 20 };
+
+    if (*size < LARGE_PAGE / 2)
+        return malloc(*size);
+    size_t taken = (*size + LARGE_PAGE - 1) & ~(size_t)(LARGE_PAGE - 1);
+    char *rows = aligned_alloc(LARGE_PAGE, taken);
+    if (rows)
+        (void)madvise(rows, taken, MADV_HUGEPAGE);
+    *size = taken;
+    return rows;
+}
+
 rf_status rf_state_size(rf_state *state, uint32_t partition, uint32_t stream_count, rf_err *err)
 {
     size_t rows_size = stream_count * state->stride;
 
     if (rows_size > state->rows_capacity) {
         free(state->rows);
-        state->rows = malloc(rows_size);
+        state->rows = alloc_rows(&rows_size);
         state->rows_capacity = state->rows ? rows_size : 0;
     }
     if (stream_count > state->flags_capacity) {
