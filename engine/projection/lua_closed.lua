@@ -194,8 +194,6 @@ local function unpack_of(of, ...)
     return unpack(table_of(of, "unpack"), ...)
 end
 
-local raw_gsub = string.gsub
-
 local function copy_of(from, names)
     local to = {}
     for name in names:gmatch("%w+") do
@@ -204,12 +202,9 @@ local function copy_of(from, names)
     return to
 end
 
-local closed_string = copy_of(string, "byte char find gmatch len lower match rep reverse sub upper")
+local closed_string = copy_of(string, "byte char len lower rep reverse sub upper")
 closed_string.format = format
-function closed_string.gsub(text, pattern, by, ...)
-    return raw_gsub(text, pattern, thaw(by), ...)
-end
-getmetatable("").__index = closed_string
+refold.closed_string = closed_string -- lua_text.lua adds what has patterns
 
 local closed_math = copy_of(math, "abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp " ..
     "huge ldexp log log10 max min modf pi pow rad sin sinh sqrt tan tanh")
@@ -231,8 +226,7 @@ end
 
 local env = {
     assert = assert, error = raw_error, ipairs = ipairs_of, math = freeze(closed_math),
-    next = next_in_order, pairs = pairs_in_order, select = select, string = freeze(closed_string),
-    table = freeze(closed_table), tonumber = tonumber_of, tostring = tostring_of, type = type_of,
+    next = next_in_order, pairs = pairs_in_order, select = select, table = freeze(closed_table), tonumber = tonumber_of, tostring = tostring_of, type = type_of,
     unpack = unpack_of,
 }
 refold.env = env
@@ -304,7 +298,7 @@ function refold.with_ticks(source)
     local before, in_head = "", false
     local function put(stop)
         insert(parts, sub(source, from, stop))
-        insert(parts, " " .. TICK .. "() ")
+        insert(parts, " " .. TICK .. "(); ")
         from = stop + 1
     end
     while true do

@@ -452,10 +452,10 @@ local function make_event(handler, changes)
     local struct = struct_of(handler.fields)
     local event_type = ffi.typeof("const $ *", struct)
     local meta = refuse_all("an event")
-    local function unchanged(_, name)
+    local function refuse_change(_, name)
         fail("an event cannot be changed (`%s`)", tostring(name))
     end
-    meta.__newindex = changes and changes.newindex or unchanged
+    meta.__newindex = changes and changes.newindex or refuse_change
     local asked = {}
     for i, field in ipairs(handler.fields) do
         asked[i] = { name = field.name, code = field.ask and "return p.hN" or "return true" }
@@ -484,7 +484,7 @@ local function make_event(handler, changes)
         no_carry(name) end]], { event_type = event_type, no_carry = no_carry })
     local meta_of_carried = refuse_all("what is carried")
     meta_of_carried.__index = carried
-    meta_of_carried.__newindex = unchanged
+    meta_of_carried.__newindex = refuse_change
     carried = ffi.new(ffi.metatype(ffi.typeof("struct {}"), meta_of_carried))
     meta.__index = generate([[return function(_, name)
         if name == "has" then return has end
@@ -494,9 +494,8 @@ local function make_event(handler, changes)
         local p = cast(event_type, cursor.event)
         ]] .. chain(handler.fields, function(f) return (getters[f.kind]:gsub("P", "p")) end) .. [[
 
-        no_field(name) end]],
-        { event_type = event_type, no_field = no_field, has = has, carried = carried,
-            assigned = assigned })
+        no_field(name) end]], { event_type = event_type, no_field = no_field, has = has,
+        carried = carried, assigned = assigned })
     return ffi.new(ffi.metatype(ffi.typeof("struct {}"), meta)), struct
 end
 

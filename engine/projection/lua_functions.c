@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "event/number.h"
+#include "projection/lua_pattern.h"
 
 static double lua_money(const char *text, size_t size, double scale, int *fault)
 {
@@ -50,6 +51,13 @@ static bool lua_utf8_valid(const char *text, size_t size)
     return rf_utf8_valid((rf_slice){text, size});
 }
 
+static int lua_pattern_find(const char *text, size_t text_size, const char *pattern,
+                            size_t pattern_size, size_t from, rf_pattern_match *match)
+{
+    return (int)rf_pattern_find((rf_slice){text, text_size}, (rf_slice){pattern, pattern_size}, from,
+                                match);
+}
+
 static size_t lua_view_size(void)
 {
     return sizeof(rf_zone_view);
@@ -76,6 +84,7 @@ const rf_lua_function rf_lua_functions[] = {
     FUNCTION("rescale", lua_rescale),
     FUNCTION("money", lua_money),
     FUNCTION("fault_text", lua_fault_text),
+    FUNCTION("pattern_find", lua_pattern_find),
     FUNCTION("utf8_valid", lua_utf8_valid),
     FUNCTION("view_size", lua_view_size),
     FUNCTION("view_begin", lua_view_begin),

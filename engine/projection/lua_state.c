@@ -46,7 +46,7 @@ struct rf_lua_state {
     uint32_t looked_at; /* the call at the last look, and the thread's time when it was first seen */
     double looked_since;
     bool looked;
-    int run_ref, forget_ref, upcast_ref, unlive_ref;
+    int run_ref, forget_ref, unlive_ref, upcast_ref;
     rf_zones *zones;
     rf_lua_cursor cursor;
     bool evolution_only;
