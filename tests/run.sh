@@ -136,6 +136,8 @@ if command -v clang >/dev/null 2>&1; then
     fi
     while read -r target; do
         mkdir -p "$target.corpus"
+        seeds=$root/tests/fuzz/seeds/$(basename "$target")
+        [ -d "$seeds" ] && cp "$seeds"/* "$target.corpus"
         add "fuzz/$(basename "$target")" \
             "'$target' -max_total_time=${FUZZ_SECONDS:-20} -artifact_prefix='$target.' '$target.corpus'"
     done <"$WORK/fuzz"

@@ -137,7 +137,6 @@ static uint32_t seek_stream(const rf_fault *items, uint32_t count, uint32_t numb
 rf_status rf_faults_name(rf_faults *faults, uint32_t first, rf_log_names_cursor *names,
                          uint32_t partition, rf_err *err)
 {
-    rf_fault *items = faults->items + first;
     uint32_t count = faults->count - first;
     const rf_stream_name *found;
     uint32_t found_count = 1;
@@ -145,6 +144,7 @@ rf_status rf_faults_name(rf_faults *faults, uint32_t first, rf_log_names_cursor 
 
     if (count == 0)
         return RF_OK;
+    rf_fault *items = faults->items + first;
     qsort(items, count, sizeof *items, compare_streams);
     const rf_log_names_wanted wanted = {
         .first = items[0].stream_number,

@@ -10,16 +10,22 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
 # vptr checks need type information that the distribution's simdjson does not export.
 flags="-g -O1 -fno-omit-frame-pointer $sanitize -fno-sanitize=vptr -D_GNU_SOURCE
-    -I$root/engine -I$root/engine/include"
-libraries="-lsimdjson -lxxhash -lzstd -lz -llmdb -lpthread -ldl -lstdc++ -lm"
+    -I$root/engine -I$root/engine/include
+    -I$root/engine/projection $(pkg-config --cflags luajit)"
+libraries="-lsimdjson -lxxhash -lzstd -lz -llmdb -lpthread -ldl -lstdc++ -lm $(pkg-config --libs luajit)"
 
 mkdir -p "$out/objects"
+# As engine/projection/meson.build makes it, which has the order of the chunks.
+chunks=$(sed -n '/lua_embed.py/,/]/p' "$root/engine/projection/meson.build" |
+    grep -o 'lua_[a-z]*\.lua' | sed "s|^|$root/engine/projection/|")
+# shellcheck disable=SC2086  # one word a file
+python3 "$root/engine/projection/lua_embed.py" "$out/lua_chunks.c" $chunks
 objects=
 for source in $(find "$root/engine" -name '*.c' -not -path "$root/engine/cli/*" | sort) \
-    $(find "$root/engine" -name '*.cpp' | sort); do
+    $(find "$root/engine" -name '*.cpp' | sort) "$out/lua_chunks.c"; do
     object=$out/objects/$(printf '%s' "${source#"$root"/engine/}" | tr / _).o
     objects="$objects $object"
-    if [ -e "$object" ] && [ -z "$(find "$root/engine" -newer "$object" \( -name '*.h' -o -path "$source" \))" ]; then
+    if [ -e "$object" ] && [ -z "$(find "$root/engine" -newer "$object" \( -name '*.h' -o -name '*.lua' -o -path "$source" \))" ]; then
         continue
     fi
     case $source in
