@@ -304,8 +304,13 @@ static rf_status scatter_task(void *arg, uint32_t worker_index, size_t index, rf
         rf_ahead_help(job->ahead, worker_index);
         return RF_OK;
     }
-    rf_status status =
-        rf_exchange_scatter(&job->workers[worker_index], job->order[index], err);
+    rf_exchange_source *source = &job->sources[job->order[index]];
+    bool once = job->keying.definition->combines; /* all of it, so nothing is carried on */
+    rf_status status = once ? reset_source(job, source, err) : RF_OK;
+    if (status == RF_OK)
+        status = rf_exchange_scatter(&job->workers[worker_index], job->order[index], err);
+    if (once)
+        rf_carried_end(&source->carried);
     rf_ahead_partition_done(job->ahead);
     return status;
 }
@@ -349,15 +354,6 @@ static void order_fold(rf_exchange *job)
     }
 }
 
-static size_t partition_bytes(const rf_exchange *job, uint32_t partition)
-{
-    size_t bytes = rf_exchange_rows_bytes(&job->rows[partition]);
-
-    for (uint32_t w = 0; w < job->worker_count && job->workers[w].own; w++)
-        bytes += rf_exchange_rows_bytes(&job->workers[w].own[partition]);
-    return bytes;
-}
-
 /* Where the rows are beyond the budget, leaves the last partitions to another pass: as many that
  * those that stay, and have more to come, take half of it. */
 static void drop_partitions(rf_exchange *job)
@@ -366,7 +362,7 @@ static void drop_partitions(rf_exchange *job)
     uint32_t active = 0;
 
     for (uint32_t i = 0; i < job->partition_count; i++) {
-        sum += job->active[i] ? partition_bytes(job, i) : 0;
+        sum += job->active[i] ? rf_exchange_rows_bytes(&job->rows[i]) : 0;
         active += job->active[i];
     }
     if (sum <= job->rows_budget || active <= 1)
@@ -375,14 +371,12 @@ static void drop_partitions(rf_exchange *job)
     for (uint32_t i = 0; i < job->partition_count; i++) {
         if (!job->active[i])
             continue;
-        kept += partition_bytes(job, i);
+        kept += rf_exchange_rows_bytes(&job->rows[i]);
         job->active[i] = first || kept <= job->rows_budget / 2;
         first = false;
         if (job->active[i])
             continue;
         rf_exchange_rows_free(&job->rows[i]);
-        for (uint32_t w = 0; w < job->worker_count && job->workers[w].own; w++)
-            rf_exchange_rows_free(&job->workers[w].own[i]);
     }
 }
 
@@ -417,14 +411,16 @@ static rf_status run_pass(rf_exchange *job, rf_err *err)
 {
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && i < job->partition_count; i++)
+    for (uint32_t i = 0; status == RF_OK && !job->keying.definition->combines &&
+                         i < job->partition_count;
+         i++)
         status = reset_source(job, &job->sources[i], err);
     job->from = 1;
     while (status == RF_OK && job->from <= end_of(job)) {
         uint64_t left = end_of(job) - job->from;
         job->until = job->from + (left < job->window ? left : job->window - 1);
         status = run_window(job, err);
-        if (status == RF_OK)
+        if (status == RF_OK && !job->keying.definition->combines)
             drop_partitions(job);
         job->from = job->until + 1;
     }
@@ -490,6 +486,7 @@ rf_status rf_exchange_run(rf_log *log, rf_pool *pool, rf_fold_target *target,
     RF_ASSERT(!target->definition->by_stream);
     atomic_init(&job.events_done, 0);
     atomic_init(&job.limit, UINT64_MAX);
+    atomic_init(&job.drops, 0);
     rf_status status = job_begin(&job, err);
     if (status == RF_OK)
         status = run_passes(&job, err);

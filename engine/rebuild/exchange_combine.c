@@ -159,6 +159,55 @@ bool rf_exchange_combine(rf_exchange_worker *worker)
     return fine;
 }
 
+/* ---- memory ---- */
+
+static size_t own_bytes(const rf_exchange_worker *worker)
+{
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < worker->job->partition_count; i++)
+        bytes += worker->job->active[i] ? rf_exchange_rows_bytes(&worker->own[i]) : 0;
+    return bytes;
+}
+
+/* As many partitions stay that have half of the share: they have more to come. */
+static void leave_partitions(rf_exchange_worker *worker, size_t share)
+{
+    rf_exchange *job = worker->job;
+    size_t kept = 0;
+    bool first = true;
+
+    (void)pthread_mutex_lock(&job->mutex);
+    for (uint32_t i = 0; i < job->partition_count; i++) {
+        if (!job->active[i])
+            continue;
+        kept += rf_exchange_rows_bytes(&worker->own[i]);
+        if (!first && kept > share / 2)
+            job->active[i] = false;
+        first = false;
+    }
+    job->drops++;
+    (void)pthread_mutex_unlock(&job->mutex);
+}
+
+void rf_exchange_bound_own(rf_exchange_worker *worker)
+{
+    rf_exchange *job = worker->job;
+    size_t share = job->rows_budget / job->worker_count;
+
+    RF_ASSERT(worker->pending_count == 0);
+    if (own_bytes(worker) > share)
+        leave_partitions(worker, share);
+    uint32_t drops = job->drops;
+    if (worker->drops_seen == drops)
+        return;
+    worker->drops_seen = drops;
+    for (uint32_t i = 0; i < job->partition_count; i++)
+        if (!job->active[i])
+            rf_exchange_rows_free(&worker->own[i]);
+    rf_exchange_memo_clear(worker);
+}
+
 /* ---- call by call ---- */
 
 bool rf_exchange_any_order(const rf_exchange *job)

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, SLOT_AHEAD = 24, ROW_AHEAD = 12 };
+enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, SLOT_AHEAD = 40, ROW_AHEAD = 16 };
 
 /* ---- order ---- */
 

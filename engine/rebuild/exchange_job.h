@@ -150,6 +150,7 @@ struct rf_exchange_worker {
     char *pending;         /* records that wait, so that rows can be fetched for several at once */
     size_t pending_used;
     uint32_t pending_count;
+    uint32_t drops_seen;
     char *row; /* for a handler whose columns are combined, and for emitting */
     bool lacks_key; /* the event at hand, for some handler */
     uint64_t events, keyless;
@@ -190,7 +191,6 @@ struct rf_exchange {
     /* fixed while tasks run */
     uint64_t from, until; /* of the window */
     bool counts;          /* the first pass counts events */
-    bool *active;         /* by partition of the rows: in this pass */
     uint32_t *fold_order; /* partitions of the rows, those with most records first */
     rf_exchange_rows *rows;
     /* guarded by mutex */
@@ -204,6 +204,8 @@ struct rf_exchange {
     /* atomic */
     atomic_uint_fast64_t limit; /* position of the fault: what comes after it does not count */
     atomic_uint_fast64_t events_done;
+    atomic_bool *active; /* by partition of the rows: in this pass */
+    atomic_uint drops;   /* times that partitions were left to another pass while workers ran */
 };
 
 /* Copies a struct of a multiple of 8 bytes: mostly a few, for which a call of memcpy is too much. */
@@ -256,6 +258,9 @@ void rf_exchange_free_buckets(rf_exchange_worker *worker);
 /* exchange_combine.c, where columns are combined. All give false at a fault. */
 /* The records that wait, into the worker's own rows. */
 bool rf_exchange_combine(rf_exchange_worker *worker);
+/* Between segments: where the worker's rows are beyond its share of the budget, leaves the last
+ * partitions to another pass; frees the rows of those that were left. */
+void rf_exchange_bound_own(rf_exchange_worker *worker);
 /* Whether a segment's events may be taken in any order; then all of the step's at once, once its
  * lanes are set. */
 bool rf_exchange_any_order(const rf_exchange *job);

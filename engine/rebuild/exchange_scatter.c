@@ -329,7 +329,7 @@ static inline __attribute__((always_inline)) bool scatter_call(rf_exchange_worke
         text = (rf_carried_text *)(uintptr_t)call->texts[at->stream];
         if (__builtin_expect(!text || !text->is_key, false))
             break;
-        if (text->row)
+        if (text->row && worker->job->active[text->hash & (worker->job->partition_count - 1)])
             return put_record(worker, call, at, (rf_slice){text->row, RF_EXCHANGE_ROW_KNOWN}, 0, 0);
         return deliver(worker, call, at, (rf_slice){text->bytes, text->size}, text->hash);
     case RF_EXCHANGE_CARRY:
@@ -523,6 +523,7 @@ static rf_status take_step(rf_exchange_worker *worker, uint32_t partition, bool 
     unload_log(worker, step);
     rf_steps_done(worker->steps, step);
     if (worker->own) { /* accumulators have copies of all that they need */
+        rf_exchange_bound_own(worker);
         rf_arena_rewind(&worker->made);
         if (!worker->job->reads_names)
             rf_exchange_drop_text(worker);

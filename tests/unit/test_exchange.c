@@ -186,12 +186,43 @@ static void append_events(int count, bool skewed)
 Test(exchange, gives_the_same_rows_for_any_workers_and_memory)
 {
     rf_projection by_text = ordered_by(&by_sku), by_tuple = ordered_by(&by_pair);
-    rf_projection sums = combined_by(&by_pair);
+    rf_projection sums = combined_by(&by_pair), text_sums = combined_by(&by_sku);
 
     append_events(10000, false);
     all_agree(&by_text, 10000);
     all_agree(&by_tuple, 10000);
     all_agree(&sums, 10000);
+    all_agree(&text_sums, 10000);
+}
+
+static const rf_carry carries[] = {{"sku", "E", RF_KEY_PART("sku", RF_TEXT)}};
+static const rf_field carried[] = {{RF_CARRIED, RF_TEXT, 0, 0, 0, 0, RF_NO_PRESENT, "sku"}};
+static const rf_key by_carried = {.parts = carried, .part_count = 1};
+
+/* Each event carries its own sku, so the rows are those of the sku itself. */
+static void carried_agrees(rf_projection tables, rf_projection wanted)
+{
+    struct collected got, expected;
+    rf_fold_target target;
+    rf_err err = {0};
+
+    tables.key_by = &by_carried;
+    tables.carries = carries;
+    tables.carry_count = 1;
+    all_agree(&tables, 10000);
+    cr_assert_eq(fold(&tables, 2, 1 << 28, &got, &target, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(fold(&wanted, 2, 1 << 28, &expected, &target, &err), RF_OK);
+    for (int i = 0; i < FIXTURE_PARTITIONS; i++)
+        cr_assert(rf_slice_equal(rf_buf_slice(&got.rows[i]), rf_buf_slice(&expected.rows[i])));
+    collected_free(&got);
+    collected_free(&expected);
+}
+
+Test(exchange, carries_keys_in_order_and_combined)
+{
+    append_events(10000, false);
+    carried_agrees(ordered_by(&by_sku), ordered_by(&by_sku));
+    carried_agrees(combined_by(&by_sku), combined_by(&by_sku));
 }
 
 Test(exchange, bears_a_key_with_half_of_all_events)
