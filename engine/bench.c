@@ -432,6 +432,9 @@ rf_status rf_bench(rf_store *store, const char *const *projections, uint32_t pro
     if (status == RF_OK)
         status = rf_resolve(store, projections, projection_count, false, &bench.resolved, err);
     if (status == RF_OK)
+        status =
+            rf_resolve_evolution(&bench.resolved, projections, bench.options->evolution, err);
+    if (status == RF_OK)
         status = prepare(&bench, err);
     if (status == RF_OK)
         status = measure(&bench, err);

@@ -1,8 +1,11 @@
 /* See build.h. */
 #include "build.h"
 
+#include "build_index.h"
+
 #include "base/clock.h"
 #include "event/key.h"
+#include "projection/evolution_file.h"
 
 #include <libgen.h>
 #include <stdio.h>
@@ -30,6 +33,7 @@ struct rf_build {
     char dir[RF_PATH_SIZE];
     char definition_file[256];
     rf_base_writer *writer;
+    rf_build_index *indexes; /* NULL: none */
     const rf_column **texts; /* columns of text and JSON */
     uint32_t text_count;
     struct slot *slots;
@@ -137,9 +141,14 @@ static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
         at = rf_row_encode_at(definition->columns, definition->column_count, row, at,
                               rf_block_row_limit(slot->blocks));
     if (__builtin_expect(!at, false))
-        return take_large_row(slot, key, row, err);
-    status = check_text(build, key, row, err);
-    return status == RF_OK ? rf_block_row_end(slot->blocks, at, &slot->digest, err) : status;
+        status = take_large_row(slot, key, row, err);
+    else
+        status = check_text(build, key, row, err);
+    if (at && status == RF_OK)
+        status = rf_block_row_end(slot->blocks, at, &slot->digest, err);
+    return status == RF_OK && build->indexes
+               ? rf_build_index_row(build->indexes, worker, key, row, err)
+               : status;
 }
 
 static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
@@ -147,7 +156,6 @@ static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, r
     rf_build *build = arg;
     struct slot *slot = &build->slots[worker];
 
-    (void)partition;
     if (!slot->part)
         return RF_OK;
     rf_status status = rf_block_builder_flush(slot->blocks, err);
@@ -157,6 +165,8 @@ static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, r
     rf_base_part *part = slot->part;
     slot->part = NULL;
     status = rf_base_part_end(part, err);
+    if (status == RF_OK)
+        status = rf_build_index_end(build->indexes, worker, partition, err);
     slot->write_s += rf_clock_seconds() - start;
     return status;
 }
@@ -194,7 +204,13 @@ static rf_status keep_definition(rf_build *build, rf_err *err)
         return rf_fail(err, RF_ERR_INPUT, "%s: the file name is too long", build->definition->path);
     memcpy(build->definition_file, file, strlen(file) + 1);
     status = rf_path_format(path, "%s/definition/%s", err, build->dir, file);
-    return status == RF_OK ? rf_definition_save(build->definition, path, err) : status;
+    if (status == RF_OK)
+        status = rf_definition_save(build->definition, path, err);
+    if (status == RF_OK)
+        status = rf_path_format(path, "%s/definition", err, build->dir);
+    return status == RF_OK && rf_evolution_file_name(build->definition)
+               ? rf_evolution_file_save(build->definition, path, err)
+               : status;
 }
 
 rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
@@ -230,6 +246,9 @@ rf_status rf_build_begin(rf_store *store, const rf_definition *definition,
         status = rf_base_writer_new(build->dir, build->scratch ? NULL : spare, store->partitions,
                                     expected, &build->writer, err);
     }
+    if (status == RF_OK)
+        status = rf_build_index_new(definition, build->dir, store->partitions,
+                                    options->worker_slots, &build->indexes, err);
     if (status != RF_OK) {
         rf_build_free(build);
         return status;
@@ -290,6 +309,9 @@ static rf_status fill_manifest(rf_build *build, const rf_build_fold *fold, rf_er
 
     memcpy(manifest->name, definition->name, sizeof manifest->name);
     memcpy(manifest->definition_file, build->definition_file, sizeof manifest->definition_file);
+    const char *evolution = rf_evolution_file_name(definition);
+    if (evolution)
+        memcpy(manifest->evolution_file, evolution, strlen(evolution) + 1);
     for (uint32_t i = 0; i < definition->key_part_count; i++) {
         const rf_reader_column *part = &definition->key_parts[i];
         (void)snprintf(manifest->key[i].name, sizeof manifest->key[i].name, "%s", part->name);
@@ -347,6 +369,8 @@ rf_status rf_build_seal(rf_build *build, rf_pool *pool, const rf_build_fold *fol
         status = rf_base_writer_seal(build->writer, pool, build->manifest.files,
                                      &build->manifest.file_count, err);
     if (status == RF_OK)
+        status = rf_build_index_seal(build->indexes, pool, &build->manifest, err);
+    if (status == RF_OK)
         status = rf_dir_sync(build->dir, err);
     if (status == RF_OK)
         status = rf_manifest_write(build->dir, &build->manifest, err);
@@ -379,6 +403,7 @@ void rf_build_free(rf_build *build)
     if (!build)
         return;
     rf_base_writer_free(build->writer);
+    rf_build_index_free(build->indexes);
     /* What cannot be removed now is a leftover: nobody serves it, and gc removes it later. */
     if (!build->kept && build->dir[0])
         (void)rf_dir_remove(build->dir, NULL);

@@ -540,6 +540,9 @@ static rf_status rebuild(rf_store *store, const char *const *projections, uint32
         status = rf_resolve(store, projections, projection_count, pipeline.options->all,
                             &pipeline.resolved, &failure);
     }
+    if (status == RF_OK)
+        status = rf_resolve_evolution(&pipeline.resolved, projections, pipeline.options->evolution,
+                                      &failure);
     pipeline.start = rf_clock_seconds(); /* waiting for the lock is no work */
     if (status == RF_OK)
         status = run(&pipeline, &failure);

@@ -1,6 +1,8 @@
 /* See preflight.h; also rf_check of refold/rebuild.h. */
 #include "preflight.h"
 
+#include "estimate.h"
+
 #include <stdlib.h>
 
 #define ARENA_BYTES_MAX ((size_t)256 << 20)
@@ -98,6 +100,22 @@ rf_status rf_preflight_version(rf_store *store, const rf_definition *definition,
     return RF_OK;
 }
 
+rf_status rf_preflight_note(rf_preflight *preflight, const char *text, rf_err *err)
+{
+    rf_check_list *list = &preflight->list;
+    size_t room = (size_t)list->finding_count + 1;
+    rf_finding *findings = rf_arena_alloc(&preflight->arena, room * sizeof *findings);
+    rf_slice kept = rf_arena_copy(&preflight->arena, rf_slice_of(text));
+
+    if (!findings || !kept.data)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %zu findings", room);
+    if (list->finding_count > 0)
+        memcpy(findings, list->findings, list->finding_count * sizeof *findings);
+    findings[list->finding_count++] = (rf_finding){.text = kept.data};
+    list->findings = findings;
+    return RF_OK;
+}
+
 struct check_report {
     rf_check_report report;
     rf_preflight preflight;
@@ -136,10 +154,11 @@ static rf_status add_version_findings(rf_store *store, const rf_resolved *resolv
 }
 
 rf_status rf_check(rf_store *store, const char *const *projections, uint32_t projection_count,
-                   rf_check_report **report_out, rf_err *err)
+                   const char *evolution, rf_check_report **report_out, rf_err *err)
 {
     const rf_preflight_options options = {.until = UINT64_MAX};
     rf_resolved resolved = {0};
+    rf_estimate estimate = {0};
     rf_log_info info;
 
     struct check_report *check = calloc(1, sizeof *check);
@@ -149,11 +168,16 @@ rf_status rf_check(rf_store *store, const char *const *projections, uint32_t pro
     rf_status status =
         rf_resolve(store, projections, projection_count, projection_count == 0, &resolved, err);
     if (status == RF_OK)
+        status = rf_resolve_evolution(&resolved, projections, evolution, err);
+    if (status == RF_OK)
         status = rf_log_get_info(store->log, &info, err);
     if (status == RF_OK)
         status = rf_preflight_run(store, &resolved, &options, &check->preflight, err);
     if (status == RF_OK)
         status = add_version_findings(store, &resolved, &check->preflight, err);
+    if (status == RF_OK)
+        status = rf_estimate_run(store, &resolved, info.position, &check->preflight, &estimate,
+                                 err);
     rf_resolved_free(&resolved);
     if (status != RF_OK) {
         rf_preflight_free(&check->preflight);
@@ -170,6 +194,9 @@ rf_status rf_check(rf_store *store, const char *const *projections, uint32_t pro
         .findings = list->findings,
         .finding_count = list->finding_count,
         .refused = list->refused,
+        .bytes_to_read = estimate.bytes,
+        .seconds = estimate.seconds,
+        .workers = estimate.workers,
     };
     *report_out = &check->report;
     return RF_OK;

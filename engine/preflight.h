@@ -27,6 +27,9 @@ void rf_preflight_free(rf_preflight *preflight);
  * types and fields that never occurred do not refuse. */
 rf_status rf_preflight_refusal(const rf_preflight *preflight, bool allow_missing, rf_err *err);
 
+/* Adds a finding that refuses nothing. */
+rf_status rf_preflight_note(rf_preflight *preflight, const char *text, rf_err *err);
+
 /* RF_ERR_REFUSED for a lower version than the live one's, or the same with other content. */
 rf_status rf_preflight_version(rf_store *store, const rf_definition *definition, rf_err *err);
 

@@ -27,6 +27,8 @@ struct rf_reader {
 struct rf_cursor {
     rf_reader *reader;
     rf_base_cursor *base;
+    const rf_manifest_index *index; /* NULL: rows in key order */
+    rf_reader_column parts[RF_KEY_PARTS_MAX]; /* of the index */
     rf_value *values;
     bool has_to;
     bool is_done;
@@ -223,10 +225,72 @@ rf_status rf_reader_get(rf_reader *reader, rf_slice key, rf_row *row_out, rf_err
     return decode(reader, key, stored, reader->values, row_out, err);
 }
 
+/* The index of these columns; *parts_out has room for RF_KEY_PARTS_MAX. */
+static rf_status find_index(const rf_reader *reader, const char *name, uint32_t *number_out,
+                            rf_reader_column *parts_out, rf_err *err)
+{
+    const rf_manifest *manifest = &reader->pinned.manifest;
+    rf_buf buf;
+
+    for (uint32_t i = 0; i < manifest->index_count; i++) {
+        const rf_manifest_index *index = &manifest->indexes[i];
+        rf_buf_init(&buf, RF_KEY_PARTS_MAX * sizeof manifest->columns[0].name);
+        for (uint32_t k = 0; k < index->column_count; k++) {
+            parts_out[k] = reader->columns[index->columns[k]];
+            rf_buf_append_format(&buf, "%s%s", k > 0 ? "," : "", parts_out[k].name);
+        }
+        bool found = rf_slice_equal(rf_buf_slice(&buf), rf_slice_of(name));
+        rf_buf_free(&buf);
+        if (found) {
+            *number_out = i;
+            return RF_OK;
+        }
+    }
+    return rf_fail(err, RF_ERR_ABSENT, "%s has no index of %s", reader->name, name);
+}
+
+rf_status rf_reader_parse_index_key(const rf_reader *reader, const char *index, rf_slice text,
+                                    rf_key_use use, char bytes[RF_KEY_BYTES_MAX],
+                                    rf_slice *key_out, rf_err *err)
+{
+    rf_reader_column parts[RF_KEY_PARTS_MAX];
+    rf_key_bytes key;
+    uint32_t number = 0;
+
+    rf_status status = find_index(reader, index, &number, parts, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_key_parse(text, parts, reader->pinned.manifest.indexes[number].column_count, use,
+                          &key, err);
+    if (status != RF_OK)
+        return rf_err_context(err, "%s, index of %s", reader->name, index);
+    memcpy(bytes, key.data, key.size);
+    *key_out = (rf_slice){bytes, key.size};
+    return RF_OK;
+}
+
+/* The table that the cursor goes through. */
+static rf_status open_table(rf_cursor *cursor, const rf_reader *reader, const char *index,
+                            rf_slice from, rf_err *err)
+{
+    rf_base *base = reader->pinned.base;
+    uint32_t number = 0;
+    rf_status status = RF_OK;
+
+    if (index)
+        status = find_index(reader, index, &number, cursor->parts, err);
+    if (status == RF_OK && index) {
+        cursor->index = &reader->pinned.manifest.indexes[number];
+        base = reader->pinned.indexes[number];
+    }
+    return status == RF_OK ? rf_base_cursor_open(base, RF_BASE_ALL, from, &cursor->base, err)
+                           : status;
+}
+
 rf_status rf_cursor_open(rf_reader *reader, const rf_range *range, rf_cursor **cursor_out,
                          rf_err *err)
 {
-    rf_range all = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
+    rf_range all = {.index = NULL};
     rf_slice from = {"", 0};
 
     if (!range)
@@ -256,7 +320,7 @@ rf_status rf_cursor_open(rf_reader *reader, const rf_range *range, rf_cursor **c
     /* No key is that long: behind it there is still what sorts after its first bytes. */
     if (from.size > RF_KEY_SIZE_MAX)
         from.size = RF_KEY_SIZE_MAX;
-    status = rf_base_cursor_open(reader->pinned.base, RF_BASE_ALL, from, &cursor->base, err);
+    status = open_table(cursor, reader, range->index, from, err);
     if (status != RF_OK) {
         free(cursor);
         free(values);
@@ -278,6 +342,23 @@ void rf_cursor_close(rf_cursor *cursor)
     free(cursor);
 }
 
+/* From an entry of the index to its row. */
+static rf_status follow_index(rf_cursor *cursor, rf_slice *key, rf_slice *stored_out, rf_err *err)
+{
+    size_t size = 0;
+    bool found = false;
+    rf_status status = RF_OK;
+
+    if (rf_key_skip(*key, cursor->parts, cursor->index->column_count, &size)) {
+        *key = (rf_slice){key->data + size, key->size - size};
+        status = rf_base_reader_get(cursor->reader->base, *key, stored_out, &found, err);
+    }
+    if (status == RF_OK && !found)
+        status = rf_fail(err, RF_ERR_DAMAGED, "%s generation %llu: an index leads to no row",
+                         cursor->reader->name, (unsigned long long)cursor->reader->info.generation);
+    return status;
+}
+
 rf_status rf_cursor_next(rf_cursor *cursor, rf_row *row_out, rf_err *err)
 {
     rf_slice key, stored;
@@ -294,5 +375,10 @@ rf_status rf_cursor_next(rf_cursor *cursor, rf_row *row_out, rf_err *err)
     }
     if (!found)
         return rf_fail(err, RF_ERR_NO_ROW, "%s has no more rows", cursor->reader->name);
+    if (cursor->index) {
+        rf_status status = follow_index(cursor, &key, &stored, err);
+        if (status != RF_OK)
+            return status;
+    }
     return decode(cursor->reader, key, stored, cursor->values, row_out, err);
 }

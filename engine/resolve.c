@@ -1,6 +1,8 @@
 /* See resolve.h. */
 #include "resolve.h"
 
+#include "projection/evolution_file.h"
+
 #include <stdlib.h>
 
 static bool is_path(rf_slice projection)
@@ -18,10 +20,12 @@ static bool is_path(rf_slice projection)
     return false;
 }
 
-rf_status rf_resolve_check_kept(rf_store *store, const char *name, uint64_t number, char *path_out,
-                                rf_err *err)
+/* `evolution_out` has RF_PATH_SIZE bytes and is empty where there is none. */
+static rf_status check_kept(rf_store *store, const char *name, uint64_t number, char *path_out,
+                            char *evolution_out, rf_err *err)
 {
     char dir[RF_PATH_SIZE];
+    char folder[RF_PATH_SIZE];
     rf_manifest manifest;
     rf_hash128 hash;
 
@@ -32,9 +36,16 @@ rf_status rf_resolve_check_kept(rf_store *store, const char *name, uint64_t numb
         return status;
     rf_hash128 expected = manifest.content_hash;
     status = rf_path_format(path_out, "%s/definition/%s", err, dir, manifest.definition_file);
+    if (status == RF_OK)
+        status = rf_path_format(folder, "%s/definition", err, dir);
+    evolution_out[0] = '\0';
+    if (status == RF_OK && manifest.evolution_file[0] != '\0')
+        status = rf_evolution_file_path(folder, manifest.evolution_file, evolution_out, err);
     rf_manifest_free(&manifest);
     if (status == RF_OK)
         status = rf_definition_hash_file(path_out, &hash, err);
+    if (status == RF_OK && evolution_out[0] != '\0')
+        status = rf_evolution_file_hash(evolution_out, &hash, err);
     if (status == RF_OK && (hash.low != expected.low || hash.high != expected.high))
         status = rf_fail(err, RF_ERR_DAMAGED,
                          "%s: the kept definition is not the one that generation %llu was built "
@@ -43,13 +54,34 @@ rf_status rf_resolve_check_kept(rf_store *store, const char *name, uint64_t numb
     return status;
 }
 
+rf_status rf_resolve_check_kept(rf_store *store, const char *name, uint64_t number, char *path_out,
+                                rf_err *err)
+{
+    char evolution[RF_PATH_SIZE];
+
+    return check_kept(store, name, number, path_out, evolution, err);
+}
+
 rf_status rf_resolve_kept(rf_store *store, const char *name, uint64_t number,
                           rf_definition **definition_out, rf_err *err)
 {
     char path[RF_PATH_SIZE];
+    char evolution[RF_PATH_SIZE];
+    rf_definition *definition;
 
-    rf_status status = rf_resolve_check_kept(store, name, number, path, err);
-    return status == RF_OK ? rf_definition_load(path, definition_out, err) : status;
+    rf_status status = check_kept(store, name, number, path, evolution, err);
+    if (status == RF_OK)
+        status = rf_definition_load(path, &definition, err);
+    if (status != RF_OK)
+        return status;
+    if (evolution[0] != '\0')
+        status = rf_evolution_file_load(evolution, definition, err);
+    if (status != RF_OK) {
+        rf_definition_free(definition);
+        return status;
+    }
+    *definition_out = definition;
+    return RF_OK;
 }
 
 static rf_status resolve_live(rf_store *store, const char *name, rf_definition **definition_out,
@@ -156,6 +188,27 @@ rf_status rf_resolve(rf_store *store, const char *const *projections, uint32_t p
     }
     *resolved_out = resolved;
     return RF_OK;
+}
+
+rf_status rf_resolve_evolution(const rf_resolved *resolved, const char *const *projections,
+                               const char *file, rf_err *err)
+{
+    rf_status status = RF_OK;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; status == RF_OK && file && i < resolved->count; i++) {
+        rf_definition *definition = resolved->definitions[i];
+        if (!projections || !is_path(rf_slice_of(projections[i])) || !definition->plugin)
+            continue;
+        count++;
+        status = rf_evolution_file_load(file, definition, err);
+    }
+    if (status == RF_OK && file && count == 0)
+        return rf_fail(err, RF_ERR_USAGE,
+                       "%s: an evolution is for plugins that are named by their path; a Lua "
+                       "projection says `evolution \"FILE\"`, and a live one keeps its own",
+                       file);
+    return status;
 }
 
 void rf_resolved_free(rf_resolved *resolved)

@@ -18,6 +18,10 @@ typedef struct rf_resolved {
  * twice, RF_ERR_ABSENT for a name that is not live. */
 rf_status rf_resolve(rf_store *store, const char *const *projections, uint32_t projection_count,
                      bool all, rf_resolved *resolved_out, rf_err *err);
+/* Gives plugins that were named by their path the evolution that stands in FILE; NULL: nothing.
+ * `projections` as for rf_resolve. RF_ERR_USAGE where there is no such plugin. */
+rf_status rf_resolve_evolution(const rf_resolved *resolved, const char *const *projections,
+                               const char *file, rf_err *err);
 void rf_resolved_free(rf_resolved *resolved);
 
 /* Whether the definition that a generation keeps is the one that it was built with: RF_ERR_DAMAGED

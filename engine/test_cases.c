@@ -205,26 +205,44 @@ static rf_status cut_cases(rf_test_cases *cases, const char *path, rf_slice text
     }
 }
 
-rf_status rf_test_cases_read(const char *path, rf_test_cases *cases_out, rf_err *err)
+static rf_status begin(const char *path, rf_test_cases *cases, rf_err *err)
 {
-    rf_test_cases *cases = cases_out;
-
     *cases = (rf_test_cases){.parser = rf_json_parser_new()};
     rf_buf_init(&cases->text, FILE_BYTES_MAX);
     rf_arena_init(&cases->arena, FILE_BYTES_MAX);
-    if (!cases->parser)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %s", path);
-    rf_status status = rf_file_read(path, &cases->text, err);
+    return cases->parser ? RF_OK : rf_fail(err, RF_ERR_MEMORY, "out of memory for %s", path);
+}
+
+/* Of what is in `text`. */
+static rf_status read_text(const char *path, rf_test_cases *cases, rf_err *err)
+{
     size_t size = cases->text.size;
-    if (status == RF_OK && !rf_buf_reserve(&cases->text, RF_JSON_PADDING))
-        status = rf_buf_check(&cases->text, "a file of cases", err);
-    if (status != RF_OK)
-        return status;
+
+    if (!rf_buf_reserve(&cases->text, RF_JSON_PADDING))
+        return rf_buf_check(&cases->text, "a file of cases", err);
     memset(cases->text.data + size, 0, RF_JSON_PADDING);
-    status = cut_cases(cases, path, (rf_slice){cases->text.data, size}, err);
+    rf_status status = cut_cases(cases, path, (rf_slice){cases->text.data, size}, err);
     if (status == RF_OK && cases->count == 0)
         status = rf_fail(err, RF_ERR_INPUT, "%s: no case in it", path);
     return status;
+}
+
+rf_status rf_test_cases_read(const char *path, rf_test_cases *cases_out, rf_err *err)
+{
+    rf_status status = begin(path, cases_out, err);
+
+    if (status == RF_OK)
+        status = rf_file_read(path, &cases_out->text, err);
+    return status == RF_OK ? read_text(path, cases_out, err) : status;
+}
+
+rf_status rf_test_cases_of(const char *path, rf_slice bytes, rf_test_cases *cases_out, rf_err *err)
+{
+    rf_status status = begin(path, cases_out, err);
+
+    if (status == RF_OK)
+        rf_buf_append_slice(&cases_out->text, bytes);
+    return status == RF_OK ? read_text(path, cases_out, err) : status;
 }
 
 void rf_test_cases_free(rf_test_cases *cases)

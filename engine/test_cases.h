@@ -28,8 +28,10 @@ typedef struct rf_test_cases {
     uint32_t count;
 } rf_test_cases;
 
-/* On failure too it is freed by the caller. */
+/* On failure too it is freed by the caller, as after the next one. */
 rf_status rf_test_cases_read(const char *path, rf_test_cases *cases_out, rf_err *err);
+/* Of the bytes of a file, which are copied; `path` is for messages. */
+rf_status rf_test_cases_of(const char *path, rf_slice bytes, rf_test_cases *cases_out, rf_err *err);
 void rf_test_cases_free(rf_test_cases *cases);
 /* Index of the member `name` of the object nodes[object]; 0 if it has none. */
 uint32_t rf_test_member(const rf_json_node *nodes, uint32_t object, rf_slice name);

@@ -8,6 +8,8 @@
  */
 #include "base/pool.h"
 #include "build.h"
+#include "build_index.h"
+#include "event/key.h"
 #include "resolve.h"
 
 #include <stdio.h>
@@ -68,6 +70,57 @@ static rf_status check_partition(void *arg, uint32_t worker, size_t index, rf_er
     return status;
 }
 
+/* One index: as many entries as rows, and each is that of the row that it leads to. */
+static rf_status check_index(const struct table_check *check, uint32_t number,
+                             rf_reader_column *parts, rf_err *err)
+{
+    const rf_manifest *manifest = &check->pinned->manifest;
+    const rf_manifest_index *index = &manifest->indexes[number];
+    char entry[RF_KEY_BYTES_MAX];
+    rf_base_reader *reader = NULL;
+    rf_base_cursor *cursor = NULL;
+    rf_slice key, row;
+    uint64_t count = 0;
+    bool found = false;
+
+    rf_value *values = calloc(manifest->column_count, sizeof *values);
+    if (!values)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a row");
+    for (uint32_t i = 0; i < index->column_count; i++)
+        parts[i] = check->columns[index->columns[i]];
+    rf_status status = rf_base_reader_open(check->pinned->base, &reader, err);
+    if (status == RF_OK)
+        status = rf_base_cursor_open(check->pinned->indexes[number], RF_BASE_ALL,
+                                     (rf_slice){"", 0}, &cursor, err);
+    while (status == RF_OK) {
+        size_t size = 0;
+        status = rf_base_cursor_next(cursor, &key, &row, &found, err);
+        if (status != RF_OK || !found)
+            break;
+        count++;
+        bool whole = rf_key_skip(key, parts, index->column_count, &size);
+        const rf_slice row_key = {key.data + size, key.size - size};
+        if (whole)
+            status = rf_base_reader_get(reader, row_key, &row, &whole, err);
+        if (status == RF_OK && whole)
+            status = rf_row_decode(row, check->columns, manifest->column_count, values, err);
+        if (status == RF_OK && whole)
+            whole = rf_index_entry(values, index->columns, index->column_count, row_key, entry,
+                                   &size) &&
+                    rf_slice_equal((rf_slice){entry, size}, key);
+        if (status == RF_OK && !whole)
+            status = rf_fail(err, RF_ERR_DAMAGED, "%s: an entry is not that of its row",
+                             index->file.name);
+    }
+    if (status == RF_OK && count != manifest->rows)
+        status = rf_fail(err, RF_ERR_DAMAGED, "%s: %llu entries for %llu rows", index->file.name,
+                         (unsigned long long)count, (unsigned long long)manifest->rows);
+    rf_base_cursor_close(cursor);
+    rf_base_reader_close(reader);
+    free(values);
+    return status;
+}
+
 static rf_status check_table(struct verification *verification, const rf_pinned *pinned,
                              rf_err *err)
 {
@@ -92,6 +145,10 @@ static rf_status check_table(struct verification *verification, const rf_pinned 
     if (status == RF_OK && (sum.low != manifest->digest.low || sum.high != manifest->digest.high ||
                             sum.rows != manifest->rows))
         status = rf_fail(err, RF_ERR_DAMAGED, "the rows are not those that MANIFEST promises");
+    for (uint32_t i = 0; status == RF_OK && i < manifest->index_count; i++) {
+        rf_reader_column parts[RF_KEY_PARTS_MAX];
+        status = check_index(&check, i, parts, err);
+    }
     verification->result.rows += sum.rows;
     free(check.digests);
     free(columns);

@@ -1,5 +1,6 @@
--- authors: how many commits each author of a repository has made. A commit touches many files,
--- which are streams, one after another. The same as authors.c.
+-- authors: how many commits each author of a repository has made. Streams are files, and a commit
+-- touches many of them; it is counted once, when it differs from the author's commit before. The
+-- same as authors.c.
 name "authors"
 version (1)
 key "author text"

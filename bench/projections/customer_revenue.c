@@ -1,5 +1,5 @@
 /* customer_revenue: orders and revenue of each customer. Only OrderPlaced names the customer: what
- * an order's other events need is carried from it. */
+ * an order's other events need is carried from it. Its columns are combined. */
 #include "refold/projection.h"
 
 struct row {
@@ -16,16 +16,14 @@ static rf_fold_result on_placed(rf_fold *fold, void *row, const void *event)
 {
     (void)fold;
     (void)event;
-    ((struct row *)row)->orders++;
+    ((struct row *)row)->orders = 1;
     return RF_ROW_WRITTEN;
 }
 
 static rf_fold_result add(rf_fold *fold, struct row *row, const struct item *event, int64_t sign)
 {
-    int64_t value;
-
-    if (!rf_multiply(event->qty, event->price * sign, &value) || !rf_add(&row->revenue, value))
-        return rf_fold_fail(fold, "the revenue is beyond 64 bits");
+    if (!rf_multiply(event->qty, event->price * sign, &row->revenue))
+        return rf_fold_fail(fold, "a line is beyond 64 bits");
     return RF_ROW_WRITTEN;
 }
 
@@ -40,8 +38,8 @@ static rf_fold_result on_removed(rf_fold *fold, void *row, const void *event)
 }
 
 static const rf_column columns[] = {
-    RF_COLUMN(struct row, orders, RF_INT),
-    RF_COLUMN(struct row, revenue, RF_INT),
+    {"orders", RF_INT, 0, RF_COMBINE_COUNT, offsetof(struct row, orders)},
+    {"revenue", RF_INT, 0, RF_COMBINE_SUM, offsetof(struct row, revenue)},
 };
 
 static const rf_field item_fields[] = {

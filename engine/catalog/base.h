@@ -26,6 +26,9 @@ typedef struct rf_base_writer rf_base_writer;
  * there and written over. */
 rf_status rf_base_writer_new(const char *dir, const char *spare_dir, uint32_t partitions,
                              uint64_t expected_bytes, rf_base_writer **writer_out, rf_err *err);
+/* The one file of a secondary table, "index-NN.mdb": its partitions are those of the rows. */
+rf_status rf_base_writer_new_index(const char *dir, uint32_t partitions, uint32_t number,
+                                   rf_base_writer **writer_out, rf_err *err);
 /* The blocks of one partition: begun once, by the thread that then has it to itself; any number of
  * partitions at a time. Freed with the writer. */
 typedef struct rf_base_part rf_base_part;

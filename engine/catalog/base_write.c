@@ -24,6 +24,8 @@ struct rf_base_writer {
     uint32_t partitions;
     uint32_t file_count;
     uint32_t group; /* partitions of a file */
+    bool is_index;
+    uint32_t first_number; /* of the files' names */
     rf_kv_bulk *files[RF_BASE_FILES_MAX];
     /* each confined to its thread while it is open */
     rf_base_part parts[];
@@ -39,9 +41,11 @@ static uint32_t count_files(uint32_t partitions, uint64_t expected_bytes)
     return count;
 }
 
-static void name_file(char name_out[RF_BASE_FILE_NAME_SIZE], uint32_t index)
+static void name_file(const rf_base_writer *writer, char name_out[RF_BASE_FILE_NAME_SIZE],
+                      uint32_t index)
 {
-    (void)snprintf(name_out, RF_BASE_FILE_NAME_SIZE, "base-%02u.mdb", index);
+    (void)snprintf(name_out, RF_BASE_FILE_NAME_SIZE, "%s-%02u.mdb",
+                   writer->is_index ? "index" : "base", writer->first_number + index);
 }
 
 /* *over_out: whether it was a spare one. */
@@ -51,7 +55,7 @@ static rf_status open_file(rf_base_writer *writer, const char *dir, const char *
     char name[RF_BASE_FILE_NAME_SIZE];
     char path[RF_PATH_SIZE], spare[RF_PATH_SIZE];
 
-    name_file(name, index);
+    name_file(writer, name, index);
     rf_status status = rf_path_format(path, "%s/%s", err, dir, name);
     if (status == RF_OK && spare_dir)
         status = rf_path_format(spare, "%s/%s", err, spare_dir, name);
@@ -61,16 +65,18 @@ static rf_status open_file(rf_base_writer *writer, const char *dir, const char *
     return rf_kv_bulk_new(path, *over_out, writer->group, &writer->files[index], err);
 }
 
-rf_status rf_base_writer_new(const char *dir, const char *spare_dir, uint32_t partitions,
-                             uint64_t expected_bytes, rf_base_writer **writer_out, rf_err *err)
+static rf_status new_writer(const char *dir, const char *spare_dir, uint32_t partitions,
+                            uint32_t count, const uint32_t *index_number,
+                            rf_base_writer **writer_out, rf_err *err)
 {
     RF_ASSERT(partitions > 0 && partitions <= WRITE_PARTITIONS_MAX);
     RF_ASSERT((partitions & (partitions - 1)) == 0);
-    uint32_t count = count_files(partitions, expected_bytes);
     rf_base_writer *writer = calloc(1, sizeof *writer + partitions * sizeof writer->parts[0]);
     if (!writer)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", dir);
     writer->partitions = partitions;
+    writer->is_index = index_number != NULL;
+    writer->first_number = index_number ? *index_number : 0;
     writer->group = partitions / count;
     bool any_over = false;
     rf_status status = RF_OK;
@@ -90,6 +96,19 @@ rf_status rf_base_writer_new(const char *dir, const char *spare_dir, uint32_t pa
     }
     *writer_out = writer;
     return RF_OK;
+}
+
+rf_status rf_base_writer_new(const char *dir, const char *spare_dir, uint32_t partitions,
+                             uint64_t expected_bytes, rf_base_writer **writer_out, rf_err *err)
+{
+    return new_writer(dir, spare_dir, partitions, count_files(partitions, expected_bytes), NULL,
+                      writer_out, err);
+}
+
+rf_status rf_base_writer_new_index(const char *dir, uint32_t partitions, uint32_t number,
+                                   rf_base_writer **writer_out, rf_err *err)
+{
+    return new_writer(dir, NULL, partitions, 1, &number, writer_out, err);
 }
 
 void rf_base_writer_free(rf_base_writer *writer)
@@ -153,7 +172,7 @@ static rf_status seal_file(void *arg, uint32_t worker, size_t index, rf_err *err
         .first_partition = number * writer->group,
         .last_partition = (number + 1) * writer->group - 1,
     };
-    name_file(out->name, number);
+    name_file(writer, out->name, number);
     return rf_kv_bulk_finish(writer->files[number], &out->size, err);
 }
 

@@ -126,6 +126,7 @@ void rf_catalog_sweep(rf_catalog *catalog, const char *name);
 typedef struct rf_pinned {
     rf_manifest manifest; /* its columns belong to the pin: never freed by who pinned */
     rf_base *base;
+    rf_base *const *indexes; /* as many as the manifest has; the pin's */
     int lock_fd;
     struct rf_pin *pin; /* what all pins of one generation in this process share */
 } rf_pinned;

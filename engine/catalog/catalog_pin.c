@@ -20,6 +20,7 @@ struct rf_pin {
     uint64_t number;
     rf_manifest manifest;
     rf_base *base;
+    rf_base *indexes[RF_MANIFEST_INDEXES_MAX];
     int lock_fd;
     /* guarded by the catalog's pins_mutex */
     uint32_t users;
@@ -31,6 +32,8 @@ static void pin_free(rf_pin *pin)
     if (!pin)
         return;
     rf_base_close(pin->base);
+    for (uint32_t i = 0; i < RF_MANIFEST_INDEXES_MAX; i++)
+        rf_base_close(pin->indexes[i]);
     rf_manifest_free(&pin->manifest);
     rf_lock_release(pin->lock_fd);
     free(pin);
@@ -105,6 +108,9 @@ static rf_status pin_open(rf_catalog *catalog, const rf_catalog_generation *gene
     if (status == RF_OK && !*gone_out)
         status = rf_base_open(dir, pin->manifest.partitions, pin->manifest.files,
                               pin->manifest.file_count, &pin->base, err);
+    for (uint32_t i = 0; status == RF_OK && !*gone_out && i < pin->manifest.index_count; i++)
+        status = rf_base_open(dir, pin->manifest.partitions, &pin->manifest.indexes[i].file, 1,
+                              &pin->indexes[i], err);
     if (status != RF_OK || *gone_out) {
         pin_free(pin);
         return status;
@@ -152,7 +158,7 @@ rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number,
         (void)pthread_mutex_unlock(&catalog->pins_mutex);
         pin_free(surplus);
     }
-    *pinned_out = (rf_pinned){pin->manifest, pin->base, pin->lock_fd, pin};
+    *pinned_out = (rf_pinned){pin->manifest, pin->base, pin->indexes, pin->lock_fd, pin};
     return RF_OK;
 }
 

@@ -57,6 +57,8 @@ static void append_body(rf_buf *out, const rf_manifest *manifest)
     append_hash(out, manifest->content_hash.low, manifest->content_hash.high);
     rf_buf_append_format(out, ",\"definition\":");
     append_json_text(out, manifest->definition_file);
+    rf_buf_append_format(out, ",\"evolution\":");
+    append_json_text(out, manifest->evolution_file);
     rf_buf_append_format(out, ",\"key\":[");
     for (uint32_t i = 0; i < manifest->key_part_count; i++) {
         rf_buf_append_format(out, "%s{\"name\":", i > 0 ? "," : "");
@@ -98,6 +100,15 @@ static void append_body(rf_buf *out, const rf_manifest *manifest)
         rf_buf_append_format(out, "%s{\"type\":", i > 0 ? "," : "");
         append_json_text(out, manifest->schemas[i].type);
         rf_buf_append_format(out, ",\"schema\":%lld}", (long long)manifest->schemas[i].schema);
+    }
+    rf_buf_append_format(out, "],\"indexes\":[");
+    for (uint32_t i = 0; i < manifest->index_count; i++) {
+        const rf_manifest_index *index = &manifest->indexes[i];
+        rf_buf_append_format(out, "%s{\"columns\":[", i > 0 ? "," : "");
+        for (uint32_t k = 0; k < index->column_count; k++)
+            rf_buf_append_format(out, "%s\"%s\"", k > 0 ? "," : "",
+                                 manifest->columns[index->columns[k]].name);
+        rf_buf_append_format(out, "],\"size\":%llu}", (unsigned long long)index->file.size);
     }
     rf_buf_append_format(out, "]}\n");
 }
@@ -286,6 +297,39 @@ static void parse_key(rf_bytes_reader *in, rf_manifest *manifest)
     expect(in, "]");
 }
 
+static uint32_t parse_column_name(rf_bytes_reader *in, const rf_manifest *manifest)
+{
+    char name[sizeof manifest->columns[0].name];
+    uint32_t column = 0;
+
+    parse_text(in, name, sizeof name);
+    while (column < manifest->column_count && strcmp(manifest->columns[column].name, name) != 0)
+        column++;
+    in->failed |= column == manifest->column_count || manifest->columns[column].kind == RF_JSON;
+    return in->failed ? 0 : column;
+}
+
+static void parse_indexes(rf_bytes_reader *in, rf_manifest *manifest)
+{
+    while (!in->failed && !next_is(in, ']') && manifest->index_count < RF_MANIFEST_INDEXES_MAX) {
+        uint32_t number = manifest->index_count++;
+        rf_manifest_index *index = &manifest->indexes[number];
+        expect(in, number > 0 ? ",{\"columns\":[" : "{\"columns\":[");
+        while (!in->failed && !next_is(in, ']') && index->column_count < RF_KEY_PARTS_MAX) {
+            if (index->column_count > 0)
+                expect(in, ",");
+            index->columns[index->column_count++] = parse_column_name(in, manifest);
+        }
+        in->failed |= index->column_count == 0;
+        expect(in, "],\"size\":");
+        index->file.size = parse_u64(in);
+        index->file.last_partition = manifest->partitions - 1;
+        (void)snprintf(index->file.name, sizeof index->file.name, "index-%02u.mdb", number);
+        expect(in, "}");
+    }
+    expect(in, "]");
+}
+
 static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
 {
     char digest[33];
@@ -300,6 +344,8 @@ static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
     parse_hash(in, &manifest->content_hash.low, &manifest->content_hash.high);
     expect(in, ",\"definition\":");
     parse_text(in, manifest->definition_file, sizeof manifest->definition_file);
+    expect(in, ",\"evolution\":");
+    parse_text(in, manifest->evolution_file, sizeof manifest->evolution_file);
     expect(in, ",\"key\":[");
     parse_key(in, manifest);
     expect(in, ",\"partitions\":");
@@ -334,6 +380,8 @@ static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
     parse_columns(in, manifest);
     expect(in, ",\"schemas\":[");
     parse_schemas(in, manifest);
+    expect(in, ",\"indexes\":[");
+    parse_indexes(in, manifest);
     expect(in, "}\n");
 }
 
@@ -347,6 +395,11 @@ static bool name_is_plain(const char *name)
     return true;
 }
 
+static bool stays_inside(const char *file)
+{
+    return !strchr(file, '/') && strcmp(file, ".") != 0 && strcmp(file, "..") != 0;
+}
+
 /* What would lead a reader outside of the directory, or break the sums that it makes. */
 static bool holds(const rf_manifest *manifest)
 {
@@ -355,9 +408,8 @@ static bool holds(const rf_manifest *manifest)
     if (!name_is_plain(manifest->name) || manifest->number == 0 || manifest->partitions == 0 ||
         (manifest->partitions & (manifest->partitions - 1)) != 0 || manifest->file_count == 0)
         return false;
-    const char *definition = manifest->definition_file;
-    if (*definition == '\0' || strchr(definition, '/') || strcmp(definition, ".") == 0 ||
-        strcmp(definition, "..") == 0)
+    if (*manifest->definition_file == '\0' || !stays_inside(manifest->definition_file) ||
+        !stays_inside(manifest->evolution_file))
         return false;
     for (uint32_t i = 0; i < manifest->file_count; i++) {
         const rf_base_file *file = &manifest->files[i];
@@ -391,7 +443,8 @@ rf_status rf_manifest_write(const char *dir, const rf_manifest *manifest, rf_err
     if (manifest->schema_count > SCHEMAS_MAX)
         return rf_fail(err, RF_ERR_INPUT, "%s: handlers for more than %d types of events", dir,
                        SCHEMAS_MAX);
-    if (!holds(manifest) || !rf_utf8_valid(rf_slice_of(manifest->definition_file)))
+    if (!holds(manifest) || !rf_utf8_valid(rf_slice_of(manifest->definition_file)) ||
+        !rf_utf8_valid(rf_slice_of(manifest->evolution_file)))
         return rf_fail(err, RF_ERR_INPUT,
                        "%s: generation %llu of %s cannot be described (definition file %s)", dir,
                        (unsigned long long)manifest->number, manifest->name,

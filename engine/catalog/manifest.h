@@ -31,12 +31,21 @@ typedef struct rf_manifest_part {
     uint8_t scale;
 } rf_manifest_part;
 
+/* A secondary table: one file, whose keys are values of these columns and then the row's key. */
+enum { RF_MANIFEST_INDEXES_MAX = 16 };
+typedef struct rf_manifest_index {
+    uint32_t column_count;
+    uint32_t columns[RF_KEY_PARTS_MAX]; /* indexes of columns */
+    rf_base_file file;                  /* "index-00.mdb" */
+} rf_manifest_index;
+
 typedef struct rf_manifest {
     char name[64];
     uint64_t number;
     uint32_t version;
     rf_hash128 content_hash;
     char definition_file[256]; /* file name in definition/ */
+    char evolution_file[256];  /* file name in definition/evolution/; "": none */
     uint32_t key_part_count; /* 1 and more */
     rf_manifest_part key[RF_KEY_PARTS_MAX];
     uint32_t partitions;
@@ -54,6 +63,8 @@ typedef struct rf_manifest {
     rf_manifest_column *columns; /* owned */
     uint32_t schema_count;
     rf_manifest_schema *schemas; /* owned; by type, each once */
+    uint32_t index_count;
+    rf_manifest_index indexes[RF_MANIFEST_INDEXES_MAX];
 } rf_manifest;
 
 /* Durable: DIR/MANIFEST is created, fsynced, and its directory too. */

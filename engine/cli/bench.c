@@ -16,7 +16,7 @@ typedef struct bench_options {
     bool allow_missing, quiet, json;
     cli_list workers;
     cli_count runs, memory;
-    const char *html;
+    const char *html, *evolution;
     int64_t wait_lock_ms;
 } bench_options;
 
@@ -30,6 +30,8 @@ static const cli_option table[] = {
      1 << 20, 0},
     {"html", "FILE", "also a page with charts that needs nothing beside it", CLI_TEXT, AT(html), 0,
      0},
+    {"evolution", "FILE", "Lua file of renames and upcasters, for plugins", CLI_TEXT,
+     AT(evolution), 0, 0},
     {"allow-missing", NULL, "types and fields that never occurred are only noted", CLI_FLAG,
      AT(allow_missing), 0, 0},
     {"wait-lock", "[SECONDS]", "wait while a rebuild runs", CLI_WAIT, AT(wait_lock_ms), 0, 0},
@@ -306,6 +308,7 @@ static rf_status measure(const cli_call *call, rf_bench_report **report_out, rf_
         .worker_count = given->workers.count,
         .runs = (uint32_t)given->runs.value,
         .allow_missing = given->allow_missing,
+        .evolution = given->evolution,
         .memory_bytes = given->memory.value,
         .run = {.wait_lock_ms = given->wait_lock_ms},
     };

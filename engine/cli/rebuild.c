@@ -14,6 +14,7 @@ typedef struct rebuild_options {
     cli_share max_removed;
     cli_moment until;
     int64_t wait_lock_ms;
+    const char *evolution;
 } rebuild_options;
 
 #define AT(member) offsetof(rebuild_options, member)
@@ -39,6 +40,8 @@ static const cli_option table[] = {
     {"unknown", "stop|ignore",
      "a type without handler, where a projection says it handles all (stop)", CLI_CHOICE,
      AT(unknown), 0, 0},
+    {"evolution", "FILE", "Lua file of renames and upcasters, for plugins", CLI_TEXT,
+     AT(evolution), 0, 0},
     {"allow-missing", NULL, "types and fields that never occurred are only noted", CLI_FLAG,
      AT(allow_missing), 0, 0},
     {"dev", NULL, "accept a lower version, or the same one with other content", CLI_FLAG, AT(dev),
@@ -186,6 +189,7 @@ static rf_rebuild_options make_options(const rebuild_options *given)
         .all = given->all,
         .no_swap = given->no_swap,
         .allow_missing = given->allow_missing,
+        .evolution = given->evolution,
         .dev = given->dev,
         .independent = given->independent,
         .full = given->full,

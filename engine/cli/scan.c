@@ -7,7 +7,7 @@
 #include <string.h>
 
 typedef struct scan_options {
-    const char *prefix, *from, *to, *format;
+    const char *prefix, *from, *to, *format, *index;
     cli_count limit, generation;
     bool json;
 } scan_options;
@@ -17,6 +17,8 @@ static const cli_option table[] = {
      0, 0},
     {"from", "KEY", "from this key on, inclusive", CLI_TEXT, offsetof(scan_options, from), 0, 0},
     {"to", "KEY", "up to this key, exclusive", CLI_TEXT, offsetof(scan_options, to), 0, 0},
+    {"index", "COLUMNS", "in the order of this index; --prefix, --from and --to are of its columns",
+     CLI_TEXT, offsetof(scan_options, index), 0, 0},
     {"limit", "N", "at most so many rows", CLI_COUNT, offsetof(scan_options, limit), 0, 0},
     {"generation", "N", "of this one instead of the live one", CLI_COUNT,
      offsetof(scan_options, generation), 1, 0},
@@ -32,10 +34,13 @@ static rf_slice slice_of(const char *text)
 }
 
 /* One end of what is scanned, as the reader has it; nothing where it was not given. */
-static rf_status parse_end(const rf_reader *reader, const char *text, rf_key_use use,
-                           char bytes[RF_KEY_BYTES_MAX], rf_slice *end_out, rf_err *err)
+static rf_status parse_end(const rf_reader *reader, const char *index, const char *text,
+                           rf_key_use use, char bytes[RF_KEY_BYTES_MAX], rf_slice *end_out,
+                           rf_err *err)
 {
     *end_out = (rf_slice){NULL, 0};
+    if (text && index)
+        return rf_reader_parse_index_key(reader, index, slice_of(text), use, bytes, end_out, err);
     return text ? rf_reader_parse_key(reader, slice_of(text), use, bytes, end_out, err) : RF_OK;
 }
 
@@ -43,14 +48,14 @@ static rf_status open_cursor(const scan_options *given, rf_reader *reader, rf_cu
                              rf_err *err)
 {
     char bytes[3][RF_KEY_BYTES_MAX];
-    rf_range range;
+    rf_range range = {.index = given->index};
 
     rf_status status =
-        parse_end(reader, given->prefix, RF_KEY_PREFIX, bytes[0], &range.prefix, err);
+        parse_end(reader, given->index, given->prefix, RF_KEY_PREFIX, bytes[0], &range.prefix, err);
     if (status == RF_OK)
-        status = parse_end(reader, given->from, RF_KEY_BORDER, bytes[1], &range.from, err);
+        status = parse_end(reader, given->index, given->from, RF_KEY_BORDER, bytes[1], &range.from, err);
     if (status == RF_OK)
-        status = parse_end(reader, given->to, RF_KEY_BORDER, bytes[2], &range.to, err);
+        status = parse_end(reader, given->index, given->to, RF_KEY_BORDER, bytes[2], &range.to, err);
     return status == RF_OK ? rf_cursor_open(reader, &range, cursor_out, err) : status;
 }
 

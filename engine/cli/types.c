@@ -1,12 +1,10 @@
 /* types: the data dictionary: which types and fields the log has, and their values. */
 #include "cli/command.h"
 #include "cli/fail.h"
-#include "cli/json.h"
+#include "cli/kinds.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/table.h"
-
-#include <stdio.h>
 
 typedef struct types_options {
     bool counts, quiet, json;
@@ -22,27 +20,10 @@ static const cli_option options_table[] = {
     {"json", NULL, "one JSON object", CLI_FLAG, offsetof(types_options, json), 0, 0},
 };
 
-typedef struct kind_count {
-    const char *name;
-    uint64_t count;
-} kind_count;
-enum { KINDS = 7 };
-
-static void count_kinds(const rf_type_field *field, kind_count kinds_out[KINDS])
+static cli_kinds kinds_of(const rf_type_field *field)
 {
-    kinds_out[0] = (kind_count){"int", field->ints};
-    kinds_out[1] = (kind_count){"number", field->numbers};
-    kinds_out[2] = (kind_count){"text", field->texts};
-    kinds_out[3] = (kind_count){"bool", field->bools};
-    kinds_out[4] = (kind_count){"array", field->arrays};
-    kinds_out[5] = (kind_count){"object", field->objects};
-    kinds_out[6] = (kind_count){"null", field->nulls};
-}
-
-static uint64_t present(const rf_type_field *field)
-{
-    return field->bools + field->ints + field->numbers + field->texts + field->arrays +
-           field->objects;
+    return (cli_kinds){field->ints,   field->numbers, field->texts, field->bools,
+                       field->arrays, field->objects, field->nulls};
 }
 
 static const char *values_name(rf_values_kind values)
@@ -63,14 +44,13 @@ static const char *values_name(rf_values_kind values)
 static void print_json_field(cli_json *json, const rf_type_info *type, const rf_type_field *field,
                              bool counts)
 {
-    kind_count kinds[KINDS];
-    count_kinds(field, kinds);
+    cli_kinds kinds = kinds_of(field);
+    uint64_t present = cli_kinds_present(&kinds);
     cli_json_open(json, NULL, '{');
     cli_json_text(json, "path", field->path);
-    for (int k = 0; k < KINDS; k++)
-        cli_json_count(json, kinds[k].name, kinds[k].count);
-    cli_json_count(json, "present", present(field));
-    cli_json_number(json, "share", type->events ? (double)present(field) / (double)type->events : 0);
+    cli_kinds_json(json, &kinds);
+    cli_json_count(json, "present", present);
+    cli_json_number(json, "share", type->events ? (double)present / (double)type->events : 0);
     if (!counts) {
         cli_json_text(json, "values", values_name(field->values));
         cli_json_text(json, "smallest", field->smallest);
@@ -145,42 +125,6 @@ static void print_head(const rf_type_info *type, bool counts)
     cli_print("\n");
 }
 
-/* "int", or "int 7, text 3" where it has several kinds. */
-static void cell_kinds(cli_table *table, const rf_type_field *field)
-{
-    kind_count kinds[KINDS];
-    char text[KINDS * (CLI_NUMBER_SIZE + 10)] = "";
-    size_t size = 0;
-    int several = 0;
-    count_kinds(field, kinds);
-    for (int k = 0; k < KINDS; k++)
-        several += kinds[k].count > 0;
-    for (int k = 0; k < KINDS; k++) {
-        char count[CLI_NUMBER_SIZE];
-        if (kinds[k].count && several == 1)
-            size += (size_t)snprintf(text + size, sizeof text - size, "%s", kinds[k].name);
-        else if (kinds[k].count)
-            size += (size_t)snprintf(text + size, sizeof text - size, "%s%s %s", size ? ", " : "",
-                                     kinds[k].name, cli_format_count(kinds[k].count, count));
-    }
-    cli_table_cell(table, text);
-}
-
-/* 100 % is all of them, and 0 % none. */
-static void cell_share(cli_table *table, const rf_type_field *field, uint64_t events)
-{
-    char text[CLI_NUMBER_SIZE];
-    double share = events ? 100.0 * (double)present(field) / (double)events : 0;
-    if (present(field) == events)
-        share = 100;
-    else if (share > 99.9)
-        share = 99.9;
-    else if (present(field) && share < 0.1)
-        share = 0.1;
-    snprintf(text, sizeof text, share == (double)(int)share ? "%.0f%%" : "%.1f%%", share);
-    cli_table_cell(table, text);
-}
-
 /* "1 to 99", and the texts. */
 static void cell_values(cli_table *table, const rf_type_field *field)
 {
@@ -212,10 +156,11 @@ static rf_status print_type(const rf_type_info *type, bool counts, rf_err *err)
     print_head(type, counts);
     cli_table *table = cli_table_new("lllrl");
     for (uint32_t i = 0; i < type->field_count; i++) {
+        cli_kinds kinds = kinds_of(&type->fields[i]);
         cli_table_cell(table, " ");
         cli_table_cell(table, type->fields[i].path);
-        cell_kinds(table, &type->fields[i]);
-        cell_share(table, &type->fields[i], type->events);
+        cli_kinds_cell(table, &kinds);
+        cli_share_cell(table, cli_kinds_present(&kinds), type->events);
         cell_values(table, &type->fields[i]);
     }
     rf_status status = cli_table_finish(table, err);

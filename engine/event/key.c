@@ -118,6 +118,19 @@ rf_status rf_key_decode(rf_slice key, const rf_reader_column *parts, uint32_t pa
     return RF_OK;
 }
 
+bool rf_key_skip(rf_slice key, const rf_reader_column *parts, uint32_t part_count, size_t *size_out)
+{
+    rf_bytes_reader in = rf_bytes_reader_of(key);
+
+    for (uint32_t i = 0; i < part_count; i++) {
+        rf_value value = {.kind = parts[i].kind};
+        if (!read_part(&in, &value))
+            return false;
+    }
+    *size_out = key.size - rf_bytes_left(&in);
+    return true;
+}
+
 static void append_value(rf_buf *out, const rf_value *value)
 {
     char text[RF_VALUE_TEXT_SIZE];
@@ -324,9 +337,8 @@ rf_status rf_key_parse(rf_slice text, const rf_reader_column *parts, uint32_t pa
                        rf_key_use use, rf_key_bytes *key_out, rf_err *err)
 {
     RF_ASSERT(part_count > 0 && part_count <= RF_KEY_PARTS_MAX);
-    RF_ASSERT(!rf_key_is_text(parts, part_count));
     key_out->size = 0;
-    if (text.size > 0 && text.data[0] == '[')
+    if (text.size > 0 && text.data[0] == '[' && !rf_key_is_text(parts, part_count))
         return parse_array(text, parts, part_count, use, key_out, err);
     if (part_count > 1 && use == RF_KEY_WHOLE)
         return rf_fail(err, RF_ERR_USAGE, "a key of %u parts is a JSON array, not %.*s", part_count,

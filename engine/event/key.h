@@ -45,11 +45,17 @@ rf_key_fault rf_key_add(rf_key_bytes *key, const rf_value *value);
 rf_status rf_key_decode(rf_slice key, const rf_reader_column *parts, uint32_t part_count,
                         rf_value *values_out, rf_err *err);
 
+/* The size of the first parts of a key that is no single text, behind which anything may stand. False
+ * where it does not begin with them. */
+bool rf_key_skip(rf_slice key, const rf_reader_column *parts, uint32_t part_count,
+                 size_t *size_out);
+
 /* As JSON: a tuple as an array; what does not decode as a string of its bytes. */
 void rf_key_append_json(rf_buf *out, rf_slice key, const rf_reader_column *parts,
                         uint32_t part_count);
 
-/* From the command line, for a key that is no single text. RF_ERR_USAGE with the reason. */
+/* From the command line, encoded part by part also where it is one text. RF_ERR_USAGE with the
+ * reason. */
 rf_status rf_key_parse(rf_slice text, const rf_reader_column *parts, uint32_t part_count,
                        rf_key_use use, rf_key_bytes *key_out, rf_err *err);
 

@@ -212,6 +212,40 @@ static bool size_of_all(const int64_t *numbers, size_t count, size_t begin, unsi
     return true;
 }
 
+/* Texts of which each is a beginning and a number. `at` has room for all and a word more. */
+static void write_any(char *at, const int64_t *numbers, size_t count, rf_slice beginning,
+                      unsigned digits, bool hexadecimal, rf_slice *values)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number = (uint64_t)numbers[i];
+        unsigned own = digits ? digits : digits_of(number);
+        values[i] = (rf_slice){at, beginning.size + own};
+        for (size_t k = 0; k < beginning.size; k += WORD) /* what is too much is written over */
+            memcpy(at + k, beginning.data + k,
+                   beginning.size - k < WORD ? beginning.size - k : WORD);
+        digits_write(at + beginning.size, number, own, hexadecimal);
+        at += beginning.size + own;
+    }
+}
+
+/* The same where both fit a word each: two stores a text. */
+static void write_short(char *at, const int64_t *numbers, size_t count, rf_slice beginning,
+                        unsigned digits, rf_slice *values)
+{
+    char bytes[WORD] = {0};
+    unsigned shift = 8 * (WORD - digits);
+    size_t size = beginning.size + digits;
+
+    if (beginning.size > 0)
+        memcpy(bytes, beginning.data, beginning.size);
+    uint64_t first = rf_load_u64(bytes);
+    for (size_t i = 0; i < count; i++, at += size) {
+        values[i] = (rf_slice){at, size};
+        rf_store_u64(at, first); /* what is too much is written over */
+        rf_store_u64(at + beginning.size, decimal_word((uint64_t)numbers[i]) >> shift);
+    }
+}
+
 rf_status rf_numbered_decode(rf_bytes_reader *reader, size_t count, bool hexadecimal,
                              size_t size_max, rf_arena *arena, rf_arena *text, rf_slice **values_out,
                              rf_err *err)
@@ -239,16 +273,10 @@ rf_status rf_numbered_decode(rf_bytes_reader *reader, size_t count, bool hexadec
     if (!at)
         return rf_fail(err, RF_ERR_MEMORY,
                        "decoding a text column: out of memory, or over its limit");
-    for (size_t i = 0; i < count; i++) {
-        uint64_t number = (uint64_t)numbers[i];
-        unsigned own = digits ? digits : digits_of(number);
-        values[i] = (rf_slice){at, beginning.size + own};
-        for (size_t k = 0; k < beginning.size; k += WORD) /* what is too much is written over */
-            memcpy(at + k, beginning.data + k,
-                   beginning.size - k < WORD ? beginning.size - k : WORD);
-        digits_write(at + beginning.size, number, own, hexadecimal);
-        at += beginning.size + own;
-    }
+    if (!hexadecimal && digits > 0 && digits <= WORD && beginning.size <= WORD)
+        write_short(at, numbers, count, beginning, digits, values);
+    else
+        write_any(at, numbers, count, beginning, digits, hexadecimal, values);
     *values_out = values;
     return RF_OK;
 }

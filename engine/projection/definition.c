@@ -214,9 +214,7 @@ static rf_status refuse_impossible(const rf_projection *tables, rf_err *err)
 {
     const char *what = NULL;
 
-    if (tables->index_count > 0)
-        what = "indexes";
-    else if (tables->flags & ~(uint32_t)(RF_PROJECTION_ALL_TYPES | RF_PROJECTION_NO_KEY_IGNORE))
+    if (tables->flags & ~(uint32_t)(RF_PROJECTION_ALL_TYPES | RF_PROJECTION_NO_KEY_IGNORE))
         what = "flags";
     return what ? rf_fail(err, RF_ERR_PLUGIN, "%s: %s are not possible", tables->name, what)
                 : RF_OK;
@@ -261,6 +259,8 @@ static rf_status take_tables(struct owner *owner, const rf_projection *tables, r
         status = take_handlers(&build, tables, definition, err);
     if (status == RF_OK)
         status = rf_table_take_keys(&build, definition, err);
+    if (status == RF_OK)
+        status = rf_table_take_indexes(&build, definition, err);
     return status == RF_OK ? make_template(&build, definition, err) : status;
 }
 

@@ -41,6 +41,12 @@ typedef struct rf_definition_carry {
     rf_definition_field field;
 } rf_definition_carry;
 
+/* A secondary table, in the order of these columns. */
+typedef struct rf_definition_index {
+    uint32_t column_count;
+    const uint32_t *columns; /* indexes of columns */
+} rf_definition_index;
+
 typedef struct rf_definition_handler {
     rf_slice type; /* "*" for all */
     bool every_type;
@@ -73,6 +79,8 @@ typedef struct rf_definition {
     bool no_key_ignore;
     const rf_definition_carry *carries;
     uint32_t carry_count;
+    const rf_definition_index *indexes;
+    uint32_t index_count;
     rf_hash128 content_hash;
     char *path;       /* the file that it was loaded from */
     rf_slice content; /* the bytes that were loaded; owned */

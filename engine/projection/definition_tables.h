@@ -41,5 +41,6 @@ rf_status rf_table_take_fields(rf_table_build *build, const rf_table_struct *pla
                                const rf_definition_field **out, rf_err *err);
 /* Keys, carries and how columns combine; the handlers have been taken. */
 rf_status rf_table_take_keys(rf_table_build *build, rf_definition *definition, rf_err *err);
+rf_status rf_table_take_indexes(rf_table_build *build, rf_definition *definition, rf_err *err);
 
 #endif

@@ -81,6 +81,13 @@ static bool reads_alike(const struct tracing *tracing, const rf_field *read)
            read->rounding == field->rounding;
 }
 
+static void take_default(struct tracing *tracing, const rf_evolution_upcast *upcast,
+                         const rf_evolution_move *move)
+{
+    if (move->fallback.kind != RF_ASSIGNED_NOT)
+        tracing->trace.fallback = (rf_trace_default){move->fallback, upcast};
+}
+
 /* The path is the one that is assigned, or lies in it. */
 static rf_status through_move(struct tracing *tracing, uint32_t step, uint32_t assigned,
                               rf_err *err)
@@ -95,14 +102,13 @@ static rf_status through_move(struct tracing *tracing, uint32_t step, uint32_t a
         return RF_OK;
     }
     if (move->typed && !reads_alike(tracing, &upcast->input.fields[move->input].field)) {
-        if (move->fallback.kind != RF_ASSIGNED_NOT)
-            tracing->trace.fallback = move->fallback;
+        take_default(tracing, upcast, move);
         add_layer(tracing, step, assigned, false);
         end_constant(tracing);
         return RF_OK;
     }
-    if (exact && move->fallback.kind != RF_ASSIGNED_NOT)
-        tracing->trace.fallback = move->fallback;
+    if (exact)
+        take_default(tracing, upcast, move);
     if (move->constant) {
         end_constant(tracing);
         return RF_OK;

@@ -11,11 +11,17 @@
 
 #include "projection/evolution.h"
 
+/* What stands in where a value is missing; RF_ASSIGNED_NOT: nothing. */
+typedef struct rf_trace_default {
+    rf_assigned value;
+    const rf_evolution_upcast *of; /* whose it is */
+} rf_trace_default;
+
 typedef struct rf_trace_layer {
     uint32_t step;     /* of the chain */
     uint32_t assigned; /* which of its assigned paths */
     bool hides;        /* that path lies above: once it is assigned, the field is missing */
-    rf_assigned fallback; /* where the layer says missing; RF_ASSIGNED_NOT: none */
+    rf_trace_default fallback; /* where the layer says missing */
 } rf_trace_layer;
 
 typedef struct rf_trace {
@@ -24,7 +30,7 @@ typedef struct rf_trace {
     bool stored;   /* else the bottom is `fallback` */
     rf_path path;  /* stored */
     rf_slice path_text;
-    rf_assigned fallback; /* where the bottom is missing */
+    rf_trace_default fallback; /* where the bottom is missing */
 } rf_trace;
 
 /* The trace of a payload field as an event has it after `step_count` upcasters of the chain. What it

@@ -160,7 +160,7 @@ static bool trace_fill(rf_binder *binder, const struct view *view, uint32_t step
     field->path_text = trace.path_text;
     fill->field = field;
     fill->traced = !trace.stored || trace.layer_count > 0 ||
-                   trace.fallback.kind != RF_ASSIGNED_NOT;
+                   trace.fallback.value.kind != RF_ASSIGNED_NOT;
     fill->layers = trace.layers;
     fill->layer_count = trace.layer_count;
     fill->fallback = trace.fallback;

@@ -44,7 +44,7 @@ typedef struct rf_fill {
     const rf_trace_layer *layers;
     uint32_t layer_count;
     const rf_producer *producers; /* by step */
-    rf_assigned fallback;
+    rf_trace_default fallback;
     /* in the segment at hand */
     bool payload; /* read from the payload */
     rf_members members; /* where it is not taken from a column as it is */

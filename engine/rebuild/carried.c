@@ -60,13 +60,13 @@ size_t rf_carried_bytes(const rf_carried *carried)
 
 static rf_carried_text *copy_text(rf_arena *arena, rf_slice text, uint32_t hash, bool has_nul)
 {
-    size_t size = (sizeof(rf_carried_text) + text.size + 3) & ~(size_t)3;
-    /* pieces of one arena of bytes, all of a size that keeps them aligned */
-    rf_carried_text *copy = (rf_carried_text *)(void *)rf_arena_bytes(arena, size + 3);
+    const size_t last = _Alignof(rf_carried_text) - 1;
+    char *bytes = rf_arena_bytes(arena, sizeof(rf_carried_text) + text.size + last);
 
-    if (!copy)
+    if (!bytes)
         return NULL;
-    copy = (rf_carried_text *)(((uintptr_t)copy + 3) & ~(uintptr_t)3);
+    rf_carried_text *copy = (rf_carried_text *)(((uintptr_t)bytes + last) & ~(uintptr_t)last);
+    copy->row = NULL;
     copy->hash = hash;
     copy->has_nul = has_nul;
     copy->is_key = !has_nul && text.size <= RF_KEY_BYTES_MAX;

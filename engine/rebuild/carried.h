@@ -13,12 +13,19 @@
 #include "refold/projection.h"
 
 typedef struct rf_carried_text {
+    void *row;     /* the caller's: what it found for the text; NULL at first */
     uint32_t hash; /* rf_key_hash */
     bool has_nul;
     bool is_key;   /* it may be one */
     uint32_t size;
     char bytes[];
 } rf_carried_text;
+
+/* Of the bytes of one. */
+static inline rf_carried_text *rf_carried_text_at(const char *bytes)
+{
+    return (rf_carried_text *)((uintptr_t)bytes - offsetof(rf_carried_text, bytes));
+}
 
 typedef struct rf_carried {
     uint32_t slot_count;

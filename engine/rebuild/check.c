@@ -224,7 +224,7 @@ static rf_status tally_traced(rf_checking *checking, uint32_t index,
         rf_trace_field(&chain, chain.count, field, checking->arena, &trace, err);
     if (status != RF_OK)
         return status;
-    if (trace.layer_count > 0 || trace.fallback.kind > RF_ASSIGNED_NIL)
+    if (trace.layer_count > 0 || trace.fallback.value.kind > RF_ASSIGNED_NIL)
         tally->assigned += type->events;
     else if (trace.stored)
         tally_path(tally, type, trace.path_text, nearest);
@@ -302,6 +302,20 @@ static rf_status note_keyless(rf_checking *checking, const rf_definition_handler
                        ignored ? "; they are left out" : "");
 }
 
+/* Values of a kind that the field cannot read, beside others. */
+static rf_status note_misfits(rf_checking *checking, const rf_definition_handler *handler,
+                              const rf_definition_field *field, const rf_check_tally *tally,
+                              rf_err *err)
+{
+    return rf_check_add(checking, false, NULL, err,
+                        "%llu of %llu values of the field %.*s of type %.*s are not of the "
+                        "declared kind %s: a rebuild stops at the first of them",
+                        (unsigned long long)(tally->present - tally->fitting),
+                        (unsigned long long)tally->present, (int)field->path_text.size,
+                        field->path_text.data, (int)handler->type.size, handler->type.data,
+                        rf_kind_name(field->field.kind));
+}
+
 static rf_status judge_field(rf_checking *checking, const rf_definition_handler *handler,
                              const rf_definition_field *field, bool is_key,
                              const rf_check_tally *tally, const rf_check_nearest *nearest, rf_err *err)
@@ -312,6 +326,11 @@ static rf_status judge_field(rf_checking *checking, const rf_definition_handler 
 
     if (tally->present > 0 && tally->fitting == 0)
         return refuse_kind(checking, handler, field, tally, err);
+    if (tally->fitting < tally->present) {
+        rf_status status = note_misfits(checking, handler, field, tally, err);
+        if (status != RF_OK)
+            return status;
+    }
     if (is_key && tally->present > 0 && tally->present < tally->events)
         return note_keyless(checking, handler, field, tally, err);
     optional = optional && !is_key;
@@ -356,6 +375,13 @@ static rf_status list_field(rf_checking *checking, const rf_definition_handler *
         .optional = field->field.optional,
         .events = tally->events,
         .present = tally->present,
+        .nulls = tally->counts[RF_CENSUS_NULL],
+        .bools = tally->counts[RF_CENSUS_BOOL],
+        .ints = tally->counts[RF_CENSUS_INT],
+        .numbers = tally->counts[RF_CENSUS_NUMBER],
+        .texts = tally->counts[RF_CENSUS_TEXT],
+        .arrays = tally->counts[RF_CENSUS_ARRAY],
+        .objects = tally->counts[RF_CENSUS_OBJECT],
         .uncounted = tally->present == 0 && tally->capped,
     };
     list->fields = fields;

@@ -121,7 +121,7 @@ bool rf_combiner_begin(rf_combiner *combiner, const rf_definition *definition)
             };
             combiner->size += held_size(column);
             if (wide)
-                combiner->sums[combiner->sum_count++] = *column;
+                combiner->sums[combiner->sum_count++] = column->row_offset;
             else
                 combiner->others[combiner->other_count++] = *column;
             put_template(combiner, column);
@@ -261,16 +261,11 @@ static bool add_by_position(const struct rf_combined_column *column, char *at, c
     return true;
 }
 
-bool rf_combiner_add(const rf_combiner *combiner, char *accumulator, const char *row,
-                     uint64_t position, rf_arena *text)
+bool rf_combiner_add_others(const rf_combiner *combiner, char *accumulator, const char *row,
+                            uint64_t position, rf_arena *text)
 {
     bool added = true;
 
-    for (uint32_t i = 0; i < combiner->sum_count; i++) { /* the first of all, one after another */
-        int64_t word;
-        memcpy(&word, row + combiner->sums[i].row_offset, sizeof word);
-        ((__int128 *)(void *)accumulator)[i] += word;
-    }
     for (uint32_t i = 0; added && i < combiner->other_count; i++) {
         const struct rf_combined_column *column = &combiner->others[i];
         const char *from = row + column->row_offset;

@@ -18,8 +18,8 @@
 typedef struct rf_combiner {
     const rf_definition *definition;
     struct rf_combined_column *columns; /* private, as the next three */
-    struct rf_combined_column *sums;    /* those of the columns that are sums, and the others */
-    struct rf_combined_column *others;
+    uint32_t *sums;                     /* where they stand in a row */
+    struct rf_combined_column *others;  /* that are no sums */
     uint32_t sum_count, other_count;
     size_t size;                        /* of an accumulator, which is aligned to 16 */
     char *row_template;                 /* what a handler gets */
@@ -30,10 +30,24 @@ typedef struct rf_combiner {
 bool rf_combiner_begin(rf_combiner *combiner, const rf_definition *definition);
 void rf_combiner_end(rf_combiner *combiner);
 void rf_combiner_clear(const rf_combiner *combiner, char *accumulator);
+/* What of a row is no sum. */
+bool rf_combiner_add_others(const rf_combiner *combiner, char *accumulator, const char *row,
+                            uint64_t position, rf_arena *text);
 /* What a handler wrote for the event at `position`. Texts are copied into `text`. False without
  * memory. */
-bool rf_combiner_add(const rf_combiner *combiner, char *accumulator, const char *row,
-                     uint64_t position, rf_arena *text);
+static inline bool rf_combiner_add(const rf_combiner *combiner, char *accumulator, const char *row,
+                                   uint64_t position, rf_arena *text)
+{
+    __int128 *sums = (__int128 *)(void *)accumulator; /* the first of all, one after another */
+
+    for (uint32_t i = 0; i < combiner->sum_count; i++) {
+        int64_t word;
+        memcpy(&word, row + combiner->sums[i], sizeof word);
+        sums[i] += word;
+    }
+    return combiner->other_count == 0 ||
+           rf_combiner_add_others(combiner, accumulator, row, position, text);
+}
 bool rf_combiner_merge(const rf_combiner *combiner, char *accumulator, const char *other,
                        rf_arena *text);
 /* The row; its text stays the accumulator's. NULL, or the column whose value is beyond 64 bits. */

@@ -93,9 +93,11 @@ static rf_status worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint
     if (definition->combines) {
         worker->own = calloc(job->partition_count, sizeof *worker->own);
         worker->pending = malloc(RF_EXCHANGE_PENDING * record_size_max(&job->keying));
+        worker->listed = malloc((RF_SEGMENT_EVENTS_MAX + 1) * sizeof *worker->listed);
     }
     if (!worker->spare || !worker->key_parts || !worker->buckets || !worker->row ||
-        !worker->positions || (definition->combines && (!worker->own || !worker->pending)))
+        !worker->positions || (definition->combines && (!worker->own || !worker->pending || !worker->listed ||
+                                  !rf_exchange_memo_begin(worker))))
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
     for (uint32_t i = 0; worker->own && i < job->partition_count; i++)
         rf_exchange_rows_init(&worker->own[i], job->combiner.size);
@@ -120,6 +122,8 @@ static void worker_end(rf_exchange_worker *worker, uint32_t partition_count)
     free(worker->lanes);
     free(worker->positions);
     free(worker->pending);
+    free(worker->listed);
+    free(worker->memo);
     free(worker->entries);
     free(worker->sorted);
     free(worker->dirty);
@@ -204,6 +208,7 @@ static rf_status begin_ahead(rf_exchange *job, rf_err *err)
         .worker_count = job->worker_count,
         .partition_count = job->partition_count,
         .until = job->options->until,
+        .lenient = !rf_fault_policy_is_strict(&job->target->policy),
     };
 
     job->census = rf_census_new();
@@ -220,6 +225,7 @@ static rf_status begin_ahead(rf_exchange *job, rf_err *err)
     if (!job->ahead)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
     job->reads_names = rf_ahead_reads_stream(job->ahead) || rf_ahead_reads_category(job->ahead);
+    job->any_order = rf_exchange_any_order(job);
     set_budgets(job, config.census, config.census_count);
     return RF_OK;
 }
@@ -388,6 +394,7 @@ static rf_status run_window(rf_exchange *job, rf_err *err)
     for (uint32_t i = 0; i < job->worker_count; i++) {
         rf_exchange_empty_buckets(&job->workers[i]);
         rf_exchange_drop_text(&job->workers[i]);
+        rf_exchange_memo_clear(&job->workers[i]);
     }
     rf_ahead_restart(job->ahead, job->partition_count);
     rf_status status = rf_pool_run(job->pool, scatter_tasks, scatter_task, job, err);

@@ -199,8 +199,10 @@ static rf_status fold_records(rf_exchange_worker *worker, rf_exchange_rows *rows
             rf_key_table_fetch_slot(&rows->table, entries[i + SLOT_AHEAD].hash);
             __builtin_prefetch(entries[i + SLOT_AHEAD].record);
         }
-        if (i + ROW_AHEAD < count)
+        if (i + ROW_AHEAD < count) {
             rf_key_table_fetch_row(&rows->table, entries[i + ROW_AHEAD].hash);
+            __builtin_prefetch(entries[i + ROW_AHEAD].record->key);
+        }
         if (job->keying.handlers[record->handler].every_row) {
             fine = call_every_row(worker, rows, record, &status, err);
             continue;

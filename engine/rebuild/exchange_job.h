@@ -16,7 +16,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { RF_EXCHANGE_REASON_SIZE = 256, RF_EXCHANGE_PENDING = 64 };
+enum {
+    RF_EXCHANGE_REASON_SIZE = 256,
+    RF_EXCHANGE_PENDING = 64,
+    RF_EXCHANGE_ROW_KNOWN = UINT16_MAX,
+};
 
 typedef struct rf_exchange rf_exchange;
 typedef struct rf_exchange_worker rf_exchange_worker;
@@ -30,7 +34,7 @@ typedef struct rf_exchange_context {
 
 /* One call of a handler that waits for its turn; the event's struct stands behind it. */
 typedef struct rf_exchange_record {
-    const char *key;
+    const char *key; /* or the row itself, with the size RF_EXCHANGE_ROW_KNOWN */
     uint64_t position;
     uint32_t hash;
     uint16_t handler; /* index in the keying */
@@ -86,7 +90,9 @@ typedef struct rf_exchange_call {
     const rf_plan_call *plan;
     const rf_keying_handler *handler;
     const uint32_t *codes;
-    uint64_t *known;     /* hashes by code, with RF_EXCHANGE_KNOWN once they are */
+    /* by code: hashes, with RF_EXCHANGE_KNOWN once they are known; rows where the order of events
+     * does not matter */
+    uint64_t *known;
     const int64_t *texts; /* by stream: those that are carried */
     uint32_t key_offset;
     uint32_t event_size;
@@ -139,6 +145,8 @@ struct rf_exchange_worker {
     rf_exchange_chunk *free_chunks;
     /* where columns are combined, else NULL: */
     rf_exchange_rows *own; /* by partition of the rows */
+    struct rf_exchange_memo *memo;
+    uint32_t *listed;      /* events of a type in the segment at hand */
     char *pending;         /* records that wait, so that rows can be fetched for several at once */
     size_t pending_used;
     uint32_t pending_count;
@@ -176,6 +184,7 @@ struct rf_exchange {
     uint64_t mapped_budget; /* of a worker, as the next */
     size_t text_budget;     /* that stays for the next window */
     bool reads_names;
+    bool any_order; /* rf_exchange_any_order */
     bool row_texts; /* rows have columns of text */
     double start;
     /* fixed while tasks run */
@@ -233,6 +242,9 @@ bool rf_exchange_make_key(rf_exchange_worker *worker, const rf_keying_handler *h
 bool rf_exchange_stream_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
                             const char *event, uint64_t position, rf_exchange_key *key_out);
 
+/* exchange_names.c: names and categories of the streams that have events in the window. */
+rf_status rf_exchange_begin_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
+
 /* exchange_scatter.c: one partition of the log in the window at hand. */
 rf_status rf_exchange_scatter(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
 /* Makes the worker's buckets empty; between windows. */
@@ -241,8 +253,16 @@ void rf_exchange_empty_buckets(rf_exchange_worker *worker);
 void rf_exchange_drop_text(rf_exchange_worker *worker);
 void rf_exchange_free_buckets(rf_exchange_worker *worker);
 
-/* exchange_combine.c: the records that wait, into the worker's own rows. False at a fault. */
+/* exchange_combine.c, where columns are combined. All give false at a fault. */
+/* The records that wait, into the worker's own rows. */
 bool rf_exchange_combine(rf_exchange_worker *worker);
+/* Whether a segment's events may be taken in any order; then all of the step's at once, once its
+ * lanes are set. */
+bool rf_exchange_any_order(const rf_exchange *job);
+bool rf_exchange_combine_segment(rf_exchange_worker *worker, const rf_step *step);
+/* Short keys that are known again; what they lead to is forgotten with the rows. */
+bool rf_exchange_memo_begin(rf_exchange_worker *worker);
+void rf_exchange_memo_clear(rf_exchange_worker *worker);
 
 /* exchange_fold.c: one partition of the rows in the window at hand. */
 rf_status rf_exchange_fold(rf_exchange_worker *worker, uint32_t partition, rf_err *err);

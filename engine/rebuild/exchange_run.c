@@ -121,7 +121,9 @@ bool rf_exchange_run_combined(rf_exchange_worker *worker, const rf_exchange_reco
         memcpy(row, combiner->row_template, combiner->row_size);
         batch->flags[i] = RF_RUNNER_TOUCHED;
         batch->records[i] = records[i];
-        batch->rows[i] = NULL;
+        batch->rows[i] = records[i]->key_size == RF_EXCHANGE_ROW_KNOWN
+                             ? (rf_keyed_row *)(uintptr_t)records[i]->key
+                             : NULL;
         batch->calls[i] = (rf_runner_call){
             .row = row,
             .flags = &batch->flags[i],

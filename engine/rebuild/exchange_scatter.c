@@ -95,89 +95,6 @@ void rf_exchange_drop_text(rf_exchange_worker *worker)
         rf_arena_free(&worker->text);
 }
 
-/* ---- names ---- */
-
-/* The streams that have events in the window, as a range of numbers. */
-static rf_status find_span(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
-{
-    const rf_exchange *job = worker->job;
-    uint32_t last = 0;
-    rf_log_step step;
-    bool found = true;
-
-    worker->first_stream = UINT32_MAX;
-    worker->stream_span = 0;
-    rf_status status = worker->scan ? rf_log_scan_restart(worker->scan, partition, job->from,
-                                                          job->until, err)
-                                    : rf_log_scan_open(job->log, partition, job->from, job->until,
-                                                       &worker->scan, err);
-    while (status == RF_OK && found) {
-        status = rf_log_scan_next(worker->scan, &step, &found, err);
-        if (status != RF_OK || !found)
-            break;
-        if (step.segment.stream_min < worker->first_stream)
-            worker->first_stream = step.segment.stream_min;
-        last = step.segment.stream_max > last ? step.segment.stream_max : last;
-    }
-    if (status == RF_OK) /* no read transaction outlives what it was for */
-        status = rf_log_scan_restart(worker->scan, partition, 0, 0, err);
-    uint32_t count = job->sources[partition].stream_count;
-    last = last < count ? last : count - 1; /* what is out of range may be newer */
-    if (worker->first_stream <= last && count > 0)
-        worker->stream_span = last - worker->first_stream + 1;
-    return status;
-}
-
-/* Their names, and the names' first parts. */
-static rf_status read_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
-{
-    const rf_log_names_wanted wanted = {worker->first_stream, worker->stream_span, NULL, 0};
-    size_t size = (size_t)worker->stream_span * sizeof(rf_slice);
-    const rf_stream_name *names;
-    uint32_t count = 1;
-    rf_status status = RF_OK;
-
-    worker->names_by_number = rf_arena_alloc(&worker->text, size);
-    worker->categories_by_number = rf_arena_alloc(&worker->text, size);
-    if (!worker->names_by_number || !worker->categories_by_number)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the names of %u streams",
-                       wanted.count);
-    memset(worker->names_by_number, 0, size);
-    rf_log_names_restart(worker->names, partition);
-    while (status == RF_OK && count > 0 && wanted.count > 0) {
-        status = rf_log_names_next(worker->names, &wanted, &names, &count, err);
-        for (uint32_t i = 0; status == RF_OK && i < count; i++) {
-            rf_slice name = rf_arena_copy(&worker->text, names[i].name);
-            uint32_t index = names[i].number - wanted.first;
-            if (!name.data)
-                return rf_fail(err, RF_ERR_MEMORY, "out of memory for the names of %u streams",
-                               wanted.count);
-            const char *end = memchr(name.data, '-', name.size);
-            worker->names_by_number[index] = name;
-            worker->categories_by_number[index] =
-                (rf_slice){name.data, end ? (size_t)(end - name.data) : name.size};
-        }
-    }
-    for (uint32_t i = 0; status == RF_OK && i < wanted.count; i++)
-        if (!worker->names_by_number[i].data)
-            return rf_fail(err, RF_ERR_DAMAGED, "partition %u: stream number %u has no name",
-                           partition, wanted.first + i);
-    return status;
-}
-
-static rf_status begin_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
-{
-    rf_status status = RF_OK;
-
-    worker->first_stream = 0;
-    worker->stream_span = worker->job->sources[partition].stream_count;
-    worker->names_by_number = worker->categories_by_number = NULL;
-    if (!worker->job->reads_names)
-        return RF_OK;
-    status = find_span(worker, partition, err);
-    return status == RF_OK && worker->stream_span > 0 ? read_names(worker, partition, err) : status;
-}
-
 /* ---- a segment ---- */
 
 static rf_status reserve_lanes(rf_exchange_worker *worker, uint32_t count, rf_err *err)
@@ -389,7 +306,7 @@ static inline __attribute__((always_inline)) bool scatter_call(rf_exchange_worke
                                                                const scattered *at,
                                                                uint32_t ordinal)
 {
-    const rf_carried_text *text;
+    rf_carried_text *text;
     bool has_nul;
     rf_slice key;
 
@@ -409,9 +326,11 @@ static inline __attribute__((always_inline)) bool scatter_call(rf_exchange_worke
             return deliver_any(worker, call, at, known);
         return deliver(worker, call, at, key, (uint32_t)*known);
     case RF_EXCHANGE_CARRIED_TEXT:
-        text = (const rf_carried_text *)(uintptr_t)call->texts[at->stream];
+        text = (rf_carried_text *)(uintptr_t)call->texts[at->stream];
         if (__builtin_expect(!text || !text->is_key, false))
             break;
+        if (text->row)
+            return put_record(worker, call, at, (rf_slice){text->row, RF_EXCHANGE_ROW_KNOWN}, 0, 0);
         return deliver(worker, call, at, (rf_slice){text->bytes, text->size}, text->hash);
     case RF_EXCHANGE_CARRY:
         return carry(worker, call, at);
@@ -442,29 +361,73 @@ scatter_event(rf_exchange_worker *worker, const rf_exchange_lane *lane, const sc
     return fine;
 }
 
-/* Events [begin, end) of the segment. False at a fault. */
+/* The step's events, in order. False at a fault. */
 static bool scatter_events(rf_exchange_worker *worker, const rf_step *step,
                            rf_exchange_source *source)
 {
+    const uint32_t *listed = step->bound.listed;
+    uint32_t begin = listed ? 0 : step->log.begin;
+    uint32_t end = listed ? step->bound.listed_count : step->log.end;
     const uint32_t *types = step->bound.event_types;
     const uint32_t *streams = step->bound.event_streams;
     uint64_t events = 0, keyless = 0;
     bool fine = true;
 
-    for (uint32_t i = step->log.begin; fine && i < step->log.end; i++) {
+    for (uint32_t at = begin; fine && at < end; at++) {
+        uint32_t i = listed ? listed[at] : at;
         rf_exchange_lane *lane = &worker->lanes[types[i]];
-        const scattered at = {(uint64_t)worker->positions[i], streams[i], source};
+        const scattered place = {(uint64_t)worker->positions[i], streams[i], source};
         uint32_t ordinal =
             step->bound.event_ordinals ? step->bound.event_ordinals[i] : lane->ordinal++;
         if (lane->call_count == 0)
             continue;
         worker->lacks_key = false;
-        fine = scatter_event(worker, lane, &at, i, ordinal);
+        fine = scatter_event(worker, lane, &place, i, ordinal);
         events += lane->is_handled;
         keyless += worker->lacks_key;
     }
     worker->events += worker->job->counts ? events : 0;
     worker->keyless += worker->job->counts ? keyless : 0;
+    return (worker->pending_count == 0 || rf_exchange_combine(worker)) && fine;
+}
+
+/* The same where events are put aside: these neither change rows nor are carried from. */
+static __attribute__((noinline)) bool
+scatter_guarded(rf_exchange_worker *worker, const rf_step *step, rf_exchange_source *source)
+{
+    const rf_fault_policy *policy = &worker->job->target->policy;
+    uint32_t skip = rf_fault_policy_seek(policy, step->log.segment.first_position);
+    const rf_plan_faulty *faulty = step->bound.faults;
+    const rf_plan_faulty *end = faulty + step->bound.fault_count;
+    const uint32_t *listed = step->bound.listed;
+    uint32_t first = listed ? 0 : step->log.begin;
+    uint32_t last = listed ? step->bound.listed_count : step->log.end;
+    bool fine = true;
+
+    for (uint32_t at_event = first; fine && at_event < last; at_event++) {
+        uint32_t i = listed ? listed[at_event] : at_event;
+        rf_exchange_lane *lane = &worker->lanes[step->bound.event_types[i]];
+        const scattered at = {(uint64_t)worker->positions[i], step->bound.event_streams[i], source};
+        uint32_t ordinal =
+            step->bound.event_ordinals ? step->bound.event_ordinals[i] : lane->ordinal++;
+        while (skip < policy->skip_count && policy->skips[skip] < at.position)
+            skip++;
+        while (faulty < end && faulty->event < i)
+            faulty++;
+        if (lane->call_count == 0 ||
+            (skip < policy->skip_count && policy->skips[skip] == at.position))
+            continue;
+        worker->lacks_key = false;
+        if (faulty < end && faulty->event == i) {
+            rf_exchange_fault(worker->job, RF_ERR_INPUT, at.position, 0, RF_SLICE(""),
+                              faulty->reason.data);
+            fine = false;
+        } else {
+            fine = scatter_event(worker, lane, &at, i, ordinal);
+        }
+        worker->events += worker->job->counts && lane->is_handled;
+        worker->keyless += worker->job->counts && worker->lacks_key;
+    }
     return (worker->pending_count == 0 || rf_exchange_combine(worker)) && fine;
 }
 
@@ -510,8 +473,15 @@ static rf_status scatter_step(rf_exchange_worker *worker, const rf_step *step, u
     if (!step->bound.event_types)
         return RF_OK;
     rf_status status = begin_segment(worker, step, source, err);
-    if (status == RF_OK)
-        *fine_out = scatter_events(worker, step, source);
+    if (status != RF_OK)
+        return status;
+    if (step->bound.fault_count > 0 ||
+        rf_fault_policy_skips_any(&worker->job->target->policy, step->log.segment.first_position,
+                                  step->log.segment.last_position))
+        *fine_out = scatter_guarded(worker, step, source);
+    else
+        *fine_out = worker->job->any_order ? rf_exchange_combine_segment(worker, step)
+                                           : scatter_events(worker, step, source);
     return status;
 }
 
@@ -571,7 +541,7 @@ rf_status rf_exchange_scatter(rf_exchange_worker *worker, uint32_t partition, rf
 
     if (worker->own) /* else records refer to it until they are folded */
         rf_exchange_drop_text(worker);
-    rf_status status = begin_names(worker, partition, err);
+    rf_status status = rf_exchange_begin_names(worker, partition, err);
     if (status == RF_OK && !rf_carried_tidy(&job->sources[partition].carried))
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for what is carried");
     if (status != RF_OK)

@@ -20,6 +20,13 @@ uint32_t rf_fault_policy_seek(const rf_fault_policy *policy, uint64_t position)
     return low;
 }
 
+bool rf_fault_policy_skips_any(const rf_fault_policy *policy, uint64_t first, uint64_t last)
+{
+    uint32_t at = rf_fault_policy_seek(policy, first);
+
+    return at < policy->skip_count && policy->skips[at] <= last;
+}
+
 void rf_faults_init(rf_faults *faults)
 {
     *faults = (rf_faults){0};

@@ -31,6 +31,8 @@ static inline bool rf_fault_policy_is_strict(const rf_fault_policy *policy)
     return policy->on_error == RF_ON_ERROR_STOP && policy->skip_count == 0;
 }
 
+/* Whether events at positions `first` to `last` are put aside. */
+bool rf_fault_policy_skips_any(const rf_fault_policy *policy, uint64_t first, uint64_t last);
 /* Index of the first skip at `position` or after it. */
 uint32_t rf_fault_policy_seek(const rf_fault_policy *policy, uint64_t position);
 

@@ -506,9 +506,10 @@ static rf_status run_streams(rf_log *log, rf_pool *pool, rf_fold_target *targets
 /* What the exchange does not do. */
 static rf_status check_exchange(const rf_fold_target *target, rf_err *err)
 {
-    if (target->policy.on_error != RF_ON_ERROR_STOP || target->policy.skip_count > 0)
+    if (target->policy.on_error != RF_ON_ERROR_STOP)
         return rf_fail(err, RF_ERR_USAGE,
-                       "%s: events of a read model with a key of its own cannot be left out",
+                       "%s: events that fail cannot be left out of a read model with a key of its "
+                       "own, because each may be of several rows; skip puts single ones aside",
                        target->definition->name);
     return RF_OK;
 }
@@ -564,9 +565,14 @@ rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint3
         status = check_exchange(&targets[i], err);
         if (status != RF_OK)
             break;
-        status = rf_exchange_run(log, pool, &targets[i], options, &stats, err);
+        rf_err failure = {0};
+        status = rf_exchange_run(log, pool, &targets[i], options, &stats, &failure);
         if (status == RF_OK)
             add_stats(&sum, &stats);
+        else if (options->failure_out)
+            *options->failure_out = (rf_fold_failure){failure.position, i};
+        if (status != RF_OK && err)
+            *err = failure;
     }
     free(together);
     if (status == RF_OK)

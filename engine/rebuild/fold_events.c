@@ -14,7 +14,10 @@
 /* No budget but a border: an arena must have one. What is kept is what rows need, twice at most. */
 #define TEXT_BYTES_MAX ((size_t)1 << 40)
 #define PROGRESS_S 1.0
-enum { MAPPED_AROUND = 2 << 20 };
+enum {
+    MAPPED_AROUND = 2 << 20,
+    MAPPED_BY_STEP = 128 << 10, /* a page of the tree leads to some hundred segments */
+};
 /* Where more than one event in as many has no handler, those that have one are listed first: a
  * processor cannot guess which do. */
 enum { LISTED_SHARE = 8 };
@@ -301,15 +304,18 @@ static void report_progress(rf_fold_worker *worker, uint32_t events)
     job->options->progress(job->options->progress_arg, &progress);
 }
 
-/* Pages of the log that were mapped to read payloads stay in the system's cache, but need not count
- * as ours. With a page that is touched, the kernel maps what it has cached around it, up to 2 MiB. */
+/* Pages of the log that were mapped, to find segments or to read payloads, stay in the system's cache,
+ * but need not count as ours. With a page that is touched, the kernel maps what it has cached around
+ * it, up to 2 MiB. */
 static void unload_log(rf_fold_worker *worker, const rf_step *step)
 {
     size_t bytes = step->log.segment.bytes.size;
 
     if (!step->bound.payloads_read)
-        return;
-    worker->mapped_bytes += bytes > MAPPED_AROUND ? bytes : MAPPED_AROUND;
+        bytes = MAPPED_BY_STEP;
+    else if (bytes < MAPPED_AROUND)
+        bytes = MAPPED_AROUND;
+    worker->mapped_bytes += bytes;
     if (worker->mapped_bytes < worker->job->mapped_budget)
         return;
     worker->mapped_bytes = 0;

@@ -133,15 +133,17 @@ bool rf_fold_needs_guard(const rf_fold_worker *worker, const rf_step *step, uint
 {
     const rf_fault_policy *policy = &worker->job->targets[target].policy;
 
-    if (policy->on_error != RF_ON_ERROR_STOP || step->bound.fault_count > 0)
-        return true;
-    uint32_t skip = rf_fault_policy_seek(policy, step->log.segment.first_position);
-    return skip < policy->skip_count && policy->skips[skip] <= step->log.segment.last_position;
+    return policy->on_error != RF_ON_ERROR_STOP || step->bound.fault_count > 0 ||
+           rf_fault_policy_skips_any(policy, step->log.segment.first_position,
+                                     step->log.segment.last_position);
 }
 
 rf_status rf_fold_guarded(rf_fold_worker *worker, const rf_step *step, uint32_t target, rf_err *err)
 {
     const rf_fold_target *to = &worker->job->targets[target];
+    const uint32_t *listed = step->bound.listed;
+    uint32_t begin = listed ? 0 : step->log.begin;
+    uint32_t end = listed ? step->bound.listed_count : step->log.end;
     const uint32_t *types = step->bound.event_types;
     const uint32_t *streams = step->bound.event_streams;
     struct guard guard = {
@@ -158,7 +160,8 @@ rf_status rf_fold_guarded(rf_fold_worker *worker, const rf_step *step, uint32_t 
         rf_runner_forget(worker->runners[target]);
     rf_status status = rf_segment_envelope(&step->log.segment, RF_ENVELOPE_POSITION,
                                            worker->positions, NULL, err);
-    for (uint32_t i = step->log.begin; status == RF_OK && i < step->log.end; i++) {
+    for (uint32_t at = begin; status == RF_OK && at < end; at++) {
+        uint32_t i = listed ? listed[at] : at;
         rf_fold_lane *lane = &worker->lanes[types[i]];
         uint32_t ordinal =
             step->bound.event_ordinals ? step->bound.event_ordinals[i] : lane->ordinal++;

@@ -391,7 +391,8 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
     plan->payloads_read = false;
     rf_plan_faults_begin(&plan->faults);
     bool whole = input->begin == 0 && input->end == segment->count;
-    bool listed = whole && !split && handled <= segment->count / LISTED_SHARE &&
+    bool listed = whole && !split && !plan->faults.wanted &&
+                  handled <= segment->count / LISTED_SHARE &&
                   segment->stream_max < input->stream_count;
     status = listed ? read_listed(plan, segment, &listed_count, err)
                     : read_events(plan, input, err);

@@ -85,6 +85,7 @@ typedef struct rf_plan_faulty {
     uint32_t event;
     uint32_t definition;
     rf_slice reason;
+    uint32_t rank; /* of several reasons the first counts */
 } rf_plan_faulty;
 
 typedef struct rf_plan_segment {

@@ -40,20 +40,42 @@ static bool grow(rf_plan_faults *faults)
     return true;
 }
 
-static void keep(void *arg, const rf_convert_fault *fault)
+void rf_plan_faults_add(rf_plan_faults *faults, uint32_t type, uint32_t ordinal,
+                        uint32_t definition, rf_plan_rank rank, const char *reason)
 {
-    const rf_plan_faults_of *of = arg;
-    rf_plan_faults *faults = of->faults;
-    rf_err line;
+    rf_slice kept = rf_arena_copy(&faults->reasons, rf_slice_of(reason));
 
-    (void)rf_convert_refuse(of->field, fault, &line);
-    rf_slice reason = rf_arena_copy(&faults->reasons, rf_slice_of(line.message));
-    if (!reason.data || !grow(faults)) {
+    RF_ASSERT(faults->wanted);
+    if (!kept.data || !grow(faults)) {
         faults->failed = true;
         return;
     }
-    faults->types[faults->count] = of->type;
-    faults->list[faults->count++] = (rf_plan_faulty){fault->ordinal, of->definition, reason};
+    faults->types[faults->count] = type;
+    faults->list[faults->count++] = (rf_plan_faulty){ordinal, definition, kept, rank};
+}
+
+rf_status rf_plan_fault_line(const rf_fill *fill, const rf_convert_fault *fault, rf_err *err)
+{
+    const rf_evolution_upcast *upcast = fill->upcast;
+    rf_slice today = fill->origin->path_text;
+    rf_status status = rf_convert_refuse(fill->field, fault, err);
+
+    if (!rf_slice_equal(today, fill->field->path_text))
+        (void)rf_err_context(err, "%.*s, before it was upcast", (int)today.size, today.data);
+    if (upcast)
+        (void)rf_err_context(err, "upcast of %.*s %lld", (int)upcast->type.size, upcast->type.data,
+                             (long long)upcast->schema);
+    return status;
+}
+
+static void keep(void *arg, const rf_convert_fault *fault)
+{
+    const rf_plan_faults_of *of = arg;
+    rf_err line;
+
+    (void)rf_plan_fault_line(of->fill, fault, &line);
+    rf_plan_faults_add(of->faults, of->type, fault->ordinal, of->fill->call->definition,
+                       RF_RANK_VALUE, line.message);
 }
 
 rf_convert_fault rf_plan_faults_note(rf_plan_faults_of *of)
@@ -76,7 +98,9 @@ static int compare_faulty(const void *left, const void *right)
         return a->event < b->event ? -1 : 1;
     if (a->definition != b->definition)
         return a->definition < b->definition ? -1 : 1;
-    return rf_slice_compare(a->reason, b->reason); /* of several the same, in whatever order */
+    if (a->rank != b->rank)
+        return a->rank < b->rank ? -1 : 1;
+    return rf_slice_compare(a->reason, b->reason);
 }
 
 /* Events of one type, in their order; NULL without memory. */

@@ -9,8 +9,15 @@
 #ifndef RF_REBUILD_PLAN_FAULTS_H
 #define RF_REBUILD_PLAN_FAULTS_H
 
-#include "rebuild/convert.h"
-#include "rebuild/plan.h"
+#include "rebuild/binding.h"
+
+/* Of what an event has several of, the first is told, and of these the first as text: so it does not
+ * depend on the order in which columns are read. */
+typedef enum rf_plan_rank {
+    RF_RANK_SCHEMA,
+    RF_RANK_VALUE,  /* as it was stored */
+    RF_RANK_UPCAST, /* what comes of it */
+} rf_plan_rank;
 
 /* While it is gathered, `event` of an item is the ordinal within its type. */
 typedef struct rf_plan_faults {
@@ -25,15 +32,20 @@ typedef struct rf_plan_faults {
 /* What a note is about. */
 typedef struct rf_plan_faults_of {
     rf_plan_faults *faults;
-    const rf_definition_field *field;
+    const rf_fill *fill;
     uint32_t type; /* index in the segment */
-    uint32_t definition;
 } rf_plan_faults_of;
+
+/* Why a stored value is none of the field: RF_ERR_INPUT. */
+rf_status rf_plan_fault_line(const rf_fill *fill, const rf_convert_fault *fault, rf_err *err);
 
 void rf_plan_faults_free(rf_plan_faults *faults);
 void rf_plan_faults_begin(rf_plan_faults *faults);
 /* What conversion notes faults in: kept where they are wanted. `of` lives as long. */
 rf_convert_fault rf_plan_faults_note(rf_plan_faults_of *of);
+/* An event, by its ordinal within its type, that another fault than of a stored value is of. */
+void rf_plan_faults_add(rf_plan_faults *faults, uint32_t type, uint32_t ordinal,
+                        uint32_t definition, rf_plan_rank rank, const char *reason);
 rf_status rf_plan_faults_settle(rf_plan_faults *faults, const uint32_t *event_types,
                                 uint32_t event_count, uint32_t type_count, rf_err *err);
 

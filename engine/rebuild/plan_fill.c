@@ -8,24 +8,29 @@ rf_status rf_plan_refuse(const rf_plan *plan, const rf_segment *segment, uint32_
 {
     if (plan->faults.wanted)
         return RF_OK;
-    const rf_evolution_upcast *upcast = fill->upcast;
-    rf_slice today = fill->origin->path_text;
-    rf_status status = rf_convert_refuse(fill->field, found, err);
-
     rf_plan_blame(plan, segment, lane, found->ordinal, fill->call->definition, fault_out);
-    if (!rf_slice_equal(today, fill->field->path_text))
-        (void)rf_err_context(err, "%.*s, before it was upcast", (int)today.size, today.data);
-    if (upcast)
-        (void)rf_err_context(err, "upcast of %.*s %lld", (int)upcast->type.size, upcast->type.data,
-                             (long long)upcast->schema);
+    return rf_plan_fault_line(fill, found, err);
+}
+
+rf_status rf_plan_forgive(rf_plan *plan, uint32_t lane, uint32_t ordinal, uint32_t definition,
+                          rf_status status, const rf_err *failure, rf_err *err)
+{
+    bool of_event = status == RF_ERR_INPUT || status == RF_ERR_PLUGIN;
+
+    if (of_event && plan->faults.wanted) {
+        rf_plan_faults_add(&plan->faults, plan->lanes[lane].stored_type, ordinal, definition,
+                           RF_RANK_UPCAST, failure->message);
+        return RF_OK;
+    }
+    if (err)
+        *err = *failure;
     return status;
 }
 
 rf_convert_fault rf_plan_note(rf_plan *plan, uint32_t lane, const rf_fill *fill,
                               rf_plan_faults_of *of)
 {
-    *of = (rf_plan_faults_of){&plan->faults, fill->field, plan->lanes[lane].stored_type,
-                              fill->call->definition};
+    *of = (rf_plan_faults_of){&plan->faults, fill, plan->lanes[lane].stored_type};
     return rf_plan_faults_note(of);
 }
 

@@ -128,10 +128,34 @@ rf_status rf_plan_split(rf_plan *plan, const rf_plan_input *input, rf_err *err)
     return make_masks(plan, input, err);
 }
 
-rf_status rf_plan_check_lanes(const rf_plan *plan, const rf_plan_input *input,
-                              rf_plan_fault *fault_out, rf_err *err)
+/* Makes note of the events that cannot be taken, by their ordinals. */
+static void note_refused(rf_plan *plan, const rf_plan_input *input, uint32_t lane)
+{
+    const rf_binding *binding = plan->lanes[lane].binding;
+    uint32_t type = plan->lanes[lane].stored_type;
+    uint32_t ordinal = 0;
+
+    for (uint32_t i = 0; i < input->end; i++) {
+        if (plan->event_types[i] != type)
+            continue;
+        if (i >= input->begin && rf_plan_in_lane(plan, i, lane))
+            rf_plan_faults_add(&plan->faults, type, ordinal, binding->refusal_definition,
+                               RF_RANK_SCHEMA, binding->refusal);
+        ordinal++;
+    }
+}
+
+rf_status rf_plan_check_lanes(rf_plan *plan, const rf_plan_input *input, rf_plan_fault *fault_out,
+                              rf_err *err)
 {
     bool refused = false;
+
+    if (plan->faults.wanted) {
+        for (uint32_t lane = 0; lane < plan->lane_count; lane++)
+            if (plan->lanes[lane].binding->refusal)
+                note_refused(plan, input, lane);
+        return RF_OK;
+    }
 
     for (uint32_t lane = 0; lane < plan->lane_count; lane++)
         refused = refused || plan->lanes[lane].binding->refusal;

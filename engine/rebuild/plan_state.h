@@ -75,6 +75,9 @@ rf_status rf_plan_read_envelope(rf_plan *plan, const rf_segment *segment, rf_env
 /* Says which event and whose definition a failure is about. */
 void rf_plan_blame(const rf_plan *plan, const rf_segment *segment, uint32_t lane, uint32_t ordinal,
                    uint32_t definition, rf_plan_fault *fault_out);
+/* For a lenient plan: makes note of the failure instead, whose line is *failure, and gives RF_OK. */
+rf_status rf_plan_forgive(rf_plan *plan, uint32_t lane, uint32_t ordinal, uint32_t definition,
+                          rf_status status, const rf_err *failure, rf_err *err);
 /* What the conversion of a field's values notes faults in. `of` lives as long. */
 rf_convert_fault rf_plan_note(rf_plan *plan, uint32_t lane, const rf_fill *fill,
                               rf_plan_faults_of *of);
@@ -96,8 +99,8 @@ rf_status rf_plan_fill_lane(rf_plan *plan, const rf_plan_input *input, uint32_t 
  * whose streams are in range from others where upcasters are run; binds what comes of it. */
 rf_status rf_plan_split(rf_plan *plan, const rf_plan_input *input, rf_err *err);
 /* Whether all events of the range may be taken. */
-rf_status rf_plan_check_lanes(const rf_plan *plan, const rf_plan_input *input,
-                              rf_plan_fault *fault_out, rf_err *err);
+rf_status rf_plan_check_lanes(rf_plan *plan, const rf_plan_input *input, rf_plan_fault *fault_out,
+                              rf_err *err);
 
 /* plan_upcast.c: a traced fill, from its layers and, where they leave it as it was, from columns;
  * what the payload gives comes later, and finish_traced after it. */

@@ -19,8 +19,8 @@ static rf_status no_memory(rf_err *err)
 
 /* ---- traced fills ---- */
 
-/* A value that an upcaster, or a default, gives to an event, as a member at `to`. `who` NULL: a
- * default. */
+/* A value that an upcaster, or a default, gives to an event, as a member at `to`. `who`: whose
+ * it is. */
 static rf_status assign(const rf_fill *fill, const rf_assigned *assigned,
                         const rf_evolution_upcast *who, rf_arena *text, char *to, rf_err *err)
 {
@@ -35,27 +35,38 @@ static rf_status assign(const rf_fill *fill, const rf_assigned *assigned,
         return no_memory(err);
     found.compound = !rf_assigned_show(assigned, digits, &found.scalar);
     rf_status status = rf_convert_refuse(fill->origin, &found, err);
-    if (!who)
-        return rf_err_context(err, "default of an upcaster");
     (void)rf_err_context(err, "upcast of %.*s %lld", (int)who->type.size, who->type.data,
                          (long long)who->schema);
     return status;
 }
 
-/* The same for event `ordinal` among the fill's members. */
+/* What went wrong with an event: noted where the plan is lenient, else the bind's failure. */
+static rf_status tell(rf_plan *plan, const rf_plan_input *input, uint32_t lane, uint32_t ordinal,
+                      uint32_t definition, const rf_err *found, rf_plan_fault *fault_out,
+                      rf_err *err)
+{
+    rf_status status = rf_plan_forgive(plan, lane, ordinal, definition, found->status, found, err);
+
+    if (status != RF_OK && status != RF_ERR_MEMORY)
+        rf_plan_blame(plan, input->segment, lane, ordinal, definition, fault_out);
+    return status;
+}
+
+/* The same as assign, for event `ordinal` among the fill's members. */
 static rf_status put_assigned(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
                               const rf_fill *fill, uint32_t ordinal, const rf_assigned *assigned,
                               const rf_evolution_upcast *who, rf_plan_fault *fault_out,
                               rf_err *err)
 {
     size_t size = rf_kind_size(fill->field->field.kind);
-    rf_status status =
-        assign(fill, assigned, who, input->text, fill->members.values + ordinal * size, err);
+    rf_err found;
 
     fill->members.present[ordinal] = true;
-    if (status != RF_OK && status != RF_ERR_MEMORY)
-        rf_plan_blame(plan, input->segment, lane, ordinal, fill->call->definition, fault_out);
-    return status;
+    rf_status status =
+        assign(fill, assigned, who, input->text, fill->members.values + ordinal * size, &found);
+    return status == RF_OK ? RF_OK
+                           : tell(plan, input, lane, ordinal, fill->call->definition, &found,
+                                  fault_out, err);
 }
 
 /* Takes what one layer assigned; what it left stays in *left, of which there are *left_count. */
@@ -77,9 +88,9 @@ static rf_status take_layer(rf_plan *plan, const rf_plan_input *input, uint32_t 
         if (!missing)
             status = put_assigned(plan, input, lane, fill, i, value, producer->upcast, fault_out,
                                   err);
-        else if (layer->fallback.kind > RF_ASSIGNED_NIL)
-            status = put_assigned(plan, input, lane, fill, i, &layer->fallback, NULL, fault_out,
-                                  err);
+        else if (layer->fallback.value.kind > RF_ASSIGNED_NIL)
+            status = put_assigned(plan, input, lane, fill, i, &layer->fallback.value,
+                                  layer->fallback.of, fault_out, err);
     }
     return status;
 }
@@ -89,14 +100,15 @@ static rf_status put_constant(rf_plan *plan, const rf_plan_input *input, uint32_
                               rf_fill *fill, rf_plan_fault *fault_out, rf_err *err)
 {
     const rf_field *field = &fill->field->field;
-    bool present = fill->fallback.kind > RF_ASSIGNED_NIL;
+    bool present = fill->fallback.value.kind > RF_ASSIGNED_NIL;
     rf_members one = {.count = 1};
     uint32_t first = 0;
 
     fill->members = (rf_members){0};
     rf_status status = rf_convert_unset(field, &one, &plan->scratch, err);
     if (status == RF_OK && present)
-        status = assign(fill, &fill->fallback, NULL, input->text, one.values, err);
+        status = assign(fill, &fill->fallback.value, fill->fallback.of, input->text, one.values,
+                        err);
     while (!rf_plan_in_lane(plan, first, lane))
         first++;
     if (status != RF_OK) {
@@ -214,12 +226,12 @@ rf_status rf_plan_finish_traced(rf_plan *plan, const rf_plan_input *input, uint3
     const rf_members *members = &fill->members;
     rf_status status = RF_OK;
 
-    if (!members->values || fill->fallback.kind <= RF_ASSIGNED_NIL)
+    if (!members->values || fill->fallback.value.kind <= RF_ASSIGNED_NIL)
         return RF_OK;
     for (uint32_t i = members->begin; status == RF_OK && i < members->end; i++)
         if (members->mask[i] && !members->present[i])
-            status = put_assigned(plan, input, lane, fill, i, &fill->fallback, NULL, fault_out,
-                                  err);
+            status = put_assigned(plan, input, lane, fill, i, &fill->fallback.value,
+                                  fill->fallback.of, fault_out, err);
     return status;
 }
 
@@ -230,6 +242,7 @@ struct batch {
     char *events;
     uint32_t *ordinals;
     rf_assigned **assigned;
+    rf_assigned **rest; /* the same behind an event that failed */
     uint32_t count;
 };
 
@@ -267,7 +280,9 @@ static rf_status begin_batch(rf_plan *plan, const rf_evolution_upcast *upcast, s
     batch->ordinals = rf_arena_alloc(&plan->scratch, BATCH_EVENTS * sizeof *batch->ordinals);
     batch->assigned =
         rf_arena_alloc(&plan->scratch, upcast->assigned_count * sizeof(rf_assigned *));
-    bool made = batch->events && batch->ordinals && batch->assigned;
+    batch->rest =
+        rf_arena_alloc(&plan->scratch, upcast->assigned_count * sizeof(rf_assigned *));
+    bool made = batch->events && batch->ordinals && batch->assigned && batch->rest;
     for (uint32_t i = 0; made && i < upcast->assigned_count; i++) {
         batch->assigned[i] = rf_arena_alloc(&plan->scratch, BATCH_EVENTS * sizeof(rf_assigned));
         made = batch->assigned[i] != NULL;
@@ -291,35 +306,54 @@ static void run_moves(const rf_evolution_upcast *upcast, const struct batch *bat
     }
 }
 
-/* Runs a batch and puts what it assigned to the type's events; *failed_out is the one that failed. */
-static rf_status run_batch(rf_plan *plan, const rf_plan_input *input, const rf_stage *stage,
-                           struct batch *batch, uint32_t *failed_out, rf_err *err)
+/* Runs a function over a batch; of a lenient plan, past events that fail. */
+static rf_status run_function(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
+                              const rf_producer *producer, const struct batch *batch,
+                              rf_plan_fault *fault_out, rf_err *err)
 {
-    const rf_producer *producer = stage->producer;
     const rf_evolution_upcast *upcast = producer->upcast;
     const rf_evolution *evolution = plan->binder.definitions[producer->definition]->evolution;
-    rf_upcast_batch run = {
-        .events = batch->events,
-        .event_size = upcast->input.event_size,
-        .count = batch->count,
-        .assigned = batch->assigned,
-        .text = input->text,
-    };
-    rf_status status = RF_OK;
     void *state = NULL;
     void *arg;
 
+    const rf_upcast_ops *ops = rf_evolution_ops(evolution, &arg);
+    rf_status status = state_of(plan, producer->definition, ops, arg, &state, err);
+    for (uint32_t done = 0; status == RF_OK && done < batch->count;) {
+        rf_upcast_batch run = {
+            .events = batch->events + done * upcast->input.event_size,
+            .event_size = upcast->input.event_size,
+            .count = batch->count - done,
+            .assigned = batch->rest,
+            .text = input->text,
+        };
+        rf_err found;
+        for (uint32_t i = 0; i < upcast->assigned_count; i++)
+            batch->rest[i] = batch->assigned[i] + done;
+        if (ops->run(state, upcast->index, &run, &found) == RF_OK)
+            break;
+        done += run.failed < run.count ? run.failed : 0;
+        (void)rf_err_context(&found, "upcast of %.*s %lld", (int)upcast->type.size,
+                             upcast->type.data, (long long)upcast->schema);
+        status = tell(plan, input, lane, batch->ordinals[done++], producer->definition, &found,
+                      fault_out, err);
+    }
+    return status;
+}
+
+/* Runs a batch and puts what it assigned to the type's events. */
+static rf_status run_batch(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
+                           const rf_producer *producer, struct batch *batch,
+                           rf_plan_fault *fault_out, rf_err *err)
+{
+    const rf_evolution_upcast *upcast = producer->upcast;
+    rf_status status = RF_OK;
+
     for (uint32_t i = 0; i < upcast->assigned_count; i++)
         memset(batch->assigned[i], 0, batch->count * sizeof(rf_assigned));
-    if (upcast->function) {
-        const rf_upcast_ops *ops = rf_evolution_ops(evolution, &arg);
-        status = state_of(plan, producer->definition, ops, arg, &state, err);
-        if (status == RF_OK)
-            status = ops->run(state, upcast->index, &run, err);
-    } else {
+    if (upcast->function)
+        status = run_function(plan, input, lane, producer, batch, fault_out, err);
+    else
         run_moves(upcast, batch);
-    }
-    *failed_out = run.failed < batch->count ? batch->ordinals[run.failed] : batch->ordinals[0];
     for (uint32_t i = 0; status == RF_OK && i < upcast->assigned_count; i++)
         for (uint32_t k = 0; k < batch->count; k++)
             producer->assigned[i][batch->ordinals[k]] = batch->assigned[i][k];
@@ -335,7 +369,6 @@ rf_status rf_plan_produce(rf_plan *plan, const rf_plan_input *input, uint32_t la
     uint32_t type_count = input->segment->types[plan->lanes[lane].stored_type].count;
     size_t event_size = upcast->input.event_size;
     uint32_t next = plan->types[lane].events_before;
-    uint32_t failed = 0;
     struct batch batch;
 
     rf_status status = begin_batch(plan, upcast, &batch, err);
@@ -358,13 +391,9 @@ rf_status rf_plan_produce(rf_plan *plan, const rf_plan_input *input, uint32_t la
                    event_size);
         batch.ordinals[batch.count++] = ordinal;
         if (batch.count == BATCH_EVENTS)
-            status = run_batch(plan, input, stage, &batch, &failed, err);
+            status = run_batch(plan, input, lane, producer, &batch, fault_out, err);
     }
     if (status == RF_OK && batch.count > 0)
-        status = run_batch(plan, input, stage, &batch, &failed, err);
-    if (status == RF_OK || status == RF_ERR_MEMORY)
-        return status;
-    rf_plan_blame(plan, input->segment, lane, failed, producer->definition, fault_out);
-    return rf_err_context(err, "upcast of %.*s %lld", (int)upcast->type.size, upcast->type.data,
-                          (long long)upcast->schema);
+        status = run_batch(plan, input, lane, producer, &batch, fault_out, err);
+    return status;
 }

@@ -41,6 +41,7 @@ OPTIONS = {
         '--quiet',
     ),
     'events': ('--stream', '--type', '--position', '--from', '--until'),
+    'check': ('--strict', '--json'),
     'types': ('--counts', '--workers', '--json'),
     'rebuild': (
         '--workers',

@@ -349,10 +349,65 @@ class Skips(tool.Shop):
             tool.FAILED, ['generation 7'], 'quarantine', self.store, 'order_summary', '--generation', 7
         )
 
+    def test_the_page_on_policies_shows_what_is_printed(self):
+        self.ok(
+            *('skip', self.store, 'order_summary', 8),
+            *('--reason', 'typed by hand, see ticket 512'),
+        )
+        for _ in range(2):
+            self.rebuild(self.orders, options=('--on-error', 'skip'))
+        page = tool.read(os.path.join(tool.ROOT, 'docs', 'POLICIES.md')).decode()
+        for line in self.ok('quarantine', self.store, 'order_summary').lines:
+            self.assertIn('    ' + line + '\n', page)
+
     def test_bench_obeys_skips(self):
         for position in (8, 10):
             self.ok('skip', self.store, 'order_summary', position, '--reason', 'wrong')
         self.ok('bench', self.store, self.orders, '--workers', '1', '--runs', '1', '--quiet')
+
+
+class KeyedSkips(tool.Case):
+    """Read models whose rows have a key of their own."""
+
+    def setUp(self):
+        super().setUp()
+        received = [
+            event('m-%d' % i, 'Received', {'warehouse': 'w%d' % (i % 3), 'size': i % 5, 'qty': i})
+            for i in range(1, 60)
+        ]
+        received[20] = event('m-21', 'Received', {'warehouse': 'w0', 'size': 'big', 'qty': 1})
+        received[40] = event('m-41', 'Received', {'warehouse': 'w1', 'size': 3, 'qty': 'x'})
+        moved = event('m-1', 'Moved', {'warehouse': 'w1', 'to': 'w2', 'size': 1, 'qty': 1})
+        self.events = received + [moved]
+        self.import_lines(*self.events)
+        self.stock = tool.compile_plugin(self.path('stock.so'), 'stock.c')
+
+    def test_single_events_are_put_aside(self):
+        for position in (21, 41):
+            result = self.gives(tool.FAILED, 'rebuild', self.store, self.stock, '--quiet')
+            command = 'refold skip %s stock %d --reason ' % (self.store, position)
+            self.assertIn(command, result.message)
+            self.ok('skip', self.store, 'stock', position, '--reason', 'wrong')
+        self.ok('skip', self.store, 'stock', 60, '--reason', 'never happened')
+        digests = {
+            self.rebuild(self.stock, options=('--workers', workers))[0]['digest']
+            for workers in (0, 1, 2, 8)
+        }
+        self.ok('verify', self.store, '--serial')
+        rows = self.rows('stock')
+        self.store = self.path('without.refold')
+        kept = [e for i, e in enumerate(self.events, 1) if i not in (21, 41, 60)]
+        self.import_lines(*kept)
+        digests.add(self.rebuild(self.stock)[0]['digest'])
+        self.assertEqual((self.rows('stock'), len(digests)), (rows, 1))
+
+    def test_policies_are_refused(self):
+        for policy in ('skip', 'quarantine'):
+            self.refuses(
+                tool.USAGE,
+                ['stock', 'key'],
+                *('rebuild', self.store, self.stock, '--quiet', '--on-error', policy),
+            )
 
 
 class Unknown(tool.Shop):

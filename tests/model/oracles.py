@@ -125,6 +125,8 @@ class Oracle(tool.Case):
             got = {row['key']: row['commits'] for row in rows}
             # whoever has no commit in the log has no row
             self.assertEqual(got, {author: n for author, n in listing.items() if n})
+        lua = os.path.join(tool.ROOT, 'projections', 'authors.lua')
+        digests.add(self.rebuild(lua, options=('--dev', '--workers', 2))[0]['digest'])
         self.assertEqual(len(digests), 1, digests)
         self.ok('verify', self.store, '--serial')
 

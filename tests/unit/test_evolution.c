@@ -193,8 +193,8 @@ static const char *trace(const rf_evolution *evolution, const char *path, rf_kin
                              traced.layers[i].hides ? "^" : "");
     rf_buf_append_format(&text, "%.*s", traced.stored ? (int)traced.path_text.size : 1,
                          traced.stored ? traced.path_text.data : "-");
-    if (traced.fallback.kind == RF_ASSIGNED_INT)
-        rf_buf_append_format(&text, " or %lld", (long long)traced.fallback.as.number);
+    if (traced.fallback.value.kind == RF_ASSIGNED_INT)
+        rf_buf_append_format(&text, " or %lld", (long long)traced.fallback.value.as.number);
     rf_slice shown = rf_arena_copy(&arena, rf_buf_slice(&text));
     rf_buf_free(&text);
     return shown.data;

@@ -36,6 +36,7 @@ static rf_manifest sample(void)
         .version = 3,
         .content_hash = {0x1234, 0xfedcba9876543210},
         .definition_file = "order \"sum\"\\mary\x01.so",
+        .evolution_file = "evolution.lua",
         .key = {{"stream", RF_TEXT, 0}}, .key_part_count = 1,
         .partitions = 4,
         .position = UINT64_MAX,
@@ -102,6 +103,7 @@ Test(manifest, gives_back_what_was_written)
     cr_assert_eq(read.content_hash.low, 0x1234);
     cr_assert_eq(read.content_hash.high, 0xfedcba9876543210);
     cr_assert_str_eq(read.definition_file, written.definition_file);
+    cr_assert_str_eq(read.evolution_file, "evolution.lua");
     cr_assert_str_eq(read.key[0].name, "stream");
     cr_assert_eq(read.partitions, 4);
     cr_assert_eq(read.position, UINT64_MAX);

@@ -133,8 +133,8 @@ Test(read, scans_prefixes_and_ranges_in_key_order)
     cr_assert_eq(count_range(reader, (rf_range){.to = RF_SLICE("r-000010")}, "r-000000"), 10);
     cr_assert_eq(count_range(reader, (rf_range){.from = RF_SLICE("r-000007x"), .to = RF_SLICE("r-000010")},
                              "r-000008"), 2);
-    cr_assert_eq(count_range(reader, (rf_range){RF_SLICE("r-0001"), RF_SLICE("r-000150"),
-                                                RF_SLICE("r-000160")}, "r-000150"), 10);
+    cr_assert_eq(count_range(reader, (rf_range){.prefix = RF_SLICE("r-0001"), .from = RF_SLICE("r-000150"),
+                                                .to = RF_SLICE("r-000160")}, "r-000150"), 10);
     cr_assert_eq(count_range(reader, (rf_range){.to = RF_SLICE("")}, NULL), 0);
     cr_assert_eq(count_range(reader, (rf_range){.from = RF_SLICE("r-000200"), .to = RF_SLICE("r-000100")},
                              NULL), 0);

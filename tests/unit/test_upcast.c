@@ -384,6 +384,81 @@ Test(upcast, stops_at_a_schema_above_the_current_one)
           "type Placed)");
 }
 
+/* Folds with a policy; the events that are left out, one a line. */
+static void leaves_out(rf_on_error on_error, const uint64_t *skips, uint32_t skip_count,
+                       const char *rows, const char *lines)
+{
+    rf_definition *definition = define("orders", true);
+    const rf_fold_options options = {.until = fixture_position(), .memory_bytes = 64 << 20};
+    rf_fold_target target = {.definition = definition,
+                             .row = take_row,
+                             .partition_end = end_partition,
+                             .sink_arg = shown,
+                             .policy = {on_error, 100, skips, skip_count}};
+    char text[2048] = "";
+    rf_fold_stats stats;
+    rf_err err = {0};
+
+    shown[0] = '\0';
+    cr_assert_eq(rf_fold_run(fixture_log, fixture_pool, &target, 1, &options, &stats, &err), RF_OK,
+                 "%s", err.message);
+    cr_assert_str_eq(shown, rows);
+    for (uint32_t i = 0; i < target.faults.count; i++) {
+        const rf_fault *fault = &target.faults.items[i];
+        size_t size = strlen(text);
+        (void)snprintf(text + size, sizeof text - size, "%llu %s %s\n",
+                       (unsigned long long)fault->position, fault->stream.data,
+                       fault->reason.data);
+    }
+    cr_assert_str_eq(text, lines);
+    rf_faults_free(&target.faults);
+    rf_definition_free(definition);
+    cr_assert_eq(opened, closed);
+}
+
+static void add_what_fails(void)
+{
+    add("a", 1, "Placed", 1, "{\"customer\":\"Ann Lee\"}");
+    add("a", 2, "ItemPut", 1, "{\"price\":\"free\",\"qty\":1}");
+    add("b", 1, "Placed", 1, "{\"customer\":\"Cher\"}");
+    add("a", 3, "ItemPut", 1, "{\"price\":\"1.00\",\"qty\":1}");
+    add("c", 1, "Placed", 1, "{\"customer\":7}");
+    add("a", 4, "Placed", 4, "{\"first\":\"Cy\"}");
+    add("a", 5, "ItemPut", 1, "{\"price\":\"2.00\",\"qty\":1}");
+    (void)fixture_append();
+}
+static const char rows_without[] = "a: Ann/Lee web 300 schema 2 ItemAdded \"Ann Lee\"; ";
+static const char what_fails[] =
+    "2 a upcast of ItemAdded 1: field price: 0.5 has more decimals than decimal(2)\n"
+    "3 b upcast of Placed 1: a customer of one word\n"
+    "5 c upcast of Placed 1: field customer: 7 is no text\n"
+    "6 a its schema 4 is above 3, the current one of Placed\n";
+
+Test(upcast, that_fails_is_left_out_by_a_policy)
+{
+    add_what_fails();
+    leaves_out(RF_ON_ERROR_SKIP, NULL, 0, rows_without, what_fails);
+}
+
+Test(upcast, that_fails_quarantines_a_key)
+{
+    static const char lines[] =
+        "2 a upcast of ItemAdded 1: field price: 0.5 has more decimals than decimal(2)\n"
+        "3 b upcast of Placed 1: a customer of one word\n"
+        "5 c upcast of Placed 1: field customer: 7 is no text\n";
+
+    add_what_fails();
+    leaves_out(RF_ON_ERROR_QUARANTINE, NULL, 0, "", lines);
+}
+
+Test(upcast, that_fails_does_not_stop_a_fold_where_the_event_is_put_aside)
+{
+    static const uint64_t skips[] = {2, 3, 5, 6};
+
+    add_what_fails();
+    leaves_out(RF_ON_ERROR_STOP, skips, 4, rows_without, "");
+}
+
 Test(upcast, says_how_a_field_is_called_today_where_it_was_stored_under_another_name)
 {
     static const rf_upcast_move moves[] = {{.to = "price", .from = "unit_price"}};

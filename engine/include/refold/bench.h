@@ -25,6 +25,7 @@ typedef struct rf_bench_options {
     uint32_t runs;           /* rounds; 0: 5 */
     bool allow_missing;      /* as in rf_rebuild_options, and the next */
     uint64_t memory_bytes;
+    const char *evolution;
     rf_run run; /* its workers are not used */
 } rf_bench_options;
 

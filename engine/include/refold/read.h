@@ -90,10 +90,18 @@ RF_API rf_status rf_reader_parse_key(const rf_reader *reader, rf_slice text, rf_
 RF_API rf_status rf_reader_key_values(const rf_reader *reader, rf_slice key, rf_value *values_out,
                                       rf_err *err);
 
+/* The same for an index of the read model: `index` has the names of its columns, with commas between
+ * them ("customer", "status,placed_at"). RF_ERR_ABSENT if there is none. */
+RF_API rf_status rf_reader_parse_index_key(const rf_reader *reader, const char *index,
+                                           rf_slice text, rf_key_use use,
+                                           char bytes[RF_KEY_BYTES_MAX], rf_slice *key_out,
+                                           rf_err *err);
+
 typedef struct rf_range {
     rf_slice prefix; /* encoded, as all three; size 0: any */
     rf_slice from;   /* inclusive; data NULL: from the first */
     rf_slice to;     /* exclusive; data NULL: to the last */
+    const char *index; /* NULL: in key order; else in that of the index, whose keys the three are */
 } rf_range;
 
 /* `range` may be NULL for all; what it points at is copied. Keys come in the order of

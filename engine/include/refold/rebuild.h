@@ -30,6 +30,7 @@ typedef struct rf_rebuild_options {
     bool ignore_unknown;   /* types without handler are fine also where a projection says that it
                               handles all */
     uint64_t memory_bytes; /* budget of states and buffers; 0: 256 MiB */
+    const char *evolution; /* Lua file of renames and upcasters for plugins named by path; NULL */
     rf_run run;
 } rf_rebuild_options;
 
@@ -91,6 +92,7 @@ typedef struct rf_check_field {
     bool optional;
     uint64_t events;  /* of the type */
     uint64_t present; /* of these, with the field, not null */
+    uint64_t nulls, bools, ints, numbers, texts, arrays, objects; /* its values, by kind */
     bool uncounted;   /* `present` is not known: a type has more fields than are counted */
 } rf_check_field;
 
@@ -103,12 +105,16 @@ typedef struct rf_check_report {
     rf_finding *findings;
     uint32_t finding_count;
     bool refused; /* a rebuild would refuse */
+    uint64_t bytes_to_read; /* stored, about; as the next from a sample of the log */
+    double seconds;         /* that a rebuild would take, about */
+    uint32_t workers;       /* on so many: one a processor */
 } rf_check_report;
 
 /* What a rebuild would read and trip over; changes nothing. RF_OK also when a rebuild would refuse.
- */
+ * `evolution`: as in rf_rebuild_options. */
 RF_API rf_status rf_check(rf_store *store, const char *const *projections,
-                          uint32_t projection_count, rf_check_report **report_out, rf_err *err);
+                          uint32_t projection_count, const char *evolution,
+                          rf_check_report **report_out, rf_err *err);
 RF_API void rf_check_report_free(rf_check_report *report);
 
 #endif
