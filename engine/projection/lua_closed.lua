@@ -14,7 +14,8 @@ local ffi = refold.ffi
 local raw_type, raw_tostring, raw_next, raw_error = type, tostring, next, error
 local select, tonumber, unpack, rawequal = select, tonumber, unpack, rawequal
 local setmetatable, getmetatable, newproxy = setmetatable, getmetatable, newproxy
-local find, sub, byte, raw_format = string.find, string.sub, string.byte, string.format
+local find, match, sub, byte, raw_format = string.find, string.match, string.sub, string.byte,
+    string.format
 local concat, insert, sort = table.concat, table.insert, table.sort
 local istype = ffi.istype
 local int64, uint64 = ffi.typeof("int64_t"), ffi.typeof("uint64_t")
@@ -233,8 +234,15 @@ refold.env = env
 
 ---- a source made stoppable ----
 
-local TICK = "\255"
+local TICK, COPY = "\255", "\254"
 env[TICK] = refold.tick
+env[COPY] = function(row, to, e, from)
+    if raw_type(row) == "cdata" and raw_type(e) == "cdata" then
+        row[to] = e(from)
+    else
+        row[to] = e[from]
+    end
+end
 
 local function long_bracket_end(source, at)
     local _, open, level = find(source, "^%[(=*)%[", at)
@@ -292,6 +300,27 @@ local function token(source, at)
     return stop or at, "sign"
 end
 
+-- After these a value goes on: what stands before them is no whole expression.
+local goes_on = { ["and"] = true, ["or"] = true }
+
+-- "row.a = e.b" as a statement of its own: where it ends, and the names of both. Such a copy needs no
+-- text made of it (lua_drive.lua). Where the words stand for something else it is done all the same.
+local function copy_at(source, at, before)
+    if before == "," or before == "." or before == ":" then
+        return nil
+    end
+    local _, stop, to, from =
+        find(source, "^row%.([%a_][%w_]*)[ \t]*=[ \t]*e%.([%a_][%w_]*)", at)
+    if not stop then
+        return nil
+    end
+    local word = match(source, "^[ \t]+([%a_][%w_]*)", stop + 1) or
+        match(source, "^[ \t]*\r?\n[ \t\r\n]*([%a_][%w_]*)", stop + 1)
+    if word and not goes_on[word] or not word and find(source, "^[ \t]*;", stop + 1) then
+        return stop, to, from
+    end
+end
+
 -- The same source with a call of the tick wherever it could go round. Lines stay where they are.
 function refold.with_ticks(source)
     local parts, at, from = {}, 1, 1
@@ -308,7 +337,15 @@ function refold.with_ticks(source)
         end
         local stop, kind = token(source, at)
         local text = sub(source, at, stop)
-        if kind == "name" then
+        local copy_end, to_name, from_name = nil, nil, nil
+        if text == "row" then
+            copy_end, to_name, from_name = copy_at(source, at, before)
+        end
+        if copy_end then
+            insert(parts, sub(source, from, at - 1))
+            insert(parts, COPY .. "(row, \"" .. to_name .. "\", e, \"" .. from_name .. "\")")
+            stop, from = copy_end, copy_end + 1
+        elseif kind == "name" then
             if text == "do" or text == "repeat" then
                 put(stop)
             elseif text == "function" then

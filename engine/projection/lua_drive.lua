@@ -126,6 +126,20 @@ getters.json = "local v = P.cN.data if v == nil then return nil end " ..
     "return from_json(text_at(v, P.cN.size))"
 local live_getter = "return live_value('N0', P.cN)"
 
+-- What a plain copy reads of a text: where it stands. One is enough, it is stored at once.
+local held = ffi.new("refold_text")
+local holder = ffi.typeof("refold_text")
+local held_getter = "local v = P.cN.data if v == nil then return nil end " ..
+    "held.data, held.size = v, P.cN.size return held"
+
+-- A value that may be such a copy, as anyone else wants it.
+local function settled(value)
+    if type(value) == "cdata" and ffi.istype(holder, value) then
+        return text_at(value.data, value.size)
+    end
+    return value
+end
+
 local setters = {
     int = "if type(v) ~= 'number' or floor(v) ~= v or v >= 0x1p53 or v <= -0x1p53 then " ..
         "v = whole(v, 'N0') end P.cN = v",
@@ -134,13 +148,16 @@ local setters = {
     float = "if type(v) ~= 'number' or v - v ~= 0 then v = float(v, 'N0') end P.cN = v",
     bool = "if type(v) ~= 'boolean' then v = bool(v, 'N0') end P.cN = v",
     text = "if type(v) == 'string' then local t = P.cN t.data = keep(v) t.size = #v " ..
-        "elseif v == nil then P.cN.data = nil P.cN.size = 0 else refuse('N0', v) end",
+        "elseif v == nil then P.cN.data = nil P.cN.size = 0 " ..
+        "elseif type(v) == 'cdata' and istype(holder, v) then local t = P.cN " ..
+        "t.data = v.data t.size = v.size else refuse('N0', v) end",
 }
 setters.decimal, setters.date = setters.int, setters.time
 setters.json = "live_set('N0', v)"
 setters.list = setters.json
 
 local function shown(value)
+    value = settled(value)
     if type(value) == "string" then
         return ("`%s`"):format(#value > 40 and value:sub(1, 40) .. "..." or value)
     elseif type(value) == "number" then
@@ -273,6 +290,7 @@ local function live_value(name, slice)
 end
 
 local function live_set(name, value)
+    value = settled(value)
     local number, column = live_number(), declared.column_by_name[name]
     if value ~= nil and values[name][number] == value then
         return
@@ -327,7 +345,7 @@ end
 local helpers = {
     cursor = cursor, cast = cast, tonumber = tonumber, type = type, floor = math.floor,
     text_at = text_at, keep = keep, whole = whole, float = float, bool = bool,
-    refuse = refuse, from_json = refold.from_json, live_value = live_value, live_set = live_set,
+    held = held, holder = holder, istype = ffi.istype, refuse = refuse, from_json = refold.from_json, live_value = live_value, live_set = live_set,
     no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE,
     copy = ffi.copy,
 }
@@ -496,6 +514,14 @@ local function make_event(handler, changes)
 
         no_field(name) end]], { event_type = event_type, no_field = no_field, has = has,
         carried = carried, assigned = assigned })
+    -- a plain copy
+    meta.__call = changes and meta.__index or generate([[return function(e, name)
+        local p = cast(event_type, cursor.event)
+        ]] .. chain(handler.fields, function(f)
+            return f.kind == "text" and (held_getter:gsub("P", "p")) or "return e[name]"
+        end) .. [[
+
+        return e[name] end]], { event_type = event_type })
     return ffi.new(ffi.metatype(ffi.typeof("struct {}"), meta)), struct
 end
 

@@ -428,6 +428,10 @@ ParameterizedTestParameters(lua, refuses_while_running)
         {"row.n = {}", "column n (int) cannot hold a table"},
         {"row.t = 1", "column t (text) cannot hold 1"},
         {"row.t = {}", "column t (text) cannot hold a table"},
+        {"row.n = e.s\nrow.n = 1", "p.lua:3: column n (int) cannot hold `abc`"},
+        {"row.t = e.q\nrow.n = 1", "p.lua:3: column t (text) cannot hold 9007199254740993"},
+        {"row.m = e.s\nrow.n = 1", "p.lua:3: the row has no column `m`"},
+        {"row.t = e.m\nrow.n = 1", "p.lua:3: the handler of A declares no field `m`"},
         {"row.b = 1", "column b (bool) cannot hold 1"},
         {"row.f = 'x'", "column f (float) cannot hold `x`"},
         {"row.f = 0/0", "column f (float) cannot hold"},
@@ -758,6 +762,29 @@ Test(lua, patterns_match_as_those_of_lua_do)
              "  row.n = 1 end)");
 
     cr_assert_str_eq(run_once(run), "");
+    run_end(run);
+}
+
+/* What the source is made of must not show: copies are found by how they are written. */
+Test(lua, a_plain_copy_is_an_assignment_like_any_other)
+{
+    struct run *run = run_begin(
+        HEAD "local function swap(row, e) row.x = e.y return row.x end\n"
+             "on ('A', { 's text', 'q int', 'none text' }, function (row, e)\n"
+             "  row.t = e.s row.n = e.q\n  assert(row.t == 'abc' and row.n == 7)\n"
+             "  row.t = e.none\n  assert(row.t == nil)\n"
+             "  row.t = e.none or 'x'\n  assert(row.t == 'x')\n"
+             "  row.t = e.none\n  or 'y' assert(row.t == 'y')\n"
+             "  row.t = e.s;\n  assert(swap({}, { y = e.s }) == 'abc')\n"
+             "  local s = 'row.t = e.q\\n' assert(#s == 12)\n"
+             "  row.t = e.s .. '!' assert(row.t == 'abc!')\n"
+             "  row.n, row.t = 1, e.s\n  do local e = { s = 'own' } row.t = e.s end\n end)");
+
+    put(run, 0, &RF_SLICE("abc"), sizeof(rf_slice));
+    put_int(run, 1, 7);
+    for (int i = 0; i < 200; i++)
+        cr_assert_str_eq(run_once(run), "");
+    cr_expect(text_is(run, "t", "own"));
     run_end(run);
 }
 
