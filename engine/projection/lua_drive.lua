@@ -336,6 +336,24 @@ local function settle()
     refold.unlive()
 end
 
+-- What a combined number that a handler has not yet written is, behind the engine's mark for it:
+-- beyond all numbers, so that both math.min and `if price < row.lowest` are right.
+local unwritten = {
+    [2] = "if P.cN == GREATEST then return huge end ", -- min
+    [3] = "if P.cN == NONE then return -huge end ", -- max
+    [5] = "if P.cN == NONE then return 0 end ", -- first and last
+    [6] = "if P.cN == NONE then return 0 end ",
+}
+
+local function column_getter(column)
+    if column.members or column.kind == "json" then
+        return live_getter
+    elseif column.kind == "int" or column.kind == "decimal" then
+        return (unwritten[declared.combine[column.name]] or "") .. getters[column.kind]
+    end
+    return getters[column.kind]
+end
+
 local function no_column(name)
     fail("the row has no column `%s`%s", tostring(name), nearest(tostring(name), declared.columns))
 end
@@ -345,7 +363,8 @@ local helpers = {
     text_at = text_at, keep = keep, whole = whole, float = float, bool = bool,
     refuse = refuse, from_json = refold.from_json, live_value = live_value, live_set = live_set,
     note_changes = note_changes,
-    no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE,
+    no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE, GREATEST = -(NONE + 1),
+    huge = math.huge,
     copy = ffi.copy,
 }
 
@@ -435,7 +454,7 @@ local function make_row(key)
         if name == "key" then return key() end
         local p = cast(row_type, cursor.row)
         ]] .. chain(declared.columns, function(c)
-            return ((c.members or c.kind == "json") and live_getter or getters[c.kind]):gsub("P", "p")
+            return (column_getter(c):gsub("P%f[%.]", "p"))
         end) .. [[
 
         no_column(name) end]], { row_type = row_type, delete = delete, key = key })

@@ -186,6 +186,23 @@ class Lua(tool.Shop):
         )
         self.refused(tool.FAILED, ['p.lua:3: row.key is not known where the key is computed'], path)
 
+    def test_least_and_greatest_begin_beyond_all_numbers(self):
+        self.import_lines(
+            *(event('o-%d' % i, 'Sold', {'sku': 'x', 'n': n}) for i, n in enumerate((5, -3, 4)))
+        )
+        for body in (
+            'row.low, row.high = math.min(row.low, e.n), math.max(row.high, e.n)',
+            'if e.n < row.low then row.low = e.n end if e.n > row.high then row.high = e.n end',
+        ):
+            rows = self.keyed(
+                "key 'sku text' columns { 'low int', 'high int', 'untouched int', 'first int' }\n"
+                "combine { low = 'min', high = 'max', untouched = 'min', first = 'first' }\n"
+                "on ('Sold', { 'n int' }, function (row, e) %s row.first = row.first + e.n end)" % body
+            )
+            self.assertEqual(
+                rows, [{'key': 'x', 'low': -3, 'high': 5, 'untouched': 0, 'first': 5}]
+            )
+
     def test_every_row_of_a_stream(self):
         self.import_lines(
             event('o-1', 'Sold', {'sku': 'x-1', 'n': 2}),
