@@ -599,6 +599,22 @@ local function add_carried(handler, names, computes)
     end
 end
 
+-- Fields for row.key, under names that no field has. `key`: nil for the stream.
+local function add_key(handler, key)
+    if handler.every_row or key and key.compute then
+        return
+    end
+    handler.key_names = {}
+    for i, part in ipairs(key and key.parts or { { source = 1, kind = "text", scale = 0 } }) do
+        local field = { ask = false, name = "\1key " .. i }
+        for _, member in ipairs({ "source", "kind", "scale", "rounding", "path" }) do
+            field[member] = part[member]
+        end
+        handler.fields[#handler.fields + 1] = field
+        handler.key_names[i] = field.name
+    end
+end
+
 -- Payload fields that the handler asks about with `has`, and members that it reads.
 local function complete_handler(handler)
     local names, computes = names_in(handler.fn)
@@ -607,9 +623,6 @@ local function complete_handler(handler)
     end
     for _, field in ipairs(handler.fields) do
         field.ask = names.has and (computes or names[field.name])
-    end
-    if names.key then
-        names.stream = true -- what row.key is
     end
     add_carried(handler, names, computes)
     for _, name in ipairs(member_order) do -- any other order may differ from state to state
@@ -634,6 +647,10 @@ function refold.load(source, place)
     end
     for _, handler in ipairs(declared.handlers) do
         complete_handler(handler)
+        if names_in(handler.fn).key then
+            local of_types = declared.key and declared.key.of_types
+            add_key(handler, handler.key or of_types and of_types[handler.type] or declared.key)
+        end
     end
     for _, handler in ipairs(declared.handlers) do
         freeze_within(handler.fn)

@@ -10,6 +10,7 @@ local refold = ...
 local ffi, fail, declared, members = refold.ffi, refold.fail, refold.declared, refold.members
 local cursor = refold.cursor
 local type, ipairs, tonumber, loadstring, concat = type, ipairs, tonumber, loadstring, table.concat
+local pairs, next, thaw = pairs, next, refold.thaw
 local band, bxor, rshift = bit.band, bit.bxor, bit.rshift
 local cast, text_from = ffi.cast, ffi.string
 
@@ -322,6 +323,21 @@ function refold.unlive()
     live_count, cursor.live = 0, 0
 end
 
+-- Notes that a row which does not exist got a list from the call that just ended: a change in place
+-- is a write.
+local function note_changes()
+    local at = tonumber(cast("uintptr_t", cursor.row))
+    local number = cast(row_pointer, cursor.row).live
+    if number == 0 or number > live_count or live_rows[number] ~= at then
+        return
+    end
+    for _, of in pairs(values) do
+        if of[number] ~= nil and next(thaw(of[number])) ~= nil then
+            cursor.flags = 3
+        end
+    end
+end
+
 -- Writes what lives into the rows; what cannot be is a fault of the call that had it last.
 local function settle()
     for _, column in ipairs(declared.columns) do
@@ -338,6 +354,24 @@ local function settle()
     refold.unlive()
 end
 
+-- What a combined number that a handler has not yet written is, behind the engine's mark for it:
+-- beyond all numbers, so that both math.min and `if price < row.lowest` are right.
+local unwritten = {
+    [2] = "if P.cN == GREATEST then return huge end ", -- min
+    [3] = "if P.cN == NONE then return -huge end ", -- max
+    [5] = "if P.cN == NONE then return 0 end ", -- first and last
+    [6] = "if P.cN == NONE then return 0 end ",
+}
+
+local function column_getter(column)
+    if column.members or column.kind == "json" then
+        return live_getter
+    elseif column.kind == "int" or column.kind == "decimal" then
+        return (unwritten[declared.combine[column.name]] or "") .. getters[column.kind]
+    end
+    return getters[column.kind]
+end
+
 local function no_column(name)
     fail("the row has no column `%s`%s", tostring(name), nearest(tostring(name), declared.columns))
 end
@@ -345,8 +379,11 @@ end
 local helpers = {
     cursor = cursor, cast = cast, tonumber = tonumber, type = type, floor = math.floor,
     text_at = text_at, keep = keep, whole = whole, float = float, bool = bool,
-    held = held, holder = holder, istype = ffi.istype, refuse = refuse, from_json = refold.from_json, live_value = live_value, live_set = live_set,
-    no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE,
+    held = held, holder = holder, istype = ffi.istype, refuse = refuse,
+    from_json = refold.from_json, live_value = live_value, live_set = live_set,
+    note_changes = note_changes,
+    no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE, GREATEST = -(NONE + 1),
+    huge = math.huge,
     copy = ffi.copy,
 }
 
@@ -428,12 +465,15 @@ local function make_row(key)
     end
     more.delete = delete
     meta.__index = generate([[return function(_, name)
-        if name == "exists" then return cursor.flags >= 2 end
+        if name == "exists" then
+            if cursor.live > 0 and cursor.flags < 2 then note_changes() end
+            return cursor.flags >= 2
+        end
         if name == "delete" then return delete end
         if name == "key" then return key() end
         local p = cast(row_type, cursor.row)
         ]] .. chain(declared.columns, function(c)
-            return ((c.members or c.kind == "json") and live_getter or getters[c.kind]):gsub("P", "p")
+            return (column_getter(c):gsub("P%f[%.]", "p"))
         end) .. [[
 
         no_column(name) end]], { row_type = row_type, delete = delete, key = key })
@@ -665,18 +705,35 @@ local function handlers_of(events, fns)
             events[count + i] = key_event
             fns[count + i] = make_compute(key, declared.key.parts, key.compute)
             to.key = key_of(key, key_struct)
-        elseif key and not is_stream(key) then
+        elseif key and not (is_stream(key) and is_stream(declared.key)) then
             to.key = key_of(key)
         end
     end
     return handlers
 end
 
+-- row.key: a value, or a list of the values of a tuple.
+local function key_in(event, handler)
+    local names = handler.key_names
+    if not names then
+        fail("row.key is not known where %s; name the fields instead",
+            handler.every_row and "a handler gets every row" or "the key is computed")
+    elseif #names == 1 then
+        return event[names[1]]
+    end
+    local parts = {}
+    for i, name in ipairs(names) do
+        parts[i] = event[name]
+    end
+    return parts
+end
+
 -- Makes all from what was declared: the loop's function, and the tables in the cursor.
 function refold.make()
     local events, fns = {}, {}
     local row, row_struct = make_row(function()
-        return events[cursor.calls[cursor.at].handler + 1].stream
+        local h = cursor.calls[cursor.at].handler + 1
+        return key_in(events[h], declared.handlers[h])
     end)
     local tables = anchor("refold_projection[?]", 1)[0]
     tables.magic, tables.abi, tables.struct_size = 0x646c6f6665720001ULL, 2, ffi.sizeof(tables)
@@ -694,6 +751,7 @@ function refold.make()
     end
     fill_lists(tables)
     cursor.tables = tables
+    local has_values = next(slots) ~= nil
 
     return function()
         local calls = cursor.calls
@@ -702,6 +760,9 @@ function refold.make()
             local flags, h = call.flags, call.handler + 1
             cursor.at, cursor.row, cursor.event, cursor.flags = i, call.row, call.event, flags[0]
             fns[h](row, events[h])
+            if has_values and cursor.live > 0 and cursor.flags < 2 then
+                note_changes()
+            end
             flags[0] = cursor.flags
         end
         if cursor.live > 0 then

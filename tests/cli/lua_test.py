@@ -158,6 +158,51 @@ class Lua(tool.Shop):
         )
         self.assertEqual(rows, [{'key': ['2024-07-11', 'x'], 'n': 3, 'sum': 9}])
 
+    def test_each_type_goes_by_its_own_key_and_row_key_tells_it(self):
+        self.import_lines(
+            event('o-1', 'Sold', {'sku': 'x-1', 'n': 2}),
+            event('x-1', 'Made', {'sku': 'none', 'n': 3}),
+            event('o-2', 'Lost', {'id': 'x-1', 'n': 4}),
+        )
+        rows = self.keyed(
+            "key { Sold = 'sku text', Made = 'stream', Lost = 'id text' } "
+            "columns { 'n int', 'keys text' }\n"
+            "local function f(row, e) row.n = row.n + e.n\n"
+            "  row.keys = (row.keys or '') .. e.type .. ' ' .. row.key .. ' ' end\n"
+            "on ('Sold', { 'n int' }, f) on ('Made', { 'n int' }, f) on ('Lost', { 'n int' }, f)"
+        )
+        self.assertEqual(
+            rows, [{'key': 'x-1', 'n': 9, 'keys': 'Sold x-1 Made x-1 Lost x-1 '}]
+        )
+        rows = self.keyed(
+            "key { 'n int', 'stream' } columns { 'keys text' }\n"
+            "on ('Sold', function (row, e) row.keys = row.key[1] .. ' ' .. row.key[2] end)"
+        )
+        self.assertEqual(rows, [{'key': [2, 'o-1'], 'keys': '2 o-1'}])
+        path = self.lua(
+            "name 'p' version (1) key 's text' columns { 't text' }\n"
+            "on ('Sold', by ({ 'sku text' }, function (e) return e.sku end),\n"
+            " function (row, e) row.t = row.key end)"
+        )
+        self.refused(tool.FAILED, ['p.lua:3: row.key is not known where the key is computed'], path)
+
+    def test_least_and_greatest_begin_beyond_all_numbers(self):
+        self.import_lines(
+            *(event('o-%d' % i, 'Sold', {'sku': 'x', 'n': n}) for i, n in enumerate((5, -3, 4)))
+        )
+        for body in (
+            'row.low, row.high = math.min(row.low, e.n), math.max(row.high, e.n)',
+            'if e.n < row.low then row.low = e.n end if e.n > row.high then row.high = e.n end',
+        ):
+            rows = self.keyed(
+                "key 'sku text' columns { 'low int', 'high int', 'untouched int', 'first int' }\n"
+                "combine { low = 'min', high = 'max', untouched = 'min', first = 'first' }\n"
+                "on ('Sold', { 'n int' }, function (row, e) %s row.first = row.first + e.n end)" % body
+            )
+            self.assertEqual(
+                rows, [{'key': 'x', 'low': -3, 'high': 5, 'untouched': 0, 'first': 5}]
+            )
+
     def test_every_row_of_a_stream(self):
         self.import_lines(
             event('o-1', 'Sold', {'sku': 'x-1', 'n': 2}),

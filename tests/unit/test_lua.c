@@ -681,6 +681,29 @@ Test(lua, lists_read_back_what_was_stored)
     run_end(run);
 }
 
+Test(lua, a_list_changed_in_place_makes_a_row_and_one_that_is_read_does_not)
+{
+    struct run *run = run_begin(
+        JSON_HEAD "on ('A', { 'q int' }, function (row, e)\n"
+                  "  assert(not row.exists and #row.l == 0)\n"
+                  "  if e.q == 1 then row.l[1] = { n = 1 } assert(row.exists) end\n"
+                  "  if e.q == 2 then row:delete() row.l[1] = { n = 2 } end end)");
+
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect_eq(run->flags, RF_RUNNER_TOUCHED);
+    for (int64_t q = 1; q <= 2; q++) {
+        run->flags = RF_RUNNER_TOUCHED;
+        memcpy(run->row, run->definition->row_template, run->definition->row_size);
+        put_int(run, 0, q);
+        cr_assert_str_eq(run_once(run), "");
+        cr_expect_eq(run->flags, RF_RUNNER_TOUCHED | RF_RUNNER_EXISTS);
+        rf_slice list;
+        memcpy(&list, column(run, "l"), sizeof list);
+        cr_expect(strstr(list.data, q == 1 ? "\"n\":1" : "\"n\":2"));
+    }
+    run_end(run);
+}
+
 Test(lua, a_deleted_row_has_empty_lists)
 {
     struct run *run = run_begin(JSON_HEAD "on ('A', function (row, e) row.l[1] = {} row.j = { 1 } row:delete() "
