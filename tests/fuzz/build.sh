@@ -10,11 +10,19 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
 # vptr checks need type information that the distribution's simdjson does not export.
 flags="-g -O1 -fno-omit-frame-pointer $sanitize -fno-sanitize=vptr -D_GNU_SOURCE
-    -I$root/engine -I$root/engine/include"
-libraries="-lsimdjson -lxxhash -lzstd -lz -llmdb -lpthread -ldl -lstdc++ -lm"
+    -I$root/engine -I$root/engine/include $(pkg-config --cflags luajit)"
+libraries="$(pkg-config --libs luajit) -lsimdjson -lxxhash -lzstd -lz -llmdb -lpthread -ldl -lstdc++ -lm"
 
 mkdir -p "$out/objects"
 objects=
+# The Lua chunks in the order that the build has them.
+chunks=$(grep -o "'lua_[a-z]*\.lua'" "$root/engine/projection/meson.build" | tr -d "'" |
+    sed "s|^|$root/engine/projection/|")
+# shellcheck disable=SC2086  # the chunks are words
+python3 "$root/engine/projection/lua_embed.py" "$out/lua_chunks.c" $chunks
+# shellcheck disable=SC2086  # the flags are words
+clang $flags -std=c17 -c -o "$out/objects/lua_chunks.o" "$out/lua_chunks.c"
+objects="$out/objects/lua_chunks.o"
 for source in $(find "$root/engine" -name '*.c' -not -path "$root/engine/cli/*" | sort) \
     $(find "$root/engine" -name '*.cpp' | sort); do
     object=$out/objects/$(printf '%s' "${source#"$root"/engine/}" | tr / _).o
