@@ -354,22 +354,11 @@ local function settle()
     refold.unlive()
 end
 
--- What a combined number that a handler has not yet written is, behind the engine's mark for it:
--- beyond all numbers, so that both math.min and `if price < row.lowest` are right.
-local unwritten = {
-    [2] = "if P.cN == GREATEST then return huge end ", -- min
-    [3] = "if P.cN == NONE then return -huge end ", -- max
-    [5] = "if P.cN == NONE then return 0 end ", -- first and last
-    [6] = "if P.cN == NONE then return 0 end ",
-}
-
 local function column_getter(column)
     if column.members or column.kind == "json" then
         return live_getter
-    elseif column.kind == "int" or column.kind == "decimal" then
-        return (unwritten[declared.combine[column.name]] or "") .. getters[column.kind]
     end
-    return getters[column.kind]
+    return refold.combined_getter(column, getters[column.kind])
 end
 
 local function no_column(name)
@@ -382,15 +371,14 @@ local helpers = {
     held = held, holder = holder, istype = ffi.istype, refuse = refuse,
     from_json = refold.from_json, live_value = live_value, live_set = live_set,
     note_changes = note_changes,
-    no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE, GREATEST = -(NONE + 1),
-    huge = math.huge,
+    no_column = no_column, fail = fail, LIMIT = LIMIT, NONE = NONE,
     copy = ffi.copy,
 }
 
 -- A function of the generated source, which may name the helpers and `more`.
 local function generate(source, more)
     local names, values = {}, {}
-    for _, from in ipairs({ helpers, more }) do
+    for _, from in ipairs({ helpers, refold.combined_helpers, more }) do
         for name, value in pairs(from) do
             names[#names + 1] = name
             values[#values + 1] = value
@@ -466,6 +454,7 @@ local function make_row(key)
     more.delete = delete
     meta.__index = generate([[return function(_, name)
         if name == "exists" then
+            if combines then fail("row.exists is not known where columns combine") end
             if cursor.live > 0 and cursor.flags < 2 then note_changes() end
             return cursor.flags >= 2
         end
@@ -476,12 +465,13 @@ local function make_row(key)
             return (column_getter(c):gsub("P%f[%.]", "p"))
         end) .. [[
 
-        no_column(name) end]], { row_type = row_type, delete = delete, key = key })
+        no_column(name) end]],
+        { row_type = row_type, delete = delete, key = key, combines = next(declared.combine) ~= nil })
     meta.__newindex = generate([[return function(_, name, v)
         cursor.flags = 3
         local p = cast(row_type, cursor.row)
         ]] .. chain(declared.columns, function(c)
-            return setters[c.kind]:gsub("P", "p") .. " return"
+            return refold.combined_setter(c, setters[c.kind]):gsub("P%f[%.]", "p") .. " return"
         end) .. [[
 
         no_column(name) end]], { row_type = row_type })

@@ -203,6 +203,43 @@ class Lua(tool.Shop):
                 rows, [{'key': 'x', 'low': -3, 'high': 5, 'untouched': 0, 'first': 5}]
             )
 
+    def test_what_a_combined_column_was_is_not_known_to_a_handler(self):
+        known = 'column n is combined, what it was is not known here; write row.n = row.n + ...'
+        written = 'column n is combined; write row.n = row.n + ...'
+        for body, words in (
+            ('row.n = row.n * 2 + 1', known),
+            ('row.n = e.qty - row.n', known),
+            ('row.n = row.n + row.n', known),
+            ('row.n = -row.n', known),
+            ('if row.n > 5 then row.n = row.n + 1 end', known),
+            ('if row.n == 0 then row.n = row.n + 1 end', known),
+            ('row.t = "x" .. row.n', known),
+            ('row.n = e.qty', written),
+            ('row.n = nil', written),
+            ('row.n = row.m + 1', written),
+            ('if row.t ~= "x" then row.m = row.m + 1 end', 'column t is combined, what was last'),
+            ('if not row.exists then row.m = row.m + 1 end', 'row.exists is not known where'),
+        ):
+            with self.subTest(body=body):
+                path = self.small(
+                    body, "'n int', 'm int', 't text'",
+                    before="key 'sku text' combine { n = 'sum', m = 'count', t = 'last' }",
+                )  # fmt: skip
+                self.refused(tool.FAILED, ['p.lua:3: ' + words, 'position '], path)
+
+    def test_sums_take_numbers_from_either_side_and_through_functions(self):
+        self.import_lines(*(event('o-%d' % i, 'Sold', {'sku': 'x', 'n': i}) for i in range(1, 4)))
+        rows = self.keyed(
+            "key 'sku text' columns { 'n int', 'm int', 'k int', 'd decimal(2)' }\n"
+            "combine { n = 'sum', m = 'count', k = 'sum', d = 'sum' }\n"
+            "local function add(row, e) row.n = row.n + e.n row.n = 1 + row.n end\n"
+            "on ('Sold', { 'n int' }, function (row, e)\n"
+            "  local unused = row.k + 100\n"
+            "  row.k, row.m = row.k - e.n, row.m + 1\n"
+            "  for i = 1, e.n do row.d = row.d + 150 - 50 end add(row, e) end)"
+        )
+        self.assertEqual(rows, [{'key': 'x', 'n': 9, 'm': 3, 'k': -6, 'd': '6.00'}])
+
     def test_every_row_of_a_stream(self):
         self.import_lines(
             event('o-1', 'Sold', {'sku': 'x-1', 'n': 2}),
