@@ -196,7 +196,7 @@ static void set_budgets(rf_exchange *job, const rf_census_type *types, uint32_t 
                                           : (uint32_t)chunk & ~7u;
     job->rows_budget = memory / 4 > ROWS_BUDGET_MIN ? (size_t)(memory / 4) : ROWS_BUDGET_MIN;
     uint64_t share = memory / job->worker_count;
-    job->mapped_budget = share / 4 > MAPPED_BUDGET_MIN ? share / 4 : MAPPED_BUDGET_MIN;
+    job->mapped_budget = share / 16 > MAPPED_BUDGET_MIN ? share / 16 : MAPPED_BUDGET_MIN;
     job->text_budget = share / 8 > TEXT_BUDGET_MIN ? (size_t)(share / 8) : TEXT_BUDGET_MIN;
 }
 

@@ -355,7 +355,8 @@ rf_status rf_fold_order(rf_log *log, uint32_t *order, rf_err *err)
 }
 
 /* Shares of the memory: a quarter for rows, an eighth for their text (and as much again while it is
- * moved), a quarter for mapped pages; the rest is for what is decoded, emitted and written. */
+ * moved), a sixteenth for mapped pages, which cost nothing to let go of; the rest is for what is
+ * decoded, emitted and written. */
 static void set_budgets(rf_fold_job *job)
 {
     uint64_t share = job->options->memory_bytes / job->worker_count;
@@ -363,7 +364,7 @@ static void set_budgets(rf_fold_job *job)
     uint64_t bytes = 1;
 
     job->text_budget = share / 8 > TEXT_BUDGET_MIN ? (size_t)(share / 8) : TEXT_BUDGET_MIN;
-    job->mapped_budget = share / 4 > MAPPED_BUDGET_MIN ? share / 4 : MAPPED_BUDGET_MIN;
+    job->mapped_budget = share / 16 > MAPPED_BUDGET_MIN ? share / 16 : MAPPED_BUDGET_MIN;
     for (uint32_t i = 0; i < job->target_count; i++)
         bytes += rf_state_stream_bytes(job->definitions[i]);
     if (rf_ahead_reads_stream(job->ahead) || rf_ahead_reads_category(job->ahead))
