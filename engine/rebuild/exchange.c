@@ -169,7 +169,7 @@ static rf_status reset_source(rf_exchange *job, rf_exchange_source *source, rf_e
 }
 
 /* Shares of the memory: three eighths for the records of a window, a quarter for rows, an eighth for
- * text and a quarter for mapped pages of the log. */
+ * text and a sixteenth for mapped pages of the log. */
 static void set_budgets(rf_exchange *job, const rf_census_type *types, uint32_t type_count)
 {
     const rf_keying *keying = &job->keying;
