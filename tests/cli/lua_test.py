@@ -183,6 +183,13 @@ class Lua(tool.Shop):
         )
         self.refused(tool.FAILED, ['p: ', 'p.lua:2: column n', 'position', 'order-1'], path)
 
+    def test_a_computed_key_of_more_values_than_parts_is_refused(self):
+        path = self.lua(
+            "name 'p' version (1) key { 'k text' } columns { 'n int' }\n"
+            "on ('ItemAdded', {}, by ({}, function (e) return 'a', 'b' end), function () end)"
+        )
+        self.refused(tool.FAILED, ["the key's function gives more than 1 value", 'order-1'], path)
+
     def test_the_twin_of_order_summary_gives_the_same_rows(self):
         entry = self.rebuild(twin('order_summary'), options=('--no-swap', '--dev'))[0]
         live = self.rebuild(self.orders, options=('--full',))[0]

@@ -622,6 +622,16 @@ Test(lua, next_gives_the_first_key_in_compiled_code_too)
     run_end(run);
 }
 
+Test(lua, rounding_is_not_offered_for_what_is_no_number)
+{
+    struct run *run = run_begin(HEAD "on ('A', function (row, e) row.n = 0/0 end)");
+
+    const char *message = run_once(run);
+    cr_expect(strstr(message, "column n (int) cannot hold"), "%s", message);
+    cr_expect_not(strstr(message, "round"), "%s", message);
+    run_end(run);
+}
+
 Test(lua, numbers_and_the_calendar_are_exact)
 {
     struct run *run = run_begin(
