@@ -304,6 +304,18 @@ function refold.unlive()
     live_count, cursor.live = 0, 0
 end
 
+-- Whether a list of the cursor's row has elements that nobody stored yet: they were put in place.
+local function has_elements()
+    local number = live_number()
+    for _, column in ipairs(declared.columns) do
+        local value = column.kind == "list" and values[column.name][number]
+        if value and value[1] ~= nil then
+            return true
+        end
+    end
+    return false
+end
+
 -- Writes what lives into the rows; what cannot be is a fault of the call that had it last.
 local function settle()
     for _, column in ipairs(declared.columns) do
@@ -680,6 +692,9 @@ function refold.make()
             local flags, h = call.flags, call.handler + 1
             cursor.at, cursor.row, cursor.event, cursor.flags = i, call.row, call.event, flags[0]
             fns[h](row, events[h])
+            if cursor.live > 0 and cursor.flags < 2 and has_elements() then
+                cursor.flags = 3
+            end
             flags[0] = cursor.flags
         end
         if cursor.live > 0 then
