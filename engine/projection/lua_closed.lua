@@ -145,13 +145,24 @@ local function table_of(value, name)
     return inner
 end
 
-local function next_in_order(of, key)
-    local inner, best = table_of(of, "next"), nil
-    for candidate in raw_next, inner do
-        check_key(candidate)
-        if (key == nil or key_before(key, candidate)) and
-            (best == nil or key_before(candidate, best)) then
-            best = candidate
+-- In the order of the table. They go into a list before they are compared: in compiled code LuaJIT
+-- of 2022 may load what `next` gave only where it is compared, after a later step has overwritten it.
+local function keys_of(inner)
+    local keys = {}
+    for key in raw_next, inner do
+        check_key(key)
+        keys[#keys + 1] = key
+    end
+    return keys
+end
+
+local function next_in_order(of, after)
+    local inner = table_of(of, "next")
+    local keys, best = keys_of(inner), nil
+    for i = 1, #keys do
+        local key = keys[i]
+        if (after == nil or key_before(after, key)) and (best == nil or key_before(key, best)) then
+            best = key
         end
     end
     if best ~= nil then
@@ -171,11 +182,8 @@ local function walk(state)
 end
 
 local function pairs_in_order(of)
-    local inner, keys = table_of(of, "pairs"), {}
-    for key in raw_next, inner do
-        check_key(key)
-        keys[#keys + 1] = key
-    end
+    local inner = table_of(of, "pairs")
+    local keys = keys_of(inner)
     sort(keys, key_before)
     return walk, { keys = keys, inner = inner, at = 1 }
 end

@@ -196,7 +196,7 @@ local function whole(value, name)
             return tonumber(value)
         end
         refuse(name, value, ": it is not below 2^53")
-    elseif type(value) == "number" then
+    elseif type(value) == "number" and value - value == 0 then
         refuse(name, value, value % 1 ~= 0 and ": it is not whole; round (x) makes it so" or
             ": it is not below 2^53")
     end
@@ -607,9 +607,13 @@ local function make_compute(key, parts, fn)
             :gsub("N0", name):gsub("cN", "c" .. i))
     end
     key.parts_struct = struct
-    return generate("return function(_, e) local " .. concat(names, ", ") ..
-        " = fn(e) local p = cast(part_type, cursor.row) " .. concat(sets, " ") .. " end",
-        { part_type = ffi.typeof("$ *", struct), fn = fn })
+    local function too_many()
+        fail("the key's function gives more than %d value%s", #parts, #parts == 1 and "" or "s")
+    end
+    return generate("return function(_, e) local " .. concat(names, ", ") .. ", more = fn(e) " ..
+        "if more ~= nil then too_many() end local p = cast(part_type, cursor.row) " ..
+        concat(sets, " ") .. " end",
+        { part_type = ffi.typeof("$ *", struct), fn = fn, too_many = too_many })
 end
 
 local function parts_of(parts, struct)

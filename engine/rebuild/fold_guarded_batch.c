@@ -85,28 +85,40 @@ static void drop(rf_fold_worker *worker, uint32_t target, uint32_t last)
     keep_aside(worker, target, 0, kept);
 }
 
-/* The event of call `failed` is left out; what came before it is run. */
+/* The calls [first, last) of the event of call `failed`. */
+static void event_range(const rf_fold_batch *batch, uint32_t failed, uint32_t *first, uint32_t *last)
+{
+    *first = failed;
+    *last = failed + 1;
+    while (*first > 0 && batch->events[*first - 1] == batch->events[failed])
+        --*first;
+    while (*last < batch->count && batch->events[*last] == batch->events[failed])
+        ++*last;
+}
+
+/* The event of call `failed` is left out; what came before it is run. What a row cannot hold may be
+ * noticed at the end of a run only, and is then told of the row's last call: where the calls before
+ * that one fail as well, an earlier event is the one to leave out. */
 static rf_status leave_out(rf_fold_worker *worker, const rf_step *step, uint32_t target,
-                           uint32_t failed, rf_slice reason, rf_err *err)
+                           uint32_t failed, rf_err *found, rf_err *err)
 {
     const rf_fold_batch *batch = worker->batches[target];
-    uint32_t event = batch->events[failed];
-    uint32_t first = failed;
-    uint32_t last = failed + 1;
-    uint32_t again = 0;
-    rf_status status = RF_OK;
+    uint32_t first, last;
+    rf_status status;
 
-    while (first > 0 && batch->events[first - 1] == event)
-        first--;
-    while (last < batch->count && batch->events[last] == event)
-        last++;
-    give_back(worker, target, batch->count);
-    if (first > 0)
-        status = run(worker, target, first, &again, err);
-    if (status != RF_OK)
+    do {
+        event_range(batch, failed, &first, &last);
+        give_back(worker, target, batch->count);
+        status = first > 0 ? run(worker, target, first, &failed, found) : RF_OK;
+    } while (status == RF_ERR_PLUGIN);
+    if (status != RF_OK) {
+        if (err)
+            *err = *found;
         return status;
+    }
     count_events(worker, target, first);
-    status = rf_fold_leave_out(worker, step, target, event, reason, err);
+    status = rf_fold_leave_out(worker, step, target, batch->events[first],
+                               rf_slice_of(found->message), err);
     drop(worker, target, last);
     return status;
 }
@@ -126,7 +138,7 @@ rf_status rf_fold_guarded_batch_settle(rf_fold_worker *worker, const rf_step *st
             count_events(worker, target, batch->count);
             batch->count = 0;
         } else if (outcome == RF_ERR_PLUGIN && policy->on_error != RF_ON_ERROR_STOP) {
-            status = leave_out(worker, step, target, failed, rf_slice_of(found.message), err);
+            status = leave_out(worker, step, target, failed, &found, err);
         } else if (outcome == RF_ERR_INTERRUPTED) {
             status = outcome;
             if (err)

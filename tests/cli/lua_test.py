@@ -265,6 +265,37 @@ class Lua(tool.Shop):
         )
         self.refused(tool.FAILED, ['p: ', 'p.lua:2: column n', 'position', 'order-1'], path)
 
+    def test_a_computed_key_of_more_values_than_parts_is_refused(self):
+        path = self.lua(
+            "name 'p' version (1) key { 'k text' } columns { 'n int' }\n"
+            "on ('ItemAdded', {}, by ({}, function (e) return 'a', 'b' end), function () end)"
+        )
+        self.refused(tool.FAILED, ["the key's function gives more than 1 value", 'order-1'], path)
+
+    def test_a_handler_that_only_puts_into_a_list_makes_a_row(self):
+        self.import_lines(event('l-1', 'Put', {'n': 1}), event('l-1', 'Put', {'n': 2}))
+        path = self.lua(
+            "name 'p' version (1) columns { 'l list(n int)', 'there bool' }\n"
+            "on ('Put', { 'n int' }, function (row, e)\n"
+            "    if row.exists then row.there = true end row.l[#row.l + 1] = { n = e.n } end)"
+        )
+        self.rebuild(path)
+        (row,) = self.rows('p').splitlines()
+        self.assertEqual(json.loads(row)['l'], [{'n': 1}, {'n': 2}])
+        self.assertTrue(json.loads(row)['there'])
+
+    def test_the_event_that_spoilt_a_list_in_place_is_the_one_left_out(self):
+        self.import_lines(*(event('l-1', 'Put', {'n': n}) for n in (1, 2, 3, 2, 4)))
+        path = self.lua(
+            "name 'p' version (1) columns { 'l list(n int)' }\n"
+            "on ('Put', { 'n int' }, function (row, e)\n"
+            "    row.l[#row.l + 1] = e.n == 2 and 'no table' or { n = e.n } end)"
+        )
+        self.rebuild(path, options=('--on-error', 'skip'))
+        (row,) = self.rows('p').splitlines()
+        self.assertEqual([line['n'] for line in json.loads(row)['l']], [1, 3, 4])
+        self.ok('verify', self.store, '--serial')
+
     def test_the_twin_of_order_summary_gives_the_same_rows(self):
         entry = self.rebuild(twin('order_summary'), options=('--no-swap', '--dev'))[0]
         live = self.rebuild(self.orders, options=('--full',))[0]

@@ -614,6 +614,28 @@ Test(lua, pairs_and_next_go_in_the_order_of_keys)
     run_end(run);
 }
 
+Test(lua, next_gives_the_first_key_in_compiled_code_too)
+{
+    struct run *run = run_begin(HEAD "local const = { 3, 2, 1 }\n"
+                                     "on ('A', function (row, e)\n"
+                                     "  for i = 1, 1000 do\n"
+                                     "    row.n = next(const)  assert(row.n == 1)  end end)");
+
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect_eq(number(run, "n"), 1);
+    run_end(run);
+}
+
+Test(lua, rounding_is_not_offered_for_what_is_no_number)
+{
+    struct run *run = run_begin(HEAD "on ('A', function (row, e) row.n = 0/0 end)");
+
+    const char *message = run_once(run);
+    cr_expect(strstr(message, "column n (int) cannot hold"), "%s", message);
+    cr_expect_not(strstr(message, "round"), "%s", message);
+    run_end(run);
+}
+
 Test(lua, numbers_and_the_calendar_are_exact)
 {
     struct run *run = run_begin(
