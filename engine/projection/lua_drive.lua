@@ -67,6 +67,9 @@ local function keep(text)
     if kept_text[slot] == text then
         return kept_at[slot]
     end
+    if not refold.utf8_valid(text, #text) then
+        fail("a text that is no UTF-8, as if it were cut inside a character")
+    end
     local data = refold.keep_text(cursor, text, #text)
     if data == nil then
         fail("out of memory for a text of %d bytes", #text)

@@ -16,6 +16,7 @@ local concat, sort, floor = table.concat, table.sort, math.floor
 local char, gsub = string.char, string.gsub
 
 local utf8_valid = ffi.cast("bool (*)(const char *, size_t)", refold.functions.utf8_valid)
+refold.utf8_valid = utf8_valid
 local DEPTH_MAX = 64
 
 local ARRAY, OBJECT = { array = true }, { array = false }

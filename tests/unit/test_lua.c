@@ -427,6 +427,7 @@ ParameterizedTestParameters(lua, refuses_while_running)
         {"row.n = true", "column n (int) cannot hold true"},
         {"row.n = {}", "column n (int) cannot hold a table"},
         {"row.t = 1", "column t (text) cannot hold 1"},
+        {"row.t = ('\\195\\169'):sub(1, 1)", "a text that is no UTF-8, as if it were cut"},
         {"row.t = {}", "column t (text) cannot hold a table"},
         {"row.n = e.s\nrow.n = 1", "p.lua:3: column n (int) cannot hold `abc`"},
         {"row.t = e.q\nrow.n = 1", "p.lua:3: column t (text) cannot hold 9007199254740993"},
