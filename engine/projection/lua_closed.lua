@@ -211,7 +211,16 @@ local function copy_of(from, names)
     return to
 end
 
-local closed_string = copy_of(string, "byte char len lower rep reverse sub upper")
+local closed_string = copy_of(string, "byte char len lower reverse sub upper")
+local raw_rep = string.rep
+
+-- LuaJIT takes the lower 32 bits of the count.
+function closed_string.rep(text, count)
+    if raw_type(count) == "number" and count >= 0x1p31 then
+        fail("rep: %.17g times is too often", count)
+    end
+    return raw_rep(text, count)
+end
 closed_string.format = format
 refold.closed_string = closed_string -- lua_text.lua adds what has patterns
 

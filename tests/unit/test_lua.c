@@ -429,6 +429,7 @@ ParameterizedTestParameters(lua, refuses_while_running)
         {"row.t = 1", "column t (text) cannot hold 1"},
         {"row.t = ('\\195\\169'):sub(1, 1)", "a text that is no UTF-8, as if it were cut"},
         {"row.t = {}", "column t (text) cannot hold a table"},
+        {"row.t = ('x'):rep(2^31)", "rep: 2147483648 times is too often"},
         {"row.n = e.s\nrow.n = 1", "p.lua:3: column n (int) cannot hold `abc`"},
         {"row.t = e.q\nrow.n = 1", "p.lua:3: column t (text) cannot hold 9007199254740993"},
         {"row.m = e.s\nrow.n = 1", "p.lua:3: the row has no column `m`"},
