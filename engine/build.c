@@ -322,6 +322,7 @@ static rf_status fill_manifest(rf_build *build, const rf_build_fold *fold, rf_er
     manifest->number = build->number;
     manifest->version = definition->version;
     manifest->content_hash = definition->content_hash;
+    manifest->engine_hash = definition->engine_hash;
     manifest->partitions = build->store->partitions;
     manifest->position = fold->position;
     manifest->time_last = fold->time_last;

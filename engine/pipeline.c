@@ -110,11 +110,12 @@ static rf_status check_definitions(struct pipeline *pipeline, rf_err *err)
     return rf_preflight_refusal(&pipeline->preflight, pipeline->options->allow_missing, err);
 }
 
-/* Whether a live generation left out what this rebuild would: the same skips on record, and by the
- * same policy where that left anything out. */
-static rf_status same_left_out(struct pipeline *pipeline, const char *name, uint64_t live,
-                               bool *same_out, rf_err *err)
+/* Whether a live generation was run with what this rebuild would be, and left out what it would: the
+ * same skips on record, and by the same policy where that left anything out. */
+static rf_status same_run(struct pipeline *pipeline, const rf_definition *definition,
+                          uint64_t live, bool *same_out, rf_err *err)
 {
+    const char *name = definition->name;
     rf_catalog *catalog = pipeline->store->catalog;
     char dir[RF_PATH_SIZE];
     rf_manifest manifest = {0};
@@ -131,6 +132,8 @@ static rf_status same_left_out(struct pipeline *pipeline, const char *name, uint
     status = rf_catalog_left_out(catalog, &manifest, &had, err);
     if (status == RF_OK)
         status = rf_catalog_skips(catalog, name, &skips, err);
+    same = manifest.engine_hash.low == definition->engine_hash.low &&
+           manifest.engine_hash.high == definition->engine_hash.high;
     while (skips.count > 0 && skips.items[skips.count - 1].position > manifest.position)
         skips.count--;
     for (uint32_t i = 0; i < had.count; i++) {
@@ -169,7 +172,7 @@ static rf_status check_changed(struct pipeline *pipeline, rf_err *err)
             live.content_hash.high != definition->content_hash.high)
             return RF_OK;
         bool same = false;
-        status = same_left_out(pipeline, definition->name, live.number, &same, err);
+        status = same_run(pipeline, definition, live.number, &same, err);
         if (status != RF_OK || !same)
             return status;
     }

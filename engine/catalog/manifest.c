@@ -55,6 +55,8 @@ static void append_body(rf_buf *out, const rf_manifest *manifest)
                          "{\"name\":\"%s\",\"generation\":%llu,\"version\":%u,\"content_hash\":",
                          manifest->name, (unsigned long long)manifest->number, manifest->version);
     append_hash(out, manifest->content_hash.low, manifest->content_hash.high);
+    rf_buf_append_format(out, ",\"engine_hash\":");
+    append_hash(out, manifest->engine_hash.low, manifest->engine_hash.high);
     rf_buf_append_format(out, ",\"definition\":");
     append_json_text(out, manifest->definition_file);
     rf_buf_append_format(out, ",\"evolution\":");
@@ -342,6 +344,8 @@ static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
     manifest->version = parse_u32(in, UINT32_MAX);
     expect(in, ",\"content_hash\":");
     parse_hash(in, &manifest->content_hash.low, &manifest->content_hash.high);
+    expect(in, ",\"engine_hash\":");
+    parse_hash(in, &manifest->engine_hash.low, &manifest->engine_hash.high);
     expect(in, ",\"definition\":");
     parse_text(in, manifest->definition_file, sizeof manifest->definition_file);
     expect(in, ",\"evolution\":");

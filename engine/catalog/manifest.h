@@ -44,6 +44,7 @@ typedef struct rf_manifest {
     uint64_t number;
     uint32_t version;
     rf_hash128 content_hash;
+    rf_hash128 engine_hash; /* of what the definition was run with; see definition.h */
     char definition_file[256]; /* file name in definition/ */
     char evolution_file[256];  /* file name in definition/evolution/; "": none */
     uint32_t key_part_count; /* 1 and more */

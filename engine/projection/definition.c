@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "event/zone.h"
 #include "projection/evolution_file.h"
 #include "projection/lua_state.h"
 #include "projection/plugin.h"
@@ -264,15 +265,22 @@ static rf_status take_tables(struct owner *owner, const rf_projection *tables, r
     return status == RF_OK ? make_template(&build, definition, err) : status;
 }
 
-/* Of the bytes and the ABI that they are run with. */
-static rf_hash128 hash_content(rf_hash128 bytes)
+/* Without a zone table that says its rules in one file there is nothing to tell its versions by. */
+static void hash_engine(rf_definition *definition, bool zones)
 {
     struct {
-        rf_hash128 bytes;
+        rf_hash128 zones;
         uint64_t abi;
-    } both = {bytes, RF_PROJECTION_ABI};
+    } engine = {{0, 0}, RF_PROJECTION_ABI};
 
-    return rf_hash128_of((rf_slice){(const char *)&both, sizeof both});
+    if (zones)
+        (void)rf_zone_table_hash(&engine.zones, NULL);
+    definition->engine_hash = rf_hash128_of((rf_slice){(const char *)&engine, sizeof engine});
+}
+
+void rf_definition_use_zones(rf_definition *definition)
+{
+    hash_engine(definition, true);
 }
 
 static bool is_lua(const char *path)
@@ -292,7 +300,8 @@ static rf_status define(const rf_projection *tables, rf_slice content, rf_lua_fi
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a definition");
     rf_arena_init(&owner->arena, ARENA_BYTES_MAX);
     rf_definition *definition = &owner->definition;
-    definition->content_hash = hash_content(file ? rf_lua_file_hash(file) : rf_hash128_of(content));
+    definition->content_hash = file ? rf_lua_file_hash(file) : rf_hash128_of(content);
+    hash_engine(definition, false);
     definition->path = strdup(path);
     definition->lua = file;
     char *copy = malloc(content.size ? content.size : 1);
@@ -383,6 +392,8 @@ static rf_status load_lua(const char *path, rf_definition **definition_out, rf_e
     const rf_definition *made = &owner->definition;
     memcpy((char *)(uintptr_t)made->row_template, rf_lua_state_template(state), made->row_size);
     owner->lua = state;
+    if (rf_lua_state_uses_zones(state))
+        rf_definition_use_zones(&owner->definition);
     status = evolve(&owner->definition, rf_lua_state_evolution(state), err);
     if (status != RF_OK) {
         rf_definition_free(&owner->definition);
@@ -407,7 +418,7 @@ static rf_status hash_lua(const char *path, rf_hash128 *hash_out, rf_err *err)
     if (status == RF_OK)
         status = rf_lua_file_take_all(file, err);
     if (status == RF_OK)
-        *hash_out = hash_content(rf_lua_file_hash(file));
+        *hash_out = rf_lua_file_hash(file);
     rf_lua_file_free(file);
     return status;
 }
@@ -421,7 +432,7 @@ rf_status rf_definition_hash_file(const char *path, rf_hash128 *hash_out, rf_err
     rf_buf_init(&content, RF_PLUGIN_SIZE_MAX);
     rf_status status = rf_file_read(path, &content, err);
     if (status == RF_OK)
-        *hash_out = hash_content(rf_hash128_of(rf_buf_slice(&content)));
+        *hash_out = rf_hash128_of(rf_buf_slice(&content));
     rf_buf_free(&content);
     return status;
 }

@@ -2,7 +2,7 @@
  *
  * Loading checks all that can be checked without events: names, kinds, offsets inside the structs,
  * scales, duplicate columns, paths. A loaded definition is immutable and shared by threads; it owns
- * the plugin's handle until freed. The content hash covers the bytes of the files and the ABI.
+ * the plugin's handle until freed. The content hash covers the bytes of the files.
  */
 #ifndef RF_PROJECTION_DEFINITION_H
 #define RF_PROJECTION_DEFINITION_H
@@ -81,7 +81,10 @@ typedef struct rf_definition {
     uint32_t carry_count;
     const rf_definition_index *indexes;
     uint32_t index_count;
-    rf_hash128 content_hash;
+    rf_hash128 content_hash; /* of its files */
+    /* Of what they are run with: the ABI and, where they use the calendar, the zone table. Another one
+     * means that rows may be others, not that the definition is. */
+    rf_hash128 engine_hash;
     char *path;       /* the file that it was loaded from */
     rf_slice content; /* the bytes that were loaded; owned */
     void *plugin;     /* dlopen handle, or NULL for definitions made in memory (tests) */
@@ -96,6 +99,8 @@ rf_status rf_definition_load(const char *path, rf_definition **definition_out, r
 rf_status rf_definition_of(const rf_projection *projection, rf_slice identity,
                            rf_definition **definition_out, rf_err *err);
 void rf_definition_free(rf_definition *definition);
+/* Handlers or upcasters use the calendar: its zones count in the engine hash. */
+void rf_definition_use_zones(rf_definition *definition);
 /* Whether the handler has a payload field. */
 bool rf_definition_reads_payload(const rf_definition_handler *handler);
 /* Writes the loaded bytes (not the file at `path`, which may have changed) to a new file, fsynced;

@@ -618,6 +618,9 @@ end
 -- Payload fields that the handler asks about with `has`, and members that it reads.
 local function complete_handler(handler)
     local names, computes = names_in(handler.fn)
+    for _, name in ipairs({ "date", "year", "month", "day", "hour" }) do
+        refold.uses_zones = refold.uses_zones or names[name]
+    end
     if names.delete and next(declared.combine) ~= nil then
         fail("on (\"%s\"): rows of combined columns cannot be deleted", handler.type)
     end

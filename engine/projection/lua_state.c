@@ -50,6 +50,7 @@ struct rf_lua_state {
     rf_zones *zones;
     rf_lua_cursor cursor;
     bool evolution_only;
+    bool uses_zones;
     rf_evolution_tables evolution; /* name NULL: none */
 };
 
@@ -287,6 +288,8 @@ static int load(lua_State *lua)
     }
     lua_getfield(lua, refold, "make_evolution");
     lua_call(lua, 0, 0);
+    lua_getfield(lua, refold, "uses_zones");
+    state->uses_zones = lua_toboolean(lua, -1) != 0;
     lua_getfield(lua, refold, "run_upcast");
     state->upcast_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
     lua_getfield(lua, refold, "forget");
@@ -359,6 +362,11 @@ void rf_lua_state_free(rf_lua_state *state)
     lua_close(state->lua);
     rf_zones_free(state->zones);
     free(state);
+}
+
+bool rf_lua_state_uses_zones(const rf_lua_state *state)
+{
+    return state->uses_zones;
 }
 
 const rf_projection *rf_lua_state_tables(const rf_lua_state *state)

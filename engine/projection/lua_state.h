@@ -29,6 +29,8 @@ rf_status rf_lua_state_new(rf_lua_file *file, const volatile int *cancel, rf_lua
 rf_status rf_lua_state_new_evolution(rf_lua_file *file, rf_lua_state **state_out, rf_err *err);
 void rf_lua_state_free(rf_lua_state *state); /* takes NULL */
 const rf_projection *rf_lua_state_tables(const rf_lua_state *state);
+/* Whether any of its functions may use the calendar. */
+bool rf_lua_state_uses_zones(const rf_lua_state *state);
 /* The row that a key begins with, row_size bytes. */
 const void *rf_lua_state_template(const rf_lua_state *state);
 /* What the file declares of its events' own evolution, valid until free; NULL: nothing. Functions are

@@ -91,7 +91,7 @@ Test(definition, takes_tables_that_hold)
     free(tables);
 }
 
-Test(definition, hashes_content_and_abi)
+Test(definition, hashes_content_and_engine_apart)
 {
     struct tables *tables = tables_make();
     rf_definition *a;
@@ -104,7 +104,10 @@ Test(definition, hashes_content_and_abi)
     cr_assert_neq(a->content_hash.low, b->content_hash.low);
     cr_assert_eq(a->content_hash.low, again->content_hash.low);
     cr_assert_eq(a->content_hash.high, again->content_hash.high);
-    cr_assert_neq(a->content_hash.low, rf_hash128_of(RF_SLICE("x")).low);
+    cr_assert_eq(a->content_hash.low, rf_hash128_of(RF_SLICE("x")).low);
+    cr_assert_eq(a->engine_hash.low, b->engine_hash.low);
+    rf_definition_use_zones(b);
+    cr_assert_neq(a->engine_hash.low, b->engine_hash.low);
     rf_definition_free(a);
     rf_definition_free(b);
     rf_definition_free(again);

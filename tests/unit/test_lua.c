@@ -897,6 +897,23 @@ Test(lua, a_required_file_belongs_to_the_definition)
     rf_definition_free(definition);
 }
 
+/* A change of the zone table changes rows, and no definition. */
+Test(lua, zones_count_in_the_engine_hash_where_they_are_used)
+{
+    rf_definition *without = load(HEAD "on ('A', { 'q int' }, function (row, e) row.n = e.q end)");
+    rf_definition *with = load(
+        HEAD "on ('A', { 'q int' }, function (row, e) row.n = hour(e.time, 'Europe/Prague') end)");
+    rf_definition *upcast = load(
+        HEAD "upcast ('A', 1, { 'q int' }, function (e) e.m = day(0, 'Asia/Tokyo') + e.q end)\n"
+             "on ('A', { 'm int' }, function (row, e) row.n = e.m end)");
+
+    cr_expect_neq(without->engine_hash.low, with->engine_hash.low);
+    cr_expect_eq(with->engine_hash.low, upcast->engine_hash.low);
+    rf_definition_free(without);
+    rf_definition_free(with);
+    rf_definition_free(upcast);
+}
+
 Test(lua, a_cancelled_handler_ends)
 {
     struct run *run = run_begin(HEAD "on ('A', function (row, e) while true do end end)");

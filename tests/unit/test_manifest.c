@@ -35,6 +35,7 @@ static rf_manifest sample(void)
         .number = 7,
         .version = 3,
         .content_hash = {0x1234, 0xfedcba9876543210},
+        .engine_hash = {7, 0x8000000000000001},
         .definition_file = "order \"sum\"\\mary\x01.so",
         .evolution_file = "evolution.lua",
         .key = {{"stream", RF_TEXT, 0}}, .key_part_count = 1,
@@ -102,6 +103,8 @@ Test(manifest, gives_back_what_was_written)
     cr_assert_eq(read.version, 3);
     cr_assert_eq(read.content_hash.low, 0x1234);
     cr_assert_eq(read.content_hash.high, 0xfedcba9876543210);
+    cr_assert_eq(read.engine_hash.low, 7);
+    cr_assert_eq(read.engine_hash.high, 0x8000000000000001);
     cr_assert_str_eq(read.definition_file, written.definition_file);
     cr_assert_str_eq(read.evolution_file, "evolution.lua");
     cr_assert_str_eq(read.key[0].name, "stream");
