@@ -62,7 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (uint32_t i = 0; i < COLUMNS; i++) {
         rf_kind kind = (rf_kind)(RF_INT + (kinds >> 3 * i & 7));
         read[i] = (rf_reader_column){"column", kind, 0};
-        columns[i] = (rf_column){"column", kind, 0, (uint32_t)(i * sizeof(cell))};
+        columns[i] = (rf_column){
+            .name = "column", .kind = kind, .offset = (uint32_t)(i * sizeof(cell))};
     }
     size -= 2;
     char *bytes = malloc(size ? size : 1); /* of exact size, for the sanitizer */
