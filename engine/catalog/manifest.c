@@ -13,7 +13,7 @@
 
 #define MANIFEST_WORD "refold-manifest "
 enum {
-    FORMAT_VERSION = 1,
+    FORMAT_VERSION = 2,
     TEXT_SIZE_MAX = 16 << 20,
     COLUMNS_MAX = 1000,
     SCHEMAS_MAX = 1 << 16,

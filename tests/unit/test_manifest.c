@@ -84,7 +84,7 @@ static rf_status read_body(const char *body, rf_err *err)
     rf_buf text;
 
     rf_buf_init(&text, 1 << 20);
-    rf_buf_append_format(&text, "refold-manifest 1 %016llx\n%s",
+    rf_buf_append_format(&text, "refold-manifest 2 %016llx\n%s",
                          (unsigned long long)rf_checksum(rf_slice_of(body)), body);
     rf_status status = read_text(rf_buf_slice(&text), err);
     rf_buf_free(&text);
@@ -195,7 +195,7 @@ Test(manifest, refuses_a_newer_format)
 {
     rf_err err;
 
-    cr_assert_eq(read_text(RF_SLICE("refold-manifest 2 0123456789abcdef\n{}\n"), &err), RF_ERR_FORMAT);
+    cr_assert_eq(read_text(RF_SLICE("refold-manifest 3 0123456789abcdef\n{}\n"), &err), RF_ERR_FORMAT);
     cr_assert_not_null(strstr(err.message, "format 2"));
 }
 
