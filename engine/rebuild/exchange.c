@@ -95,9 +95,10 @@ static rf_status worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint
         worker->pending = malloc(RF_EXCHANGE_PENDING * record_size_max(&job->keying));
         worker->listed = malloc((RF_SEGMENT_EVENTS_MAX + 1) * sizeof *worker->listed);
     }
+    bool can_combine = !definition->combines || (worker->own && worker->pending && worker->listed &&
+                                                 rf_exchange_memo_begin(worker));
     if (!worker->spare || !worker->key_parts || !worker->buckets || !worker->row ||
-        !worker->positions || (definition->combines && (!worker->own || !worker->pending || !worker->listed ||
-                                  !rf_exchange_memo_begin(worker))))
+        !worker->positions || !can_combine)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
     for (uint32_t i = 0; worker->own && i < job->partition_count; i++)
         rf_exchange_rows_init(&worker->own[i], job->combiner.size);
