@@ -102,7 +102,7 @@ build() {
     build_in "$root/$1" "$2"
 }
 
-install_packages "command valgrind valgrind"
+install_packages "command valgrind valgrind" "file /usr/lib/postgresql/15/bin/initdb postgresql-15"
 [ -n "$shared" ] || echo "no shared data: tests on other logs than the fixtures are skipped"
 
 build build "--buildtype=release -Dwerror=true"

@@ -27,7 +27,7 @@ TOP_LEVEL = {
     'fixtures',
     'tests',
     'docs',
-    'meson.build',
+    'meson.build', 'meson_options.txt',
     'README.md',
     'CHANGELOG.md',
     'LICENSE',
