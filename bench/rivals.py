@@ -64,6 +64,44 @@ FROM_LAST = """select stream, customer, case last & 7 %s end status, total, item
     "when %d then '%s'" % (number, name) for number, name in enumerate(TYPES)
 )
 
+# Read models with keys of their own, from DuckDB's table: the columns that are compared, and ways to
+# say the fold, of which the quickest counts.
+SALES = "sum(case type when 'ItemAdded' then qty * price when 'ItemRemoved' then -qty * price end)"
+KEYED = {
+    'sku_sales': dict(
+        columns=('revenue', 'items', 'lines'),
+        folds={
+            'one group by': """select sku, %s revenue,
+  sum(case type when 'ItemAdded' then qty else -qty end) items, count(*) lines from ev
+  where type in ('ItemAdded', 'ItemRemoved') group by sku"""
+            % SALES,
+        },
+    ),
+    'customer_revenue': dict(
+        columns=('orders', 'revenue'),
+        folds={
+            'group by of a group by': """select customer, sum(orders) orders, sum(revenue) revenue from (
+  select max(customer) customer, count(customer) orders, coalesce(%s, 0) revenue from ev
+  where type in ('OrderPlaced', 'ItemAdded', 'ItemRemoved') group by stream) group by customer"""
+            % SALES,
+            'join': """select placed.customer, count(*) orders, coalesce(sum(revenue), 0) revenue
+  from (select stream, customer from ev where type = 'OrderPlaced') placed left join (
+  select stream, %s revenue from ev where type in ('ItemAdded', 'ItemRemoved') group by stream) sold
+  using (stream) group by placed.customer"""
+            % SALES,
+        },
+    ),
+    'price_rises': dict(
+        columns=('rises', 'last_price', 'sales'),
+        folds={
+            'lag': """select sku, count(*) filter (price > earlier) rises,
+  arg_max(price, position) last_price, count(*) sales from (select sku, position, price,
+  lag(price) over (partition by sku order by position) earlier from ev where type = 'ItemAdded')
+  group by sku""",
+        },
+    ),
+}
+
 
 def fold_packed(source):
     return FROM_LAST % (FOLD % (LAST, source))
@@ -164,6 +202,21 @@ class DuckDB(Served):
 
     def sums(self):
         return tuple(self.run(SUMS_SQL)[1][0])
+
+    def rebuild_keyed(self, name, fold, unordered):
+        self.run('set preserve_insertion_order = %s' % ('false' if unordered else 'true'))
+        sql = KEYED[name]['folds'][fold]
+        seconds = self.run('create or replace table %s as %s' % (name, sql))[0]
+        return seconds + self.run('checkpoint')[0]
+
+    def sums_keyed(self, name):
+        """Rows, sums of the columns, and the sum of the first two multiplied: that tells columns
+        whose values are right but in other rows.
+        """
+        columns = KEYED[name]['columns']
+        sums = ', '.join('sum(%s)' % column for column in columns)
+        products = 'sum(%s::hugeint * %s)' % columns[:2]
+        return tuple(self.run('select count(*), %s, %s from %s' % (sums, products, name))[1][0])
 
     def import_fresh(self):
         """Seconds of a typed import into a fresh database, in any order, which is quicker."""

@@ -2,7 +2,7 @@
 
     python3 targets.py BUILD CACHE [NAME]…
 
-NAME is one of 1 to 15, rivals, micro, prepare; or table, which prints what is known.
+NAME is one of 1 to 18, rivals, micro, prepare; or table, which prints what is known.
 
 A target is a function that yields rows: what was measured, the figure, what it is compared with,
 the ratio, and whether that is enough. Refold and a rival take turns within one run. Figures stay in
@@ -506,6 +506,63 @@ def one_real(bench, number, store, what, projection, import_seconds):
     )
 
 
+def scan_keyed(bench, store, name):
+    """What DuckDB's sums_keyed gives, of the rows as a reader gets them."""
+    columns = rivals.KEYED[name]['columns']
+    rows, sums, products = 0, [0] * len(columns), 0
+    with subprocess.Popen([bench.refold, 'scan', store, name], stdout=subprocess.PIPE) as process:
+        for line in process.stdout:
+            one = json.loads(line)
+            rows += 1
+            sums = [held + one[column] for held, column in zip(sums, columns)]
+            products += one[columns[0]] * one[columns[1]]
+    if process.returncode:
+        sys.exit('scan failed with exit %d' % process.returncode)
+    return (rows, *sums, products)
+
+
+def keyed(bench, number, name, what, least):
+    """16 to 18: read models with keys of their own against DuckDB's own table."""
+    rival = rivals.open_rival(rivals.DuckDB, bench)
+    store = bench.store()
+    ways = []
+    if rival:
+        rival.prepare()
+        ways = [(fold, order) for fold in rivals.KEYED[name]['folds'] for order in (False, True)]
+    ours, theirs = [], {way: [] for way in ways}
+    bench.rebuild(store, name)
+    for _ in range(bench.runs):
+        ours.append(bench.rebuild(store, name))
+        for way in ways:
+            theirs[way].append(rival.rebuild_keyed(name, *way))
+    found = scan_keyed(bench, store, name)
+    measure = 'rebuild of %s: %s, %s rows; %.2f s of processor time, peak %s' % (
+        name,
+        what,
+        format(found[0], ','),
+        Figures(run.cpu for run in ours).median,
+        megabytes(max(run.peak for run in ours)),
+    )
+    if not rival:
+        yield number, row(measure, seconds_of(ours))
+        return
+    expected = rival.sums_keyed(name)
+    rival.close()
+    if found != expected:
+        sys.exit('%s: the sums of refold are %s, of %s %s' % (name, found, rival.name, expected))
+    way = min(ways, key=lambda way: Figures(theirs[way]).best)
+    ratio = Figures(theirs[way]).best / seconds_of(ours).median
+    yield number, row(
+        '%s; DuckDB %s from its own table%s, %s'
+        % (measure, rival.version, ', unordered' if way[1] else '', way[0]),
+        seconds_of(ours),
+        Figures(theirs[way]),
+        ratio,
+        'at least %g' % least,
+        ratio >= least,
+    )
+
+
 def prepare(bench):
     """Logs, stores and databases, so that a later call only measures."""
     for kind, events in (
@@ -569,8 +626,11 @@ TARGETS = {
     '13': streams,
     '14': skewed,
     '15': real,
+    '16': lambda bench: keyed(bench, '16', 'sku_sales', 'sums by sku', 2.5),
+    '17': lambda bench: keyed(bench, '17', 'customer_revenue', 'sums by a carried customer', 4),
+    '18': lambda bench: keyed(bench, '18', 'price_rises', 'by sku in the order of the log', 2.5),
 }
-DEFAULT = ('1+2', 'rivals', '3+4') + tuple(str(number) for number in range(5, 16))
+DEFAULT = ('1+2', 'rivals', '3+4') + tuple(str(number) for number in range(5, 19))
 
 
 # ---- what is known ----
@@ -584,7 +644,7 @@ def read_known(path):
 
 
 def order_of(name):
-    """1, 2, … 15, then the rivals without a target; within one as measured."""
+    """1, 2, … 18, then the rivals without a target; within one as measured."""
     first = name.split()[0]
     return int(first) if first.isdigit() else 2.5
 

@@ -15,8 +15,8 @@ measure() {
     /usr/bin/python3 "$root/bench/targets.py" "$build" "$work" "$@"
 }
 
-measure 3 4 5 6 7 8 9 10 11 12 13 14 15 micro >"$work/out"
-for word in order_summary 'slowest refresh and get' 'gets a second' parsing seal; do
+measure 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 micro >"$work/out"
+for word in order_summary price_rises 'slowest refresh and get' 'gets a second' parsing seal; do
     grep -q "$word" "$work/out" || {
         echo "the report does not say: $word"
         cat "$work/out"
