@@ -1,20 +1,29 @@
 /* See gates.h. */
 #include "gates.h"
 
+#include "catalog/rows.h"
+
 #include <stdlib.h>
 
 #define MAX_REMOVED_DEFAULT 0.5
 
+/* One of the two generations, at one position. */
+struct version {
+    rf_pinned pinned;
+    rf_delta_part delta;
+    rf_checkpoint checkpoint;
+};
+
 struct comparison {
     /* fixed after start */
-    const rf_pinned *before;
-    const rf_pinned *after;
+    const struct version *before;
+    const struct version *after;
     /* one per partition, written by its task */
     rf_gate_counts *counts;
 };
 
 struct side {
-    rf_base_cursor *cursor;
+    rf_rows_cursor *cursor;
     rf_slice key;
     bool found;
 };
@@ -22,7 +31,7 @@ struct side {
 static rf_status side_next(struct side *side, rf_err *err)
 {
     rf_slice row;
-    return rf_base_cursor_next(side->cursor, &side->key, &row, &side->found, err);
+    return rf_rows_cursor_next(side->cursor, &side->key, &row, &side->found, err);
 }
 
 static rf_status walk_both(struct side *before, struct side *after, rf_gate_counts *counts,
@@ -51,49 +60,65 @@ static rf_status compare_partition(void *arg, uint32_t worker, size_t index, rf_
     struct comparison *comparison = arg;
     struct side before = {0};
     struct side after = {0};
-    rf_slice start = {"", 0};
 
     (void)worker;
-    rf_status status = rf_base_cursor_open(comparison->before->base, (uint32_t)index, start,
-                                           &before.cursor, err);
+    rf_status status =
+        rf_rows_cursor_open_partition(&comparison->before->pinned, &comparison->before->delta,
+                                      (uint32_t)index, &before.cursor, err);
     if (status == RF_OK)
-        status = rf_base_cursor_open(comparison->after->base, (uint32_t)index, start, &after.cursor,
-                                     err);
+        status =
+            rf_rows_cursor_open_partition(&comparison->after->pinned, &comparison->after->delta,
+                                          (uint32_t)index, &after.cursor, err);
     if (status == RF_OK)
         status = walk_both(&before, &after, &comparison->counts[index], err);
-    rf_base_cursor_close(before.cursor);
-    rf_base_cursor_close(after.cursor);
+    rf_rows_cursor_close(before.cursor);
+    rf_rows_cursor_close(after.cursor);
     return status;
 }
 
-static rf_status compare_keys(rf_store *store, rf_pool *pool, const rf_manifest *manifest,
-                              const rf_pinned *before, rf_gate_counts *counts, rf_err *err)
+static void version_close(struct version *version)
 {
-    rf_pinned after;
+    rf_delta_part_free(&version->delta);
+    rf_catalog_unpin(&version->pinned);
+}
 
-    rf_status status =
-        rf_catalog_pin(store->catalog, manifest->name, manifest->number, &after, err);
+static rf_status version_open(rf_store *store, const char *name, uint64_t number,
+                              struct version *version, rf_err *err)
+{
+    *version = (struct version){.pinned = {.lock_fd = -1}};
+    rf_status status = rf_catalog_pin(store->catalog, name, number, &version->pinned, err);
     if (status != RF_OK)
         return status;
-    struct comparison comparison = {.before = before, .after = &after};
+    status = rf_rows_take_delta(store->catalog, &version->pinned, &version->delta, NULL,
+                                &version->checkpoint, err);
+    if (status != RF_OK)
+        version_close(version);
+    return status;
+}
+
+static rf_status compare_keys(rf_store *store, rf_pool *pool, const struct version *before,
+                              const struct version *after, rf_gate_counts *counts, rf_err *err)
+{
+    struct comparison comparison = {.before = before, .after = after};
+    rf_status status = RF_OK;
+
     comparison.counts = calloc(store->partitions, sizeof *comparison.counts);
     if (!comparison.counts)
-        status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its gates", manifest->name);
-    if (status == RF_OK)
-        status = rf_pool_run(pool, store->partitions, compare_partition, &comparison, err);
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its gates",
+                       before->pinned.manifest.name);
+    status = rf_pool_run(pool, store->partitions, compare_partition, &comparison, err);
     for (uint32_t i = 0; status == RF_OK && i < store->partitions; i++) {
         counts->added += comparison.counts[i].added;
         counts->removed += comparison.counts[i].removed;
     }
     free(comparison.counts);
-    rf_catalog_unpin(&after);
     return status;
 }
 
-static rf_status judge(const rf_manifest *manifest, const rf_gate_counts *counts,
-                       const rf_rebuild_options *options, rf_err *err)
+static rf_status judge(const rf_manifest *manifest, uint64_t rows_after,
+                       const rf_gate_counts *counts, const rf_rebuild_options *options, rf_err *err)
 {
-    unsigned long long rows = manifest->rows;
+    unsigned long long rows = rows_after;
     unsigned long long before = counts->rows_before;
     unsigned long long number = manifest->number;
     uint64_t min_rows = options->has_min_rows ? options->min_rows : 1;
@@ -112,27 +137,34 @@ static rf_status judge(const rf_manifest *manifest, const rf_gate_counts *counts
     return RF_OK;
 }
 
+static bool same_digest(const rf_digest *a, const rf_digest *b)
+{
+    return a->low == b->low && a->high == b->high && a->rows == b->rows;
+}
+
 rf_status rf_gates_check(rf_store *store, rf_pool *pool, const rf_manifest *manifest, uint64_t live,
                          const rf_rebuild_options *options, rf_gate_counts *counts_out, rf_err *err)
 {
-    rf_gate_counts counts = {.added = manifest->rows};
+    rf_gate_counts counts = {0};
+    struct version before, after;
 
+    rf_status status = version_open(store, manifest->name, manifest->number, &after, err);
+    if (status != RF_OK)
+        return status;
+    uint64_t rows = counts.added = after.checkpoint.digest.rows;
     if (live != 0) {
-        rf_pinned before;
-        rf_status status = rf_catalog_pin(store->catalog, manifest->name, live, &before, err);
-        if (status != RF_OK)
-            return status;
-        counts.rows_before = before.manifest.rows;
-        counts.added = 0;
-        const rf_digest *old = &before.manifest.digest;
-        const rf_digest *new = &manifest->digest;
-        bool same = old->low == new->low && old->high == new->high && old->rows == new->rows;
-        if (!same)
-            status = compare_keys(store, pool, manifest, &before, &counts, err);
-        rf_catalog_unpin(&before);
-        if (status != RF_OK)
-            return status;
+        status = version_open(store, manifest->name, live, &before, err);
+        if (status == RF_OK) {
+            counts.rows_before = before.checkpoint.digest.rows;
+            counts.added = 0;
+            if (!same_digest(&before.checkpoint.digest, &after.checkpoint.digest))
+                status = compare_keys(store, pool, &before, &after, &counts, err);
+            version_close(&before);
+        }
     }
+    version_close(&after);
+    if (status != RF_OK)
+        return status;
     *counts_out = counts;
-    return judge(manifest, &counts, options, err);
+    return judge(manifest, rows, &counts, options, err);
 }

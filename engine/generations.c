@@ -67,8 +67,16 @@ static rf_status describe(rf_store *store, const rf_catalog_generation *known,
     };
     rf_hash128_format(known->content_hash, item->content_hash);
     if (whole) {
+        rf_checkpoint checkpoint;
+        status = rf_catalog_checkpoint(store->catalog, &manifest, &checkpoint, err);
+        if (status != RF_OK) {
+            rf_manifest_free(&manifest);
+            return status;
+        }
         item->sealed_at = manifest.sealed_at;
-        rf_digest_format(&manifest.digest, item->digest);
+        item->delta_rows = checkpoint.delta_rows;
+        item->bytes = checkpoint.delta_bytes;
+        rf_digest_format(&checkpoint.digest, item->digest);
         for (uint32_t i = 0; i < manifest.file_count; i++)
             item->bytes += manifest.files[i].size;
         definition_file = manifest.definition_file;
@@ -292,6 +300,7 @@ static rf_status model_status(rf_store *store, const rf_catalog_model *model, ui
     rf_catalog_generation live;
     char dir[RF_PATH_SIZE];
     rf_manifest manifest;
+    rf_checkpoint checkpoint;
     bool found;
 
     rf_status status = rf_catalog_get_generation(store->catalog, model->name, model->live, &live,
@@ -313,13 +322,15 @@ static rf_status model_status(rf_store *store, const rf_catalog_model *model, ui
         .held = model->held_count > 0,
     };
     if (rf_manifest_read(dir, &manifest, NULL) == RF_OK) {
-        /* A late event may be younger in the model than the log's last: never less than nothing. */
-        if (manifest.time_last != RF_TIME_NONE && log_time != RF_TIME_NONE)
-            out->staleness_s = log_time > manifest.time_last
-                                   ? ((double)log_time - (double)manifest.time_last) / 1e6
-                                   : 0;
         rf_quarantine_counts counts = {0};
-        status = rf_quarantine_count(store, &manifest, &counts, err);
+        status = rf_catalog_checkpoint(store->catalog, &manifest, &checkpoint, err);
+        /* A late event may be younger in the model than the log's last: never less than nothing. */
+        if (status == RF_OK && checkpoint.time_last != RF_TIME_NONE && log_time != RF_TIME_NONE)
+            out->staleness_s = log_time > checkpoint.time_last
+                                   ? ((double)log_time - (double)checkpoint.time_last) / 1e6
+                                   : 0;
+        if (status == RF_OK)
+            status = rf_quarantine_count(store, &manifest, &counts, err);
         out->left_out = counts.left_out;
         out->pending = counts.pending;
         rf_manifest_free(&manifest);

@@ -113,10 +113,13 @@ static rf_status take_generation(rf_store *store, const char *name, uint64_t num
                        (unsigned long long)number);
     if (status != RF_OK)
         return status;
+    rf_checkpoint checkpoint = {0};
     quarantine->quarantine.generation = number;
-    quarantine->quarantine.position = manifest.position;
     quarantine->quarantine.on_error = manifest.on_error;
-    status = rf_catalog_left_out(store->catalog, &manifest, &quarantine->had, err);
+    status = rf_catalog_checkpoint(store->catalog, &manifest, &checkpoint, err);
+    quarantine->quarantine.position = checkpoint.position;
+    if (status == RF_OK)
+        status = rf_catalog_left_out(store->catalog, &manifest, &quarantine->had, err);
     rf_manifest_free(&manifest);
     for (uint32_t i = 0; status == RF_OK && i < quarantine->had.count; i++) {
         rf_cause cause = quarantine->had.items[i].cause;

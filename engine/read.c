@@ -4,7 +4,7 @@
  * values that belong to the reader (or cursor) and whose text stands in the mapped file: nothing is
  * copied.
  */
-#include "catalog/catalog.h"
+#include "catalog/rows.h"
 #include "event/key.h"
 #include "refold/read.h"
 #include "store.h"
@@ -16,7 +16,7 @@ struct rf_reader {
     char name[64];
     uint64_t stamp; /* of the catalog when it was last looked at */
     rf_pinned pinned;
-    rf_base_reader *base;
+    rf_rows *rows;
     rf_reader_column *columns;
     rf_reader_column key_parts[RF_KEY_PARTS_MAX];
     rf_value *values;
@@ -26,7 +26,7 @@ struct rf_reader {
 
 struct rf_cursor {
     rf_reader *reader;
-    rf_base_cursor *base;
+    rf_rows_cursor *rows;
     const rf_manifest_index *index; /* NULL: rows in key order */
     rf_reader_column parts[RF_KEY_PARTS_MAX]; /* of the index */
     rf_value *values;
@@ -41,10 +41,22 @@ struct rf_cursor {
  * only. */
 static void drop_generation(rf_reader *reader)
 {
-    rf_base_reader_close(reader->base);
+    rf_rows_close(reader->rows);
     rf_catalog_unpin(&reader->pinned);
     free(reader->columns);
     free(reader->values);
+}
+
+/* The facts of the position that the last call was at. */
+static void note_checkpoint(rf_reader *reader)
+{
+    const rf_checkpoint *checkpoint = rf_rows_checkpoint(reader->rows);
+
+    if (checkpoint->position == reader->info.position && reader->info.digest[0] != '\0')
+        return;
+    reader->info.position = checkpoint->position;
+    reader->info.rows = checkpoint->digest.rows;
+    rf_digest_format(&checkpoint->digest, reader->info.digest);
 }
 
 static rf_status take_generation(rf_reader *reader, uint64_t number, rf_err *err)
@@ -59,7 +71,7 @@ static rf_status take_generation(rf_reader *reader, uint64_t number, rf_err *err
     if (!reader->columns || !reader->values)
         status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a reader", reader->name);
     if (status == RF_OK)
-        status = rf_base_reader_open(reader->pinned.base, &reader->base, err);
+        status = rf_rows_open(reader->store->catalog, &reader->pinned, &reader->rows, err);
     if (status != RF_OK) {
         drop_generation(reader);
         return status;
@@ -74,14 +86,12 @@ static rf_status take_generation(rf_reader *reader, uint64_t number, rf_err *err
         .name = reader->name,
         .generation = manifest->number,
         .version = manifest->version,
-        .position = manifest->position,
-        .rows = manifest->rows,
         .columns = reader->columns,
         .column_count = manifest->column_count,
         .key_parts = reader->key_parts,
         .key_part_count = manifest->key_part_count,
     };
-    rf_digest_format(&manifest->digest, reader->info.digest);
+    note_checkpoint(reader);
     return RF_OK;
 }
 
@@ -139,6 +149,13 @@ rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err)
             return status;
         }
         drop_generation(&before);
+    } else if (stamp != reader->stamp) {
+        uint64_t position = reader->info.position;
+        rf_status status = rf_rows_refresh(reader->rows, err);
+        if (status != RF_OK)
+            return status;
+        note_checkpoint(reader);
+        changed = reader->info.position != position;
     }
     reader->stamp = stamp;
     if (changed_out)
@@ -211,9 +228,10 @@ rf_status rf_reader_get(rf_reader *reader, rf_slice key, rf_row *row_out, rf_err
     rf_slice stored = {NULL, 0};
     bool found = false;
 
-    rf_status status = rf_base_reader_get(reader->base, key, &stored, &found, err);
+    rf_status status = rf_rows_get(reader->rows, key, &stored, &found, err);
     if (status != RF_OK)
         return status;
+    note_checkpoint(reader);
     if (!found) {
         rf_buf buf;
         rf_slice shown = show_key(reader, key, &buf);
@@ -271,9 +289,15 @@ rf_status rf_reader_parse_index_key(const rf_reader *reader, const char *index, 
 
 /* The table that the cursor goes through. */
 static rf_status open_table(rf_cursor *cursor, const rf_reader *reader, const char *index,
-                            rf_slice from, rf_err *err)
+                            const rf_range *range, rf_err *err)
 {
-    rf_base *base = reader->pinned.base;
+    const rf_delta_range wanted = {
+        .from = range->from,
+        .to = range->to,
+        .prefix = range->prefix,
+        .limit = range->limit,
+    };
+    uint32_t table = RF_DELTA_ROWS;
     uint32_t number = 0;
     rf_status status = RF_OK;
 
@@ -281,9 +305,9 @@ static rf_status open_table(rf_cursor *cursor, const rf_reader *reader, const ch
         status = find_index(reader, index, &number, cursor->parts, err);
     if (status == RF_OK && index) {
         cursor->index = &reader->pinned.manifest.indexes[number];
-        base = reader->pinned.indexes[number];
+        table = RF_DELTA_INDEXES + number;
     }
-    return status == RF_OK ? rf_base_cursor_open(base, RF_BASE_ALL, from, &cursor->base, err)
+    return status == RF_OK ? rf_rows_cursor_open(reader->rows, table, &wanted, &cursor->rows, err)
                            : status;
 }
 
@@ -291,14 +315,9 @@ rf_status rf_cursor_open(rf_reader *reader, const rf_range *range, rf_cursor **c
                          rf_err *err)
 {
     rf_range all = {.index = NULL};
-    rf_slice from = {"", 0};
 
     if (!range)
         range = &all;
-    if (range->prefix.size > 0)
-        from = range->prefix;
-    if (range->from.data && rf_slice_compare(range->from, from) > 0)
-        from = range->from;
     size_t to_size = range->to.data ? range->to.size : 0;
     rf_cursor *cursor = calloc(1, sizeof *cursor + range->prefix.size + to_size);
     rf_value *values = calloc(reader->info.column_count + 1, sizeof *values);
@@ -316,16 +335,13 @@ rf_status rf_cursor_open(rf_reader *reader, const rf_range *range, rf_cursor **c
         memcpy(cursor->bytes, range->prefix.data, range->prefix.size);
     if (to_size > 0)
         memcpy(cursor->bytes + range->prefix.size, range->to.data, to_size);
-    rf_status status = RF_OK;
-    /* No key is that long: behind it there is still what sorts after its first bytes. */
-    if (from.size > RF_KEY_SIZE_MAX)
-        from.size = RF_KEY_SIZE_MAX;
-    status = open_table(cursor, reader, range->index, from, err);
+    rf_status status = open_table(cursor, reader, range->index, range, err);
     if (status != RF_OK) {
         free(cursor);
         free(values);
         return status;
     }
+    note_checkpoint(reader);
     reader->cursor_count++;
     *cursor_out = cursor;
     return RF_OK;
@@ -337,12 +353,12 @@ void rf_cursor_close(rf_cursor *cursor)
         return;
     RF_ASSERT(cursor->reader->cursor_count > 0);
     cursor->reader->cursor_count--;
-    rf_base_cursor_close(cursor->base);
+    rf_rows_cursor_close(cursor->rows);
     free(cursor->values);
     free(cursor);
 }
 
-/* From an entry of the index to its row. */
+/* From an entry of the index to its row: the base's, where the delta gave none. */
 static rf_status follow_index(rf_cursor *cursor, rf_slice *key, rf_slice *stored_out, rf_err *err)
 {
     size_t size = 0;
@@ -351,7 +367,9 @@ static rf_status follow_index(rf_cursor *cursor, rf_slice *key, rf_slice *stored
 
     if (rf_key_skip(*key, cursor->parts, cursor->index->column_count, &size)) {
         *key = (rf_slice){key->data + size, key->size - size};
-        status = rf_base_reader_get(cursor->reader->base, *key, stored_out, &found, err);
+        found = stored_out->data != NULL;
+        if (!found)
+            status = rf_rows_get_base(cursor->reader->rows, *key, stored_out, &found, err);
     }
     if (status == RF_OK && !found)
         status = rf_fail(err, RF_ERR_DAMAGED, "%s generation %llu: an index leads to no row",
@@ -365,7 +383,7 @@ rf_status rf_cursor_next(rf_cursor *cursor, rf_row *row_out, rf_err *err)
     bool found = false;
 
     if (!cursor->is_done) {
-        rf_status status = rf_base_cursor_next(cursor->base, &key, &stored, &found, err);
+        rf_status status = rf_rows_cursor_next(cursor->rows, &key, &stored, &found, err);
         if (status != RF_OK)
             return status;
         if (found && ((cursor->has_to && rf_slice_compare(key, cursor->to) >= 0) ||

@@ -3,14 +3,16 @@
  *
  * The log checks itself (rf_log_verify). A generation is pinned, the hash of its kept definition
  * compared, its blocks' checksums verified, its rows decoded, and their digest compared with
- * MANIFEST's. `serial` folds each live generation once more, inline, with the definition that it
- * keeps, up to its position, and compares the digests: a second way to the same rows.
+ * MANIFEST's; then its delta (verify_delta.h). `serial` folds each live generation once more, inline,
+ * with the definition that it keeps, up to its position, and compares the digests: a second way to
+ * the same rows.
  */
 #include "base/pool.h"
 #include "build.h"
 #include "build_index.h"
 #include "event/key.h"
 #include "resolve.h"
+#include "verify_delta.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,6 +151,8 @@ static rf_status check_table(struct verification *verification, const rf_pinned 
         rf_reader_column parts[RF_KEY_PARTS_MAX];
         status = check_index(&check, i, parts, err);
     }
+    if (status == RF_OK)
+        status = rf_verify_delta(verification->store->catalog, pinned, columns, err);
     verification->result.rows += sum.rows;
     free(check.digests);
     free(columns);
@@ -186,7 +190,8 @@ static rf_status compare_left_out(const rf_faults *faults, const rf_left_out_lis
 }
 
 static rf_status refold(struct verification *verification, const rf_definition *definition,
-                        const rf_manifest *manifest, const rf_left_out_list *left_out, rf_err *err)
+                        const rf_manifest *manifest, const rf_checkpoint *checkpoint,
+                        const rf_left_out_list *left_out, rf_err *err)
 {
     rf_fold_target target;
     rf_pool *inline_pool = NULL;
@@ -206,7 +211,7 @@ static rf_status refold(struct verification *verification, const rf_definition *
         if (left_out->items[i].cause == RF_CAUSE_ON_RECORD)
             skips[target.policy.skip_count++] = left_out->items[i].position;
     rf_fold_options options = {
-        .until = manifest->position,
+        .until = checkpoint->position,
         .memory_bytes = SERIAL_MEMORY_BYTES,
         .cancel = verification->options->run.cancel,
     };
@@ -216,11 +221,12 @@ static rf_status refold(struct verification *verification, const rf_definition *
             rf_fold_run(verification->store->log, inline_pool, &target, 1, &options, &stats, err);
     const rf_digest *digest = rf_digest_sink_digest(sink);
     if (status == RF_OK &&
-        (digest->low != manifest->digest.low || digest->high != manifest->digest.high ||
-         digest->rows != manifest->rows))
+        (digest->low != checkpoint->digest.low || digest->high != checkpoint->digest.high ||
+         digest->rows != checkpoint->digest.rows))
         status = rf_fail(err, RF_ERR_DAMAGED,
                          "a serial fold of the log gives %llu other rows than the %llu stored ones",
-                         (unsigned long long)digest->rows, (unsigned long long)manifest->rows);
+                         (unsigned long long)digest->rows,
+                         (unsigned long long)checkpoint->digest.rows);
     if (status == RF_OK)
         status = compare_left_out(&target.faults, left_out, err);
     rf_faults_free(&target.faults);
@@ -231,16 +237,29 @@ static rf_status refold(struct verification *verification, const rf_definition *
 }
 
 static rf_status check_serial(struct verification *verification, const rf_pinned *pinned,
-                              const rf_left_out_list *left_out, rf_err *err)
+                              rf_err *err)
 {
+    rf_catalog *catalog = verification->store->catalog;
     const rf_manifest *manifest = &pinned->manifest;
-    rf_definition *definition;
+    rf_definition *definition = NULL;
+    rf_left_out_list left_out = {0};
+    rf_checkpoint checkpoint;
+    uint32_t count = 0;
 
-    rf_status status = rf_resolve_kept(verification->store, manifest->name, manifest->number,
-                                       &definition, err);
-    if (status != RF_OK)
-        return status;
-    status = refold(verification, definition, manifest, left_out, err);
+    /* The checkpoint first, once: what is followed meanwhile moves on. */
+    rf_status status = rf_catalog_checkpoint(catalog, manifest, &checkpoint, err);
+    if (status == RF_OK)
+        status = rf_catalog_left_out(catalog, manifest, &left_out, err);
+    if (status == RF_OK)
+        status = rf_resolve_kept(verification->store, manifest->name, manifest->number, &definition,
+                                 err);
+    for (uint32_t i = 0; i < left_out.count; i++)
+        if (left_out.items[i].position <= checkpoint.position)
+            left_out.items[count++] = left_out.items[i];
+    left_out.count = count;
+    if (status == RF_OK)
+        status = refold(verification, definition, manifest, &checkpoint, &left_out, err);
+    rf_left_out_list_free(&left_out);
     rf_definition_free(definition);
     return status;
 }
@@ -265,7 +284,7 @@ static rf_status check_generation(struct verification *verification,
         if (status == RF_OK)
             status = check_table(verification, &pinned, err);
         if (status == RF_OK && live && verification->options->serial)
-            status = check_serial(verification, &pinned, &left_out, err);
+            status = check_serial(verification, &pinned, err);
         rf_left_out_list_free(&left_out);
         rf_catalog_unpin(&pinned);
     }

@@ -29,7 +29,7 @@ static rf_status make_dirs(const char *store_path, rf_err *err)
 rf_status rf_catalog_open(const char *store_path, bool create, rf_catalog **catalog_out,
                           rf_err *err)
 {
-    rf_kv_options options = {.tables = {"catalog"}, .create = create};
+    rf_kv_options options = {.tables = {"catalog", "delta"}, .create = create};
     char path[RF_PATH_SIZE];
 
     rf_status status = create ? make_dirs(store_path, err) : RF_OK;
@@ -249,8 +249,8 @@ rf_status rf_catalog_add_generation(rf_catalog *catalog, const rf_manifest *mani
         .number = manifest->number,
         .version = manifest->version,
         .content_hash = manifest->content_hash,
-        .position = manifest->position,
-        .rows = manifest->rows,
+        .sealed_position = manifest->position,
+        .sealed_rows = manifest->rows,
         .manifest_checksum = rf_manifest_checksum(manifest),
     };
     rf_catalog_model model;
@@ -266,6 +266,8 @@ rf_status rf_catalog_add_generation(rf_catalog *catalog, const rf_manifest *mani
     if (status == RF_OK && (!found || manifest->number >= model.next_number))
         status = rf_fail(err, RF_ERR_USAGE, "generation %" PRIu64 " of %s was never begun",
                          manifest->number, manifest->name);
+    if (status == RF_OK)
+        status = rf_record_take_delta(txn, &generation.delta, err);
     if (status == RF_OK)
         status = rf_record_put_generation(txn, &generation, err);
     if (status != RF_OK) {
@@ -376,14 +378,51 @@ rf_status rf_catalog_remove_skip(rf_catalog *catalog, const char *name, uint64_t
     return status;
 }
 
+rf_status rf_catalog_checkpoint(rf_catalog *catalog, const rf_manifest *manifest,
+                                rf_checkpoint *checkpoint_out, rf_err *err)
+{
+    rf_checkpoint checkpoint = {
+        .position = manifest->position,
+        .digest = manifest->digest,
+        .time_last = manifest->time_last,
+    };
+    rf_kv_txn *txn;
+    bool found;
+
+    rf_status status = rf_kv_begin(catalog->kv, false, &txn, err);
+    if (status != RF_OK)
+        return status;
+    checkpoint.digest.rows = manifest->rows;
+    status = rf_record_get_checkpoint(txn, manifest->name, manifest->number, &checkpoint, &found,
+                                      err);
+    rf_kv_abort(txn);
+    if (status == RF_OK)
+        *checkpoint_out = checkpoint;
+    return status;
+}
+
 rf_status rf_catalog_left_out(rf_catalog *catalog, const rf_manifest *manifest,
                               rf_left_out_list *list_out, rf_err *err)
 {
     char dir[RF_PATH_SIZE];
+    rf_left_out_list list;
+    rf_kv_txn *txn;
 
     rf_status status = rf_catalog_path(catalog, manifest->name, manifest->number, dir, err);
     if (status == RF_OK)
-        status = rf_quarantine_read(dir, manifest->left_out, manifest->left_out_checksum, list_out,
+        status = rf_quarantine_read(dir, manifest->left_out, manifest->left_out_checksum, &list,
                                     err);
-    return status;
+    if (status != RF_OK)
+        return status;
+    status = rf_kv_begin(catalog->kv, false, &txn, err);
+    if (status == RF_OK) {
+        status = rf_record_left_out(txn, manifest->name, manifest->number, &list, err);
+        rf_kv_abort(txn);
+    }
+    if (status != RF_OK) {
+        rf_left_out_list_free(&list);
+        return status;
+    }
+    *list_out = list;
+    return RF_OK;
 }

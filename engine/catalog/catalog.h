@@ -32,10 +32,22 @@ typedef struct rf_catalog_generation {
     uint64_t number;
     uint32_t version;
     rf_hash128 content_hash;
-    uint64_t position;
+    uint64_t position; /* of its checkpoint, as `rows` */
     uint64_t rows;
+    uint64_t sealed_position; /* of its base, as `sealed_rows` */
+    uint64_t sealed_rows;
     uint64_t manifest_checksum;
+    uint32_t delta; /* under which its delta stands, see delta.h */
 } rf_catalog_generation;
+
+/* How far a generation is: its base and, from where that was sealed, its delta. */
+typedef struct rf_checkpoint {
+    uint64_t position; /* all events up to it are in, none after it */
+    rf_digest digest;  /* of the rows of base and delta together */
+    int64_t time_last; /* as in MANIFEST */
+    uint64_t delta_rows; /* entries of the delta, tombstones too, and their bytes */
+    uint64_t delta_bytes;
+} rf_checkpoint;
 
 typedef struct rf_catalog_model {
     char name[64];
@@ -59,7 +71,11 @@ rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_
 rf_status rf_catalog_generations(rf_catalog *catalog, const char *name, rf_catalog_generation **out,
                                  uint32_t *count_out, rf_err *err);
 
-/* What a generation left out, as its manifest knows it; the caller frees the list. */
+/* That of a generation with this manifest: as sealed, until something moved it. */
+rf_status rf_catalog_checkpoint(rf_catalog *catalog, const rf_manifest *manifest,
+                                rf_checkpoint *checkpoint_out, rf_err *err);
+
+/* What a generation left out, up to its checkpoint; the caller frees the list. */
 rf_status rf_catalog_left_out(rf_catalog *catalog, const rf_manifest *manifest,
                               rf_left_out_list *list_out, rf_err *err);
 
@@ -128,6 +144,7 @@ typedef struct rf_pinned {
     rf_base *base;
     rf_base *const *indexes; /* as many as the manifest has; the pin's */
     int lock_fd;
+    uint32_t delta; /* see delta.h */
     struct rf_pin *pin; /* what all pins of one generation in this process share */
 } rf_pinned;
 rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number,

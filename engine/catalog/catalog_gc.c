@@ -5,6 +5,7 @@
  * is read is skipped. Its record goes before its directory, so a crash in between leaves a leftover
  * and never a record of nothing.
  */
+#include "catalog/delta.h"
 #include "catalog/record.h"
 
 #include <inttypes.h>
@@ -318,6 +319,8 @@ rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, bo
         status = gc_model(catalog, &models[i], keep, keep_spares, wait_lock_ms, &result, err);
     }
     free(models);
+    if (status == RF_OK)
+        status = rf_delta_sweep(catalog, err);
     if (status == RF_OK && name && !any)
         status = rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", name);
     if (status == RF_OK)

@@ -18,6 +18,7 @@ struct rf_pin {
     rf_catalog *catalog;
     char name[64];
     uint64_t number;
+    uint32_t delta;
     rf_manifest manifest;
     rf_base *base;
     rf_base *indexes[RF_MANIFEST_INDEXES_MAX];
@@ -88,6 +89,7 @@ static rf_status pin_open(rf_catalog *catalog, const rf_catalog_generation *gene
     pin->lock_fd = -1;
     pin->users = 1;
     pin->number = generation->number;
+    pin->delta = generation->delta;
     memcpy(pin->name, generation->name, sizeof pin->name);
     rf_status status = rf_catalog_path(catalog, pin->name, pin->number, dir, err);
     if (status == RF_OK)
@@ -158,7 +160,8 @@ rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number,
         (void)pthread_mutex_unlock(&catalog->pins_mutex);
         pin_free(surplus);
     }
-    *pinned_out = (rf_pinned){pin->manifest, pin->base, pin->indexes, pin->lock_fd, pin};
+    *pinned_out = (rf_pinned){
+        pin->manifest, pin->base, pin->indexes, pin->lock_fd, pin->delta, pin};
     return RF_OK;
 }
 

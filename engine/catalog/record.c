@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 enum {
-    KEY_SIZE_MAX = 64 + 2 + 8,
+    KEY_SIZE_MAX = 64 + 2 + 16,
     VALUE_SIZE_MAX = 4096,
     LIST_MAX = 1 << 20,
 };
@@ -28,9 +28,9 @@ static record_key key_of(const char *name, char kind)
     return key;
 }
 
-static record_key generation_key(const char *name, uint64_t number)
+static record_key numbered_key(const char *name, char kind, uint64_t number)
 {
-    record_key key = key_of(name, 'g');
+    record_key key = key_of(name, kind);
 
     rf_store_u64_be(key.bytes + key.size, number);
     key.size += 8;
@@ -187,10 +187,26 @@ static bool read_generation(rf_bytes_reader *in, rf_catalog_generation *generati
     generation->version = rf_read_u32(in);
     generation->content_hash.low = rf_read_u64(in);
     generation->content_hash.high = rf_read_u64(in);
-    generation->position = rf_read_u64(in);
-    generation->rows = rf_read_u64(in);
+    generation->position = generation->sealed_position = rf_read_u64(in);
+    generation->rows = generation->sealed_rows = rf_read_u64(in);
     generation->manifest_checksum = rf_read_u64(in);
+    generation->delta = rf_read_u32(in);
     return !in->failed && rf_bytes_left(in) == 0;
+}
+
+/* What a checkpoint says is newer than what was sealed. */
+static rf_status advance(rf_kv_txn *txn, rf_catalog_generation *generation, rf_err *err)
+{
+    rf_checkpoint checkpoint = {0};
+    bool found = false;
+
+    rf_status status = rf_record_get_checkpoint(txn, generation->name, generation->number,
+                                                &checkpoint, &found, err);
+    if (status == RF_OK && found) {
+        generation->position = checkpoint.position;
+        generation->rows = checkpoint.digest.rows;
+    }
+    return status;
 }
 
 rf_status rf_record_get_generation(rf_kv_txn *txn, const char *name, uint64_t number,
@@ -201,13 +217,17 @@ rf_status rf_record_get_generation(rf_kv_txn *txn, const char *name, uint64_t nu
     bool found = false;
 
     if (rf_record_name_valid(name)) {
-        record_key key = generation_key(name, number);
+        record_key key = numbered_key(name, 'g', number);
         rf_status status = get_record(txn, &key, &in, &found, err);
         if (status != RF_OK)
             return status;
         memcpy(generation.name, name, strlen(name) + 1);
         if (found && !read_generation(&in, &generation))
             return fail_record((rf_slice){key.bytes, key.size}, err);
+        if (found)
+            status = advance(txn, &generation, err);
+        if (status != RF_OK)
+            return status;
     }
     if (found)
         *out = generation;
@@ -218,25 +238,18 @@ rf_status rf_record_get_generation(rf_kv_txn *txn, const char *name, uint64_t nu
 rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *generation,
                                    rf_err *err)
 {
-    record_key key = generation_key(generation->name, generation->number);
+    record_key key = numbered_key(generation->name, 'g', generation->number);
     rf_buf payload;
 
     rf_buf_init(&payload, VALUE_SIZE_MAX);
     rf_buf_append_u32(&payload, generation->version);
     rf_buf_append_u64(&payload, generation->content_hash.low);
     rf_buf_append_u64(&payload, generation->content_hash.high);
-    rf_buf_append_u64(&payload, generation->position);
-    rf_buf_append_u64(&payload, generation->rows);
+    rf_buf_append_u64(&payload, generation->sealed_position);
+    rf_buf_append_u64(&payload, generation->sealed_rows);
     rf_buf_append_u64(&payload, generation->manifest_checksum);
+    rf_buf_append_u32(&payload, generation->delta);
     return put_record(txn, &key, &payload, err);
-}
-
-rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t number,
-                                      rf_err *err)
-{
-    record_key key = generation_key(name, number);
-
-    return rf_kv_delete(txn, RF_CATALOG_TABLE, (rf_slice){key.bytes, key.size}, err);
 }
 
 /* Grows a list by one zeroed item of `size` bytes; NULL without memory. */
@@ -336,18 +349,17 @@ rf_status rf_record_generations(rf_kv_txn *txn, const char *name, rf_catalog_gen
         *count_out = 0;
     else
         status = list_records(txn, name, 'g', &list, count_out, err);
-    if (status == RF_OK)
-        *out = list;
-    return status;
-}
-
-static record_key skip_key(const char *name, uint64_t position)
-{
-    record_key key = key_of(name, 's');
-
-    rf_store_u64_be(key.bytes + key.size, position);
-    key.size += 8;
-    return key;
+    if (status != RF_OK)
+        return status;
+    rf_catalog_generation *generations = list;
+    for (uint32_t i = 0; status == RF_OK && i < *count_out; i++)
+        status = advance(txn, &generations[i], err);
+    if (status != RF_OK) {
+        free(list);
+        return status;
+    }
+    *out = list;
+    return RF_OK;
 }
 
 static void append_text(rf_buf *out, rf_slice text)
@@ -358,7 +370,7 @@ static void append_text(rf_buf *out, rf_slice text)
 
 rf_status rf_record_put_skip(rf_kv_txn *txn, const char *name, const rf_left_out *skip, rf_err *err)
 {
-    record_key key = skip_key(name, skip->position);
+    record_key key = numbered_key(name, 's', skip->position);
     rf_buf payload;
 
     rf_buf_init(&payload, VALUE_SIZE_MAX);
@@ -371,12 +383,25 @@ rf_status rf_record_put_skip(rf_kv_txn *txn, const char *name, const rf_left_out
 rf_status rf_record_delete_skip(rf_kv_txn *txn, const char *name, uint64_t position,
                                 bool *found_out, rf_err *err)
 {
-    record_key key = skip_key(name, position);
+    record_key key = numbered_key(name, 's', position);
     rf_slice at = {key.bytes, key.size};
     rf_slice value;
 
     rf_status status = rf_kv_get(txn, RF_CATALOG_TABLE, at, &value, found_out, err);
     return status == RF_OK && *found_out ? rf_kv_delete(txn, RF_CATALOG_TABLE, at, err) : status;
+}
+
+static rf_status read_left_out(rf_slice key, size_t prefix, rf_bytes_reader *in,
+                               rf_left_out *item, rf_left_out_list *list, rf_err *err)
+{
+    item->stream = rf_read_slice(in, rf_read_u32(in));
+    item->type = rf_read_slice(in, rf_read_u32(in));
+    item->reason = rf_read_slice(in, rf_read_u32(in));
+    if (in->failed || rf_bytes_left(in) > 0 || key.size != prefix + 8 ||
+        !rf_utf8_valid(item->stream) || !rf_utf8_valid(item->type) || !rf_utf8_valid(item->reason))
+        return fail_record(key, err);
+    item->position = rf_load_u64_be(key.data + prefix);
+    return rf_left_out_list_add(list, item, err);
 }
 
 static rf_status add_skip(rf_slice key, size_t prefix, rf_slice value, rf_left_out_list *list,
@@ -386,22 +411,33 @@ static rf_status add_skip(rf_slice key, size_t prefix, rf_slice value, rf_left_o
     rf_bytes_reader in;
 
     rf_status status = open_value(key, value, &in, err);
-    if (status != RF_OK)
-        return status;
-    skip.stream = rf_read_slice(&in, rf_read_u32(&in));
-    skip.type = rf_read_slice(&in, rf_read_u32(&in));
-    skip.reason = rf_read_slice(&in, rf_read_u32(&in));
-    if (in.failed || rf_bytes_left(&in) > 0 || key.size != prefix + 8 ||
-        !rf_utf8_valid(skip.stream) || !rf_utf8_valid(skip.type) || !rf_utf8_valid(skip.reason))
-        return fail_record(key, err);
-    skip.position = rf_load_u64_be(key.data + prefix);
-    return rf_left_out_list_add(list, &skip, err);
+    return status == RF_OK ? read_left_out(key, prefix, &in, &skip, list, err) : status;
 }
 
-rf_status rf_record_skips(rf_kv_txn *txn, const char *name, rf_left_out_list *list, rf_err *err)
+static rf_status add_left_out(rf_slice key, size_t prefix, rf_slice value, rf_left_out_list *list,
+                              rf_err *err)
 {
-    record_key start = key_of(name, 's');
-    rf_slice prefix = {start.bytes, start.size};
+    rf_left_out item = {0};
+    rf_bytes_reader in;
+
+    rf_status status = open_value(key, value, &in, err);
+    if (status != RF_OK)
+        return status;
+    uint8_t cause = rf_read_byte(&in);
+    if (cause < RF_CAUSE_SKIPPED || cause > RF_CAUSE_ON_RECORD)
+        return fail_record(key, err);
+    item.cause = (rf_cause)cause;
+    return read_left_out(key, prefix, &in, &item, list, err);
+}
+
+typedef rf_status (*add_fn)(rf_slice key, size_t prefix, rf_slice value, rf_left_out_list *list,
+                            rf_err *err);
+
+/* All records that begin with `start`. */
+static rf_status add_all(rf_kv_txn *txn, const record_key *start, add_fn add,
+                         rf_left_out_list *list, rf_err *err)
+{
+    rf_slice prefix = {start->bytes, start->size};
     rf_kv_cursor *cursor;
     rf_slice key, value;
     bool found;
@@ -411,10 +447,149 @@ rf_status rf_record_skips(rf_kv_txn *txn, const char *name, rf_left_out_list *li
         return status;
     status = rf_kv_cursor_seek(cursor, RF_KV_AT_LEAST, prefix, &key, &value, &found, err);
     while (status == RF_OK && found && rf_slice_starts_with(key, prefix)) {
-        status = add_skip(key, prefix.size, value, list, err);
+        status = add(key, prefix.size, value, list, err);
         if (status == RF_OK)
             status = rf_kv_cursor_seek(cursor, RF_KV_NEXT, key, &key, &value, &found, err);
     }
     rf_kv_cursor_close(cursor);
     return status;
+}
+
+rf_status rf_record_skips(rf_kv_txn *txn, const char *name, rf_left_out_list *list, rf_err *err)
+{
+    record_key start = key_of(name, 's');
+
+    return add_all(txn, &start, add_skip, list, err);
+}
+
+/* ---- what moves a generation after it was sealed ---- */
+
+rf_status rf_record_take_delta(rf_kv_txn *txn, uint32_t *delta_out, rf_err *err)
+{
+    record_key key = key_of("", 'd');
+    rf_bytes_reader in;
+    rf_buf payload;
+    bool found;
+
+    rf_status status = get_record(txn, &key, &in, &found, err);
+    if (status != RF_OK)
+        return status;
+    uint32_t last = found ? rf_read_u32(&in) : 0;
+    if (found && (in.failed || last == UINT32_MAX))
+        return fail_record((rf_slice){key.bytes, key.size}, err);
+    rf_buf_init(&payload, VALUE_SIZE_MAX);
+    rf_buf_append_u32(&payload, last + 1);
+    *delta_out = last + 1;
+    return put_record(txn, &key, &payload, err);
+}
+
+rf_status rf_record_get_checkpoint(rf_kv_txn *txn, const char *name, uint64_t number,
+                                   rf_checkpoint *checkpoint_out, bool *found_out, rf_err *err)
+{
+    record_key key = numbered_key(name, 'c', number);
+    rf_checkpoint checkpoint;
+    rf_bytes_reader in;
+    bool found;
+
+    rf_status status = get_record(txn, &key, &in, &found, err);
+    if (status != RF_OK)
+        return status;
+    *found_out = found;
+    if (!found)
+        return RF_OK;
+    checkpoint.position = rf_read_u64(&in);
+    checkpoint.digest.low = rf_read_u64(&in);
+    checkpoint.digest.high = rf_read_u64(&in);
+    checkpoint.digest.rows = rf_read_u64(&in);
+    checkpoint.time_last = (int64_t)rf_read_u64(&in);
+    checkpoint.delta_rows = rf_read_u64(&in);
+    checkpoint.delta_bytes = rf_read_u64(&in);
+    if (in.failed || rf_bytes_left(&in) > 0)
+        return fail_record((rf_slice){key.bytes, key.size}, err);
+    *checkpoint_out = checkpoint;
+    return RF_OK;
+}
+
+rf_status rf_record_put_checkpoint(rf_kv_txn *txn, const char *name, uint64_t number,
+                                   const rf_checkpoint *checkpoint, rf_err *err)
+{
+    record_key key = numbered_key(name, 'c', number);
+    rf_buf payload;
+
+    rf_buf_init(&payload, VALUE_SIZE_MAX);
+    rf_buf_append_u64(&payload, checkpoint->position);
+    rf_buf_append_u64(&payload, checkpoint->digest.low);
+    rf_buf_append_u64(&payload, checkpoint->digest.high);
+    rf_buf_append_u64(&payload, checkpoint->digest.rows);
+    rf_buf_append_u64(&payload, (uint64_t)checkpoint->time_last);
+    rf_buf_append_u64(&payload, checkpoint->delta_rows);
+    rf_buf_append_u64(&payload, checkpoint->delta_bytes);
+    return put_record(txn, &key, &payload, err);
+}
+
+rf_status rf_record_put_left_out(rf_kv_txn *txn, const char *name, uint64_t number,
+                                 const rf_left_out *item, rf_err *err)
+{
+    record_key key = numbered_key(name, 'f', number);
+    rf_buf payload;
+
+    rf_store_u64_be(key.bytes + key.size, item->position);
+    key.size += 8;
+    rf_buf_init(&payload, VALUE_SIZE_MAX);
+    rf_buf_append_byte(&payload, (uint8_t)item->cause);
+    append_text(&payload, item->stream);
+    append_text(&payload, item->type);
+    append_text(&payload, item->reason);
+    return put_record(txn, &key, &payload, err);
+}
+
+rf_status rf_record_left_out(rf_kv_txn *txn, const char *name, uint64_t number,
+                             rf_left_out_list *list, rf_err *err)
+{
+    record_key start = numbered_key(name, 'f', number);
+
+    return add_all(txn, &start, add_left_out, list, err);
+}
+
+/* All records that begin with `start` go. */
+static rf_status delete_all(rf_kv_txn *txn, const record_key *start, rf_err *err)
+{
+    rf_slice prefix = {start->bytes, start->size};
+    rf_status status = RF_OK;
+    bool found = true;
+
+    while (status == RF_OK && found) {
+        rf_kv_cursor *cursor;
+        rf_slice key, value;
+        char bytes[KEY_SIZE_MAX];
+        size_t size = 0;
+        status = rf_kv_cursor_open(txn, RF_CATALOG_TABLE, &cursor, err);
+        if (status != RF_OK)
+            return status;
+        status = rf_kv_cursor_seek(cursor, RF_KV_AT_LEAST, prefix, &key, &value, &found, err);
+        found = status == RF_OK && found && rf_slice_starts_with(key, prefix) &&
+                key.size <= sizeof bytes;
+        if (found)
+            memcpy(bytes, key.data, size = key.size);
+        rf_kv_cursor_close(cursor);
+        if (found)
+            status = rf_kv_delete(txn, RF_CATALOG_TABLE, (rf_slice){bytes, size}, err);
+    }
+    return status;
+}
+
+rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t number,
+                                      rf_err *err)
+{
+    record_key left_out = numbered_key(name, 'f', number);
+    record_key checkpoint = numbered_key(name, 'c', number);
+    record_key key = numbered_key(name, 'g', number);
+
+    rf_status status = delete_all(txn, &left_out, err);
+    if (status == RF_OK)
+        status = rf_kv_delete(txn, RF_CATALOG_TABLE, (rf_slice){checkpoint.bytes, checkpoint.size},
+                              err);
+    return status == RF_OK
+               ? rf_kv_delete(txn, RF_CATALOG_TABLE, (rf_slice){key.bytes, key.size}, err)
+               : status;
 }

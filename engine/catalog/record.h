@@ -2,8 +2,11 @@
  * values look.
  *
  *     NUL 'e'                     epoch
+ *     NUL 'd'                     the last number that was given to a delta
  *     NAME NUL 'm'                a model: what is live, numbers, history, holds
  *     NAME NUL 'g' number u64 BE  a sealed generation
+ *     NAME NUL 'c' number u64 BE  its checkpoint, once it was moved
+ *     NAME NUL 'f' number u64 BE, position u64 BE  an event that it left out since it was sealed
  *     NAME NUL 's' position u64 BE  an event that is put aside
  *
  * Each value ends with a checksum of itself, seeded with that of its key: a record under another
@@ -16,7 +19,7 @@
 
 #include <pthread.h>
 
-enum { RF_CATALOG_TABLE = 0 };
+enum { RF_CATALOG_TABLE = 0, RF_CATALOG_DELTA_TABLE = 1 };
 
 typedef struct rf_pin rf_pin;
 
@@ -43,6 +46,18 @@ rf_status rf_record_get_generation(rf_kv_txn *txn, const char *name, uint64_t nu
                                    rf_catalog_generation *out, bool *found_out, rf_err *err);
 rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *generation,
                                    rf_err *err);
+/* The next number for a delta. */
+rf_status rf_record_take_delta(rf_kv_txn *txn, uint32_t *delta_out, rf_err *err);
+rf_status rf_record_get_checkpoint(rf_kv_txn *txn, const char *name, uint64_t number,
+                                   rf_checkpoint *checkpoint_out, bool *found_out, rf_err *err);
+rf_status rf_record_put_checkpoint(rf_kv_txn *txn, const char *name, uint64_t number,
+                                   const rf_checkpoint *checkpoint, rf_err *err);
+/* What generation `number` left out since it was sealed; the second adds all by position. */
+rf_status rf_record_put_left_out(rf_kv_txn *txn, const char *name, uint64_t number,
+                                 const rf_left_out *item, rf_err *err);
+rf_status rf_record_left_out(rf_kv_txn *txn, const char *name, uint64_t number,
+                             rf_left_out_list *list, rf_err *err);
+/* With its checkpoint and what it left out. */
 rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t number,
                                       rf_err *err);
 rf_status rf_record_put_skip(rf_kv_txn *txn, const char *name, const rf_left_out *skip,

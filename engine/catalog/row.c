@@ -401,6 +401,13 @@ void rf_digest_add(rf_digest *digest, const rf_digest *other)
     digest->rows += other->rows;
 }
 
+void rf_digest_remove(rf_digest *digest, const rf_digest *other)
+{
+    digest->high -= other->high + (digest->low < other->low ? 1 : 0);
+    digest->low -= other->low;
+    digest->rows -= other->rows;
+}
+
 void rf_digest_format(const rf_digest *digest, char text_out[33])
 {
     char bytes[24];

@@ -43,6 +43,8 @@ void rf_digest_add_row(rf_digest *digest, rf_slice key, rf_slice stored);
 void rf_digest_add_joined(rf_digest *digest, char *at, size_t key_size, size_t size);
 enum { RF_DIGEST_PAD = 4 };
 void rf_digest_add(rf_digest *digest, const rf_digest *other);
+/* Takes away rows that were added. */
+void rf_digest_remove(rf_digest *digest, const rf_digest *other);
 /* 32 hex digits; the row count is mixed in. */
 void rf_digest_format(const rf_digest *digest, char text_out[33]);
 

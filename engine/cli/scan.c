@@ -48,7 +48,7 @@ static rf_status open_cursor(const scan_options *given, rf_reader *reader, rf_cu
                              rf_err *err)
 {
     char bytes[3][RF_KEY_BYTES_MAX];
-    rf_range range = {.index = given->index};
+    rf_range range = {.index = given->index, .limit = given->limit.value};
 
     rf_status status =
         parse_end(reader, given->index, given->prefix, RF_KEY_PREFIX, bytes[0], &range.prefix, err);

@@ -12,7 +12,8 @@ typedef struct rf_generation {
     uint32_t version; /* of the definition */
     uint64_t position;
     uint64_t rows;
-    uint64_t bytes;
+    uint64_t bytes;      /* of base files and delta */
+    uint64_t delta_rows; /* rows that changed since it was sealed */
     int64_t sealed_at; /* wall clock, microseconds */
     char digest[33];
     char content_hash[33];

@@ -1,9 +1,11 @@
 /* Reading read models: one row, or many in key order.
  *
- * A reader is pinned to one complete generation at one position from open (or refresh) on: whatever
- * is swapped, rolled back or collected beside it, it sees no mixture. It holds a shared lock on the
- * generation's MANIFEST, so gc leaves it alone. rf_reader_refresh moves it to the generation that
- * is live by then.
+ * A reader is pinned to one complete generation from open (or refresh) on: whatever is swapped,
+ * rolled back or collected beside it, it sees no mixture. It holds a shared lock on the generation's
+ * MANIFEST, so gc leaves it alone. rf_reader_refresh moves it to the generation that is live by then.
+ * Where `follow` keeps the generation current, each rf_reader_get and each cursor, from open to
+ * close, is at one position: the last that was committed when it began. rf_reader_info has that of
+ * the last of these.
  *
  * Threads: a reader and its cursors are confined to one thread; open one per thread, they share the
  * mapped files.
@@ -48,7 +50,8 @@ typedef struct rf_reader_info {
     const char *name;
     uint64_t generation;
     uint32_t version;  /* of the definition */
-    uint64_t position; /* all events up to it are in, none after it */
+    uint64_t position; /* all events up to it are in, none after it; as the next two, it moves with
+                          each get, cursor and refresh */
     uint64_t rows;
     char digest[33]; /* 32 hex digits */
     const rf_reader_column *columns;
@@ -65,8 +68,8 @@ RF_API rf_status rf_reader_open(rf_store *store, const char *name, uint64_t gene
                                 rf_reader **reader_out, rf_err *err);
 /* Takes NULL. Cursors are closed before. */
 RF_API void rf_reader_close(rf_reader *reader);
-/* Moves to the live generation if it changed (*changed_out may be NULL); cursors must be closed. On
- * failure the reader stays where it was. */
+/* Moves to the live generation and to its position (*changed_out, which may be NULL, tells whether
+ * either is another); cursors must be closed. On failure the reader stays where it was. */
 RF_API rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err);
 /* Valid until close or refresh. */
 RF_API const rf_reader_info *rf_reader_get_info(const rf_reader *reader);
@@ -102,6 +105,7 @@ typedef struct rf_range {
     rf_slice from;   /* inclusive; data NULL: from the first */
     rf_slice to;     /* exclusive; data NULL: to the last */
     const char *index; /* NULL: in key order; else in that of the index, whose keys the three are */
+    uint64_t limit;    /* rows that are asked for at most, so that less is looked at; 0: all */
 } rf_range;
 
 /* `range` may be NULL for all; what it points at is copied. Keys come in the order of

@@ -1,0 +1,14 @@
+/* What verify looks at in a delta: its entries' checksums, that its rows decode and, in place of those
+ * of the base, give the digest of the checkpoint, and that each index has the entries of these rows.
+ */
+#ifndef RF_VERIFY_DELTA_H
+#define RF_VERIFY_DELTA_H
+
+#include "catalog/rows.h"
+#include "refold/read.h"
+
+/* RF_ERR_DAMAGED with the first that does not hold. `columns` are those of the manifest. */
+rf_status rf_verify_delta(rf_catalog *catalog, const rf_pinned *pinned,
+                          const rf_reader_column *columns, rf_err *err);
+
+#endif
