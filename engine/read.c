@@ -19,6 +19,7 @@ struct rf_reader {
     rf_rows *rows;
     rf_reader_column *columns;
     rf_reader_column key_parts[RF_KEY_PARTS_MAX];
+    rf_reader_index indexes[RF_MANIFEST_INDEXES_MAX];
     rf_value *values;
     rf_reader_info info;
     uint32_t cursor_count;
@@ -82,6 +83,9 @@ static rf_status take_generation(rf_reader *reader, uint64_t number, rf_err *err
     for (uint32_t i = 0; i < manifest->key_part_count; i++)
         reader->key_parts[i] = (rf_reader_column){
             manifest->key[i].name, manifest->key[i].kind, manifest->key[i].scale};
+    for (uint32_t i = 0; i < manifest->index_count; i++)
+        reader->indexes[i] = (rf_reader_index){manifest->indexes[i].columns,
+                                               manifest->indexes[i].column_count};
     reader->info = (rf_reader_info){
         .name = reader->name,
         .generation = manifest->number,
@@ -90,6 +94,8 @@ static rf_status take_generation(rf_reader *reader, uint64_t number, rf_err *err
         .column_count = manifest->column_count,
         .key_parts = reader->key_parts,
         .key_part_count = manifest->key_part_count,
+        .indexes = reader->indexes,
+        .index_count = manifest->index_count,
     };
     note_checkpoint(reader);
     return RF_OK;

@@ -21,16 +21,17 @@ static void on_progress(void *arg, const rf_progress *now)
         left[CLI_NUMBER_SIZE];
     cli_format_count(now->done, done);
     cli_format_rate(now->done, now->seconds, rate);
+    const char *unit = now->unit ? now->unit : "events";
     const char *begin = progress->terminal ? "\r\033[K" : "refold: ";
     const char *end = progress->terminal ? "" : "\n";
     if (now->total && now->done && now->done <= now->total) {
         double seconds = now->seconds / (double)now->done * (double)(now->total - now->done);
-        fprintf(stderr, "%s%s: %s of %s events (%.0f %%), %s/s, %s left%s", begin, now->what, done,
-                cli_format_count(now->total, total),
+        fprintf(stderr, "%s%s: %s of %s %s (%.0f %%), %s/s, %s left%s", begin, now->what, done,
+                cli_format_count(now->total, total), unit,
                 100.0 * (double)now->done / (double)now->total, rate,
                 cli_format_seconds(seconds, left), end);
     } else {
-        fprintf(stderr, "%s%s: %s events, %s/s%s", begin, now->what, done, rate, end);
+        fprintf(stderr, "%s%s: %s %s, %s/s%s", begin, now->what, done, unit, rate, end);
     }
     fflush(stderr);
     progress->shown = true;

@@ -46,6 +46,11 @@ typedef struct rf_reader_column {
     uint8_t scale;
 } rf_reader_column;
 
+typedef struct rf_reader_index {
+    const uint32_t *columns; /* numbers of columns, in the index's order */
+    uint32_t column_count;
+} rf_reader_index;
+
 typedef struct rf_reader_info {
     const char *name;
     uint64_t generation;
@@ -58,6 +63,8 @@ typedef struct rf_reader_info {
     uint32_t column_count;
     const rf_reader_column *key_parts; /* a tuple has several */
     uint32_t key_part_count;
+    const rf_reader_index *indexes; /* that the definition declares */
+    uint32_t index_count;
 } rf_reader_info;
 
 enum { RF_KEY_PARTS_MAX = 16, RF_KEY_BYTES_MAX = 480 };

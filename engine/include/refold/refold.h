@@ -19,5 +19,6 @@
 #include "refold/generation.h"
 #include "refold/read.h"
 #include "refold/text.h"
+#include "refold/export.h"
 
 #endif

@@ -29,7 +29,8 @@ RF_API uint32_t rf_store_partitions(const rf_store *store);
  * lock. */
 typedef struct rf_progress {
     const char *what; /* "import", "rebuild", … */
-    uint64_t done;    /* events */
+    const char *unit; /* of what is counted, "rows"; NULL: events */
+    uint64_t done;
     uint64_t total;   /* 0: unknown */
     double seconds;
 } rf_progress;

@@ -1,0 +1,73 @@
+/* export: publishes read models into a file or another database. */
+#include "cli/command.h"
+#include "cli/exported.h"
+#include "cli/progress.h"
+
+typedef struct export_options {
+    const char *format;
+    cli_count generation;
+    bool quiet, json;
+} export_options;
+
+#define AT(member) offsetof(export_options, member)
+static const cli_option table[] = {
+    {"format", "csv|jsonl", "of a file, where its name does not say it", CLI_CHOICE, AT(format), 0,
+     0},
+    {"generation", "N", "of one NAME, instead of the live one", CLI_COUNT, AT(generation), 1, 0},
+    {"quiet", NULL, "no progress", CLI_FLAG, AT(quiet), 0, 0},
+    {"json", NULL, "the report as one JSON object", CLI_FLAG, AT(json), 0, 0},
+};
+#undef AT
+
+static rf_status print_json(const rf_export_report *report, rf_err *err)
+{
+    cli_json json;
+    rf_status status = cli_json_begin(&json, err);
+    if (status != RF_OK)
+        return status;
+    cli_exported_json(&json, report);
+    return cli_json_finish(&json, err);
+}
+
+static rf_status run(const cli_call *call, rf_err *err)
+{
+    const export_options *given = call->options;
+    uint32_t name_count = call->operand_count - 2;
+    rf_export_options options = {
+        .format = given->format,
+        .generation = given->generation.value,
+    };
+    rf_export_report *report = NULL;
+    rf_store *store = NULL;
+    cli_progress progress;
+
+    rf_status status = rf_store_open(call->operands[0], NULL, &store, err);
+    if (status != RF_OK)
+        return status;
+    cli_progress_start(&progress, given->quiet, &options.run);
+    status = rf_export(store, call->operands + 1, name_count, call->operands[name_count + 1],
+                       &options, &report, err);
+    cli_progress_end(&progress);
+    rf_store_close(store);
+    if (status == RF_OK && given->json)
+        status = print_json(report, err);
+    else if (status == RF_OK)
+        cli_exported_print(report);
+    rf_export_report_free(report);
+    return status;
+}
+
+const cli_command cli_export = {
+    .name = "export",
+    .operands = "STORE NAME... FILE",
+    .summary = "Publishes the rows of NAME into a file.",
+    .details = "FILE.csv is CSV by RFC 4180, FILE.jsonl is JSON Lines, as scan prints them. A file\n"
+               "appears whole, or stays what it was.\n",
+    .options = table,
+    .option_count = CLI_COUNT_OF(table),
+    .options_size = sizeof(export_options),
+    .operands_min = 3,
+    .operands_max = CLI_OPERANDS_MAX,
+    .orderly = true,
+    .run = run,
+};

@@ -1,0 +1,183 @@
+/* Publishing read models; see refold/export.h.
+ *
+ * Readers are opened for all names before the target is touched, and stay open to the end: so what
+ * is published is pinned, and gc leaves it alone. Which sink it is follows from the target.
+ */
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "refold/export.h"
+#include "refold/read.h"
+#include "sink/lines.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { NAMES_MAX = 4096 };
+
+typedef enum target_kind { TARGET_CSV, TARGET_JSON_LINES } target_kind;
+
+struct target {
+    target_kind kind;
+    const char *place; /* path or URL: borrowed from the caller's text */
+};
+
+struct publication {
+    rf_export_report report;
+    rf_reader **readers;
+};
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t size = strlen(text), end_size = strlen(end);
+    return size > end_size && strcasecmp(text + size - end_size, end) == 0;
+}
+
+static bool kind_of_file(const char *name, target_kind *kind_out)
+{
+    static const struct {
+        const char *word;
+        target_kind kind;
+    } kinds[] = {{"csv", TARGET_CSV}, {"jsonl", TARGET_JSON_LINES}, {"ndjson", TARGET_JSON_LINES}};
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        char end[16] = ".";
+        memcpy(end + 1, kinds[i].word, strlen(kinds[i].word) + 1);
+        if (strcmp(name, kinds[i].word) == 0 || ends_with(name, end)) {
+            *kind_out = kinds[i].kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+static rf_status parse_target(const char *text, const rf_export_options *options,
+                              struct target *target_out, rf_err *err)
+{
+    const char *scheme = strstr(text, "://");
+
+    *target_out = (struct target){.place = text};
+    if (scheme)
+        return rf_fail(err, RF_ERR_USAGE, "%.*s: no read models can be published there",
+                       (int)(scheme - text), text);
+    if (*text == '\0' || strcmp(text, "-") == 0)
+        return rf_fail(err, RF_ERR_USAGE, "an export needs a file; scan writes to standard output");
+    if (options->format && kind_of_file(options->format, &target_out->kind))
+        return RF_OK;
+    if (options->format)
+        return rf_fail(err, RF_ERR_USAGE, "%s is no format: csv or jsonl", options->format);
+    if (kind_of_file(text, &target_out->kind))
+        return RF_OK;
+    return rf_fail(err, RF_ERR_USAGE,
+                   "%s: neither a URL nor a name that ends in .csv or .jsonl (--format says it)",
+                   text);
+}
+
+static rf_status check_options(const char *const *names, uint32_t name_count,
+                               const struct target *target, const rf_export_options *options,
+                               rf_err *err)
+{
+    if (name_count == 0 || name_count > NAMES_MAX)
+        return rf_fail(err, RF_ERR_USAGE, "no read models to publish, or more than %d", NAMES_MAX);
+    if (options->generation != 0 && name_count > 1)
+        return rf_fail(err, RF_ERR_USAGE, "a generation goes with one read model");
+    if (name_count > 1)
+        return rf_fail(err, RF_ERR_USAGE, "%s: such a file has one read model, not %u",
+                       target->place, name_count);
+    for (uint32_t i = 0; i < name_count; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (strcmp(names[i], names[k]) == 0)
+                return rf_fail(err, RF_ERR_USAGE, "%s is named twice", names[i]);
+    return RF_OK;
+}
+
+static rf_status open_readers(struct publication *publication, rf_store *store,
+                              const char *const *names, uint64_t generation, rf_err *err)
+{
+    for (uint32_t i = 0; i < publication->report.model_count; i++) {
+        rf_status status =
+            rf_reader_open(store, names[i], generation, &publication->readers[i], err);
+        if (status != RF_OK)
+            return status;
+        const rf_reader_info *info = rf_reader_get_info(publication->readers[i]);
+        rf_exported *model = &publication->report.models[i];
+        model->name = strdup(info->name);
+        if (!model->name)
+            return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", info->name);
+        model->generation = info->generation;
+        model->version = info->version;
+        model->position = info->position;
+        model->rows = info->rows;
+        memcpy(model->digest, info->digest, sizeof model->digest);
+    }
+    return RF_OK;
+}
+
+static void close_readers(struct publication *publication)
+{
+    for (uint32_t i = 0; publication->readers && i < publication->report.model_count; i++)
+        rf_reader_close(publication->readers[i]);
+    free(publication->readers);
+    publication->readers = NULL;
+}
+
+static rf_status publish(struct publication *publication, const struct target *target,
+                         const rf_export_options *options, rf_err *err)
+{
+    switch (target->kind) {
+    case TARGET_CSV:
+    case TARGET_JSON_LINES:
+        break;
+    }
+    return rf_sink_lines(publication->readers[0], target->place,
+                         target->kind == TARGET_CSV ? RF_LINES_CSV : RF_LINES_JSON, &options->run,
+                         &publication->report.bytes, err);
+}
+
+rf_status rf_export(rf_store *store, const char *const *names, uint32_t name_count,
+                    const char *target_text, const rf_export_options *options,
+                    rf_export_report **report_out, rf_err *err)
+{
+    double start = rf_clock_seconds();
+    struct target target;
+
+    rf_status status = parse_target(target_text, options, &target, err);
+    if (status == RF_OK)
+        status = check_options(names, name_count, &target, options, err);
+    if (status != RF_OK)
+        return status;
+    struct publication *publication = calloc(1, sizeof *publication);
+    if (!publication)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for an export");
+    publication->report.models = calloc(name_count, sizeof *publication->report.models);
+    publication->readers = calloc(name_count, sizeof *publication->readers);
+    publication->report.target = strdup(target.place);
+    if (!publication->report.models || !publication->readers || !publication->report.target) {
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", name_count);
+    } else {
+        publication->report.model_count = name_count;
+        status = open_readers(publication, store, names, options->generation, err);
+    }
+    if (status == RF_OK)
+        status = publish(publication, &target, options, err);
+    close_readers(publication);
+    publication->report.seconds = rf_clock_seconds() - start;
+    if (status == RF_OK)
+        *report_out = &publication->report;
+    else
+        rf_export_report_free(&publication->report);
+    return status;
+}
+
+void rf_export_report_free(rf_export_report *report)
+{
+    if (!report)
+        return;
+    /* The report is the first member of what was allocated. */
+    _Static_assert(offsetof(struct publication, report) == 0, "a report is its publication");
+    for (uint32_t i = 0; i < report->model_count; i++)
+        free((void *)(uintptr_t)report->models[i].name);
+    free(report->models);
+    free((void *)(uintptr_t)report->target);
+    free(report);
+}
