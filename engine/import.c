@@ -1,6 +1,6 @@
-/* Import: files of events into the log, in batches. See refold/import.h.
+/* Import: events into the log, in batches. See refold/import.h.
  *
- * lock -> pool and appender -> per file: blocks of parsed events -> appender, commit at a bound of
+ * lock -> pool and appender -> per source: its feed from where it stood -> blocks of parsed events -> appender, commit at a bound of
  * bytes or time -> the small segments merged. Whatever fails, what was committed stays, and the
  * message says how far the store is.
  */
@@ -9,9 +9,11 @@
 #include "base/clock.h"
 #include "log/append.h"
 #include "source/jsonl.h"
+#include "source/source.h"
 #include "store.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 /* A batch ends with whichever comes first. The bytes are those that it holds in memory. Stored they are
  * a tenth to a third, and each commit makes a segment a partition: of large events few go into one. */
@@ -21,6 +23,7 @@
 
 typedef struct import {
     const rf_import_options *options;
+    rf_log *log;
     rf_appender *appender;
     double begun;
     double batch_begun; /* 0: nothing taken since the last commit */
@@ -37,7 +40,16 @@ static void import_tell(import *run, double now)
     options->progress(options->progress_arg, &progress);
 }
 
-static rf_status import_take(void *arg, const rf_event *events, size_t count, rf_err *err)
+/* Whether what was taken is to be committed now. One that follows has nothing to wait for. */
+static bool batch_is_due(const import *run, double now, bool is_waiting)
+{
+    return !run->options->atomic && run->batch_begun > 0 &&
+           (rf_appender_pending_bytes(run->appender) >= BATCH_BYTES_MAX ||
+            now - run->batch_begun >= BATCH_SECONDS_MAX || (is_waiting && run->options->follow));
+}
+
+static rf_status import_take(void *arg, const rf_event *events, size_t count, rf_slice cursor,
+                             rf_err *err)
 {
     import *run = arg;
     const rf_run *options = &run->options->run;
@@ -45,15 +57,16 @@ static rf_status import_take(void *arg, const rf_event *events, size_t count, rf
     if (options->cancel && *options->cancel)
         return rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted");
     rf_status status = rf_appender_add(run->appender, events, count, err);
+    if (!status && cursor.size > 0)
+        status = rf_appender_set_cursor(run->appender, cursor, err);
     if (status)
         return status;
     run->events += count;
     double now = rf_clock_seconds();
-    if (run->batch_begun == 0 && count > 0)
+    bool is_waiting = count == 0 && cursor.size == 0;
+    if (run->batch_begun == 0 && !is_waiting)
         run->batch_begun = now;
-    if (!run->options->atomic && run->batch_begun > 0 &&
-        (rf_appender_pending_bytes(run->appender) >= BATCH_BYTES_MAX ||
-         now - run->batch_begun >= BATCH_SECONDS_MAX)) {
+    if (batch_is_due(run, now, is_waiting)) {
         status = rf_appender_commit(run->appender, err);
         run->batch_begun = 0;
         now = rf_clock_seconds();
@@ -79,16 +92,64 @@ static void import_failed(const import *run, rf_err *err)
                             counts.position);
 }
 
-static rf_status import_files(import *run, const char *const *paths, uint32_t path_count,
-                              rf_pool *pool, rf_jsonl_stats *stats, rf_err *err)
+/* Where the source stands. Only an import changes that, and this one has the lock. */
+static rf_status source_find(const import *run, rf_log_source *source_out, rf_err *err)
+{
+    const char *name = run->options->source ? run->options->source : "main";
+    rf_log_source *sources;
+    uint32_t count;
+
+    rf_status status = rf_log_sources(run->log, &sources, &count, err);
+    if (status)
+        return status;
+    *source_out = (rf_log_source){0};
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(sources[i].name, name) == 0)
+            *source_out = sources[i];
+    }
+    free(sources);
+    return RF_OK;
+}
+
+/* `name` NULL: what the program writes. */
+static rf_status import_source(import *run, const char *name, rf_pool *pool,
+                               rf_event_shapes *shapes, rf_jsonl_stats *stats, rf_err *err)
+{
+    rf_feed *feed = NULL;
+    rf_log_source source = {0};
+    rf_status status = RF_OK;
+
+    if (!name || rf_source_kind_of(name) != RF_SOURCE_FILE) {
+        /* What an earlier source of this call brought is part of where this one begins. */
+        status = run->options->atomic ? RF_OK : rf_appender_commit(run->appender, err);
+        run->batch_begun = 0;
+        if (!status)
+            status = source_find(run, &source, err);
+        if (status)
+            return status;
+    }
+    rf_feed_start start = {.mark = source.mark, .cursor = {source.cursor, source.cursor_size}};
+    if (run->options->from_start)
+        start.cursor = RF_SLICE("");
+    status = rf_source_open(name, run->options, &start, &feed, err);
+    if (!status)
+        status = rf_jsonl_read(feed, run->options, pool, shapes, import_take, run, stats, err);
+    rf_feed_close(feed);
+    return status;
+}
+
+static rf_status import_sources(import *run, const char *const *sources, uint32_t source_count,
+                                rf_pool *pool, rf_jsonl_stats *stats, rf_err *err)
 {
     rf_event_shapes *shapes = rf_event_shapes_new();
     rf_status status = RF_OK;
 
     if (!shapes)
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for importing");
-    for (uint32_t i = 0; i < path_count && !status; i++)
-        status = rf_jsonl_read(paths[i], run->options, pool, shapes, import_take, run, stats, err);
+    for (uint32_t i = 0; i < source_count && !status; i++)
+        status = import_source(run, sources[i], pool, shapes, stats, err);
+    if (!status && run->options->exec)
+        status = import_source(run, NULL, pool, shapes, stats, err);
     if (!status && run->options->run.cancel && *run->options->run.cancel)
         status = rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted");
     if (!status)
@@ -118,12 +179,28 @@ static void import_sum(const import *run, const rf_jsonl_stats *stats, rf_import
     memcpy(out->members, stats->members, sizeof out->members);
 }
 
-rf_status rf_import_files(rf_store *store, const char *const *paths, uint32_t path_count,
+rf_status rf_import_check(const char *const *sources, uint32_t source_count,
+                          const rf_import_options *options, rf_err *err)
+{
+    rf_import_options none = {0};
+    rf_status status = RF_OK;
+
+    options = options ? options : &none;
+    for (uint32_t i = 0; i < source_count && !status; i++)
+        status = rf_source_check(sources[i], options, err);
+    if (!status && options->exec)
+        status = rf_source_check(NULL, options, err);
+    return status;
+}
+
+rf_status rf_import_files(rf_store *store, const char *const *sources, uint32_t source_count,
                           const rf_import_options *options, rf_import_summary *summary_out,
                           rf_err *err)
 {
     rf_import_options none = {.run = {.workers_default = true}};
-    import run = {.options = options ? options : &none, .begun = rf_clock_seconds() };
+    import run = {.options = options ? options : &none,
+                  .log = store->log,
+                  .begun = rf_clock_seconds()};
     rf_import_summary summary = {0};
     rf_jsonl_stats stats = {0};
     rf_pool *pool = NULL;
@@ -141,7 +218,7 @@ rf_status rf_import_files(rf_store *store, const char *const *paths, uint32_t pa
     if (!status)
         status = rf_appender_begin(store->log, pool, &append, &run.appender, &own);
     if (!status) {
-        status = import_files(&run, paths, path_count, pool, &stats, &own);
+        status = import_sources(&run, sources, source_count, pool, &stats, &own);
         import_sum(&run, &stats, &summary);
     }
     rf_appender_free(run.appender);

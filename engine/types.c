@@ -88,7 +88,8 @@ static rf_status types_sources(rf_types *types, rf_store *store, rf_err *err)
         return rf_fail(err, RF_ERR_MEMORY, "no memory for the report of types");
     for (uint32_t i = 0; i < types->source_count; i++)
         types->source_infos[i] = (rf_source_info){types->sources[i].name, types->sources[i].mark,
-                                                  types->sources[i].events};
+                                                  types->sources[i].events,
+                                                  types->sources[i].cursor};
     return RF_OK;
 }
 

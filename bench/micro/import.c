@@ -8,6 +8,7 @@
 #include "event/event_shape.h"
 #include "log/append.h"
 #include "source/jsonl.h"
+#include "source/lines.h"
 #include "store.h"
 
 #include <fcntl.h>
@@ -53,32 +54,48 @@ static rf_status find_lines(void *arg, double *seconds_out, rf_err *err)
     return got == 0 ? RF_OK : rf_fail(err, RF_ERR_IO, "%s: cannot be read", import->log);
 }
 
-static rf_status drop(void *arg, const rf_event *events, size_t count, rf_err *err)
+static rf_status drop(void *arg, const rf_event *events, size_t count, rf_slice cursor,
+                      rf_err *err)
 {
     (void)arg;
     (void)events;
     (void)count;
+    (void)cursor;
     (void)err;
     return RF_OK;
+}
+
+static rf_status read_log(struct import *import, rf_events_take into, rf_jsonl_stats *stats,
+                          rf_err *err)
+{
+    const rf_import_options options = {0};
+    rf_feed *feed = NULL;
+
+    rf_status status = rf_lines_open(import->log, NULL, &feed, err);
+    if (status == RF_OK)
+        status = rf_jsonl_read(feed, &options, import->pool, import->shapes, into, import, stats,
+                               err);
+    rf_feed_close(feed);
+    return status;
 }
 
 static rf_status parse(void *arg, double *seconds_out, rf_err *err)
 {
     struct import *import = arg;
-    const rf_import_options options = {0};
     rf_jsonl_stats stats = {0};
 
     (void)seconds_out;
-    rf_status status =
-        rf_jsonl_read(import->log, &options, import->pool, import->shapes, drop, NULL, &stats, err);
+    rf_status status = read_log(import, drop, &stats, err);
     import->lines = stats.lines;
     import->bytes = stats.bytes;
     return status;
 }
 
-static rf_status take(void *arg, const rf_event *events, size_t count, rf_err *err)
+static rf_status take(void *arg, const rf_event *events, size_t count, rf_slice cursor,
+                      rf_err *err)
 {
     struct import *import = arg;
+    (void)cursor;
     double start = rf_clock_seconds();
 
     rf_status status = rf_appender_add(import->appender, events, count, err);
@@ -104,7 +121,6 @@ static rf_status append(void *arg, double *seconds_out, rf_err *err)
 {
     struct import *import = arg;
     const rf_append_options options = {0};
-    const rf_import_options import_options = {0};
     rf_jsonl_stats stats = {0};
 
     import->seconds = 0;
@@ -113,9 +129,7 @@ static rf_status append(void *arg, double *seconds_out, rf_err *err)
         status = rf_appender_begin(import->store->log, import->pool, &options, &import->appender,
                                    err);
     if (status == RF_OK)
-        status =
-            rf_jsonl_read(import->log, &import_options, import->pool, import->shapes, take, import,
-                               &stats, err);
+        status = read_log(import, take, &stats, err);
     double start = rf_clock_seconds();
     if (status == RF_OK)
         status = rf_appender_finish(import->appender, err);

@@ -1,4 +1,4 @@
-/* import: adds events from files and standard input. */
+/* import: adds events from files, standard input, databases and programs. */
 #include "cli/command.h"
 #include "cli/fail.h"
 #include "cli/json.h"
@@ -17,6 +17,16 @@ typedef struct import_options {
     bool atomic;
     const char *time_unit;
     const char *time_zone;
+    const char *preset;
+    const char *query;
+    const char *table;
+    const char *decompress;
+    const char *cipher_key_env;
+    bool strict;
+    int64_t wait_writers_ms;
+    bool follow;
+    bool from_start;
+    const char *exec;
     cli_count partitions;
     cli_count workers;
     int64_t wait_lock_ms;
@@ -37,6 +47,26 @@ static const cli_option table[] = {
      offsetof(import_options, time_unit), 0, 0},
     {"time-zone", "ZONE", "for times without offset: +02:00, Z or Europe/Prague", CLI_TEXT,
      offsetof(import_options, time_zone), 0, 0},
+    {"preset", "NAME", "what wrote the source: eventsourcing, emmett, cloudevents, ...", CLI_TEXT,
+     offsetof(import_options, preset), 0, 0},
+    {"query", "SQL", "of a database: its columns are the members of an event", CLI_TEXT,
+     offsetof(import_options, query), 0, 0},
+    {"table", "NAME", "of a database: the table that has the preset's events", CLI_TEXT,
+     offsetof(import_options, table), 0, 0},
+    {"decompress", "auto|none|zlib|gzip", "how preset eventsourcing's states are packed (auto)",
+     CLI_CHOICE, offsetof(import_options, decompress), 0, 0},
+    {"cipher-key-env", "NAME", "the environment's variable with the key of encrypted states",
+     CLI_TEXT, offsetof(import_options, cipher_key_env), 0, 0},
+    {"exec", "COMMAND", "run COMMAND by sh -c and read the events that it writes", CLI_TEXT,
+     offsetof(import_options, exec), 0, 0},
+    {"follow", NULL, "go on with what comes later, until interrupted", CLI_FLAG,
+     offsetof(import_options, follow), 0, 0},
+    {"from-start", NULL, "read a database anew, not from where the last import ended", CLI_FLAG,
+     offsetof(import_options, from_start), 0, 0},
+    {"strict", NULL, "PostgreSQL: keep writers out for a moment, to see how far may be read",
+     CLI_FLAG, offsetof(import_options, strict), 0, 0},
+    {"wait-writers", "[SECONDS]", "PostgreSQL: for open transactions, before giving up (60)",
+     CLI_WAIT, offsetof(import_options, wait_writers_ms), 0, 0},
     {"partitions", "N", "of a new store: a power of two, 1 to 1024 (64)", CLI_COUNT,
      offsetof(import_options, partitions), 1, 1024},
     {"workers", "N", "threads; 0 does everything in line (one a processor)", CLI_COUNT,
@@ -48,16 +78,15 @@ static const cli_option table[] = {
      0},
 };
 
-/* What can be known before a store is made for files that are not there. */
+/* What can be known before a store is made for files that are not there. Databases are met later. */
 static rf_status check_files(const char *const *paths, uint32_t count, rf_err *err)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct stat found;
         if (strcmp(paths[i], "-") == 0)
             continue;
-        if (strstr(paths[i], "://"))
-            return cli_fail(err, RF_ERR_USAGE,
-                            "%s is no file: import reads files and standard input", paths[i]);
+        if (strncmp(paths[i], "sqlite:", 7) == 0 || strstr(paths[i], "://"))
+            continue;
         if (stat(paths[i], &found) != 0 || access(paths[i], R_OK) != 0)
             return cli_fail(err, RF_ERR_IO, "%s: %s; nothing was added", paths[i], strerror(errno));
         if (S_ISDIR(found.st_mode))
@@ -137,15 +166,40 @@ static rf_status run(const cli_call *call, rf_err *err)
 {
     const import_options *given = call->options;
     static const char *const standard_input[] = {"-"};
-    const char *const *paths = call->operand_count > 1 ? call->operands + 1 : standard_input;
-    uint32_t path_count = call->operand_count > 1 ? call->operand_count - 1 : 1;
+    bool is_input = call->operand_count == 1 && !given->exec;
+    const char *const *paths = is_input ? standard_input : call->operands + 1;
+    uint32_t path_count = is_input ? 1 : call->operand_count - 1;
     uint64_t partitions = given->partitions.value;
     if (partitions & (partitions - 1))
         return cli_fail(err, RF_ERR_USAGE, "--partitions takes a power of two, not %u",
                         (unsigned)partitions);
-    if (call->operand_count == 1 && isatty(STDIN_FILENO))
+    if (is_input && isatty(STDIN_FILENO))
         return cli_fail(err, RF_ERR_USAGE, "no FILE given; - reads standard input");
+    rf_import_options options = {
+        .source = given->source,
+        .maps = given->maps.items,
+        .map_count = given->maps.count,
+        .gaps_allow = given->gaps != NULL,
+        .atomic = given->atomic,
+        .time_unit = time_unit(given->time_unit),
+        .time_zone = given->time_zone,
+        .preset = given->preset,
+        .query = given->query,
+        .table = given->table,
+        .decompress = given->decompress,
+        .cipher_key_env = given->cipher_key_env,
+        .strict = given->strict,
+        .wait_ms = given->wait_writers_ms,
+        .follow = given->follow,
+        .from_start = given->from_start,
+        .exec = given->exec,
+        .run = {.workers = (uint32_t)given->workers.value,
+                .workers_default = !given->workers.given,
+                .wait_lock_ms = given->wait_lock_ms},
+    };
     rf_status status = check_maps(&given->maps, err);
+    if (status == RF_OK)
+        status = rf_import_check(paths, path_count, &options, err);
     if (status == RF_OK)
         status = check_files(paths, path_count, err);
     if (status != RF_OK)
@@ -162,18 +216,6 @@ static rf_status run(const cli_call *call, rf_err *err)
         rf_store_close(store);
         return status;
     }
-    rf_import_options options = {
-        .source = given->source,
-        .maps = given->maps.items,
-        .map_count = given->maps.count,
-        .gaps_allow = given->gaps != NULL,
-        .atomic = given->atomic,
-        .time_unit = time_unit(given->time_unit),
-        .time_zone = given->time_zone,
-        .run = {.workers = (uint32_t)given->workers.value,
-                .workers_default = !given->workers.given,
-                .wait_lock_ms = given->wait_lock_ms},
-    };
     cli_progress progress;
     rf_import_summary summary = {0};
     cli_progress_start(&progress, given->quiet, &options.run);
@@ -190,7 +232,7 @@ static rf_status run(const cli_call *call, rf_err *err)
 
 const cli_command cli_import = {
     .name = "import",
-    .operands = "STORE [FILE|-]...",
+    .operands = "STORE [FILE|-|URL]...",
     .summary = "Adds events, one JSON object a line, to the log of STORE.",
     .details =
         "A line is {\"stream\":\"order-1\",\"type\":\"ItemAdded\",\"data\":{...}} and may have\n"

@@ -3,6 +3,8 @@
 #include "cli/json.h"
 #include "cli/output.h"
 
+#include <string.h>
+
 typedef struct info_options {
     bool json;
 } info_options;
@@ -31,6 +33,8 @@ static rf_status print_json(const rf_info *info, const rf_source_info *sources, 
         cli_json_text(&json, "name", sources[i].name);
         cli_json_count(&json, "events", sources[i].events);
         cli_json_count(&json, "mark", sources[i].mark);
+        if (sources[i].cursor[0])
+            cli_json_text(&json, "cursor", sources[i].cursor);
         cli_json_close(&json, '}');
     }
     cli_json_close(&json, ']');
@@ -52,6 +56,10 @@ static void print_text(const rf_info *info, const rf_source_info *sources, uint3
                   cli_format_count(sources[i].events, a), cli_plural(sources[i].events));
         if (sources[i].mark)
             cli_print(", its highest position %s", cli_format_count(sources[i].mark, b));
+        if (sources[i].cursor[0]) {
+            cli_print(", read up to ");
+            cli_print_safe((rf_slice){sources[i].cursor, strlen(sources[i].cursor)});
+        }
         cli_print("\n");
     }
 }

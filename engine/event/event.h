@@ -33,7 +33,8 @@ typedef struct rf_event {
     const rf_event_shape *shape;        /* NULL: none; else the nodes are its own, without texts */
     const rf_event_value *values; /* of a shape; see event_shape.h */
     rf_slice file;                /* for messages; empty for events that came through the library */
-    uint64_t line;                /* 1 and up; or the index in the batch */
+    uint64_t line;                /* 1 and up; 0: the source position says where; or the index in
+                                     the batch */
 } rf_event;
 
 #endif

@@ -352,6 +352,25 @@ rf_status rf_appender_add(rf_appender *appender, const rf_event *events, size_t 
     return status;
 }
 
+rf_status rf_appender_set_cursor(rf_appender *appender, rf_slice cursor, rf_err *err)
+{
+    rf_log_source *source = &appender->source;
+    rf_status status = RF_OK;
+
+    RF_ASSERT(!appender->is_failed);
+    RF_ASSERT(cursor.size > 0 && cursor.size <= RF_LOG_CURSOR_SIZE_MAX);
+    if (!appender->txn)
+        status = rf_append_txn_begin(appender, err);
+    appender->is_failed = status != RF_OK;
+    if (status || rf_slice_equal(cursor, (rf_slice){source->cursor, source->cursor_size}))
+        return status;
+    memset(source->cursor, 0, sizeof source->cursor);
+    memcpy(source->cursor, cursor.data, cursor.size);
+    source->cursor_size = (uint32_t)cursor.size;
+    appender->cursor_is_new = true;
+    return RF_OK;
+}
+
 uint64_t rf_appender_pending_bytes(const rf_appender *appender)
 {
     return appender->pending_bytes;

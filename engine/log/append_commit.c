@@ -163,6 +163,7 @@ static rf_status batch_commit(rf_appender *appender, rf_err *err)
         return status;
     appender->known_txn = txn_id;
     appender->source_is_new = false;
+    appender->cursor_is_new = false;
     for (uint32_t i = 0; i < appender->active_count; i++)
         part_committed(&appender->parts[appender->active[i]]);
     for (uint32_t i = 0; i < rf_pool_worker_slots(appender->pool); i++)
@@ -173,27 +174,36 @@ static rf_status batch_commit(rf_appender *appender, rf_err *err)
     return rf_head_raise(rf_log_path(appender->log), appender->position, txn_id, err);
 }
 
+/* What was looked up of the names need not stay. None is new. */
+static void names_forget(rf_appender *appender)
+{
+    for (uint32_t i = 0; i < appender->partitions; i++)
+        if (appender->parts[i].streams)
+            rf_streams_flushed(appender->parts[i].streams);
+}
+
 rf_status rf_appender_commit(rf_appender *appender, rf_err *err)
 {
     RF_ASSERT(!appender->is_failed);
     if (!appender->txn)
         return RF_OK;
     rf_status status;
-    if (appender->batch.added == 0) {
+    if (appender->batch.added == 0 && !appender->cursor_is_new) {
         rf_kv_abort(appender->txn);
         appender->txn = NULL;
         batch_counted(appender);
-        /* What was compared and looked up need not stay. */
+        /* Nor what was compared. */
         rf_kv_unload(rf_log_kv(appender->log));
-        for (uint32_t i = 0; i < appender->partitions; i++)
-            if (appender->parts[i].streams)
-                rf_streams_flushed(appender->parts[i].streams);
+        names_forget(appender);
         /* What it has in duplicate may be of a process that died before it wrote HEAD. */
         status = rf_head_raise(rf_log_path(appender->log), appender->position, 0, err);
         appender->is_failed = status != RF_OK;
         return status;
     }
+    bool only_cursor = appender->batch.added == 0;
     status = batch_commit(appender, err);
+    if (only_cursor)
+        names_forget(appender);
     if (!status)
         status = rf_append_merge(appender, RF_MERGE_TAIL_COMMIT, err);
     appender->is_failed = status != RF_OK;

@@ -26,9 +26,13 @@ typedef struct decide {
 
 static void event_where(const rf_event *event, char where_out[WHERE_SIZE])
 {
-    if (event->file.size > 0)
-        (void)snprintf(where_out, WHERE_SIZE, "%.*s:%" PRIu64,
-                       (int)(event->file.size < 200 ? event->file.size : 200), event->file.data,
+    int file_size = (int)(event->file.size < 200 ? event->file.size : 200);
+
+    if (event->file.size > 0 && event->line == 0)
+        (void)snprintf(where_out, WHERE_SIZE, "%.*s, position %" PRIu64, file_size,
+                       event->file.data, event->source_position);
+    else if (event->file.size > 0)
+        (void)snprintf(where_out, WHERE_SIZE, "%.*s:%" PRIu64, file_size, event->file.data,
                        event->line);
     else
         (void)snprintf(where_out, WHERE_SIZE, "event %" PRIu64, event->line);

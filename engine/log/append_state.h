@@ -93,6 +93,7 @@ struct rf_appender {
     uint64_t position; /* last given, committed or not */
     rf_log_source source;
     bool source_is_new;      /* not in the log yet */
+    bool cursor_is_new;      /* the source's is not committed */
     rf_append_counts counts; /* of what is committed */
     rf_append_counts batch;
     uint64_t pending_bytes;

@@ -48,14 +48,17 @@ typedef struct rf_log_partition {
 } rf_log_partition;
 rf_status rf_log_get_partition(rf_log *log, uint32_t partition, rf_log_partition *out, rf_err *err);
 
-/* A source: where events came from, and its high-water mark. */
+enum { RF_LOG_SOURCES_MAX = 1024, RF_LOG_CURSOR_SIZE_MAX = 400 };
+/* A source: where events came from, its high-water mark, and its own words for how far it was read
+ * (source/feed.h). */
 typedef struct rf_log_source {
     char name[64];
     uint32_t number;
     uint64_t mark; /* highest source position; 0: none */
     uint64_t events;
+    uint32_t cursor_size; /* 0: none */
+    char cursor[RF_LOG_CURSOR_SIZE_MAX + 1]; /* a zero behind it */
 } rf_log_source;
-enum { RF_LOG_SOURCES_MAX = 1024 };
 /* *sources_out is malloc'ed, the caller frees it. */
 rf_status rf_log_sources(rf_log *log, rf_log_source **sources_out, uint32_t *count_out,
                          rf_err *err);

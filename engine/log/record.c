@@ -11,7 +11,8 @@
 enum {
     DIRECTORY_SIZE = 56,
     META_SIZE = 24,
-    SOURCE_SIZE = 96,
+    SOURCE_SIZE = 96, /* and the cursor */
+    SOURCE_CURSOR_AT = 88,
     SOURCE_NAME_SIZE = 64,
     HEAD_SIZE_MAX = 256,
 };
@@ -126,13 +127,18 @@ static void source_key(uint32_t number, char key_out[SOURCE_KEY_SIZE])
 
 static rf_status source_parse(rf_slice value, uint32_t number, rf_log_source *out, rf_err *err)
 {
-    if (!record_is_whole(value, SOURCE_SIZE) || value.data[SOURCE_NAME_SIZE - 1] != '\0' ||
-        rf_load_u32(value.data + 80) != number)
+    size_t cursor_size = value.size >= SOURCE_SIZE ? rf_load_u32(value.data + 84) : 0;
+
+    if (cursor_size > RF_LOG_CURSOR_SIZE_MAX || !record_is_whole(value, SOURCE_SIZE + cursor_size) ||
+        value.data[SOURCE_NAME_SIZE - 1] != '\0' || rf_load_u32(value.data + 80) != number)
         return rf_fail(err, RF_ERR_DAMAGED, "log: the record of source %u is damaged", number);
     memcpy(out->name, value.data, SOURCE_NAME_SIZE);
     out->mark = rf_load_u64(value.data + 64);
     out->events = rf_load_u64(value.data + 72);
     out->number = number;
+    out->cursor_size = (uint32_t)cursor_size;
+    memset(out->cursor, 0, sizeof out->cursor);
+    memcpy(out->cursor, value.data + SOURCE_CURSOR_AT, cursor_size);
     return RF_OK;
 }
 
@@ -180,17 +186,20 @@ fail:
 rf_status rf_source_write(rf_kv_txn *txn, const rf_log_source *source, rf_err *err)
 {
     char key[SOURCE_KEY_SIZE];
-    char bytes[SOURCE_SIZE] = {0};
+    char bytes[SOURCE_SIZE + RF_LOG_CURSOR_SIZE_MAX] = {0};
+    size_t size = SOURCE_SIZE + source->cursor_size;
 
     RF_ASSERT(source->number < RF_LOG_SOURCES_MAX);
+    RF_ASSERT(source->cursor_size <= RF_LOG_CURSOR_SIZE_MAX);
     source_key(source->number, key);
     memcpy(bytes, source->name, strnlen(source->name, SOURCE_NAME_SIZE - 1));
     rf_store_u64(bytes + 64, source->mark);
     rf_store_u64(bytes + 72, source->events);
     rf_store_u32(bytes + 80, source->number);
-    record_seal(bytes, sizeof bytes);
-    return rf_kv_put(txn, RF_LOG_META, (rf_slice){key, sizeof key}, (rf_slice){bytes, sizeof bytes},
-                     err);
+    rf_store_u32(bytes + 84, source->cursor_size);
+    memcpy(bytes + SOURCE_CURSOR_AT, source->cursor, source->cursor_size);
+    record_seal(bytes, size);
+    return rf_kv_put(txn, RF_LOG_META, (rf_slice){key, sizeof key}, (rf_slice){bytes, size}, err);
 }
 
 /* The text that the checksum of HEAD is over. */

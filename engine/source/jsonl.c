@@ -3,7 +3,7 @@
  * A block of whole lines goes through three steps: it is read, cut at newlines into chunks, and the
  * lines of these are counted, so that each chunk knows the number of its first line and the place of
  * its events in one array; its chunks are parsed, each with a parser of its own; its events are
- * taken. Of a file three blocks are on their way at a time: while one is taken, the pool reads the
+ * taken. Of a feed that reads ahead three blocks are on their way at a time: while one is taken, the pool reads the
  * next but one and parses the next, as work ahead (base/pool.h). Of anything else, which may keep
  * us waiting, one block is. Chunks have a fixed size: results and messages do not depend on the
  * number of workers.
@@ -36,6 +36,7 @@ typedef struct jsonl_piece {
 /* A block that was read; empty at the end. */
 typedef struct jsonl_block {
     size_t size;
+    rf_slice cursor;
     uint32_t piece_count;
     jsonl_piece pieces[CHUNKS_MAX];
 } jsonl_block;
@@ -54,6 +55,7 @@ typedef struct jsonl_chunk {
 /* A block that is parsed. A chunk and its part of `events` are confined to its task. */
 typedef struct jsonl_parsed {
     size_t size; /* of the text */
+    rf_slice cursor;
     uint32_t chunk_count;
     jsonl_chunk chunks[CHUNKS_MAX];
     rf_event *events; /* owned */
@@ -62,7 +64,7 @@ typedef struct jsonl_parsed {
 
 typedef struct jsonl_reader {
     /* fixed after start */
-    rf_lines *lines;
+    rf_feed *feed; /* the caller's */
     rf_events_take take;
     void *take_arg;
     rf_mapping *mapping;
@@ -75,6 +77,7 @@ typedef struct jsonl_reader {
     jsonl_block *reading;
     rf_status read_status;
     rf_err read_err;
+    rf_slice end_cursor; /* that came with the end */
     /* handed to the tasks that parse */
     jsonl_parsed *parsing;
     /* owned, changing turns */
@@ -91,31 +94,29 @@ static void reader_free(jsonl_reader *reader)
     }
     for (uint32_t i = 0; i < RF_POOL_WORKERS_MAX; i++)
         rf_patterns_free(reader->patterns[i]);
-    rf_lines_close(reader->lines);
     rf_mapping_free(reader->mapping);
     free(reader->parsed[0].events);
     free(reader->parsed[1].events);
     free(reader);
 }
 
-static rf_status reader_new(const char *path, const rf_import_options *options,
+static rf_status reader_new(rf_feed *feed, const rf_import_options *options,
                             jsonl_reader **reader_out, rf_err *err)
 {
     jsonl_reader *reader = calloc(1, sizeof *reader);
 
     if (!reader)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", path);
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", feed->name.data);
     for (uint32_t i = 0; i < 2 * CHUNKS_MAX; i++)
         rf_arena_init(&reader->parsed[i / CHUNKS_MAX].chunks[i % CHUNKS_MAX].values,
                       ARENA_BYTES_MAX);
     rf_status status = rf_mapping_new(options, &reader->mapping, err);
-    if (status == RF_OK)
-        status = rf_lines_open(path, options->run.cancel, &reader->lines, err);
     if (status != RF_OK) {
         reader_free(reader);
         return status;
     }
-    reader->name = rf_lines_name(reader->lines);
+    reader->feed = feed;
+    reader->name = feed->name;
     reader->line_next = 1;
     *reader_out = reader;
     return RF_OK;
@@ -179,13 +180,18 @@ static void block_cut(jsonl_reader *reader, jsonl_block *block, rf_slice text)
 
 static rf_status block_read(jsonl_reader *reader, jsonl_block *block, rf_err *err)
 {
-    rf_slice text = RF_SLICE("");
+    rf_feed *feed = reader->feed;
+    rf_feed_block read = {RF_SLICE(""), RF_SLICE("")};
 
     block->size = 0;
-    rf_status status = rf_lines_next(reader->lines, reader->line_next, &text, err);
-    if (status == RF_OK)
-        block_cut(reader, block, text);
-    return status;
+    rf_status status = feed->ops->next(feed, reader->line_next, &read, err);
+    if (status != RF_OK)
+        return status;
+    block_cut(reader, block, read.text);
+    block->cursor = read.cursor;
+    if (block->size == 0)
+        reader->end_cursor = read.cursor;
+    return RF_OK;
 }
 
 /* Gives each chunk its place among the events. */
@@ -195,6 +201,7 @@ static rf_status parsed_place(const jsonl_reader *reader, jsonl_parsed *parsed,
     size_t event_count = 0;
 
     parsed->size = block->size;
+    parsed->cursor = block->cursor;
     parsed->chunk_count = block->piece_count;
     for (uint32_t i = 0; i < parsed->chunk_count; i++) {
         jsonl_chunk *chunk = &parsed->chunks[i];
@@ -251,6 +258,20 @@ static rf_status line_parse(jsonl_reader *reader, jsonl_chunk *chunk, rf_pattern
     return status;
 }
 
+/* Where a line stands: its number, or its position where the feed's lines begin with these. */
+static rf_status line_failed(const jsonl_reader *reader, const char *at, uint64_t number,
+                             rf_err *err)
+{
+    static const char member[] = "{\"position\":";
+
+    if (reader->feed->has_positions && strncmp(at, member, sizeof member - 1) == 0)
+        return rf_err_context(err, "%s, position %llu", reader->name.data,
+                              strtoull(at + sizeof member - 1, NULL, 10));
+    if (reader->feed->has_positions)
+        return rf_err_context(err, "%s, row %llu", reader->name.data, (unsigned long long)number);
+    return rf_err_context(err, "%s:%llu", reader->name.data, (unsigned long long)number);
+}
+
 static rf_status chunk_parse(jsonl_reader *reader, jsonl_chunk *chunk, uint32_t worker,
                              rf_err *err)
 {
@@ -271,17 +292,18 @@ static rf_status chunk_parse(jsonl_reader *reader, jsonl_chunk *chunk, uint32_t 
     chunk->event_count = 0;
     chunk->unused.count = 0;
     for (; at < end; number++) {
+        const char *begin = at;
         bool is_place = chunk->event_count < chunk->event_max;
         rf_event *event = is_place ? &events[chunk->event_count] : &spare;
         bool is_event;
         rf_status status = line_parse(reader, chunk, *patterns, &at, event, &is_event, err);
         if (status != RF_OK)
-            return rf_err_context(err, "%s:%llu", reader->name.data, (unsigned long long)number);
+            return line_failed(reader, begin, number, err);
         if (!is_event)
             continue;
         RF_ASSERT(is_place);
         event->file = reader->name;
-        event->line = number;
+        event->line = reader->feed->has_positions && event->source_position > 0 ? 0 : number;
         chunk->event_count++;
     }
     return RF_OK;
@@ -329,7 +351,9 @@ static rf_status parsed_take(const jsonl_reader *reader, jsonl_parsed *parsed,
 {
     size_t count = parsed_collect(parsed, stats);
     rf_status status =
-        count > 0 ? reader->take(reader->take_arg, parsed->events, count, err) : RF_OK;
+        count > 0 || parsed->cursor.size > 0
+            ? reader->take(reader->take_arg, parsed->events, count, parsed->cursor, err)
+            : RF_OK;
 
     for (uint32_t i = 0; i < parsed->chunk_count; i++) {
         rf_json_parser_reset(parsed->chunks[i].parser);
@@ -406,24 +430,56 @@ static rf_status reader_waits(void *arg, rf_err *err)
 {
     const jsonl_reader *reader = arg;
 
-    return reader->take(reader->take_arg, NULL, 0, err);
+    return reader->take(reader->take_arg, NULL, 0, RF_SLICE(""), err);
 }
 
-rf_status rf_jsonl_read(const char *path, const rf_import_options *options, rf_pool *pool,
+/* Reads to the end of what there is. */
+static rf_status read_all(jsonl_reader *reader, rf_pool *pool, rf_jsonl_stats *stats, rf_err *err)
+{
+    reader->end_cursor = RF_SLICE("");
+    rf_status status = reader->feed->reads_ahead ? read_overlapped(reader, pool, stats, err)
+                                                 : read_in_turn(reader, pool, stats, err);
+
+    if (status == RF_OK && reader->end_cursor.size > 0)
+        status = reader->take(reader->take_arg, NULL, 0, reader->end_cursor, err);
+    return status;
+}
+
+/* Until there may be more: what was taken may be committed meanwhile. */
+static rf_status wait_for_more(jsonl_reader *reader, rf_err *err)
+{
+    rf_feed *feed = reader->feed;
+    bool more = false;
+    rf_status status = RF_OK;
+
+    while (status == RF_OK && !more) {
+        status = reader_waits(reader, err);
+        if (status == RF_OK)
+            status = feed->ops->wait(feed, &more, err);
+    }
+    return status;
+}
+
+rf_status rf_jsonl_read(rf_feed *feed, const rf_import_options *options, rf_pool *pool,
                         rf_event_shapes *shapes, rf_events_take take, void *take_arg,
                         rf_jsonl_stats *stats, rf_err *err)
 {
     jsonl_reader *reader = NULL;
 
-    rf_status status = reader_new(path, options, &reader, err);
+    rf_status status = reader_new(feed, options, &reader, err);
     if (status != RF_OK)
         return status;
     reader->shapes = shapes;
     reader->take = take;
     reader->take_arg = take_arg;
-    rf_lines_on_wait(reader->lines, reader_waits, reader);
-    status = rf_lines_is_file(reader->lines) ? read_overlapped(reader, pool, stats, err)
-                                             : read_in_turn(reader, pool, stats, err);
+    rf_feed_on_wait(feed, reader_waits, reader);
+    status = read_all(reader, pool, stats, err);
+    while (status == RF_OK && feed->follows) {
+        status = wait_for_more(reader, err);
+        if (status == RF_OK)
+            status = read_all(reader, pool, stats, err);
+    }
+    rf_feed_on_wait(feed, NULL, NULL);
     reader_free(reader);
     return status;
 }

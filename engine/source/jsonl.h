@@ -1,4 +1,4 @@
-/* Source: JSON Lines from files, standard input, .zst and .gz, with member mapping.
+/* The lines of a feed become events, with member mapping.
  *
  * Reads blocks, cuts them at newlines, parses the lines of a block on the pool (lines are
  * independent), and hands the events of each block to `take` in order. A refused line names file
@@ -10,10 +10,12 @@
 #include "base/pool.h"
 #include "event/event.h"
 #include "refold/import.h"
+#include "source/feed.h"
 
-/* The events are valid during the call. Without events it is told that it has been waiting for
- * more: a chance to commit what it has. */
-typedef rf_status (*rf_events_take)(void *arg, const rf_event *events, size_t count, rf_err *err);
+/* The events of a block, and the feed's cursor behind it (empty: none), valid during the call. Without
+ * both it is told that the feed has been waiting for more: a chance to commit what it has. */
+typedef rf_status (*rf_events_take)(void *arg, const rf_event *events, size_t count,
+                                    rf_slice cursor, rf_err *err);
 
 typedef struct rf_jsonl_stats {
     uint64_t lines; /* events */
@@ -22,9 +24,9 @@ typedef struct rf_jsonl_stats {
     uint32_t member_count;
 } rf_jsonl_stats;
 
-/* Reads one file (or "-") to its end. `stats` is added to. `shapes` outlive all that is kept by
- * their ids: one registry for all files of an import. */
-rf_status rf_jsonl_read(const char *path, const rf_import_options *options, rf_pool *pool,
+/* Reads a feed to its end, or, where it follows, until it is cancelled. `stats` is added to. `shapes`
+ * outlive all that is kept by their ids: one registry for all feeds of an import. */
+rf_status rf_jsonl_read(rf_feed *feed, const rf_import_options *options, rf_pool *pool,
                         rf_event_shapes *shapes, rf_events_take take, void *take_arg,
                         rf_jsonl_stats *stats, rf_err *err);
 

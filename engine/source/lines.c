@@ -31,13 +31,12 @@ typedef struct lines_buffer {
     size_t capacity;
 } lines_buffer;
 
-struct rf_lines {
+typedef struct rf_lines {
+    rf_feed feed;
     char *name;
     int fd; /* -1 until open; 0 is not ours */
     bool is_file;
     const volatile int *cancel;
-    rf_status (*waiting)(void *arg, rf_err *err); /* NULL: none */
-    void *waiting_arg;
 
     lines_format format;
     char *input_bytes; /* INPUT_SIZE */
@@ -54,27 +53,60 @@ struct rf_lines {
     rf_slice carry; /* in that buffer */
     bool begun;
     bool ended;
-};
+} rf_lines;
 
-rf_status rf_lines_open(const char *path, const volatile int *cancel, rf_lines **lines_out,
+static void lines_close(rf_feed *feed)
+{
+    rf_lines *lines = (rf_lines *)feed;
+
+    if (lines->fd > STDIN_FILENO)
+        (void)close(lines->fd);
+    if (lines->gzip_ready)
+        (void)inflateEnd(&lines->gzip);
+    rf_zstd_stream_free(lines->zstd);
+    for (unsigned i = 0; i < BUFFERS; i++)
+        free(lines->buffers[i].data);
+    free(lines->input_bytes);
+    free(lines->name);
+    free(lines);
+}
+
+static rf_status lines_next(rf_feed *feed, uint64_t line, rf_feed_block *block_out, rf_err *err);
+
+static const rf_feed_ops lines_ops = {.next = lines_next, .close = lines_close};
+
+static rf_status lines_new(const char *name, const volatile int *cancel, rf_lines **lines_out,
+                           rf_err *err)
+{
+    rf_lines *lines = calloc(1, sizeof *lines);
+
+    if (!lines)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", name);
+    lines->feed.ops = &lines_ops;
+    lines->fd = -1;
+    lines->cancel = cancel;
+    lines->carry = lines->input = RF_SLICE("");
+    lines->name = strdup(name);
+    lines->input_bytes = malloc(INPUT_SIZE);
+    if (!lines->name || !lines->input_bytes) {
+        lines_close(&lines->feed);
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", name);
+    }
+    lines->feed.name = rf_slice_of(lines->name);
+    *lines_out = lines;
+    return RF_OK;
+}
+
+rf_status rf_lines_open(const char *path, const volatile int *cancel, rf_feed **feed_out,
                         rf_err *err)
 {
     bool standard = strcmp(path, "-") == 0;
     struct stat info;
-    rf_status status;
-    rf_lines *lines = calloc(1, sizeof *lines);
+    rf_lines *lines = NULL;
 
-    if (!lines)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", path);
-    lines->fd = -1;
-    lines->cancel = cancel;
-    lines->carry = lines->input = RF_SLICE("");
-    lines->name = strdup(standard ? "standard input" : path);
-    lines->input_bytes = malloc(INPUT_SIZE);
-    if (!lines->name || !lines->input_bytes) {
-        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", path);
-        goto fail;
-    }
+    rf_status status = lines_new(standard ? "standard input" : path, cancel, &lines, err);
+    if (status != RF_OK)
+        return status;
     lines->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (lines->fd < 0 && errno == EINTR && cancel && *cancel) {
         status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted while opening %s", path);
@@ -89,46 +121,29 @@ rf_status rf_lines_open(const char *path, const volatile int *cancel, rf_lines *
         goto fail;
     }
     lines->is_file = S_ISREG(info.st_mode);
+    lines->feed.reads_ahead = lines->is_file;
     if (lines->is_file)
         (void)posix_fadvise(lines->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    *lines_out = lines;
+    *feed_out = &lines->feed;
     return RF_OK;
 
 fail:
-    rf_lines_close(lines);
+    lines_close(&lines->feed);
     return status;
 }
 
-void rf_lines_close(rf_lines *lines)
+rf_status rf_lines_open_fd(int fd, const char *name, const volatile int *cancel, rf_feed **feed_out,
+                           rf_err *err)
 {
-    if (!lines)
-        return;
-    if (lines->fd > STDIN_FILENO)
-        (void)close(lines->fd);
-    if (lines->gzip_ready)
-        (void)inflateEnd(&lines->gzip);
-    rf_zstd_stream_free(lines->zstd);
-    for (unsigned i = 0; i < BUFFERS; i++)
-        free(lines->buffers[i].data);
-    free(lines->input_bytes);
-    free(lines->name);
-    free(lines);
-}
+    rf_lines *lines = NULL;
 
-void rf_lines_on_wait(rf_lines *lines, rf_status (*waiting)(void *arg, rf_err *err), void *arg)
-{
-    lines->waiting = waiting;
-    lines->waiting_arg = arg;
-}
-
-rf_slice rf_lines_name(const rf_lines *lines)
-{
-    return rf_slice_of(lines->name);
-}
-
-bool rf_lines_is_file(const rf_lines *lines)
-{
-    return lines->is_file;
+    RF_ASSERT(fd > STDIN_FILENO);
+    rf_status status = lines_new(name, cancel, &lines, err);
+    if (status != RF_OK)
+        return status;
+    lines->fd = fd;
+    *feed_out = &lines->feed;
+    return RF_OK;
 }
 
 /* Up to `size` bytes as they stand in the file. *idle_out: nothing has come for a while. */
@@ -147,7 +162,8 @@ static rf_status read_raw(rf_lines *lines, char *out, size_t size, size_t *got_o
                 continue;
             if (ready == 0) {
                 *idle_out = true;
-                return lines->waiting ? lines->waiting(lines->waiting_arg, err) : RF_OK;
+                return lines->feed.waiting ? lines->feed.waiting(lines->feed.waiting_arg, err)
+                                           : RF_OK;
             }
         }
         ssize_t got = read(lines->fd, out, size);
@@ -343,14 +359,15 @@ static rf_status buffer_fill(rf_lines *lines, lines_buffer *buffer, uint64_t lin
     }
 }
 
-rf_status rf_lines_next(rf_lines *lines, uint64_t line, rf_slice *block_out, rf_err *err)
+static rf_status lines_next(rf_feed *feed, uint64_t line, rf_feed_block *block_out, rf_err *err)
 {
+    rf_lines *lines = (rf_lines *)feed;
     unsigned turn = (lines->turn + 1) % BUFFERS;
     lines_buffer *buffer = &lines->buffers[turn];
     size_t carried = lines->carry.size;
 
     if (lines->ended) {
-        *block_out = RF_SLICE("");
+        *block_out = (rf_feed_block){RF_SLICE(""), RF_SLICE("")};
         return RF_OK;
     }
     while (buffer->capacity <= carried) {
@@ -375,6 +392,6 @@ rf_status rf_lines_next(rf_lines *lines, uint64_t line, rf_slice *block_out, rf_
         whole = (size_t)(newline + 1 - buffer->data);
     }
     lines->carry = (rf_slice){buffer->data + whole, buffer->size - whole};
-    *block_out = (rf_slice){buffer->data, whole};
+    *block_out = (rf_feed_block){{buffer->data, whole}, RF_SLICE("")};
     return RF_OK;
 }

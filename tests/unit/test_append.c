@@ -254,6 +254,74 @@ Test(append, keeps_marks_and_counts_by_source)
     cr_assert_eq(fixture_verify(), RF_OK);
 }
 
+Test(append, keeps_the_cursor_of_a_source_in_the_commit_with_its_events)
+{
+    rf_log_source *sources;
+    uint32_t count;
+    char longest[RF_LOG_CURSOR_SIZE_MAX];
+    rf_append_counts counts;
+
+    memset(longest, 'x', sizeof longest);
+    fixture_event("a", 1, "T", "{}")->source_position = 10;
+    rf_appender *appender = fixture_begin("shop", false);
+    fixture_add(appender);
+    cr_assert_eq(rf_appender_set_cursor(appender, RF_SLICE("10 abc"), NULL), RF_OK);
+    rf_appender_free(appender); /* not committed */
+    cr_assert_eq(rf_log_sources(fixture_log, &sources, &count, NULL), RF_OK);
+    cr_assert_eq(count, 0);
+    free(sources);
+
+    fixture_event("a", 1, "T", "{}")->source_position = 10;
+    appender = fixture_begin("shop", false);
+    fixture_add(appender);
+    cr_assert_eq(rf_appender_set_cursor(appender, RF_SLICE("10 abc"), NULL), RF_OK);
+    fixture_finish(appender);
+    cr_assert_eq(rf_log_sources(fixture_log, &sources, &count, NULL), RF_OK);
+    cr_assert_str_eq(sources[0].cursor, "10 abc");
+    free(sources);
+
+    /* Without an event, as where all that was read is stored already, it is kept all the same. */
+    fixture_event("a", 1, "T", "{}")->source_position = 10;
+    appender = fixture_begin("shop", false);
+    fixture_add(appender);
+    cr_assert_eq(rf_appender_set_cursor(appender, (rf_slice){longest, sizeof longest}, NULL), RF_OK);
+    cr_assert_eq(rf_appender_commit(appender, NULL), RF_OK);
+    rf_appender_get_counts(appender, &counts);
+    cr_assert_eq(counts.added, 0);
+    cr_assert_eq(counts.duplicates, 1);
+    rf_appender_free(appender);
+    rf_log_close(fixture_log);
+    fixture_open(false);
+    cr_assert_eq(rf_log_sources(fixture_log, &sources, &count, NULL), RF_OK);
+    cr_assert_eq(count, 1);
+    cr_assert_eq(sources[0].mark, 10);
+    cr_assert_eq(sources[0].events, 1);
+    cr_assert_eq(sources[0].cursor_size, sizeof longest);
+    cr_assert_eq(memcmp(sources[0].cursor, longest, sizeof longest), 0);
+    free(sources);
+    cr_assert_eq(fixture_verify(), RF_OK);
+}
+
+Test(append, begins_a_source_with_a_cursor_alone)
+{
+    rf_log_source *sources;
+    uint32_t count;
+
+    rf_appender *appender = fixture_begin("empty", false);
+    cr_assert_eq(rf_appender_set_cursor(appender, RF_SLICE("nothing there yet"), NULL), RF_OK);
+    fixture_finish(appender);
+    (void)fixture_event("a", 1, "T", "{}");
+    (void)fixture_append();
+    cr_assert_eq(rf_log_sources(fixture_log, &sources, &count, NULL), RF_OK);
+    cr_assert_eq(count, 2);
+    cr_assert_str_eq(sources[0].name, "empty");
+    cr_assert_str_eq(sources[0].cursor, "nothing there yet");
+    cr_assert_eq(sources[0].events, 0);
+    cr_assert_str_eq(sources[1].name, "main");
+    free(sources);
+    cr_assert_eq(fixture_verify(), RF_OK);
+}
+
 Test(append, refuses_names_of_sources_that_are_too_long_or_empty)
 {
     rf_appender *appender;

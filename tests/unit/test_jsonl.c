@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "event/value.h"
 #include "event/zone.h"
+#include "source/lines.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -122,11 +123,12 @@ static uint64_t check_shape(rf_slice raw, const rf_event *event, const rf_json_n
     return count;
 }
 
-static rf_status take(void *arg, const rf_event *events, size_t count, rf_err *err)
+static rf_status take(void *arg, const rf_event *events, size_t count, rf_slice cursor, rf_err *err)
 {
     outcome *all = arg;
 
     (void)err;
+    cr_assert_eq(cursor.size, 0, "files have none");
     for (size_t i = 0; i < count; i++) {
         const rf_event *event = &events[i];
         rf_buf_append_format(&all->text, "%llu %.*s %lld %.*s %lld %lld %llu ",
@@ -159,6 +161,20 @@ static rf_status take(void *arg, const rf_event *events, size_t count, rf_err *e
     return RF_OK;
 }
 
+/* Opens the path, and reads it to its end. */
+static rf_status read_path(const char *path, const rf_import_options *options, rf_pool *pool,
+                           rf_event_shapes *shapes, rf_events_take into, void *arg,
+                           rf_jsonl_stats *stats, rf_err *err)
+{
+    rf_feed *feed = NULL;
+
+    rf_status status = rf_lines_open(path, options->run.cancel, &feed, err);
+    if (status == RF_OK)
+        status = rf_jsonl_read(feed, options, pool, shapes, into, arg, stats, err);
+    rf_feed_close(feed);
+    return status;
+}
+
 static void run_path(outcome *all, const char *path)
 {
     rf_pool *pool;
@@ -171,7 +187,7 @@ static void run_path(outcome *all, const char *path)
     cr_assert_not_null(shapes);
     all->shaped = 0;
     all->status =
-        rf_jsonl_read(path, &all->options, pool, shapes, take, all, &all->stats, &all->err);
+        read_path(path, &all->options, pool, shapes, take, all, &all->stats, &all->err);
     rf_event_shapes_free(shapes);
     rf_pool_free(pool);
 }
@@ -904,10 +920,12 @@ struct slow_counts {
     int waits;
 };
 
-static rf_status count_blocks(void *arg, const rf_event *events, size_t count, rf_err *err)
+static rf_status count_blocks(void *arg, const rf_event *events, size_t count, rf_slice cursor,
+                              rf_err *err)
 {
     struct slow_counts *counts = arg;
 
+    (void)cursor;
     (void)err;
     if (count == 0) {
         counts->waits++;
@@ -934,7 +952,7 @@ Test(jsonl, hands_over_what_a_slow_pipe_has_brought)
     cr_assert_eq(pthread_create(&writer, NULL, write_slowly, &ends[1]), 0);
     cr_assert_eq(rf_pool_new(1, &pool, &err), RF_OK);
     rf_event_shapes *shapes = rf_event_shapes_new();
-    cr_assert_eq(rf_jsonl_read("-", &options, pool, shapes, count_blocks, &counts, &stats, &err),
+    cr_assert_eq(read_path("-", &options, pool, shapes, count_blocks, &counts, &stats, &err),
                  RF_OK, "%s", err.message);
     rf_event_shapes_free(shapes);
     cr_assert_eq(counts.blocks, 3);
@@ -944,11 +962,13 @@ Test(jsonl, hands_over_what_a_slow_pipe_has_brought)
     rf_pool_free(pool);
 }
 
-static rf_status refuse_all(void *arg, const rf_event *events, size_t count, rf_err *err)
+static rf_status refuse_all(void *arg, const rf_event *events, size_t count, rf_slice cursor,
+                            rf_err *err)
 {
     (void)arg;
     (void)events;
     (void)count;
+    (void)cursor;
     err->status = RF_ERR_REFUSED;
     return RF_ERR_REFUSED;
 }
@@ -962,7 +982,7 @@ Test(jsonl, ends_when_the_taker_refuses)
     cr_assert_eq(rf_pool_new(0, &pool, &all.err), RF_OK);
     rf_event_shapes *shapes = rf_event_shapes_new();
     cr_assert_eq(
-        rf_jsonl_read(all.path, &all.options, pool, shapes, refuse_all, NULL, &all.stats, &all.err),
+        read_path(all.path, &all.options, pool, shapes, refuse_all, NULL, &all.stats, &all.err),
         RF_ERR_REFUSED);
     rf_event_shapes_free(shapes);
     rf_pool_free(pool);

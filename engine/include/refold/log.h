@@ -20,6 +20,7 @@ typedef struct rf_source_info {
     const char *name;
     uint64_t mark; /* highest source position; 0: none */
     uint64_t events;
+    const char *cursor; /* of a database: how far it was read, in words of its kind; empty: none */
 } rf_source_info;
 
 /* What the smallest and largest value of a field are. */
