@@ -3,6 +3,7 @@
 #include "cli/fail.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "refold/url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +139,33 @@ static rf_status run(int argc, char **argv, rf_err *err)
     return run_command(command, argc - 2, argv + 2, err);
 }
 
+/* What `ps` shows of this process are the arguments' own bytes: a URL's password is written over
+ * there, and a copy takes the argument's place. Copies live as long as the process. */
+static rf_status hide_passwords(int argc, char **argv, rf_err *err)
+{
+    for (int i = 1; i < argc; i++) {
+        char *given = argv[i];
+        const char *url = rf_url_find(given);
+        if (!url)
+            continue;
+        argv[i] = strdup(given);
+        if (!argv[i])
+            return cli_fail(err, RF_ERR_MEMORY, "out of memory");
+        rf_url_hide(given + (url - given));
+    }
+    return RF_OK;
+}
+
+/* An argument may be repeated in a message. */
+static void redact_message(int argc, char **argv, rf_err *err)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *url = rf_url_find(argv[i]);
+        if (url)
+            rf_url_redact(err->message, url);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static char buffer[1 << 18];
@@ -146,7 +174,9 @@ int main(int argc, char **argv)
 
     rf_err err = {.status = RF_OK};
     rf_err output_err = {.status = RF_OK};
-    rf_status status = run(argc, argv, &err);
+    rf_status status = hide_passwords(argc, argv, &err);
+    if (status == RF_OK)
+        status = run(argc, argv, &err);
     rf_status output_status = cli_output_finish(&output_err);
     if (status == RF_OK && output_status != RF_OK) {
         status = output_status;
@@ -154,6 +184,7 @@ int main(int argc, char **argv)
     }
     if (status == RF_OK)
         return 0;
+    redact_message(argc, argv, &err);
     fprintf(stderr, "refold: %s\n", err.message);
     if (status == RF_ERR_INTERRUPTED)
         return cli_interrupt_exit_code();

@@ -5,42 +5,19 @@ set -eu
 build=$(CDPATH='' cd -- "$1" && pwd)
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
-bin=
-for candidate in "$(command -v initdb 2>/dev/null || true)" /usr/lib/postgresql/*/bin/initdb; do
-    [ -x "$candidate" ] && bin=$(dirname "$candidate")
-done
-if [ -z "$bin" ] || ! command -v psql >/dev/null 2>&1; then
-    echo "skipped: PostgreSQL is not installed"
-    exit 77
-fi
-
-work=$(mktemp -d /tmp/refold-pg.XXXXXX) # short: a socket's path has at most 107 bytes
-mkdir "$work/shop"
-# A server refuses to run as root.
-server_user=$(id -un)
-as_server() { "$@"; }
-if [ "$(id -u)" -eq 0 ]; then
-    server_user=nobody
-    as_server() { runuser -u nobody -- "$@"; }
-    chown nobody "$work"
-fi
+work=$(python3 "$root/tests/postgres.py" start) || exit $?
 writer=
 finish() {
     [ -z "$writer" ] || kill "$writer" 2>/dev/null || true
-    as_server "$bin/pg_ctl" -D "$work/data" -m immediate stop >/dev/null 2>&1 || true
-    rm -rf "$work"
+    python3 "$root/tests/postgres.py" stop "$work" || true
 }
 trap finish EXIT
 trap 'exit 1' INT TERM
-
+mkdir "$work/shop"
 cd "$work"
-as_server "$bin/initdb" -D "$work/data" -A trust -E UTF8 --locale=C.UTF-8 -U refold >"$work/log" 2>&1 ||
-    { cat "$work/log"; exit 1; }
-as_server "$bin/pg_ctl" -D "$work/data" -w -l "$work/data/log" -o \
-    "-c listen_addresses= -c fsync=off -c unix_socket_directories=$work" start >/dev/null ||
-    { cat "$work/data/log"; exit 1; }
 
-export DATABASE_URL="postgresql:///postgres?host=$work&user=refold"
+DATABASE_URL=$(python3 "$root/tests/postgres.py" url "$work")
+export DATABASE_URL
 export PATH="$build:$PATH" PGOPTIONS="-c client_min_messages=warning"
 export TZ=Asia/Kathmandu # an offset of 5:45, to be seen through
 sql() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$DATABASE_URL" "$@"; }

@@ -20,5 +20,6 @@
 #include "refold/read.h"
 #include "refold/text.h"
 #include "refold/export.h"
+#include "refold/url.h"
 
 #endif
