@@ -21,7 +21,7 @@ flags() {
     pkg-config --define-variable=prefix="$work$prefix" "$@" refold
 }
 cc -std=c17 -Wall -Wextra -Werror $(flags --cflags) "$here/library/shop.c" \
-    $(flags --libs --static) -o "$work/shop"
+    $(flags --libs) -o "$work/shop"
 LD_LIBRARY_PATH=$(dirname "$(dirname "$pc")")
 export LD_LIBRARY_PATH
 projections=$(dirname "$(find "$work$prefix" -name case_summary.so)")
