@@ -105,6 +105,23 @@ rf_status rf_catalog_add_generation(rf_catalog *catalog, const rf_manifest *mani
 rf_status rf_catalog_path(rf_catalog *catalog, const char *name, uint64_t number,
                           char dir_out[RF_PATH_SIZE], rf_err *err);
 
+/* A generation moves on: what becomes of its delta, made against the checkpoint at `from`. */
+typedef struct rf_catalog_move {
+    const char *name;
+    uint64_t number;
+    uint64_t from;
+    rf_checkpoint to;
+    const rf_slice *changes; /* see rf_delta_apply */
+    uint32_t change_count;
+    const rf_left_out *left_out; /* by the events after `from`, in position order */
+    uint32_t left_out_count;
+} rf_catalog_move;
+/* All in one transaction. RF_ERR_LOCKED, and nothing is changed, if one of the generations is not
+ * there any more or not at its `from`. Callers see to it that nobody else moves them meanwhile:
+ * LOCK, and for a live one its FOLLOW too. */
+rf_status rf_catalog_move_on(rf_catalog *catalog, const rf_catalog_move *moves, uint32_t count,
+                             rf_err *err);
+
 typedef struct rf_catalog_change {
     const char *name;
     uint64_t to;         /* sealed generation to make live */

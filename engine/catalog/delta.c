@@ -87,6 +87,49 @@ rf_status rf_delta_delete(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_sli
     return rf_kv_delete(txn, RF_CATALOG_DELTA_TABLE, entry_key(bytes, delta, table, key), err);
 }
 
+/* ---- changes ---- */
+
+enum { CHANGE_DELETE, CHANGE_PUT, CHANGE_HEAD_SIZE = 8 };
+
+/* kind u8, table u8, size of the key u16, of the row u32, both */
+static void append_change(rf_buf *changes, int kind, uint32_t table, rf_slice key, rf_slice row)
+{
+    rf_buf_append_byte(changes, (uint8_t)kind);
+    rf_buf_append_byte(changes, (uint8_t)table);
+    rf_buf_append_u16(changes, (uint16_t)key.size);
+    rf_buf_append_u32(changes, (uint32_t)row.size);
+    rf_buf_append_slice(changes, key);
+    rf_buf_append_slice(changes, row);
+}
+
+void rf_delta_changes_put(rf_buf *changes, uint32_t table, const rf_delta_entry *entry)
+{
+    append_change(changes, CHANGE_PUT, table, entry->key, entry->row);
+}
+
+void rf_delta_changes_delete(rf_buf *changes, uint32_t table, rf_slice key)
+{
+    append_change(changes, CHANGE_DELETE, table, key, RF_SLICE(""));
+}
+
+rf_status rf_delta_apply(rf_kv_txn *txn, uint32_t delta, rf_slice changes, rf_err *err)
+{
+    const char *at = changes.data;
+    const char *end = at + changes.size;
+    rf_status status = RF_OK;
+
+    while (status == RF_OK && at < end) {
+        uint32_t table = (uint8_t)at[1];
+        rf_delta_entry entry = {.key = {at + CHANGE_HEAD_SIZE, rf_load_u16(at + 2)}};
+        entry.row = (rf_slice){entry.key.data + entry.key.size, rf_load_u32(at + 4)};
+        RF_ASSERT(entry.row.data + entry.row.size <= end);
+        status = *at == CHANGE_PUT ? rf_delta_put(txn, delta, table, &entry, err)
+                                   : rf_delta_delete(txn, delta, table, entry.key, err);
+        at = entry.row.data + entry.row.size;
+    }
+    return status;
+}
+
 /* ---- parts ---- */
 
 static rf_status part_add(rf_delta_part *part, const rf_delta_entry *entry, rf_err *err)

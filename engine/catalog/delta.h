@@ -32,6 +32,11 @@ rf_status rf_delta_put(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_
 rf_status rf_delta_delete(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key,
                           rf_err *err);
 
+/* What is to be written, as bytes: gathered by workers, applied by whoever has the transaction. */
+void rf_delta_changes_put(rf_buf *changes, uint32_t table, const rf_delta_entry *entry);
+void rf_delta_changes_delete(rf_buf *changes, uint32_t table, rf_slice key);
+rf_status rf_delta_apply(rf_kv_txn *txn, uint32_t delta, rf_slice changes, rf_err *err);
+
 typedef struct rf_delta_range {
     rf_slice from;   /* inclusive; size 0: from the first */
     rf_slice to;     /* exclusive; data NULL: to the last */

@@ -78,6 +78,9 @@ rf_status rf_witness_check(rf_catalog *catalog, rf_err *err);
 rf_status rf_witness_text(rf_kv_txn *txn, rf_buf *text_out, rf_err *err);
 rf_status rf_witness_write(rf_catalog *catalog, rf_slice text, rf_err *err);
 
+/* catalog_move.c: one of them within a transaction. */
+rf_status rf_catalog_apply_move(rf_kv_txn *txn, const rf_catalog_move *move, rf_err *err);
+
 /* The manifest of a generation that the catalog knows, verified against it: checksum, and its
  * files' sizes. */
 rf_status rf_catalog_check_manifest(rf_catalog *catalog, const rf_catalog_generation *generation,

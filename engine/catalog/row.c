@@ -3,6 +3,8 @@
  * encoding. */
 #include "catalog/row.h"
 
+#include "base/arena.h"
+
 #include <string.h>
 
 enum {
@@ -369,6 +371,51 @@ rf_status rf_row_decode(rf_slice stored, const rf_reader_column *columns, uint32
         return rf_fail(err, RF_ERR_DAMAGED, "a stored row has %zu bytes after its last column",
                        rf_bytes_left(&reader));
     return RF_OK;
+}
+
+static bool fill_text(const rf_value *value, rf_arena *text, char *to)
+{
+    rf_slice copy = {NULL, 0};
+
+    if (!value->is_null) {
+        copy = rf_arena_copy(text, value->text);
+        if (!copy.data)
+            return false;
+    }
+    memcpy(to, &copy, sizeof copy);
+    return true;
+}
+
+bool rf_row_fill(const rf_column *columns, uint32_t column_count, const rf_value *values,
+                 rf_arena *text, void *row)
+{
+    bool filled = true;
+
+    for (uint32_t i = 0; filled && i < column_count; i++) {
+        const rf_value *value = &values[i];
+        char *to = (char *)row + columns[i].offset;
+        int64_t integer = value->is_null ? RF_TIME_NONE : value->integer;
+        RF_ASSERT(value->kind == columns[i].kind);
+        switch (value->kind) {
+        case RF_INT:
+        case RF_DECIMAL:
+        case RF_TIME:
+        case RF_DATE:
+            memcpy(to, &integer, sizeof integer);
+            break;
+        case RF_FLOAT:
+            memcpy(to, &value->number, sizeof value->number);
+            break;
+        case RF_BOOL:
+            *(bool *)to = value->boolean;
+            break;
+        case RF_TEXT:
+        case RF_JSON:
+            filled = fill_text(value, text, to);
+            break;
+        }
+    }
+    return filled;
 }
 
 void rf_digest_add_row(rf_digest *digest, rf_slice key, rf_slice stored)

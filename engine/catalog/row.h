@@ -33,6 +33,12 @@ static inline size_t rf_row_room(uint32_t column_count)
 rf_status rf_row_decode(rf_slice stored, const rf_reader_column *columns, uint32_t column_count,
                         rf_value *values_out, rf_err *err);
 
+/* Puts decoded values into a plugin's row struct, which is unset; texts are copied into `text`.
+ * False without memory. */
+struct rf_arena;
+bool rf_row_fill(const rf_column *columns, uint32_t column_count, const rf_value *values,
+                 struct rf_arena *text, void *row);
+
 typedef struct rf_digest {
     uint64_t low, high; /* the sum */
     uint64_t rows;

@@ -202,8 +202,23 @@ static rf_status fold_ranges(rf_fold_worker *worker, range_list *list, rf_err *e
                         : rf_fold_emit_spilled(worker, list->ranges, list->count, err);
 }
 
+/* The same from a later event on: of streams that have any there. */
+static rf_status fold_on(rf_fold_worker *worker, rf_err *err)
+{
+    bool fits = true;
+
+    rf_status status = begin_range(worker, (rf_fold_range){0, worker->stream_count}, err);
+    if (status == RF_OK)
+        status = rf_fold_start_begin(worker, err);
+    if (status == RF_OK)
+        status = rf_fold_range_fold(worker, &fits, err);
+    RF_ASSERT(fits); /* there is nowhere to spill to */
+    return status == RF_OK ? rf_fold_start_emit(worker, err) : status;
+}
+
 static rf_status run_partition(rf_fold_worker *worker, uint32_t partition, rf_err *err)
 {
+    uint64_t from = worker->job->options->from;
     rf_log_partition info;
     range_list list = {0};
 
@@ -215,7 +230,10 @@ static rf_status run_partition(rf_fold_worker *worker, uint32_t partition, rf_er
     worker->range = (rf_fold_range){0, 0};
     for (uint32_t i = 0; i < worker->job->target_count; i++)
         worker->faults_begin[i] = worker->faults[i].count;
-    status = fold_ranges(worker, &list, err);
+    if (from <= 1)
+        status = fold_ranges(worker, &list, err);
+    else if (from <= info.last_position)
+        status = fold_on(worker, err);
     free(list.ranges);
     for (uint32_t i = 0; status == RF_OK && i < worker->job->target_count; i++)
         status = rf_faults_name(&worker->faults[i], worker->faults_begin[i], worker->names,
@@ -262,6 +280,8 @@ static void worker_end(rf_fold_worker *worker, uint32_t target_count)
     free(worker->rows_before);
     free(worker->flags_before);
     free(worker->exists);
+    free(worker->touched);
+    rf_log_scan_close(worker->scan);
     free(worker->listed);
     free(worker->spare);
     free(worker->lanes);

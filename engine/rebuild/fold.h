@@ -15,6 +15,10 @@
  * range of their numbers: each range reads the segments that have any of it, which are few, since
  * numbers are given as streams begin. The rows of a range go to the disk in name order (spill.h),
  * and in the end the ranges are read side by side. So rows and digest are the same for any budget.
+ *
+ * A fold may also begin behind the log's first event (options.from): then the rows of the keys that
+ * have events begin as the target's `start` gives them, and only these keys leave, to `row` or, where
+ * they have none now, to `gone` (fold_start.c).
  */
 #ifndef RF_REBUILD_FOLD_H
 #define RF_REBUILD_FOLD_H
@@ -32,10 +36,23 @@ typedef rf_status (*rf_row_sink)(void *arg, uint32_t worker, uint32_t partition,
 /* The partition is complete for this definition. */
 typedef rf_status (*rf_partition_sink)(void *arg, uint32_t worker, uint32_t partition, rf_err *err);
 
+/* How a key stood before the first event that is folded. */
+typedef enum rf_start {
+    RF_START_NONE,     /* there was no such row */
+    RF_START_ROW,      /* it is in `row` now, which was unset, its text in `text` */
+    RF_START_SHUT_OUT, /* an event of it failed: it is in quarantine */
+} rf_start;
+typedef rf_status (*rf_row_source)(void *arg, uint32_t worker, rf_slice key, rf_arena *text,
+                                   void *row, rf_start *start_out, rf_err *err);
+/* A key that had events, and no row now. */
+typedef rf_status (*rf_gone_sink)(void *arg, uint32_t worker, rf_slice key, rf_err *err);
+
 typedef struct rf_fold_target {
     const rf_definition *definition;
     rf_row_sink row;
     rf_partition_sink partition_end;
+    rf_row_source start; /* these two where the fold does not begin with the first event */
+    rf_gone_sink gone;
     void *sink_arg;
     rf_fault_policy policy; /* zeroed: the first event that fails ends the fold */
     uint64_t events;  /* out: that its handlers got */
@@ -51,6 +68,7 @@ typedef struct rf_fold_failure {
 } rf_fold_failure;
 
 typedef struct rf_fold_options {
+    uint64_t from;         /* first position folded; 0 and 1: from empty rows on */
     uint64_t until;        /* last position folded */
     uint64_t memory_bytes; /* for rows, text and mapped pages of the log, over all workers */
     const char *spill_dir; /* where rows go for which memory is too small; NULL: nowhere */

@@ -360,6 +360,7 @@ rf_status rf_fold_range_fold(rf_fold_worker *worker, bool *fits_out, rf_err *err
         .streams = worker->names_by_number,
         .categories = worker->categories_by_number,
         .text = &worker->text,
+        .from = job->options->from,
     };
     bool found = true;
     bool fits = true;

@@ -72,6 +72,8 @@ struct rf_fold_worker {
     rf_slice *categories_by_number; /* likewise */
     uint32_t *listed; /* events of a segment */
     uint8_t *wanted;  /* by type: whether the definition at hand has calls */
+    uint8_t *touched; /* fold_start.c: of the partition's streams, whether they have events */
+    rf_log_scan *scan; /* likewise */
     uint8_t *exists; /* of the range, for several definitions: whether any has the row */
     rf_fold_lane *lanes;
     uint32_t lane_capacity;
@@ -151,6 +153,12 @@ rf_status rf_fold_blame(rf_fold_worker *worker, const rf_log_step *step, uint32_
                         uint32_t target, rf_status failure, const char *reason, rf_err *err);
 rf_status rf_fold_refuse_result(rf_fold_worker *worker, const rf_log_step *step, uint32_t event,
                                 uint32_t target, rf_fold_result result, rf_err *err);
+
+/* fold_start.c, for a fold that begins behind the first event. begin sets the states of the range,
+ * which is all of the partition, to what the targets' sources give for its streams that have events;
+ * emit gives these to the sinks. */
+rf_status rf_fold_start_begin(rf_fold_worker *worker, rf_err *err);
+rf_status rf_fold_start_emit(rf_fold_worker *worker, rf_err *err);
 
 /* fold_emit.c: the rows of the worker's range, which is all of the partition, to the sinks. */
 rf_status rf_fold_emit(rf_fold_worker *worker, rf_err *err);

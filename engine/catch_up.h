@@ -1,0 +1,53 @@
+/* Catch-up: generations move on from their checkpoint to a later position of the log, each with the
+ * definition and the policy that it keeps.
+ *
+ *     rf_catch_up_open -> (rf_catch_up_fold -> its moves are committed -> rf_catch_up_done) … -> close
+ *
+ * A fold reads the events after the checkpoint only. Rows of the keys that have any begin as they are
+ * stored, in base or delta, and what becomes of them are changes of the delta: the new row, or a
+ * tombstone. Where a definition's rows do not tell all that its next event needs (see
+ * rf_catch_up_resumes), it is folded from the first event on, and compared with what is stored, row
+ * by row: slower, and the same changes. Changes and the new checkpoint are committed in one
+ * transaction, by rf_catch_up_run or together with a flip.
+ *
+ * Threads: one, which the pool works for. The caller holds what keeps others from moving the same
+ * generations: LOCK, and for live ones FOLLOW of the read model too.
+ */
+#ifndef RF_CATCH_UP_H
+#define RF_CATCH_UP_H
+
+#include "base/pool.h"
+#include "projection/definition.h"
+#include "store.h"
+
+typedef struct rf_catch_up rf_catch_up;
+
+/* Generations that are at one position. */
+typedef struct rf_catch_up_of {
+    const char *name;
+    uint64_t number;
+} rf_catch_up_of;
+
+rf_status rf_catch_up_open(rf_store *store, rf_pool *pool, const rf_catch_up_of *of, uint32_t count,
+                           rf_catch_up **catch_up_out, rf_err *err);
+void rf_catch_up_close(rf_catch_up *catch_up); /* takes NULL */
+/* Where all of them are. */
+uint64_t rf_catch_up_position(const rf_catch_up *catch_up);
+
+/* Folds the events after the position up to `until`, which the log has. Nothing that anybody reads
+ * changes; err->position is that of an event which ended it. */
+rf_status rf_catch_up_fold(rf_catch_up *catch_up, uint64_t until, const volatile int *cancel,
+                           rf_err *err);
+/* What the last fold made of each, in the order of open; valid until the next fold. */
+const rf_catalog_move *rf_catch_up_moves(const rf_catch_up *catch_up, uint32_t *count_out);
+/* They were committed. */
+void rf_catch_up_done(rf_catch_up *catch_up);
+
+/* Folds and commits, round by round; what was committed stays after a failure. */
+rf_status rf_catch_up_run(rf_catch_up *catch_up, uint64_t until, const volatile int *cancel,
+                          rf_err *err);
+
+/* Whether stored rows are all that the definition's fold goes on from. */
+bool rf_catch_up_resumes(const rf_definition *definition);
+
+#endif
