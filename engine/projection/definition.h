@@ -23,6 +23,7 @@ typedef struct rf_definition_field {
     rf_field field;     /* as the plugin gave it */
     rf_path path;       /* parsed; parts owned by the definition */
     rf_slice path_text; /* canonical, as the census writes it */
+    uint64_t marks;     /* of whoever derives a definition; see rf_plan_faulty. 0 as loaded */
 } rf_definition_field;
 
 /* What rows are found by. Fields of a key that is computed have places in its struct. */

@@ -123,6 +123,35 @@ bool rf_carried_get(const rf_carried *carried, uint32_t slot, uint32_t stream, v
     return true;
 }
 
+rf_carried_value rf_carried_keep(const rf_carried *carried, uint32_t slot, uint32_t stream)
+{
+    RF_ASSERT(stream < carried->stream_count);
+    return (rf_carried_value){
+        .value = carried->values[slot][stream],
+        .present = !is_text(carried->kinds[slot]) && carried->present[slot][stream],
+    };
+}
+
+static size_t text_bytes(int64_t at)
+{
+    const rf_carried_text *text = (const rf_carried_text *)(uintptr_t)at;
+
+    return text ? sizeof *text + text->size : 0;
+}
+
+void rf_carried_take_back(rf_carried *carried, uint32_t slot, uint32_t stream,
+                          rf_carried_value value)
+{
+    int64_t *at = &carried->values[slot][stream];
+
+    RF_ASSERT(stream < carried->stream_count);
+    if (!is_text(carried->kinds[slot]))
+        carried->present[slot][stream] = value.present;
+    else if (*at != value.value) /* then the kept one was counted as dropped */
+        carried->text_dropped += text_bytes(*at) - text_bytes(value.value);
+    *at = value.value;
+}
+
 bool rf_carried_tidy(rf_carried *carried)
 {
     rf_arena fresh;

@@ -46,6 +46,15 @@ size_t rf_carried_bytes(const rf_carried *carried);
 bool rf_carried_put(rf_carried *carried, uint32_t slot, uint32_t stream, const void *value);
 /* Whether there is a value; it is put at `value_out`, which is unchanged if not. */
 bool rf_carried_get(const rf_carried *carried, uint32_t slot, uint32_t stream, void *value_out);
+/* A stream's value as it is, to be put back where an event that put others is taken back; what was
+ * put last is taken back first, and nothing is tidied meanwhile. */
+typedef struct rf_carried_value {
+    int64_t value;
+    bool present;
+} rf_carried_value;
+rf_carried_value rf_carried_keep(const rf_carried *carried, uint32_t slot, uint32_t stream);
+void rf_carried_take_back(rf_carried *carried, uint32_t slot, uint32_t stream,
+                          rf_carried_value value);
 /* Of a text slot; NULL if there is none. */
 static inline const rf_carried_text *rf_carried_text_of(const rf_carried *carried, uint32_t slot,
                                                         uint32_t stream)

@@ -100,8 +100,9 @@ static rf_status worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint
     if (!worker->spare || !worker->key_parts || !worker->buckets || !worker->row ||
         !worker->positions || !can_combine)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
+    size_t row_size = job->combiner.size + (job->guard.shuts ? sizeof(uint64_t) : 0);
     for (uint32_t i = 0; worker->own && i < job->partition_count; i++)
-        rf_exchange_rows_init(&worker->own[i], job->combiner.size);
+        rf_exchange_rows_init(&worker->own[i], row_size);
     rf_status status = rf_exchange_run_begin(worker, err);
     return status == RF_OK ? rf_log_names_open(job->log, &worker->names, err) : status;
 }
@@ -128,6 +129,8 @@ static void worker_end(rf_exchange_worker *worker, uint32_t partition_count)
     free(worker->entries);
     free(worker->sorted);
     free(worker->dirty);
+    free(worker->spoilt_events.items);
+    rf_exchange_frame_free(worker->frame);
     rf_arena_free(&worker->text);
     rf_arena_free(&worker->scratch);
     rf_arena_free(&worker->made);
@@ -290,6 +293,7 @@ static void job_end(rf_exchange *job)
     free(job->fold_order);
     free(job->active);
     free(job->rows);
+    rf_exchange_guard_end(job);
     (void)pthread_mutex_destroy(&job->mutex);
 }
 
@@ -393,6 +397,8 @@ static rf_status run_window(rf_exchange *job, rf_err *err)
     }
     rf_ahead_restart(job->ahead, job->partition_count);
     rf_status status = rf_pool_run(job->pool, scatter_tasks, scatter_task, job, err);
+    if (status == RF_OK && !rf_exchange_guard_gather(job))
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for events that failed");
     if (status != RF_OK || combines)
         return status;
     order_fold(job);
@@ -405,6 +411,26 @@ static uint64_t end_of(const rf_exchange *job)
     uint64_t limit = atomic_load(&job->limit);
 
     return limit < job->options->until ? limit : job->options->until;
+}
+
+/* Whether the rows of a pass leave: not after a fault, nor before it is known which events fail. */
+static bool pass_emits(rf_exchange *job)
+{
+    bool whole = job->counts; /* the first pass, with all partitions */
+
+    for (uint32_t i = 0; i < job->partition_count; i++)
+        whole = whole && job->active[i];
+    return job->guard.on ? rf_exchange_round_emits(job, whole) : job->fault == RF_OK;
+}
+
+static void drop_rows(rf_exchange *job)
+{
+    for (uint32_t i = 0; i < job->partition_count; i++) {
+        rf_exchange_rows_free(&job->rows[i]);
+        for (uint32_t w = 0; w < job->worker_count; w++)
+            if (job->workers[w].own)
+                rf_exchange_rows_free(&job->workers[w].own[i]);
+    }
 }
 
 /* One pass over the log for the partitions that are active and have not been emitted. */
@@ -425,8 +451,9 @@ static rf_status run_pass(rf_exchange *job, rf_err *err)
             drop_partitions(job);
         job->from = job->until + 1;
     }
-    if (status == RF_OK && job->fault == RF_OK)
-        status = rf_pool_run(job->pool, job->partition_count, emit_task, job, err);
+    if (status == RF_OK && pass_emits(job))
+        return rf_pool_run(job->pool, job->partition_count, emit_task, job, err);
+    drop_rows(job);
     return status;
 }
 
@@ -450,7 +477,25 @@ static rf_status run_passes(rf_exchange *job, rf_err *err)
         }
     }
     free(done);
-    return status == RF_OK && job->fault != RF_OK ? rf_exchange_blame(job, err) : status;
+    return status;
+}
+
+/* Once, or as often as it takes to know what is left out. */
+static rf_status run_rounds(rf_exchange *job, rf_err *err)
+{
+    rf_status status = RF_OK;
+    bool ended = !job->guard.on;
+
+    if (ended) {
+        status = run_passes(job, err);
+        return status == RF_OK && job->fault != RF_OK ? rf_exchange_blame(job, err) : status;
+    }
+    while (status == RF_OK && !ended) {
+        rf_exchange_round_begin(job);
+        status = run_passes(job, err);
+        ended = status == RF_OK && rf_exchange_round_ends(job, &status, err);
+    }
+    return status == RF_OK ? rf_exchange_guard_tell(job, err) : status;
 }
 
 static void add_up(const rf_exchange *job, rf_fold_stats *stats_out)
@@ -468,6 +513,8 @@ static void add_up(const rf_exchange *job, rf_fold_stats *stats_out)
         job->target->events += worker->events;
         job->target->keyless += worker->keyless;
     }
+    for (uint32_t i = 0; i < job->guard.note_count; i++)
+        job->target->events -= job->guard.notes[i].counted;
     *stats_out = stats;
 }
 
@@ -488,9 +535,11 @@ rf_status rf_exchange_run(rf_log *log, rf_pool *pool, rf_fold_target *target,
     atomic_init(&job.events_done, 0);
     atomic_init(&job.limit, UINT64_MAX);
     atomic_init(&job.drops, 0);
+    rf_faults_init(&target->faults);
+    rf_exchange_guard_begin(&job);
     rf_status status = job_begin(&job, err);
     if (status == RF_OK)
-        status = run_passes(&job, err);
+        status = run_rounds(&job, err);
     if (status == RF_OK)
         add_up(&job, stats_out);
     job_end(&job);

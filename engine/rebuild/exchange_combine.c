@@ -46,6 +46,39 @@ static inline bool add_written(rf_exchange_worker *worker, const char *written, 
     return false;
 }
 
+/* Under a policy: a call that failed. One whose row was shut before does not count. */
+static void note_failed(rf_exchange_worker *worker, uint64_t position, uint32_t rank,
+                        rf_keyed_row *row, const char *reason)
+{
+    const rf_exchange *job = worker->job;
+    const rf_slice key = rf_keyed_row_key(row);
+
+    if (job->guard.shuts && position > rf_exchange_shut_at(job, row))
+        return;
+    rf_exchange_note_call(worker, position, rank, &key, reason);
+    if (job->guard.shuts)
+        rf_exchange_shut(job, row, position);
+}
+
+/* A handler wrote nothing. False at a fault. */
+static __attribute__((noinline)) bool take_result(rf_exchange_worker *worker, rf_fold_result result,
+                                                  uint64_t position, uint32_t handler,
+                                                  rf_keyed_row *row)
+{
+    rf_exchange *job = worker->job;
+
+    if (result == RF_FOLD_FAILED && !worker->out_of_memory && job->guard.on) {
+        note_failed(worker, position, handler + 1, row, rf_exchange_reason(worker));
+        worker->context.reason[0] = '\0';
+        return true;
+    }
+    if (result != RF_ROW_DELETED)
+        return !rf_exchange_refuse(worker, result, position, handler, rf_keyed_row_key(row));
+    rf_exchange_fault(job, RF_ERR_PLUGIN, position, handler, rf_keyed_row_key(row),
+                      "rows of combined columns cannot be deleted");
+    return false;
+}
+
 /* One handler for an unset row, what it wrote into the row of the key. False at a fault. */
 static inline __attribute__((always_inline)) bool
 combine_event(rf_exchange_worker *worker, const rf_keying_handler *handler, const void *event,
@@ -56,13 +89,8 @@ combine_event(rf_exchange_worker *worker, const rf_keying_handler *handler, cons
 
     rf_exchange_copy(worker->row, job->combiner.row_template, job->combiner.row_size);
     rf_fold_result result = handler->handler->fold(&worker->context.fold, worker->row, event);
-    if (__builtin_expect(result != RF_ROW_WRITTEN || worker->out_of_memory, false)) {
-        if (result != RF_ROW_DELETED)
-            return !rf_exchange_refuse(worker, result, position, index, rf_keyed_row_key(row));
-        rf_exchange_fault(job, RF_ERR_PLUGIN, position, index, rf_keyed_row_key(row),
-                          "rows of combined columns cannot be deleted");
-        return false;
-    }
+    if (__builtin_expect(result != RF_ROW_WRITTEN || worker->out_of_memory, false))
+        return take_result(worker, result, position, index, row);
     return add_written(worker, worker->row, position, row);
 }
 
@@ -131,20 +159,62 @@ static rf_keyed_row *row_of(rf_exchange_worker *worker, const rf_exchange_record
     return row;
 }
 
+/* A record by itself: of an event that is tried, or of a batch in which one failed. */
+static bool combine_one(rf_exchange_worker *worker, const rf_exchange_record *record)
+{
+    const rf_exchange *job = worker->job;
+    const rf_keying_handler *handler = &job->keying.handlers[record->handler];
+    bool shuts = worker->tried && job->guard.shuts;
+    bool failed = false;
+    bool fine = true;
+
+    rf_keyed_row *row = row_of(worker, record, handler);
+    if (!row)
+        return false;
+    if (worker->spoilt) {
+        note_failed(worker, record->position, 0, row, worker->spoilt);
+    } else if (worker->batch) {
+        fine = rf_exchange_run_combined(worker, &record, 1, &failed);
+        const char *written = fine && !failed ? rf_exchange_run_row(worker, 0) : NULL;
+        if (failed)
+            note_failed(worker, record->position, record->handler + 1u, row,
+                        rf_exchange_run_reason(worker));
+        else if (written && !worker->tried)
+            fine = add_written(worker, written, record->position, row);
+    } else {
+        rf_exchange_copy(worker->row, job->combiner.row_template, job->combiner.row_size);
+        rf_fold_result result =
+            handler->handler->fold(&worker->context.fold, worker->row, record + 1);
+        if (result != RF_ROW_WRITTEN || worker->out_of_memory)
+            fine = take_result(worker, result, record->position, record->handler, row);
+        else if (!worker->tried)
+            fine = add_written(worker, worker->row, record->position, row);
+    }
+    if (fine && shuts)
+        rf_exchange_shut(job, row, record->position);
+    return fine;
+}
+
 bool rf_exchange_combine(rf_exchange_worker *worker)
 {
     const rf_keying_handler *handlers = worker->job->keying.handlers;
     const rf_exchange_record *records[RF_EXCHANGE_PENDING];
     uint32_t count = worker->pending_count;
+    bool singly = worker->tried;
     bool fine = true;
 
     if (count == 0)
         return true;
     list_pending(worker, records);
     worker->alloc_from = &worker->made;
-    fine = !worker->batch || rf_exchange_run_combined(worker, records, count);
+    if (worker->batch && !singly)
+        fine = rf_exchange_run_combined(worker, records, count, &singly);
     for (uint32_t i = 0; fine && i < count; i++) {
         const rf_exchange_record *record = records[i];
+        if (singly) {
+            fine = combine_one(worker, record);
+            continue;
+        }
         rf_keyed_row *row = row_of(worker, record, &handlers[record->handler]);
         if (row && worker->batch) {
             const char *written = rf_exchange_run_row(worker, i);
@@ -272,8 +342,9 @@ static __attribute__((noinline)) bool find_row(rf_exchange_worker *worker, const
 
     *row_out = NULL;
     fill(worker, step, call, index, ordinal);
+    worker->goes_on = false;
     if (!rf_exchange_make_key(worker, call->handler, NULL, 0, call->plan->event, position, &key))
-        return false;
+        return worker->goes_on;
     if (!job->active[key.hash & (job->partition_count - 1)])
         return true;
     *row_out = take_row(worker, position, key.bytes, key.hash);

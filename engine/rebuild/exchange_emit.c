@@ -14,13 +14,18 @@ static rf_status merge_rows(rf_exchange *job, uint32_t partition, rf_err *err)
         rf_exchange_rows *from = &job->workers[w].own[partition];
         for (uint32_t i = 0; i < from->table.row_count; i++) {
             rf_keyed_row *other = rf_key_table_row(&from->table, i);
-            if (!(other->flags & RF_STATE_EXISTS))
+            uint64_t shut = rf_exchange_shut_at(job, other);
+            if (!(other->flags & RF_STATE_EXISTS) && shut == UINT64_MAX)
                 continue;
             rf_keyed_row *row =
                 rf_key_table_take(&into->table, other->hash, rf_keyed_row_key(other));
             if (!row)
                 return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its rows",
                                job->keying.definition->name);
+            if (shut != UINT64_MAX) { /* for good: it does not matter what it would be */
+                rf_exchange_shut(job, row, shut);
+                continue;
+            }
             if (row->flags == 0)
                 rf_combiner_clear(&job->combiner, rf_keyed_row_data(row));
             row->flags = RF_STATE_TOUCHED | RF_STATE_EXISTS;
@@ -32,6 +37,16 @@ static rf_status merge_rows(rf_exchange *job, uint32_t partition, rf_err *err)
         rf_exchange_rows_free(from);
     }
     return RF_OK;
+}
+
+/* Rows that a quarantine left out do not exist. */
+static void leave_shut(const rf_exchange *job, rf_exchange_rows *rows)
+{
+    for (uint32_t i = 0; job->guard.shuts && i < rows->table.row_count; i++) {
+        rf_keyed_row *row = rf_key_table_row(&rows->table, i);
+        if (row->marks & RF_EXCHANGE_SHUT)
+            row->flags = 0;
+    }
 }
 
 /* A combined value that does not fit; it belongs to no single event. */
@@ -79,8 +94,10 @@ rf_status rf_exchange_emit(rf_exchange_worker *worker, uint32_t partition, rf_er
     double start = rf_clock_seconds();
     rf_status status = RF_OK;
 
-    if (worker->own)
+    if (worker->own) {
         status = merge_rows(job, partition, err);
+        leave_shut(job, &job->workers[0].own[partition]);
+    }
     rf_exchange_rows *from = worker->own ? &job->workers[0].own[partition] : &job->rows[partition];
     if (status == RF_OK && !rf_key_table_sort(&from->table, RF_STATE_EXISTS, &rows, &count))
         status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its rows",

@@ -26,9 +26,27 @@ void rf_exchange_fault(rf_exchange *job, rf_status status, uint64_t position, ui
         if (key.size > 0)
             memcpy(job->fault_key.data, key.data, key.size);
         (void)snprintf(job->fault_reason, sizeof job->fault_reason, "%s", reason);
-        atomic_store(&job->limit, position);
+        if (position < atomic_load(&job->limit))
+            atomic_store(&job->limit, position);
     }
     (void)pthread_mutex_unlock(&job->mutex);
+}
+
+void rf_exchange_refuse_key(rf_exchange_worker *worker, rf_status status, uint64_t position,
+                            uint32_t handler, const char *reason)
+{
+    if (worker->job->guard.on) {
+        rf_exchange_note_call(worker, position, handler + 1, NULL, reason);
+        worker->goes_on = true;
+        return;
+    }
+    rf_exchange_fault(worker->job, status, position, handler, RF_SLICE(""), reason);
+}
+
+const char *rf_exchange_reason(const rf_exchange_worker *worker)
+{
+    return worker->context.reason[0] ? worker->context.reason
+                                     : "a handler failed without giving a reason";
 }
 
 static bool is_fine(rf_fold_result result)
@@ -39,7 +57,7 @@ static bool is_fine(rf_fold_result result)
 bool rf_exchange_refuse(rf_exchange_worker *worker, rf_fold_result result, uint64_t position,
                         uint32_t handler, rf_slice key)
 {
-    const char *reason = worker->context.reason;
+    const char *reason = rf_exchange_reason(worker);
     rf_status status = RF_ERR_PLUGIN;
 
     if (is_fine(result) && !worker->out_of_memory)
@@ -49,8 +67,6 @@ bool rf_exchange_refuse(rf_exchange_worker *worker, rf_fold_result result, uint6
         reason = "out of memory for text that a handler makes (16 MiB a piece at most)";
     } else if (result != RF_FOLD_FAILED) {
         reason = "a handler returned what is no rf_fold_result";
-    } else if (reason[0] == '\0') {
-        reason = "a handler failed without giving a reason";
     }
     rf_exchange_fault(worker->job, status, position, handler, key, reason);
     worker->out_of_memory = false;

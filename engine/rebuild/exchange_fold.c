@@ -87,7 +87,7 @@ static const rf_exchange_entry *sort_entries(rf_exchange_worker *worker, size_t 
 
 /* ---- calls ---- */
 
-static bool mark_dirty(rf_exchange_worker *worker, rf_keyed_row *row)
+bool rf_exchange_mark_dirty(rf_exchange_worker *worker, rf_keyed_row *row)
 {
     if (row->marks & RF_EXCHANGE_DIRTY)
         return true;
@@ -114,7 +114,7 @@ static inline bool call_row(rf_exchange_worker *worker, const rf_exchange_record
     char *data = rf_keyed_row_data(row);
 
     if (worker->batch)
-        return (!job->row_texts || mark_dirty(worker, row)) &&
+        return (!job->row_texts || rf_exchange_mark_dirty(worker, row)) &&
                rf_exchange_run_add(worker, record, row);
     if (!(row->flags & RF_STATE_TOUCHED)) {
         memcpy(data, definition->row_template, definition->row_size);
@@ -131,7 +131,7 @@ static inline bool call_row(rf_exchange_worker *worker, const rf_exchange_record
     if (__builtin_expect(worker->out_of_memory, false))
         return !rf_exchange_refuse(worker, result, record->position, record->handler,
                                    rf_keyed_row_key(row));
-    return !job->row_texts || mark_dirty(worker, row);
+    return !job->row_texts || rf_exchange_mark_dirty(worker, row);
 }
 
 static int compare_rows(const void *left, const void *right)
@@ -140,34 +140,45 @@ static int compare_rows(const void *left, const void *right)
                             rf_keyed_row_key(*(rf_keyed_row *const *)right));
 }
 
-/* A handler of every row: the stream's rows that exist, in key order. False at a fault; without
- * memory *status_out says so. */
-static bool call_every_row(rf_exchange_worker *worker, rf_exchange_rows *rows,
-                           const rf_exchange_record *record, rf_status *status_out, rf_err *err)
+rf_keyed_row **rf_exchange_rows_of_stream(rf_exchange_rows *rows, const rf_exchange_record *record,
+                                          size_t *count_out)
 {
     const rf_slice stream = {record->key, record->key_size};
     size_t count = 0;
     size_t room = 1;
-    bool fine = rf_exchange_run_flush(worker); /* which rows exist is known then */
 
-    if (!fine)
-        return false;
     const rf_keyed_row *list = rf_key_table_take(&rows->streams, record->hash, stream);
     uint32_t first = list ? list->next : RF_KEY_ROW_NONE;
     for (uint32_t index = first; index != RF_KEY_ROW_NONE; room++)
         index = rf_key_table_row(&rows->table, index)->next;
     rf_keyed_row **found = list ? malloc(room * sizeof(rf_keyed_row *)) : NULL;
-    if (!found) {
-        *status_out = rf_fail(err, RF_ERR_MEMORY, "out of memory for the rows of a stream");
-        return false;
-    }
-    for (uint32_t index = first; index != RF_KEY_ROW_NONE;) {
+    for (uint32_t index = found ? first : RF_KEY_ROW_NONE; index != RF_KEY_ROW_NONE;) {
         rf_keyed_row *row = rf_key_table_row(&rows->table, index);
         if (row->flags & RF_STATE_EXISTS)
             found[count++] = row;
         index = row->next;
     }
-    qsort(found, count, sizeof(rf_keyed_row *), compare_rows);
+    if (count > 1)
+        qsort(found, count, sizeof(rf_keyed_row *), compare_rows);
+    *count_out = count;
+    return found;
+}
+
+/* A handler of every row: the stream's rows that exist, in key order. False at a fault; without
+ * memory *status_out says so. */
+static bool call_every_row(rf_exchange_worker *worker, rf_exchange_rows *rows,
+                           const rf_exchange_record *record, rf_status *status_out, rf_err *err)
+{
+    size_t count = 0;
+    bool fine = rf_exchange_run_flush(worker); /* which rows exist is known then */
+
+    if (!fine)
+        return false;
+    rf_keyed_row **found = rf_exchange_rows_of_stream(rows, record, &count);
+    if (!found) {
+        *status_out = rf_fail(err, RF_ERR_MEMORY, "out of memory for the rows of a stream");
+        return false;
+    }
     for (size_t i = 0; fine && i < count; i++)
         fine = call_row(worker, record, found[i]);
     free(found);
@@ -181,6 +192,17 @@ static rf_slice stream_of(const rf_exchange *job, rf_slice key)
         return key;
     const char *end = memchr(key.data + 1, 0, key.size - 1);
     return (rf_slice){key.data, end ? (size_t)(end + 1 - key.data) : key.size};
+}
+
+rf_keyed_row *rf_exchange_take_row(const rf_exchange *job, rf_exchange_rows *rows,
+                                   const rf_exchange_record *record)
+{
+    const rf_slice key = {record->key, record->key_size};
+    rf_keyed_row *row = rf_key_table_take(&rows->table, record->hash, key);
+    bool linked = !job->keying.has_every_row || (row && row->marks & RF_EXCHANGE_LINKED) ||
+                  (row && rf_exchange_rows_link(rows, stream_of(job, key), row));
+
+    return linked ? row : NULL;
 }
 
 static rf_status fold_records(rf_exchange_worker *worker, rf_exchange_rows *rows,
@@ -207,11 +229,8 @@ static rf_status fold_records(rf_exchange_worker *worker, rf_exchange_rows *rows
             fine = call_every_row(worker, rows, record, &status, err);
             continue;
         }
-        const rf_slice key = {record->key, record->key_size};
-        rf_keyed_row *row = rf_key_table_take(&rows->table, record->hash, key);
-        bool linked = !job->keying.has_every_row || (row && row->marks & RF_EXCHANGE_LINKED) ||
-                      (row && rf_exchange_rows_link(rows, stream_of(job, key), row));
-        if (!row || !linked)
+        rf_keyed_row *row = rf_exchange_take_row(job, rows, record);
+        if (!row)
             return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its rows",
                            job->keying.definition->name);
         fine = call_row(worker, record, row);
@@ -243,7 +262,8 @@ rf_status rf_exchange_fold(rf_exchange_worker *worker, uint32_t partition, rf_er
     worker->alloc_from = &worker->made;
     worker->dirty_count = 0;
     rf_exchange_run_forget(worker);
-    status = fold_records(worker, rows, entries, count, err);
+    status = job->guard.on ? rf_exchange_fold_guarded(worker, rows, entries, count, err)
+                           : fold_records(worker, rows, entries, count, err);
     if (status == RF_OK && !rf_exchange_rows_keep_texts(rows, job->keying.definition, worker->dirty,
                                                         worker->dirty_count))
         status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for the text of its rows",

@@ -8,6 +8,7 @@
 #include "rebuild/carried.h"
 #include "rebuild/combine.h"
 #include "rebuild/exchange.h"
+#include "rebuild/exchange_guard.h"
 #include "rebuild/key_table.h"
 #include "rebuild/keying.h"
 #include "rebuild/state.h"
@@ -19,6 +20,7 @@
 enum {
     RF_EXCHANGE_REASON_SIZE = 256,
     RF_EXCHANGE_PENDING = 64,
+    RF_EXCHANGE_BATCH = 512, /* calls that a runner gets at once */
     RF_EXCHANGE_ROW_KNOWN = UINT16_MAX,
 };
 
@@ -65,6 +67,10 @@ typedef struct rf_exchange_source {
 enum {
     RF_EXCHANGE_DIRTY = 1,  /* called in this window: its texts are not its own yet */
     RF_EXCHANGE_LINKED = 2, /* in the list of its stream */
+    /* under a policy: */
+    RF_EXCHANGE_FRAMED = 4, /* the event at hand has it, and it was saved */
+    RF_EXCHANGE_FAILED = 8, /* the event at hand failed with it */
+    RF_EXCHANGE_SHUT = 16,  /* of combined columns: an event of its key failed */
 };
 
 /* Rows of one partition and their text; confined to the worker that folds it. */
@@ -153,6 +159,12 @@ struct rf_exchange_worker {
     uint32_t drops_seen;
     char *row; /* for a handler whose columns are combined, and for emitting */
     bool lacks_key; /* the event at hand, for some handler */
+    bool goes_on;   /* the call at hand has no key, which is no reason to stop */
+    /* under a policy: */
+    bool tried;         /* the event at hand is to be left out whatever comes of it */
+    const char *spoilt; /* why its values are not of their kinds; NULL: they are */
+    rf_exchange_spoilt_list spoilt_events; /* of the window */
+    struct rf_exchange_frame *frame;       /* exchange_guarded_fold.c; NULL until needed */
     uint64_t events, keyless;
     uint64_t mapped_bytes;
     /* fold */
@@ -187,6 +199,7 @@ struct rf_exchange {
     bool reads_names;
     bool any_order; /* rf_exchange_any_order */
     bool row_texts; /* rows have columns of text */
+    rf_exchange_guard guard;
     double start;
     /* fixed while tasks run */
     uint64_t from, until; /* of the window */
@@ -222,11 +235,16 @@ static inline __attribute__((always_inline)) void rf_exchange_copy(void *to, con
 }
 
 /* exchange_fault.c */
-/* Keeps the first fault by position, then by handler, then by key. */
+/* Keeps the first fault by position, then by handler, then by key: it ends the fold. */
 void rf_exchange_fault(rf_exchange *job, rf_status status, uint64_t position, uint32_t handler,
                        rf_slice key, const char *reason);
 /* The fault that was kept, with its event. */
 rf_status rf_exchange_blame(rf_exchange *job, rf_err *err);
+/* A call without key: a fault, or noted where a policy forgives it, and worker->goes_on tells. */
+void rf_exchange_refuse_key(rf_exchange_worker *worker, rf_status status, uint64_t position,
+                            uint32_t handler, const char *reason);
+/* Why the handler that was called last says it failed. */
+const char *rf_exchange_reason(const rf_exchange_worker *worker);
 /* What a handler said, as a fault; false if it said that all is well. */
 bool rf_exchange_refuse(rf_exchange_worker *worker, rf_fold_result result, uint64_t position,
                         uint32_t handler, rf_slice key);
@@ -249,7 +267,23 @@ rf_status rf_exchange_begin_names(rf_exchange_worker *worker, uint32_t partition
 
 /* exchange_scatter.c: one partition of the log in the window at hand. */
 rf_status rf_exchange_scatter(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
-/* Makes the worker's buckets empty; between windows. */
+/* Where an event stands. */
+struct rf_exchange_place {
+    uint64_t position;
+    uint32_t stream; /* number */
+    rf_exchange_source *source;
+};
+/* One call of an event, or all of them. False where it is a fault, or one before it. */
+bool rf_exchange_scatter_call(rf_exchange_worker *worker, const rf_exchange_call *call,
+                              const struct rf_exchange_place *at, uint32_t index,
+                              uint32_t ordinal);
+bool rf_exchange_scatter_event(rf_exchange_worker *worker, const rf_exchange_lane *lane,
+                               const struct rf_exchange_place *at, uint32_t index,
+                               uint32_t ordinal);
+/* exchange_guarded_scatter.c: a segment's events of which some are left out. */
+bool rf_exchange_scatter_guarded(rf_exchange_worker *worker, const rf_step *step,
+                                 rf_exchange_source *source);
+/* exchange_scatter.c: makes the worker's buckets empty; between windows. */
 void rf_exchange_empty_buckets(rf_exchange_worker *worker);
 /* Forgets what was decoded. */
 void rf_exchange_drop_text(rf_exchange_worker *worker);
@@ -271,6 +305,19 @@ void rf_exchange_memo_clear(rf_exchange_worker *worker);
 
 /* exchange_fold.c: one partition of the rows in the window at hand. */
 rf_status rf_exchange_fold(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
+/* The row's texts are not its own now. False without memory. */
+bool rf_exchange_mark_dirty(rf_exchange_worker *worker, rf_keyed_row *row);
+/* The row of a record's key, in the list of its stream; NULL without memory. */
+rf_keyed_row *rf_exchange_take_row(const rf_exchange *job, rf_exchange_rows *rows,
+                                   const rf_exchange_record *record);
+/* The rows of the record's stream that exist, in key order: malloc'ed. NULL without memory. */
+rf_keyed_row **rf_exchange_rows_of_stream(rf_exchange_rows *rows, const rf_exchange_record *record,
+                                          size_t *count_out);
+
+/* exchange_guarded_fold.c: a partition's records, rising, where events that fail are left out. */
+rf_status rf_exchange_fold_guarded(rf_exchange_worker *worker, rf_exchange_rows *rows,
+                                   const rf_exchange_entry *entries, size_t count, rf_err *err);
+void rf_exchange_frame_free(struct rf_exchange_frame *frame); /* takes NULL */
 
 /* exchange_run.c: handlers that a runner runs, where the worker has a batch. False at a fault. */
 rf_status rf_exchange_run_begin(rf_exchange_worker *worker, rf_err *err);
@@ -281,10 +328,22 @@ void rf_exchange_run_forget(rf_exchange_worker *worker);
 bool rf_exchange_run_add(rf_exchange_worker *worker, const rf_exchange_record *record,
                          rf_keyed_row *row);
 bool rf_exchange_run_flush(rf_exchange_worker *worker);
+/* The same where events that fail are left out: calls are gathered as long as there is room for more
+ * than `calls`, then run. *failed_out: one failed, and rows are as it left them; then the calls are
+ * taken out, to be tried one by one. */
+bool rf_exchange_run_has_room(const rf_exchange_worker *worker, uint32_t calls);
+void rf_exchange_run_gather(rf_exchange_worker *worker, const rf_exchange_record *record,
+                            rf_keyed_row *row);
+bool rf_exchange_run_try(rf_exchange_worker *worker, bool *failed_out);
+uint32_t rf_exchange_run_take(rf_exchange_worker *worker,
+                              const rf_exchange_record *const **records_out,
+                              rf_keyed_row *const **rows_out);
 /* Each record with an unset row of its own, which rf_exchange_run_row tells afterwards: NULL if
- * nothing was written. */
+ * nothing was written. *failed_out: likewise. */
 bool rf_exchange_run_combined(rf_exchange_worker *worker, const rf_exchange_record *const *records,
-                              uint32_t count);
+                              uint32_t count, bool *failed_out);
+/* Why a call failed that was tried. */
+const char *rf_exchange_run_reason(const rf_exchange_worker *worker);
 const char *rf_exchange_run_row(const rf_exchange_worker *worker, uint32_t index);
 /* The parts of a computed key, into the worker's struct of them. */
 bool rf_exchange_run_compute(rf_exchange_worker *worker, uint32_t handler, const char *event,

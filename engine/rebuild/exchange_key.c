@@ -16,23 +16,22 @@ static void refuse_nil(rf_exchange_worker *worker, const rf_keying_handler *hand
 
     if (definition->no_key_ignore) {
         worker->lacks_key = true;
+        worker->goes_on = true;
         return;
     }
     (void)snprintf(reason, sizeof reason, "the event has no key: %s is unset",
                    definition->key_parts[part].name);
-    rf_exchange_fault(job, RF_ERR_INPUT, position, (uint32_t)(handler - job->keying.handlers),
-                      RF_SLICE(""), reason);
+    rf_exchange_refuse_key(worker, RF_ERR_INPUT, position,
+                           (uint32_t)(handler - job->keying.handlers), reason);
 }
 
 static void refuse_fault(rf_exchange_worker *worker, const rf_keying_handler *handler,
                          rf_key_fault fault, uint64_t position)
 {
-    rf_exchange *job = worker->job;
-
-    rf_exchange_fault(job, RF_ERR_INPUT, position, (uint32_t)(handler - job->keying.handlers),
-                      RF_SLICE(""),
-                      fault == RF_KEY_TOO_LONG ? "the event's key is longer than 480 bytes"
-                                               : "the event's key has a zero byte");
+    rf_exchange_refuse_key(worker, RF_ERR_INPUT, position,
+                           (uint32_t)(handler - worker->job->keying.handlers),
+                           fault == RF_KEY_TOO_LONG ? "the event's key is longer than 480 bytes"
+                                                    : "the event's key has a zero byte");
 }
 
 /* Encodes parts [0, count) that stand in `from`. */
@@ -104,13 +103,18 @@ static bool compute(rf_exchange_worker *worker, const rf_keying_handler *handler
         result = key->compute(&worker->context.fold, event, worker->key_parts);
     if (result == RF_ROW_UNCHANGED || result == RF_ROW_DELETED)
         result = (rf_fold_result)-1;
+    if (result == RF_FOLD_FAILED && !worker->out_of_memory) {
+        rf_exchange_refuse_key(worker, RF_ERR_PLUGIN, position, index, rf_exchange_reason(worker));
+        worker->context.reason[0] = '\0';
+        return false;
+    }
     if (rf_exchange_refuse(worker, result, position, index, RF_SLICE("")))
         return false;
     for (uint32_t i = 0; i < handler->part_count; i++) {
         rf_value value = rf_keying_value(&handler->parts[i], worker->key_parts);
         if (value.kind == RF_TEXT && !value.is_null && !rf_utf8_valid(value.text)) {
-            rf_exchange_fault(worker->job, RF_ERR_PLUGIN, position, index, RF_SLICE(""),
-                              "a computed key is no UTF-8");
+            rf_exchange_refuse_key(worker, RF_ERR_PLUGIN, position, index,
+                                   "a computed key is no UTF-8");
             return false;
         }
     }

@@ -4,18 +4,19 @@
 
 #include <stdlib.h>
 
-enum { BATCH = 512 };
-_Static_assert((int)BATCH >= (int)RF_EXCHANGE_PENDING, "what waits to be combined is one batch");
+_Static_assert((int)RF_EXCHANGE_BATCH >= (int)RF_EXCHANGE_PENDING,
+               "what waits to be combined is one batch");
 
 struct rf_exchange_batch {
     rf_runner *runner;
-    rf_runner_call calls[BATCH];
-    const rf_exchange_record *records[BATCH];
-    rf_keyed_row *rows[BATCH]; /* NULL where the record tells whose it is */
-    uint8_t flags[BATCH];      /* of the rows that are combined afterwards */
+    rf_runner_call calls[RF_EXCHANGE_BATCH];
+    const rf_exchange_record *records[RF_EXCHANGE_BATCH];
+    rf_keyed_row *rows[RF_EXCHANGE_BATCH]; /* NULL where the record tells whose it is */
+    uint8_t flags[RF_EXCHANGE_BATCH];      /* of the rows that are combined afterwards */
     char *combined;            /* these rows, `stride` bytes each */
     size_t stride;
     uint32_t count;
+    rf_err found; /* why a call failed that was tried */
 };
 
 rf_status rf_exchange_run_begin(rf_exchange_worker *worker, rf_err *err)
@@ -56,8 +57,8 @@ static uint32_t handler_of(const rf_exchange *job, uint32_t index)
     return (uint32_t)(job->keying.handlers[index].handler - job->keying.definition->handlers);
 }
 
-/* Runs the calls; false at a fault, which is kept. */
-static bool run(rf_exchange_worker *worker, uint32_t count)
+/* Runs the calls; false at a fault, which is kept. *failed_out: one failed that a policy forgives. */
+static bool run(rf_exchange_worker *worker, uint32_t count, bool *failed_out)
 {
     struct rf_exchange_batch *batch = worker->batch;
     uint32_t failed = 0;
@@ -67,7 +68,10 @@ static bool run(rf_exchange_worker *worker, uint32_t count)
                                      &failed, &found);
     if (status == RF_OK && worker->out_of_memory)
         status = rf_fail(&found, RF_ERR_MEMORY, "out of memory for text that a handler makes");
-    if (status == RF_OK)
+    *failed_out = status == RF_ERR_PLUGIN && worker->job->guard.on;
+    if (*failed_out)
+        batch->found = found;
+    if (status == RF_OK || *failed_out)
         return true;
     const rf_exchange_record *record = batch->records[failed];
     rf_slice key = {record->key, record->key_size};
@@ -80,15 +84,48 @@ static bool run(rf_exchange_worker *worker, uint32_t count)
 bool rf_exchange_run_flush(rf_exchange_worker *worker)
 {
     uint32_t count = worker->batch ? worker->batch->count : 0;
+    bool failed;
 
     if (count == 0)
         return true;
     worker->batch->count = 0;
-    return run(worker, count);
+    return run(worker, count, &failed);
 }
 
-bool rf_exchange_run_add(rf_exchange_worker *worker, const rf_exchange_record *record,
-                         rf_keyed_row *row)
+bool rf_exchange_run_has_room(const rf_exchange_worker *worker, uint32_t calls)
+{
+    return worker->batch && calls < RF_EXCHANGE_BATCH &&
+           worker->batch->count < RF_EXCHANGE_BATCH - calls;
+}
+
+bool rf_exchange_run_try(rf_exchange_worker *worker, bool *failed_out)
+{
+    bool fine = run(worker, worker->batch->count, failed_out);
+
+    if (!*failed_out || worker->batch->count == 1)
+        worker->batch->count = 0;
+    return fine;
+}
+
+uint32_t rf_exchange_run_take(rf_exchange_worker *worker,
+                              const rf_exchange_record *const **records_out,
+                              rf_keyed_row *const **rows_out)
+{
+    uint32_t count = worker->batch->count;
+
+    worker->batch->count = 0;
+    *records_out = worker->batch->records;
+    *rows_out = worker->batch->rows;
+    return count;
+}
+
+const char *rf_exchange_run_reason(const rf_exchange_worker *worker)
+{
+    return worker->batch->found.message;
+}
+
+void rf_exchange_run_gather(rf_exchange_worker *worker, const rf_exchange_record *record,
+                            rf_keyed_row *row)
 {
     struct rf_exchange_batch *batch = worker->batch;
     const rf_definition *definition = worker->job->keying.definition;
@@ -106,11 +143,18 @@ bool rf_exchange_run_add(rf_exchange_worker *worker, const rf_exchange_record *r
         .event = record + 1,
         .handler = handler_of(worker->job, record->handler),
     };
-    return batch->count < BATCH || rf_exchange_run_flush(worker);
+    RF_ASSERT(batch->count <= RF_EXCHANGE_BATCH);
+}
+
+bool rf_exchange_run_add(rf_exchange_worker *worker, const rf_exchange_record *record,
+                         rf_keyed_row *row)
+{
+    rf_exchange_run_gather(worker, record, row);
+    return worker->batch->count < RF_EXCHANGE_BATCH || rf_exchange_run_flush(worker);
 }
 
 bool rf_exchange_run_combined(rf_exchange_worker *worker, const rf_exchange_record *const *records,
-                              uint32_t count)
+                              uint32_t count, bool *failed_out)
 {
     struct rf_exchange_batch *batch = worker->batch;
     const rf_combiner *combiner = &worker->job->combiner;
@@ -131,7 +175,8 @@ bool rf_exchange_run_combined(rf_exchange_worker *worker, const rf_exchange_reco
             .handler = handler_of(worker->job, records[i]->handler),
         };
     }
-    return count == 0 || run(worker, count);
+    *failed_out = false;
+    return count == 0 || run(worker, count, failed_out);
 }
 
 const char *rf_exchange_run_row(const rf_exchange_worker *worker, uint32_t index)
@@ -161,6 +206,9 @@ bool rf_exchange_run_compute(rf_exchange_worker *worker, uint32_t handler, const
         status = rf_fail(&found, RF_ERR_MEMORY, "out of memory for a computed key");
     if (status == RF_OK)
         return true;
-    rf_exchange_fault(worker->job, status, position, handler, RF_SLICE(""), found.message);
+    if (status == RF_ERR_PLUGIN)
+        rf_exchange_refuse_key(worker, status, position, handler, found.message);
+    else
+        rf_exchange_fault(worker->job, status, position, handler, RF_SLICE(""), found.message);
     return false;
 }

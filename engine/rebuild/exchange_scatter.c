@@ -201,18 +201,16 @@ static rf_status begin_segment(rf_exchange_worker *worker, const rf_step *step,
         }
         if (!made)
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's keys");
+        if (worker->job->guard.on && lane->is_handled &&
+            (lane->call_count > 1 || lane->calls[0].handler->every_row))
+            atomic_store_explicit(&worker->job->guard.several, true, memory_order_relaxed);
     }
     return status;
 }
 
 /* ---- an event ---- */
 
-/* Where an event stands. */
-typedef struct scattered {
-    uint64_t position;
-    uint32_t stream; /* number */
-    rf_exchange_source *source;
-} scattered;
+typedef struct rf_exchange_place scattered;
 
 static __attribute__((noinline)) bool no_memory(rf_exchange_worker *worker, uint64_t position)
 {
@@ -257,8 +255,9 @@ static bool broadcast(rf_exchange_worker *worker, const rf_exchange_call *call, 
 
     if (set == 0)
         return true;
+    worker->goes_on = false;
     if (!rf_exchange_stream_key(worker, call->handler, call->plan->event, at->position, &key))
-        return false;
+        return worker->goes_on;
     for (uint32_t target = 0; target < job->partition_count; target++)
         if (job->active[target] && (set >> (target & 63) & 1) &&
             !put_record(worker, call, at, key.bytes, key.hash, target))
@@ -286,9 +285,10 @@ static __attribute__((noinline)) bool deliver_any(rf_exchange_worker *worker,
 {
     rf_exchange_key key;
 
+    worker->goes_on = false;
     if (!rf_exchange_make_key(worker, call->handler, &at->source->carried, at->stream,
                               call->plan->event, at->position, &key))
-        return worker->lacks_key;
+        return worker->goes_on;
     if (known)
         *known = RF_EXCHANGE_KNOWN | key.hash;
     return deliver(worker, call, at, key.bytes, key.hash);
@@ -391,44 +391,20 @@ static bool scatter_events(rf_exchange_worker *worker, const rf_step *step,
     return (worker->pending_count == 0 || rf_exchange_combine(worker)) && fine;
 }
 
-/* The same where events are put aside: these neither change rows nor are carried from. */
-static __attribute__((noinline)) bool
-scatter_guarded(rf_exchange_worker *worker, const rf_step *step, rf_exchange_source *source)
+bool rf_exchange_scatter_call(rf_exchange_worker *worker, const rf_exchange_call *call,
+                              const scattered *at, uint32_t index, uint32_t ordinal)
 {
-    const rf_fault_policy *policy = &worker->job->target->policy;
-    uint32_t skip = rf_fault_policy_seek(policy, step->log.segment.first_position);
-    const rf_plan_faulty *faulty = step->bound.faults;
-    const rf_plan_faulty *end = faulty + step->bound.fault_count;
-    const uint32_t *listed = step->bound.listed;
-    uint32_t first = listed ? 0 : step->log.begin;
-    uint32_t last = listed ? step->bound.listed_count : step->log.end;
-    bool fine = true;
+    if (call->fills)
+        (void)rf_plan_event(call->plan, index, ordinal, at->stream - worker->first_stream);
+    if (call->handler->carried_count > 0)
+        rf_keying_put_carried(call->handler, &at->source->carried, at->stream, call->plan->event);
+    return scatter_call(worker, call, at, ordinal);
+}
 
-    for (uint32_t at_event = first; fine && at_event < last; at_event++) {
-        uint32_t i = listed ? listed[at_event] : at_event;
-        rf_exchange_lane *lane = &worker->lanes[step->bound.event_types[i]];
-        const scattered at = {(uint64_t)worker->positions[i], step->bound.event_streams[i], source};
-        uint32_t ordinal =
-            step->bound.event_ordinals ? step->bound.event_ordinals[i] : lane->ordinal++;
-        while (skip < policy->skip_count && policy->skips[skip] < at.position)
-            skip++;
-        while (faulty < end && faulty->event < i)
-            faulty++;
-        if (lane->call_count == 0 ||
-            (skip < policy->skip_count && policy->skips[skip] == at.position))
-            continue;
-        worker->lacks_key = false;
-        if (faulty < end && faulty->event == i) {
-            rf_exchange_fault(worker->job, RF_ERR_INPUT, at.position, 0, RF_SLICE(""),
-                              faulty->reason.data);
-            fine = false;
-        } else {
-            fine = scatter_event(worker, lane, &at, i, ordinal);
-        }
-        worker->events += worker->job->counts && lane->is_handled;
-        worker->keyless += worker->job->counts && worker->lacks_key;
-    }
-    return (worker->pending_count == 0 || rf_exchange_combine(worker)) && fine;
+bool rf_exchange_scatter_event(rf_exchange_worker *worker, const rf_exchange_lane *lane,
+                               const scattered *at, uint32_t index, uint32_t ordinal)
+{
+    return scatter_event(worker, lane, at, index, ordinal);
 }
 
 static void report_progress(rf_exchange_worker *worker, uint32_t events)
@@ -475,10 +451,12 @@ static rf_status scatter_step(rf_exchange_worker *worker, const rf_step *step, u
     rf_status status = begin_segment(worker, step, source, err);
     if (status != RF_OK)
         return status;
+    uint64_t first = step->log.segment.first_position;
+    uint64_t last = step->log.segment.last_position;
     if (step->bound.fault_count > 0 ||
-        rf_fault_policy_skips_any(&worker->job->target->policy, step->log.segment.first_position,
-                                  step->log.segment.last_position))
-        *fine_out = scatter_guarded(worker, step, source);
+        rf_fault_policy_skips_any(&worker->job->target->policy, first, last) ||
+        rf_exchange_guard_knows_any(&worker->job->guard, first, last))
+        *fine_out = rf_exchange_scatter_guarded(worker, step, source);
     else
         *fine_out = worker->job->any_order ? rf_exchange_combine_segment(worker, step)
                                            : scatter_events(worker, step, source);

@@ -524,17 +524,6 @@ static rf_status run_streams(rf_log *log, rf_pool *pool, rf_fold_target *targets
     return status;
 }
 
-/* What the exchange does not do. */
-static rf_status check_exchange(const rf_fold_target *target, rf_err *err)
-{
-    if (target->policy.on_error != RF_ON_ERROR_STOP)
-        return rf_fail(err, RF_ERR_USAGE,
-                       "%s: events that fail cannot be left out of a read model with a key of its "
-                       "own, because each may be of several rows; skip puts single ones aside",
-                       target->definition->name);
-    return RF_OK;
-}
-
 static void add_stats(rf_fold_stats *sum, const rf_fold_stats *more)
 {
     sum->bytes_decoded += more->bytes_decoded;
@@ -583,9 +572,6 @@ rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint3
     for (uint32_t i = 0; status == RF_OK && i < target_count; i++) {
         if (targets[i].definition->by_stream)
             continue;
-        status = check_exchange(&targets[i], err);
-        if (status != RF_OK)
-            break;
         rf_err failure = {0};
         status = rf_exchange_run(log, pool, &targets[i], options, &stats, &failure);
         if (status == RF_OK)

@@ -15,6 +15,7 @@ struct making {
     rf_keying_carried *carried;
     uint32_t carried_count;
     uint32_t size; /* of the struct so far */
+    uint64_t mark; /* of the fields that follow */
 };
 
 static rf_status no_memory(const rf_definition *definition, rf_err *err)
@@ -70,6 +71,7 @@ static void add_field(struct making *making, const rf_definition_field *field, u
 {
     rf_definition_field moved = *field;
 
+    moved.marks = making->mark;
     moved.field.offset += offset;
     if (moved.field.present_offset != RF_NO_PRESENT)
         moved.field.present_offset += offset;
@@ -134,7 +136,9 @@ static rf_status make_key(struct making *making, const rf_definition_key *key,
             parts[i] = (rf_keying_part){key->parts[i].field.kind, key->parts[i].field.scale,
                                         key->parts[i].field.offset, RF_NO_PRESENT};
     } else {
-        for (uint32_t i = 0; i < count; i++)
+        memset(parts, 0, count * sizeof *parts);
+        /* for every row of a stream that is all the event has to tell */
+        for (uint32_t i = 0; i < (out->every_row ? 1 : count); i++)
             parts[i] = add_part(making, key ? &key->parts[i] : &stream);
         out->is_text = count == 1 && parts[0].kind == RF_TEXT;
         if (out->is_text && key && key->parts[0].field.source == RF_CARRIED) {
@@ -166,6 +170,7 @@ static rf_status make_handler(rf_keying *keying, const rf_definition_handler *ha
     making.size = handler->event_size;
     for (uint32_t i = 0; i < handler->field_count; i++)
         add_field(&making, &handler->fields[i], 0);
+    making.mark = rf_keying_mark((uint32_t)(out - keying->handlers));
     status = make_key(&making, key, out, err);
     out->carried = making.carried;
     out->carried_count = making.carried_count;
@@ -193,6 +198,7 @@ static rf_status make_carry(rf_keying *keying, const rf_definition_carry *carry,
     rf_status status = begin_making(&making, keying, 1, err);
     if (status != RF_OK)
         return status;
+    making.mark = UINT64_MAX;
     *out = (rf_keying_handler){
         .slot = slot_of(keying->definition, carry->name),
         .value = add_part(&making, &carry->field),
@@ -219,6 +225,7 @@ rf_status rf_keying_begin(rf_keying *keying, const rf_definition *definition, rf
     rf_keying_handler *handlers = rf_arena_alloc(&keying->arena, count * sizeof *handlers);
     if (!derived || !handlers)
         return no_memory(definition, err);
+    keying->handlers = handlers;
     rf_status status = take_slots(keying, err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++) {
         uint32_t own = i - definition->carry_count;
@@ -230,7 +237,6 @@ rf_status rf_keying_begin(rf_keying *keying, const rf_definition *definition, rf
                 make_handler(keying, &definition->handlers[own], &derived[i], &handlers[i], err);
         keying->has_every_row = keying->has_every_row || handlers[i].every_row;
     }
-    keying->handlers = handlers;
     keying->derived.handlers = derived;
     keying->derived.handler_count = count;
     return status;

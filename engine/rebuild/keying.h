@@ -66,6 +66,13 @@ typedef struct rf_keying {
 rf_status rf_keying_begin(rf_keying *keying, const rf_definition *definition, rf_err *err);
 void rf_keying_end(rf_keying *keying);
 
+/* The mark of the fields that the keys of a derived handler are made of: 63 have their own, all others
+ * share one. What is carried may be in any key. */
+static inline uint64_t rf_keying_mark(uint32_t handler)
+{
+    return (uint64_t)1 << (handler < 63 ? handler : 63);
+}
+
 static inline const rf_keying_handler *rf_keying_of(const rf_keying *keying,
                                                     const rf_definition_handler *derived)
 {

@@ -86,6 +86,7 @@ typedef struct rf_plan_faulty {
     uint32_t definition;
     rf_slice reason;
     uint32_t rank; /* of several reasons the first counts */
+    uint64_t marks; /* of all fields that have no value for it; all where that cannot be told */
 } rf_plan_faulty;
 
 typedef struct rf_plan_segment {

@@ -41,7 +41,8 @@ static bool grow(rf_plan_faults *faults)
 }
 
 void rf_plan_faults_add(rf_plan_faults *faults, uint32_t type, uint32_t ordinal,
-                        uint32_t definition, rf_plan_rank rank, const char *reason)
+                        uint32_t definition, rf_plan_rank rank, uint64_t marks,
+                        const char *reason)
 {
     rf_slice kept = rf_arena_copy(&faults->reasons, rf_slice_of(reason));
 
@@ -51,7 +52,7 @@ void rf_plan_faults_add(rf_plan_faults *faults, uint32_t type, uint32_t ordinal,
         return;
     }
     faults->types[faults->count] = type;
-    faults->list[faults->count++] = (rf_plan_faulty){ordinal, definition, kept, rank};
+    faults->list[faults->count++] = (rf_plan_faulty){ordinal, definition, kept, rank, marks};
 }
 
 rf_status rf_plan_fault_line(const rf_fill *fill, const rf_convert_fault *fault, rf_err *err)
@@ -75,7 +76,8 @@ static void keep(void *arg, const rf_convert_fault *fault)
 
     (void)rf_plan_fault_line(of->fill, fault, &line);
     rf_plan_faults_add(of->faults, of->type, fault->ordinal, of->fill->call->definition,
-                       RF_RANK_VALUE, line.message);
+                       RF_RANK_VALUE,
+                       of->fill->upcast ? UINT64_MAX : of->fill->field->marks, line.message);
 }
 
 rf_convert_fault rf_plan_faults_note(rf_plan_faults_of *of)
@@ -139,10 +141,12 @@ rf_status rf_plan_faults_settle(rf_plan_faults *faults, const uint32_t *event_ty
     if (faults->count > 1)
         qsort(faults->list, faults->count, sizeof *faults->list, compare_faulty);
     for (uint32_t i = 0; i < faults->count; i++) {
-        const rf_plan_faulty *last = kept > 0 ? &faults->list[kept - 1] : NULL;
+        rf_plan_faulty *last = kept > 0 ? &faults->list[kept - 1] : NULL;
         if (last && last->event == faults->list[i].event &&
-            last->definition == faults->list[i].definition)
+            last->definition == faults->list[i].definition) {
+            last->marks |= faults->list[i].marks;
             continue;
+        }
         faults->list[kept++] = faults->list[i];
     }
     faults->count = kept;

@@ -45,7 +45,8 @@ void rf_plan_faults_begin(rf_plan_faults *faults);
 rf_convert_fault rf_plan_faults_note(rf_plan_faults_of *of);
 /* An event, by its ordinal within its type, that another fault than of a stored value is of. */
 void rf_plan_faults_add(rf_plan_faults *faults, uint32_t type, uint32_t ordinal,
-                        uint32_t definition, rf_plan_rank rank, const char *reason);
+                        uint32_t definition, rf_plan_rank rank, uint64_t marks,
+                        const char *reason);
 rf_status rf_plan_faults_settle(rf_plan_faults *faults, const uint32_t *event_types,
                                 uint32_t event_count, uint32_t type_count, rf_err *err);
 

@@ -19,7 +19,7 @@ rf_status rf_plan_forgive(rf_plan *plan, uint32_t lane, uint32_t ordinal, uint32
 
     if (of_event && plan->faults.wanted) {
         rf_plan_faults_add(&plan->faults, plan->lanes[lane].stored_type, ordinal, definition,
-                           RF_RANK_UPCAST, failure->message);
+                           RF_RANK_UPCAST, UINT64_MAX, failure->message);
         return RF_OK;
     }
     if (err)

@@ -140,7 +140,7 @@ static void note_refused(rf_plan *plan, const rf_plan_input *input, uint32_t lan
             continue;
         if (i >= input->begin && rf_plan_in_lane(plan, i, lane))
             rf_plan_faults_add(&plan->faults, type, ordinal, binding->refusal_definition,
-                               RF_RANK_SCHEMA, binding->refusal);
+                               RF_RANK_SCHEMA, UINT64_MAX, binding->refusal);
         ordinal++;
     }
 }

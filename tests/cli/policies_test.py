@@ -3,6 +3,7 @@ handler. What is left out is the same for any number of workers and any memory, 
 generation, and verify --serial agrees.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -401,13 +402,186 @@ class KeyedSkips(tool.Case):
         digests.add(self.rebuild(self.stock)[0]['digest'])
         self.assertEqual((self.rows('stock'), len(digests)), (rows, 1))
 
-    def test_policies_are_refused(self):
-        for policy in ('skip', 'quarantine'):
-            self.refuses(
-                tool.USAGE,
-                ['stock', 'key'],
-                *('rebuild', self.store, self.stock, '--quiet', '--on-error', policy),
+    def left_out(self, name='stock'):
+        listed = self.ok('quarantine', self.store, name, '--json').json
+        return [(i['position'], i['cause'], i['reason']) for i in listed['items']]
+
+    def everywhere(self, path, name, policy):
+        """Rebuilds with all workers; gives the rows as a dictionary and what was left out."""
+        seen = set()
+        for workers in (0, 1, 2, 8):
+            self.rebuild(
+                path, options=('--on-error', policy, '--workers', workers, '--max-removed', '100%')
             )
+            rows = [json.loads(line) for line in self.rows(name).decode().splitlines()]
+            seen.add(json.dumps([rows, self.left_out(name)]))
+            self.ok('verify', self.store, '--serial')
+        self.assertEqual(len(seen), 1)
+        return {json.dumps(row.pop('key')): row for row in rows}, self.left_out(name)
+
+    def test_skip_leaves_out_what_put_aside_would(self):
+        rows, listed = self.everywhere(self.stock, 'stock', 'skip')
+        self.assertEqual([(p, c) for p, c, _ in listed], [(21, 'skipped'), (41, 'skipped')])
+        self.assertIn('"big" is no int', listed[0][2])
+        self.assertEqual(len(rows), 15)
+        self.store = self.path('without.refold')
+        self.import_lines(*(e for i, e in enumerate(self.events, 1) if i not in (21, 41)))
+        self.rebuild(self.stock)
+        wanted = [json.loads(line) for line in self.rows('stock').decode().splitlines()]
+        self.assertEqual(rows, {json.dumps(row.pop('key')): row for row in wanted})
+
+    def test_quarantine_leaves_out_the_row_of_the_event_where_its_key_can_be_told(self):
+        rows, listed = self.everywhere(self.stock, 'stock', 'quarantine')
+        self.assertEqual([(p, c) for p, c, _ in listed], [(21, 'quarantined'), (41, 'quarantined')])
+        self.assertNotIn('["w1", 3]', rows)  # the quantity is no number
+        self.assertIn('["w0", 1]', rows)  # of position 21 the size itself is none
+        self.assertEqual(len(rows), 14)
+
+    def test_an_event_of_two_rows_is_left_out_of_both(self):
+        # taking out of a warehouse overflows; what went into the other one must not stay
+        low = -(2**63)
+        self.store = self.path('two.refold')
+        self.import_lines(
+            event('m-1', 'Received', {'warehouse': 'a', 'size': 1, 'qty': low}),
+            event('m-2', 'Received', {'warehouse': 'b', 'size': 1, 'qty': 5}),
+            event('m-3', 'Moved', {'warehouse': 'a', 'to': 'b', 'size': 1, 'qty': 7}),
+            event('m-4', 'Moved', {'warehouse': 'b', 'to': 'c', 'size': 1, 'qty': 2}),
+        )
+        rows, listed = self.everywhere(self.stock, 'stock', 'skip')
+        self.assertEqual([(p, r) for p, _, r in listed], [(3, 'pieces beyond 64 bits')])
+        self.assertEqual(
+            {key: row['pieces'] for key, row in rows.items()},
+            {'["a", 1]': low, '["b", 1]': 3, '["c", 1]': 2},
+        )
+        rows, listed = self.everywhere(self.stock, 'stock', 'quarantine')
+        self.assertEqual([p for p, _, _ in listed], [3])
+        self.assertEqual({key: row['pieces'] for key, row in rows.items()}, {'["c", 1]': 2})
+
+    def test_lua_rows_are_as_before_the_event_that_fails(self):
+        path = self.path('parts.lua', LUA_PARTS)
+        self.store = self.path('parts.refold')
+        lines = []
+        for i in range(3000):
+            data = {'part': 'p%d' % (i % 40), 'qty': i % 9}
+            if i % 397 == 3:
+                data['qty'] = 'nothing'
+            lines.append(event('bin-%d' % (i % 70), 'Put', data))
+        self.import_lines(*lines)
+        for policy in ('skip', 'quarantine'):
+            wanted, wrong = fold_parts(lines, policy)
+            self.assertGreater(len(wrong), 8)
+            rows, listed = self.everywhere(path, 'parts', policy)
+            self.assertEqual([p for p, _, _ in listed], wrong)
+            self.assertEqual(
+                {key: (row['total'], row['seen']) for key, row in rows.items()}, wanted
+            )
+
+    def test_what_a_failing_event_carries_is_not_carried(self):
+        path = self.path('spent.lua', LUA_SPENT)
+        self.store = self.path('spent.refold')
+        self.import_lines(
+            event('o-1', 'Placed', {'customer': 'ann', 'sum': 1}),
+            event('o-1', 'Placed', {'customer': 'bob', 'sum': 1000}),
+            event('o-1', 'Paid', {'sum': 5}),
+            event('o-2', 'Placed', {'customer': 'bob', 'sum': 4}),
+            event('o-3', 'Placed', {'customer': 'cyd', 'sum': 2000}),
+            event('o-3', 'Paid', {'sum': 6}),
+        )
+        rows, listed = self.everywhere(path, 'spent', 'skip')
+        self.assertEqual([p for p, _, _ in listed], [2, 5, 6])
+        self.assertIn('too much', listed[1][2])
+        self.assertIn('no key', listed[2][2])
+        self.assertEqual({key: row['sum'] for key, row in rows.items()}, {'"ann"': 6, '"bob"': 4})
+        rows, listed = self.everywhere(path, 'spent', 'quarantine')
+        self.assertEqual([p for p, _, _ in listed], [2, 5, 6])
+        self.assertEqual({key: row['sum'] for key, row in rows.items()}, {'"ann"': 6})
+
+    def test_a_combined_row_lacks_exactly_what_was_skipped(self):
+        path = self.path('sums.lua', LUA_SUMS)
+        rows, listed = self.everywhere(path, 'sums', 'skip')
+        self.assertEqual([p for p, _, _ in listed], [21, 30, 41])
+        received = [json.loads(e)['data'] for i, e in enumerate(self.events, 1) if i not in (21, 30, 41)]
+        wanted = {}
+        for data in received[:-1]:
+            count, total = wanted.get('"%s"' % data['warehouse'], (0, 0))
+            wanted['"%s"' % data['warehouse']] = (count + 1, total + data['qty'])
+        self.assertEqual({k: (r['count'], r['total']) for k, r in rows.items()}, wanted)
+        rows, listed = self.everywhere(path, 'sums', 'quarantine')
+        self.assertEqual([p for p, _, _ in listed], [21, 41])
+        self.assertEqual(list(rows), ['"w2"'])
+
+    def test_more_errors_than_allowed_fail_the_rebuild_the_same_for_any_workers(self):
+        messages = {
+            self.refuses(
+                tool.FAILED,
+                ['more than 1 events failed', '"x" is no int', 'position 41', 'type Received'],
+                *('rebuild', self.store, self.stock, '--quiet', '--on-error', 'skip'),
+                *('--max-errors', 1, '--workers', workers),
+            ).message
+            for workers in (0, 1, 2, 8)
+        }
+        self.assertEqual(len(messages), 1)
+
+
+LUA_PARTS = '''name "parts"
+version (1)
+key "part text"
+columns { "total int", "seen list(bin text, qty int)" }
+on ("Put", { "qty int" }, function (row, e)
+  row.total = row.total + e.qty
+  row.seen[#row.seen % 3 + 1] = { bin = e.stream, qty = e.qty }
+end)
+on ("Put", { "qty int" }, function (row, e)
+  if e.qty == 8 and row.total > 293 then error "too many parts" end
+end)
+'''
+
+
+def fold_parts(events, policy):
+    """An independent fold of LUA_PARTS."""
+    rows, wrong, shut = {}, [], set()
+    for position, e in enumerate(events, 1):
+        e = json.loads(e)
+        part, qty = e['data']['part'], e['data']['qty']
+        if part in shut:
+            continue
+        total, seen = rows.get(part, (0, []))
+        if isinstance(qty, int) and not (qty == 8 and total + qty > 293):
+            seen = list(seen)
+            at = len(seen) % 3
+            seen[at : at + 1] = [{'bin': e['stream'], 'qty': qty}]
+            rows[part] = (total + qty, seen)
+            continue
+        wrong.append(position)
+        if policy == 'quarantine':
+            shut.add(part)
+    return {'"%s"' % part: rows[part] for part in rows if part not in shut}, wrong
+
+
+LUA_SPENT = '''name "spent"
+version (1)
+key "carried.customer text"
+carry { customer = { Placed = "customer text" } }
+columns { "sum int" }
+local function add (row, e)
+  row.sum = row.sum + e.sum
+  if row.sum > 500 then error "too much" end
+end
+on ("Placed", { "sum int" }, add)
+on ("Paid", { "sum int" }, add)
+'''
+
+LUA_SUMS = '''name "sums"
+version (1)
+key "warehouse text"
+combine { count = "count", total = "sum" }
+columns { "count int", "total int" }
+on ("Received", { "qty int", "size int" }, function (row, e)
+  if e.qty == 30 then error "thirty is not possible" end
+  row.count = row.count + 1
+  row.total = row.total + e.qty
+end)
+'''
 
 
 class Unknown(tool.Shop):

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 import keyed_projections
 import tool
 
-SEEDS = 300 if os.environ.get('REFOLD_SOAK') else 24
+SEEDS = int(os.environ.get("SEEDS") or (300 if os.environ.get("REFOLD_SOAK") else 24))
 WORKERS = (0, 1, 2, 3, 8)
 PARTITIONS = (1, 4, 64)
 
@@ -45,7 +45,7 @@ class Keyed(tool.Case):
         self.ok(
             'import', self.store, '-', '--quiet', '--partitions', partitions, stdin=lines
         )  # fmt: skip
-        rows, keyless = projection.fold(log)
+        rows, keyless, _ = projection.fold(log)
         expected = projection.print_rows(rows)
         path = self.compile(projection)
         digests = set()
@@ -67,6 +67,54 @@ class Keyed(tool.Case):
         self.assertEqual(len(digests), 1)
         self.ok('verify', self.store, '--serial')
         self.some_gets(projection, rows)
+
+    def test_what_a_policy_leaves_out_is_that_of_the_serial_fold(self):
+        left_out = 0
+        for seed in range(SEEDS):
+            with self.subTest(seed=seed):
+                self.store = os.path.join(self.folder, 'policy%d.refold' % seed)
+                left_out += self.one_policy_seed(seed)
+        self.assertGreater(left_out, 20 * SEEDS)
+
+    def one_policy_seed(self, seed):
+        projection = keyed_projections.Projection(seed, fails=True)
+        log = keyed_projections.make_log(
+            seed, (30, 300, 2000)[seed % 3], (2, 30, 200)[seed // 3 % 3], bad=(0, 0.004, 0.03)[seed % 3]
+        )
+        lines = ''.join(json.dumps(event, ensure_ascii=False) + '\n' for event in log).encode()
+        self.ok(
+            'import', self.store, '-', '--quiet', '--partitions', PARTITIONS[seed % 3], stdin=lines
+        )  # fmt: skip
+        path = self.compile(projection)
+        count = 0
+        for policy in ('skip', 'quarantine'):
+            rows, keyless, left_out = projection.fold(log, policy)
+            expected = projection.print_rows(rows).decode().split('\n')
+            count += len(left_out)
+            digests = set()
+            for workers in (0, 2, 5):
+                memory = ('1M', '256M')[(seed + workers) % 2]
+                entry = self.rebuild(
+                    path,
+                    options=(
+                        '--workers', workers, '--memory', memory, '--allow-missing', '--min-rows', 0,
+                        '--max-removed', '100%', '--on-error', policy, '--max-errors', 100000,
+                    ),
+                )[0]  # fmt: skip
+                digests.add(entry['digest'])
+                listed = self.ok('quarantine', self.store, projection.name, '--json').json['items']
+                self.assertEqual([item['position'] for item in listed], [p for p, _ in left_out])
+                for item, (_, reason) in zip(listed, left_out):
+                    if reason != 'of a wrong kind':
+                        self.assertTrue(item['reason'].startswith(reason), (item, reason))
+                    else:
+                        self.assertIn(' is ', item['reason'])
+                    self.assertEqual(item['stream'], log[item['position'] - 1]['stream'])
+                self.assertEqual(self.rows(projection.name).decode().split('\n'), expected)
+                self.assertEqual(entry.get('events_without_key', 0), keyless)
+            self.assertEqual(len(digests), 1)
+            self.ok('verify', self.store, '--serial')
+        return count
 
     def some_gets(self, projection, rows):
         for key in list(rows)[:5]:

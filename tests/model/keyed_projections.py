@@ -29,8 +29,25 @@ def scale(kind):
     return 2 if kind == 'RF_DECIMAL' else 0
 
 
+def is_of_kind(name, value):
+    """Whether a payload value is one of its field; a missing one is."""
+    kind = FIELDS[name][0] if name in FIELDS else 'RF_TEXT'
+    if value is None:
+        return True
+    if kind == 'RF_INT':
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind == 'RF_BOOL':
+        return isinstance(value, bool)
+    return isinstance(value, str) and not value.startswith('bad ')
+
+
+class Failed(Exception):
+    pass
+
+
 class Projection:
-    def __init__(self, seed):
+    def __init__(self, seed, fails=False):
+        self.fails = fails
         self.random = r = random.Random(seed)
         self.carries = r.random() < 0.5
         self.every_row = not self.carries and r.random() < 0.3
@@ -52,6 +69,7 @@ class Projection:
         self.types = sorted(r.sample(TYPES, r.randrange(1, 4)))
         self.star = r.random() < 0.4
         self.name = 'keyed_%d' % seed
+        self.strict_keys = r.random() < 0.5
 
     # ---- as C ----
 
@@ -108,6 +126,8 @@ class Projection:
             'keys': self.key_tables(),
             'handlers': table,
             'name': self.name,
+            'fails': int(self.fails),
+            'flags': '0' if self.fails and self.strict_keys else 'RF_PROJECTION_NO_KEY_IGNORE',
             'carries': '.carries = carries, .carry_count = RF_COUNT_OF(carries),'
             if self.carries
             else '',
@@ -140,33 +160,134 @@ class Projection:
             values.append(value)
         return tuple(values)
 
-    def fold(self, events):
-        """Rows by key, and how many events had no key for some handler."""
-        rows, streams, keyless = {}, {}, 0
+    def fold(self, events, policy='stop', put_aside=()):
+        """Rows by key, how many events had no key for some handler, and (position, reason) of those
+        that were left out. An event that fails is left out of all its rows, and carries nothing;
+        with a quarantine the rows of its keys are shut, as far as the keys can be told.
+        """
+        rows, streams, keyless, left_out, shut = {}, {}, 0, [], set()
         for position, event in enumerate(events, 1):
-            carried = streams.setdefault(event['stream'], {})
-            if self.carries:
-                if event['type'] == 'Put' and event['data'].get('customer') is not None:
-                    carried['customer'] = event['data']['customer']
-                if event['data'].get('n') is not None:
-                    carried['level'] = event['data']['n']
-            lacking = False
-            for type, function, other, every in self.handlers():
-                if type not in ('*', event['type']):
-                    continue
+            if position in put_aside:
+                continue
+            before = streams.setdefault(event['stream'], {})
+            carried = self.carry(event, before)
+            calls, lacking, certain = self.calls_of(event, carried)
+            spoilt = self.fails and self.is_spoilt(event, carried)
+            if not calls and not spoilt and certain is None:
+                keyless += lacking
+                streams[event['stream']] = carried
+                continue
+            changed, failed, touched = {}, certain, set()
+            open_keyed = keyed = False
+            if spoilt:
+                failed = None
+            for index, function, key, every in calls:
+                keys = [key]
                 if every:
-                    for key in rows:
-                        if key[0] == event['stream'] and rows[key]:
-                            rows[key]['touched'] += 1
-                    continue
-                key = self.key_of(self.other_key if other else self.key, event, carried)
-                if key is None:
-                    lacking = True
-                    continue
-                call = self.combine if self.combines else self.call
-                call(rows, key, function, position, event, carried)
-            keyless += lacking
-        return {key: self.show(row) for key, row in rows.items() if row is not None}, keyless
+                    both = {**rows, **changed}
+                    keys = [k for k in both if k[0] == event['stream'] and both[k]]
+                    keys = [k for k in keys if k not in shut]
+                touched.update(keys)
+                for k in sorted(keys, key=repr):
+                    keyed = keyed or not every
+                    if k in shut:
+                        continue
+                    open_keyed = True
+                    if spoilt or (failed and failed[0] <= index):
+                        continue
+                    try:
+                        self.apply(rows, changed, k, function, position, event, carried)
+                    except Failed as why:
+                        failed = (index, str(why))
+            if spoilt:
+                unsure = policy == 'quarantine' and keyed and certain is None
+                failed = None if unsure and not open_keyed else (-1, 'of a wrong kind')
+            if failed is None and spoilt:
+                continue  # all its rows are shut
+            if failed is None:
+                rows.update(changed)
+                streams[event['stream']] = carried
+                keyless += lacking
+                continue
+            left_out.append((position, failed[1]))
+            if policy == 'quarantine':
+                shut.update(touched)
+        shown = {
+            key: self.show(row)
+            for key, row in rows.items()
+            if row is not None and key not in shut
+        }
+        return shown, keyless, left_out
+
+    def carry(self, event, before):
+        carried = dict(before)
+        data = event['data']
+        if self.carries:
+            if event['type'] == 'Put' and data.get('customer') is not None:
+                carried['customer'] = data['customer']
+            if data.get('n') is not None:
+                carried['level'] = data['n']
+        return carried
+
+    def key_fields(self, key):
+        return ('sku', 'n') if self.computed else [name for name in key if name in FIELDS]
+
+    def is_spoilt(self, event, carried):
+        """Whether a value that some handler, key or carry asks for is not of its kind."""
+        data, names = event['data'], set()
+        for type, function, other, every in self.handlers():
+            if type in ('*', event['type']):
+                names.update(('n', 'at', 'sku', 'flag'))
+                if not every:
+                    names.update(self.key_fields(self.other_key if other else self.key))
+        if self.carries:
+            names.update(('n',) + (('customer',) if event['type'] == 'Put' else ()))
+        return not all(is_of_kind(name, data.get(name)) for name in names)
+
+    def calls_of(self, event, carried):
+        """Calls (index, function, key, every row), whether a handler lacks its key, and the first
+        reason why a key cannot be told.
+        """
+        calls, lacking, certain, data = [], False, None, event['data']
+        carry_spoilt = self.carries and not (
+            is_of_kind('n', data.get('n'))
+            and (event['type'] != 'Put' or is_of_kind('customer', data.get('customer')))
+        )
+        for index, (type, function, other, every) in enumerate(self.handlers()):
+            if type not in ('*', event['type']):
+                continue
+            if carry_spoilt and self.fails:
+                certain = certain or (index, 'unknown')
+                continue
+            if every:
+                calls.append((index, function, None, True))
+                continue
+            names = self.other_key if other else self.key
+            if self.fails and not all(
+                is_of_kind(name, data.get(name)) for name in self.key_fields(names)
+            ):
+                certain = certain or (index, 'unknown')
+                continue
+            key = self.key_of(names, event, carried)
+            if key is not None:
+                calls.append((index, function, key, False))
+            elif self.fails and self.strict_keys:
+                certain = certain or (index, 'the event has no key')
+            else:
+                lacking = True
+        return calls, lacking, certain
+
+    def apply(self, rows, changed, key, function, position, event, carried):
+        if key not in changed:
+            row = rows.get(key)
+            changed[key] = None if row is None else dict(row)
+        if function == 'on_every':
+            changed[key]['touched'] += 1
+            if self.fails and changed[key]['touched'] % 4 == 0:
+                raise Failed('touched too often')
+            return
+        call = self.combine if self.combines else self.call
+        call(changed, key, function, position, event, carried)
 
     def call(self, rows, key, function, position, event, carried):
         n = event['data'].get('n') or 0
@@ -176,12 +297,18 @@ class Projection:
                 return
             row = row or dict(ORDERED_UNSET)
             row['touched'] += 1
+            if self.fails and n == 18:
+                raise Failed('eighteen')
             rows[key] = row
             return
         if n % 11 == 7:
             rows[key] = None
             return
         row = dict(row or ORDERED_UNSET)
+        if self.fails and n == 17:
+            raise Failed('seventeen')
+        if self.fails and row['rises'] >= 2 and n % 3 == 0:
+            raise Failed('risen enough')
         row['rises'] += n > row['last']
         row['last'] = n
         row['mixed'] = (row['mixed'] * 31 + position) % 1000003
@@ -195,7 +322,9 @@ class Projection:
         n = data.get('n') or 0
         if n % 5 == 1:
             return
-        row = rows.setdefault(key, dict(COMBINED_UNSET))
+        if self.fails and n == 18:
+            raise Failed('eighteen')
+        row = rows[key] = rows.get(key) or dict(COMBINED_UNSET)
         row['count'] += 1
         if function == 'on_any':
             return
@@ -318,9 +447,16 @@ static rf_fold_result on_event(rf_fold *fold, void *any_row, const void *any_eve
 {
     struct row *row = any_row;
     const struct event *event = any_event;
+    const rf_slice memo_before = row->memo;
 
     if (event->n % 11 == 7 || event->n % 11 == -4)
         return RF_ROW_DELETED;
+    row->memo = (rf_slice){NULL, 0}; /* what fails later is put back */
+    if (FAILS && event->n == 17)
+        return rf_fold_fail(fold, "seventeen");
+    row->memo = memo_before;
+    if (FAILS && row->rises >= 2 && event->n % 3 == 0)
+        return rf_fold_fail(fold, "risen enough");
     row->rises += event->n > row->last;
     row->last = event->n;
     row->mixed = (row->mixed * 31 + event->position) % 1000003;
@@ -340,16 +476,19 @@ static rf_fold_result on_any(rf_fold *fold, void *any_row, const void *any_event
 {
     const struct event *event = any_event;
 
-    (void)fold;
     if (event->n % 5 == 1 || event->n % 5 == -4)
         return RF_ROW_UNCHANGED;
     ((struct row *)any_row)->touched++;
+    if (FAILS && event->n == 18)
+        return rf_fold_fail(fold, "eighteen");
     return RF_ROW_WRITTEN;
 }
 static rf_fold_result on_every(rf_fold *fold, void *any_row, const void *any_event)
 {
-    (void)fold, (void)any_event;
+    (void)any_event;
     ((struct row *)any_row)->touched++;
+    if (FAILS && ((struct row *)any_row)->touched % 4 == 0)
+        return rf_fold_fail(fold, "touched too often");
     return RF_ROW_WRITTEN;
 }
 static const rf_column columns[] = {
@@ -370,10 +509,11 @@ static rf_fold_result on_any(rf_fold *fold, void *any_row, const void *any_event
 {
     const struct event *event = any_event;
 
-    (void)fold;
     if (event->n % 5 == 1 || event->n % 5 == -4)
         return RF_ROW_UNCHANGED;
     ((struct row *)any_row)->count++;
+    if (FAILS && event->n == 18)
+        return rf_fold_fail(fold, "eighteen");
     return RF_ROW_WRITTEN;
 }
 static rf_fold_result on_event(rf_fold *fold, void *any_row, const void *any_event)
@@ -381,8 +521,9 @@ static rf_fold_result on_event(rf_fold *fold, void *any_row, const void *any_eve
     const struct event *event = any_event;
     struct row *row = any_row;
 
-    if (on_any(fold, row, event) == RF_ROW_UNCHANGED)
-        return RF_ROW_UNCHANGED;
+    rf_fold_result result = on_any(fold, row, event);
+    if (result != RF_ROW_WRITTEN)
+        return result;
     row->total += event->n;
     row->least = event->n < row->least ? event->n : row->least;
     row->most = event->n;
@@ -415,6 +556,7 @@ struct event {
     rf_slice sku, stream, customer;
     bool flag;
 };
+enum { FAILS = %(fails)d };
 %(body)s
 static const rf_field fields[] = {
     RF_FIELD_OPTIONAL(struct event, n, RF_INT),
@@ -437,14 +579,14 @@ RF_PROJECTION_EXPORT const rf_projection refold_projection = {
     .name = "%(name)s", .version = 1, .row_size = sizeof(struct row), .key_by = &key,
     .columns = columns, .column_count = RF_COUNT_OF(columns),
     .handlers = handlers, .handler_count = RF_COUNT_OF(handlers),
-    .flags = RF_PROJECTION_NO_KEY_IGNORE,
+    .flags = %(flags)s,
     %(carries)s
 };
 '''
 
 
-def make_log(seed, events, streams):
-    """Events as dictionaries; fields are missing now and then."""
+def make_log(seed, events, streams, bad=0):
+    """Events as dictionaries; fields are missing now and then, or of a wrong kind."""
     r = random.Random(seed)
     versions, log = {}, []
     skus = ['s%d' % i for i in range(r.choice((1, 4, 60)))] + ['ä', '', 'a' * r.choice((5, 90))]
@@ -464,6 +606,8 @@ def make_log(seed, events, streams):
         for name in list(data):
             if r.random() < 0.05:
                 del data[name]
+            elif bad and r.random() < bad:
+                data[name] = 7 if name in ('sku', 'to', 'customer', 'flag') else 'bad one'
         type = r.choice(TYPES)
         log.append({'stream': stream, 'version': versions[stream], 'type': type, 'data': data})
     return log

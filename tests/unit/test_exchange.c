@@ -115,6 +115,8 @@ static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, r
     return RF_OK;
 }
 
+static rf_fault_policy policy; /* of the folds of a test; each begins with none */
+
 static rf_status fold(const rf_projection *tables, uint32_t workers, uint64_t memory_bytes,
                       struct collected *collected, rf_fold_target *target, rf_err *err)
 {
@@ -130,7 +132,8 @@ static rf_status fold(const rf_projection *tables, uint32_t workers, uint64_t me
         collected->ended[i] = 0;
     }
     *target = (rf_fold_target){.definition = definition, .row = take_row,
-                               .partition_end = end_partition, .sink_arg = collected};
+                               .partition_end = end_partition, .sink_arg = collected,
+                               .policy = policy};
     cr_assert_eq(rf_pool_new(workers, &pool, NULL), RF_OK);
     rf_status status = rf_fold_run(fixture_log, pool, target, 1, &options, &stats, err);
     rf_pool_free(pool);
@@ -380,4 +383,190 @@ Test(exchange, ends_when_it_is_cancelled)
     cr_assert_eq(rf_fold_run(fixture_log, fixture_pool, &target, 1, &options, &stats, NULL),
                  RF_ERR_INTERRUPTED);
     rf_definition_free(definition);
+}
+
+/* ---- policies ---- */
+
+/* A second handler of the same events, for the row of another key. */
+static const rf_field others[] = {RF_KEY_PART("other", RF_TEXT)};
+static const rf_key by_other = {.parts = others, .part_count = 1};
+static const rf_handler twice[] = {
+    RF_HANDLER("E", on_event, struct event, fields),
+    {"E", on_event, fields, RF_COUNT_OF(fields), sizeof(struct event), 0, &by_other},
+};
+
+static rf_projection both(rf_projection tables)
+{
+    tables.handlers = twice;
+    tables.handler_count = 2;
+    return tables;
+}
+
+/* Now and then an event fails: its handlers, for want of a key, or by the kind of a value. */
+static void append_failing(int count)
+{
+    char stream[32], data[128], n[16];
+
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(stream, sizeof stream, "s-%d", i % 97);
+        (void)snprintf(n, sizeof n, i % 701 == 9 ? "\"no\"" : "%d", i % 499 == 7 ? 13 : i % 5);
+        (void)snprintf(data, sizeof data, "{\"%s\":\"sku-%d\",\"other\":\"o-%d\",\"n\":%s}",
+                       i % 911 == 5 ? "none" : "sku", i % 311, i % 283, n);
+        (void)fixture_event(stream, i / 97 + 1, "E", data);
+        if (i % 2000 == 1999)
+            (void)fixture_append();
+    }
+    (void)fixture_append();
+}
+
+static bool fails_at(int i)
+{
+    return i % 701 == 9 || i % 499 == 7 || i % 911 == 5;
+}
+
+/* Rows and what is left out are the same for any workers and memory; gives the last. */
+static void policy_agrees(const rf_projection *tables, struct collected *more,
+                          rf_fold_target *target)
+{
+    struct collected first;
+    rf_fold_target serial;
+    rf_err err = {0};
+
+    cr_assert_eq(fold(tables, 0, 1 << 30, &first, &serial, &err), RF_OK, "%s", err.message);
+    for (int w = 0; w < WORKER_COUNTS; w++)
+        for (int b = 0; b < BUDGETS; b++) {
+            if (w + b > 0) {
+                collected_free(more);
+                rf_faults_free(&target->faults);
+            }
+            cr_assert_eq(fold(tables, worker_counts[w], budgets[b], more, target, &err), RF_OK,
+                         "%s", err.message);
+            cr_assert_eq(target->events, serial.events);
+            cr_assert_eq(target->faults.count, serial.faults.count);
+            for (uint32_t i = 0; i < serial.faults.count; i++) {
+                const rf_fault *got = &target->faults.items[i], *wanted = &serial.faults.items[i];
+                cr_assert_eq(got->position, wanted->position);
+                cr_assert(rf_slice_equal(got->stream, wanted->stream));
+                cr_assert(rf_slice_equal(got->type, RF_SLICE("E")));
+                cr_assert(rf_slice_equal(got->reason, wanted->reason));
+            }
+            for (int i = 0; i < FIXTURE_PARTITIONS; i++) {
+                cr_assert_eq(more->ended[i], 1);
+                cr_assert(
+                    rf_slice_equal(rf_buf_slice(&first.rows[i]), rf_buf_slice(&more->rows[i])));
+            }
+        }
+    collected_free(&first);
+    rf_faults_free(&serial.faults);
+}
+
+/* What is skipped is what fails, and rows are as if it were put aside on record. */
+static void skips_as_on_record(const rf_projection *tables, int count)
+{
+    struct collected skipped, aside;
+    rf_fold_target target, other;
+    uint64_t *positions = calloc((size_t)count, sizeof *positions);
+    uint32_t failing = 0;
+    rf_err err = {0};
+
+    for (int i = 0; i < count; i++)
+        if (fails_at(i))
+            positions[failing++] = (uint64_t)i + 1;
+    policy = (rf_fault_policy){.on_error = RF_ON_ERROR_SKIP, .errors_max = failing};
+    policy_agrees(tables, &skipped, &target);
+    cr_assert_eq(target.faults.count, failing);
+    for (uint32_t i = 0; i < failing; i++)
+        cr_assert_eq(target.faults.items[i].position, positions[i]);
+    policy = (rf_fault_policy){.skips = positions, .skip_count = failing};
+    cr_assert_eq(fold(tables, 2, 1 << 28, &aside, &other, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(target.events, other.events);
+    for (int i = 0; i < FIXTURE_PARTITIONS; i++)
+        cr_assert(rf_slice_equal(rf_buf_slice(&skipped.rows[i]), rf_buf_slice(&aside.rows[i])));
+    collected_free(&skipped);
+    collected_free(&aside);
+    rf_faults_free(&target.faults);
+    free(positions);
+    policy = (rf_fault_policy){0};
+}
+
+Test(exchange, skips_an_event_as_if_it_were_put_aside)
+{
+    rf_projection single = ordered_by(&by_sku), several = both(ordered_by(&by_sku));
+    rf_projection sums = both(combined_by(&by_sku));
+
+    append_failing(6000);
+    skips_as_on_record(&single, 6000);
+    skips_as_on_record(&several, 6000);
+    skips_as_on_record(&sums, 6000);
+}
+
+static bool has_row(const struct collected *collected, const char *key)
+{
+    rf_slice of = rf_slice_of(key);
+    const rf_buf *rows = &collected->rows[rf_partition_of(of, FIXTURE_PARTITIONS)];
+    char begin[64];
+
+    (void)snprintf(begin, sizeof begin, "\n%s ", key);
+    return (rows->size > of.size && memcmp(rows->data, begin + 1, of.size + 1) == 0) ||
+           memmem(rows->data, rows->size, begin, strlen(begin)) != NULL;
+}
+
+/* All rows but those of failing events' keys, by a loop over the events. */
+static void quarantines_keys(const rf_projection *tables, int count, bool has_others)
+{
+    struct collected got;
+    rf_fold_target target;
+    bool shut[311] = {false}, other_shut[283] = {false};
+    uint32_t listed = 0;
+    char key[32];
+
+    policy = (rf_fault_policy){.on_error = RF_ON_ERROR_QUARANTINE, .errors_max = 1000};
+    policy_agrees(tables, &got, &target);
+    for (int i = 0; i < count; i++) {
+        bool has_key = i % 911 != 5;
+        bool all_shut = has_key && shut[i % 311] && (!has_others || other_shut[i % 283]);
+        if (!fails_at(i) || all_shut)
+            continue;
+        cr_assert_lt(listed, target.faults.count);
+        cr_assert_eq(target.faults.items[listed++].position, (uint64_t)i + 1);
+        shut[i % 311] = shut[i % 311] || has_key;
+        other_shut[i % 283] = true;
+    }
+    cr_assert_eq(target.faults.count, listed);
+    for (int i = 0; i < 311; i++) {
+        (void)snprintf(key, sizeof key, "sku-%d", i);
+        cr_assert_eq(has_row(&got, key), !shut[i], "%s", key);
+    }
+    for (int i = 0; has_others && i < 283; i++) {
+        (void)snprintf(key, sizeof key, "o-%d", i);
+        cr_assert_eq(has_row(&got, key), !other_shut[i], "%s", key);
+    }
+    collected_free(&got);
+    rf_faults_free(&target.faults);
+    policy = (rf_fault_policy){0};
+}
+
+Test(exchange, quarantines_all_keys_of_an_event)
+{
+    rf_projection single = ordered_by(&by_sku), several = both(ordered_by(&by_sku));
+    rf_projection sums = both(combined_by(&by_sku));
+
+    append_failing(6000);
+    quarantines_keys(&single, 6000, false);
+    quarantines_keys(&several, 6000, true);
+    quarantines_keys(&sums, 6000, true);
+}
+
+Test(exchange, refuses_the_event_that_is_one_too_many)
+{
+    rf_projection single = ordered_by(&by_sku), several = both(ordered_by(&by_sku));
+    rf_projection sums = both(combined_by(&by_sku));
+
+    append_failing(6000);
+    policy = (rf_fault_policy){.on_error = RF_ON_ERROR_SKIP, .errors_max = 3};
+    for (int i = 0; i < 3; i++)
+        fails(i == 0 ? &single : i == 1 ? &several : &sums, RF_ERR_PLUGIN,
+              "sample: more than 3 events failed (--max-errors); one: thirteen, at position 507 "
+              "(stream s-21, type E)");
+    policy = (rf_fault_policy){0};
 }
