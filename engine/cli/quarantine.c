@@ -101,9 +101,9 @@ static rf_status print_text(const char *name, const rf_quarantine *quarantine, r
         cli_print("%s generation %llu: %s event%s skipped, ", name,
                   (unsigned long long)quarantine->generation,
                   cli_format_count(quarantine->skipped, a), cli_plural(quarantine->skipped));
-        cli_print("%s key%s quarantined, %s event%s put aside on record\n",
+        cli_print("%s quarantined with %s, %s event%s put aside on record\n",
                   cli_format_count(quarantine->quarantined, b),
-                  cli_plural(quarantine->quarantined), cli_format_count(quarantine->on_record, c),
+                  quarantine->quarantined == 1 ? "its key" : "their keys", cli_format_count(quarantine->on_record, c),
                   cli_plural(quarantine->on_record));
     } else {
         cli_print("%s: no generation is live\n", name);

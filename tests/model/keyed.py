@@ -1,5 +1,5 @@
 """Random projections with keys of their own over random logs: rows equal a serial fold's, for any
-workers, partitions and memory.
+workers, partitions and memory; with a policy for events that fail, also what is left out.
 
 REFOLD_SOAK=1 runs many more seeds.
 """
@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 import keyed_projections
 import tool
 
-SEEDS = int(os.environ.get("SEEDS") or (300 if os.environ.get("REFOLD_SOAK") else 24))
+SEEDS = 300 if os.environ.get('REFOLD_SOAK') else 18
 WORKERS = (0, 1, 2, 3, 8)
 PARTITIONS = (1, 4, 64)
 
@@ -70,11 +70,11 @@ class Keyed(tool.Case):
 
     def test_what_a_policy_leaves_out_is_that_of_the_serial_fold(self):
         left_out = 0
-        for seed in range(SEEDS):
+        for seed in range(SEEDS // 2):
             with self.subTest(seed=seed):
                 self.store = os.path.join(self.folder, 'policy%d.refold' % seed)
                 left_out += self.one_policy_seed(seed)
-        self.assertGreater(left_out, 20 * SEEDS)
+        self.assertGreater(left_out, 10 * SEEDS)
 
     def one_policy_seed(self, seed):
         projection = keyed_projections.Projection(seed, fails=True)

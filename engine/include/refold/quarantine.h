@@ -13,14 +13,14 @@
 /* What becomes of an event that fails: its handler failed, or a value is not of its field's kind. */
 typedef enum rf_on_error {
     RF_ON_ERROR_STOP = 0,       /* the rebuild fails */
-    RF_ON_ERROR_SKIP = 1,       /* the event is left out: the row stays as it was before it */
-    RF_ON_ERROR_QUARANTINE = 2, /* its whole key is left out: there is no such row */
+    RF_ON_ERROR_SKIP = 1,       /* the event is left out: its rows stay as they were before it */
+    RF_ON_ERROR_QUARANTINE = 2, /* its whole keys are left out: there are no such rows */
 } rf_on_error;
 
 /* Why an event, or its key, is not in a generation. The numbers are part of the format on disk. */
 typedef enum rf_cause {
     RF_CAUSE_SKIPPED = 1,     /* it failed, and was left out */
-    RF_CAUSE_QUARANTINED = 2, /* it failed, and its key was left out: this event is its first */
+    RF_CAUSE_QUARANTINED = 2, /* it failed, and its keys were left out that can be told */
     RF_CAUSE_ON_RECORD = 3,   /* put aside by rf_skip */
 } rf_cause;
 
@@ -51,7 +51,7 @@ typedef struct rf_quarantine {
     uint64_t position;     /* of the generation */
     rf_on_error on_error;  /* that the generation was built with */
     uint64_t skipped;      /* events that failed */
-    uint64_t quarantined;  /* keys */
+    uint64_t quarantined;  /* events that failed, with their keys */
     uint64_t on_record;    /* events that the generation left out because they are put aside */
     const rf_quarantine_item *items; /* in position order */
     uint32_t item_count;

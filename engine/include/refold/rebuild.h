@@ -48,7 +48,7 @@ typedef struct rf_rebuilt {
     uint64_t rows_before;
     uint64_t rows_added, rows_removed; /* against the live one before; keys only */
     uint64_t skipped;     /* events that failed and were left out */
-    uint64_t quarantined; /* keys that were left out */
+    uint64_t quarantined; /* events that failed and were left out with their keys */
     uint64_t on_record;   /* events left out because rf_skip put them aside */
 } rf_rebuilt;
 
