@@ -112,8 +112,9 @@ static void print_left_out(const rf_rebuilt *rebuilt)
         return;
     cli_print("  left out: %s event%s that failed, ", cli_format_count(rebuilt->skipped, a),
               cli_plural(rebuilt->skipped));
-    cli_print("%s key%s with an event that failed, %s event%s on record (see refold quarantine)\n",
-              cli_format_count(rebuilt->quarantined, b), cli_plural(rebuilt->quarantined),
+    cli_print("%s with %s, %s event%s on record (see refold quarantine)\n",
+              cli_format_count(rebuilt->quarantined, b),
+              rebuilt->quarantined == 1 ? "its key" : "their keys",
               cli_format_count(rebuilt->on_record, c), cli_plural(rebuilt->on_record));
 }
 

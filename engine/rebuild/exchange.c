@@ -452,8 +452,8 @@ static rf_status run_pass(rf_exchange *job, rf_err *err)
         job->from = job->until + 1;
     }
     if (status == RF_OK && pass_emits(job))
-        return rf_pool_run(job->pool, job->partition_count, emit_task, job, err);
-    drop_rows(job);
+        status = rf_pool_run(job->pool, job->partition_count, emit_task, job, err);
+    drop_rows(job); /* of partitions too that were left to another pass when a worker had ended */
     return status;
 }
 

@@ -236,6 +236,24 @@ Test(exchange, bears_a_key_with_half_of_all_events)
     all_agree(&tables, 10000);
 }
 
+/* A worker has long ended its small partitions when another one, with the large partition, finds that
+ * the rows are too many and leaves some to another pass. */
+Test(exchange, keeps_no_rows_of_a_partition_that_is_left_to_another_pass)
+{
+    rf_projection sums = combined_by(&by_sku);
+    char stream[32], data[64];
+
+    for (int i = 0; i < 20000; i++) {
+        (void)snprintf(stream, sizeof stream, i < 400 ? "s-%d" : "large", i % 20);
+        (void)snprintf(data, sizeof data, "{\"sku\":\"a long name of sku %d\",\"n\":1}",
+                       i < 400 ? i : i % 3000);
+        (void)fixture_event(stream, i < 400 ? i / 20 + 1 : i - 399, "E", data);
+        if (i % 2000 == 1999)
+            (void)fixture_append();
+    }
+    all_agree(&sums, 20000);
+}
+
 Test(exchange, gives_no_rows_for_an_empty_log)
 {
     rf_projection tables = ordered_by(&by_sku), sums = combined_by(&by_sku);
