@@ -253,6 +253,7 @@ refold.env = env
 
 local TICK, COPY = "\255", "\254"
 env[TICK] = refold.tick
+refold.tick_name, refold.copy_name = TICK, COPY
 env[COPY] = function(row, to, e, from)
     if raw_type(row) == "cdata" and raw_type(e) == "cdata" then
         row[to] = e(from)

@@ -621,9 +621,6 @@ local function complete_handler(handler)
     for _, name in ipairs({ "date", "year", "month", "day", "hour" }) do
         refold.uses_zones = refold.uses_zones or names[name]
     end
-    if names.delete and next(declared.combine) ~= nil then
-        fail("on (\"%s\"): rows of combined columns cannot be deleted", handler.type)
-    end
     for _, field in ipairs(handler.fields) do
         field.ask = names.has and (computes or names[field.name])
     end
@@ -637,7 +634,9 @@ local function complete_handler(handler)
     end
 end
 
+-- Nothing is compiled before all is declared: compiled code changes the bytecode.
 function refold.load(source, place)
+    jit.off()
     compile(source, place)()
     refold.loading = false
     for _, name in ipairs({ "name", "version", "columns" }) do
@@ -647,6 +646,9 @@ function refold.load(source, place)
     end
     if #declared.handlers == 0 then
         fail("%s: no handler: `on (\"TYPE\", { fields }, function (row, e) ... end)`", place)
+    end
+    if next(declared.combine) ~= nil then
+        refold.prove_handlers()
     end
     for _, handler in ipairs(declared.handlers) do
         complete_handler(handler)
@@ -669,5 +671,5 @@ end
 refold.declaring = {
     declare = declare, expect_text = expect_text, parse_fields = parse_fields, opcode = opcode,
     reachable = reachable, protos_within = protos_within, compile = compile,
-    complete_handler = complete_handler, freeze_within = freeze_within,
+    complete_handler = complete_handler, freeze_within = freeze_within, at_line = at_line,
 }

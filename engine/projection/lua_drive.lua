@@ -250,6 +250,7 @@ local function nearest(name, list)
     end
     return best and "; did you mean `" .. best .. "`?" or ""
 end
+refold.nearest = nearest
 
 ---- json and lists of rows ----
 
@@ -748,6 +749,7 @@ function refold.make()
     end
     fill_lists(tables)
     cursor.tables = tables
+    jit.on()
     local has_values = next(slots) ~= nil
 
     return function()

@@ -9,6 +9,7 @@
 #include "refold/import.h"
 #include "store.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,28 @@ static void must(rf_status status, const rf_err *err)
         return;
     (void)fprintf(stderr, "%s\n", err->message);
     abort();
+}
+
+/* Removes the folder once this process is no more, however it ended. */
+static void remove_afterwards(void)
+{
+    int ends[2];
+    char byte;
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        abort();
+    pid_t child = fork();
+    if (child < 0)
+        abort();
+    if (child > 0) {
+        (void)close(ends[0]);
+        return;
+    }
+    (void)close(ends[1]);
+    while (read(ends[0], &byte, 1) > 0)
+        ;
+    (void)rf_dir_remove(dir, NULL);
+    _exit(0);
 }
 
 static const char events[] =
@@ -54,6 +77,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)setenv("REFOLD_MAP_BYTES", "1073741824", 0);
     if (!mkdtemp(dir))
         abort();
+    remove_afterwards();
     (void)snprintf(path, sizeof path, "%s/events.jsonl", dir);
     (void)snprintf(definition_path, sizeof definition_path, "%s/fuzzed.lua", dir);
     must(rf_file_create(path, RF_SLICE(events), &err), &err);

@@ -153,6 +153,8 @@ ParameterizedTestParameters(lua, refuses_while_loading)
         {"carry { a = 'x' }", "carry: `a` is a table of types"},
         {"combine { a = 'mean' }", "combine: `mean` of a"},
         {HEAD "combine { m = 'sum' } on ('A', function () end)", "combine: there is no column `m`"},
+        {"name 'p' version (1) columns { 'n int', 'x list(y int)' } combine { n = 'sum' } "
+         "on ('A', function () end)", "combine: column x is a list, and lists do not combine"},
         {HEAD "index 'm' on ('A', function () end)", "index: there is no column `m`"},
         {"index {}", "an index is a column or a list of columns"},
         {"no_key 'skip'", "no_key knows \"ignore\" only"},
@@ -189,8 +191,7 @@ ParameterizedTestParameters(lua, refuses_while_loading)
     return cr_make_param_array(struct refusal, refusals, sizeof refusals / sizeof refusals[0]);
 }
 
-ParameterizedTest(struct refusal *refusal, lua, refuses_while_loading, .init = folder_make,
-                  .fini = folder_remove)
+ParameterizedTest(struct refusal *refusal, lua, refuses_while_loading)
 {
     rf_definition *definition = NULL;
     rf_err err = {0};
@@ -272,7 +273,7 @@ Test(lua, declares_keys_carries_indexes_and_combined_columns)
         "carry { customer = { A = 'id text', B = 'who.id text' } }\n"
         "combine { qty = 'sum' } index 'qty' index { 'c', 'qty' } no_key 'ignore' all_types ()\n"
         "on ('A', { 'q int' }, by { 'to text', 'day date' }, function (row, e)\n"
-        "  row.qty = e.q row.c = e.carried.customer end)\n"
+        "  row.qty = row.qty + e.q row.c = e.carried.customer end)\n"
         "on ('B', by ({ 'x int' }, function (e) return 'w' .. e.x, 7 end), function (row, e) end)\n"
         "on ('*', {}, every_row, function (row, e) end)\n";
 
@@ -486,8 +487,7 @@ ParameterizedTestParameters(lua, refuses_while_running)
     return cr_make_param_array(struct failure, failures, sizeof failures / sizeof failures[0]);
 }
 
-ParameterizedTest(struct failure *failure, lua, refuses_while_running, .init = folder_make,
-                  .fini = folder_remove)
+ParameterizedTest(struct failure *failure, lua, refuses_while_running)
 {
     char source[1024];
 
@@ -763,8 +763,7 @@ ParameterizedTestParameters(lua, refuses_json_that_cannot_be)
     return cr_make_param_array(struct failure, failures, sizeof failures / sizeof failures[0]);
 }
 
-ParameterizedTest(struct failure *failure, lua, refuses_json_that_cannot_be, .init = folder_make,
-                  .fini = folder_remove)
+ParameterizedTest(struct failure *failure, lua, refuses_json_that_cannot_be)
 {
     const rf_slice text = RF_SLICE("{\"n\":123456789012345678901234567890}");
     char source[1024];
