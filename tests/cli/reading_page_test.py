@@ -1,0 +1,129 @@
+"""docs/READING.md: its programs read a store as the tool does, before and after a swap, as they stand there."""
+
+import glob
+import importlib.util
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import tool
+
+ORDERS = 500
+WANTED = ['order-2', 'order-none', 'order-1*']
+
+
+def is_sanitized():
+    options = subprocess.run(
+        ['meson', 'introspect', '--buildoptions', tool.build], capture_output=True, check=True
+    )
+    found = {option['name']: option['value'] for option in json.loads(options.stdout)}
+    return found['b_sanitize'] != 'none'
+
+
+def order(number, kind, **data):
+    return tool.event('order-%d' % number, kind, data)
+
+
+class Page(tool.Case):
+    def setUp(self):
+        super().setUp()
+        with open(os.path.join(tool.ROOT, 'docs', 'READING.md'), encoding='utf-8') as file:
+            self.blocks = dict(re.findall(r'runs: (\w+) -->\n```\w+\n(.*?)```', file.read(), re.S))
+        events = [order(n, 'OrderPlaced', customer='c-%d' % (n % 7)) for n in range(ORDERS)]
+        events += [order(n, 'ItemAdded', qty=n, price=10 ** (n % 12)) for n in range(ORDERS)]
+        self.import_lines(*events)
+        self.rebuild(tool.projection('order_summary'))
+
+    def change(self):
+        """Orders that are new, changed and as they were, in another generation."""
+        self.import_lines(
+            *[order(n, 'OrderCancelled') for n in range(0, ORDERS, 3)],
+            *[order(n, 'OrderPlaced', customer='new') for n in range(ORDERS, ORDERS + 9)],
+        )
+        self.rebuild('order_summary')
+
+    def expected(self):
+        """Rows for WANTED: times as numbers, as MessagePack has them."""
+        rows = {row['key']: row for row in map(json.loads, self.rows('order_summary').splitlines())}
+        for row in rows.values():
+            for column in ('placed_at', 'last_at'):
+                self.assertIsNone(row[column])  # these events have no time
+        begins = [rows[key] for key in sorted(rows) if key.startswith('order-1')]
+        return [rows['order-2'], None] + begins
+
+    def printed(self, *command, **how):
+        done = subprocess.run(command, capture_output=True, check=False, **how)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def test_the_lines_for_a_shell_run(self):
+        if not shutil.which('jq'):
+            self.skipTest('jq is not installed')
+        folder = os.path.dirname(self.store)
+        os.rename(self.store, os.path.join(folder, 'shop.refold'))
+        path = tool.build + os.pathsep + os.environ['PATH']
+        done = subprocess.run(
+            ['sh', '-euc', self.blocks['shell']],
+            cwd=folder, env={**os.environ, 'PATH': path}, capture_output=True, check=False,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        lines = done.stdout.decode().splitlines()
+        self.assertEqual((lines[0], lines[-1]), ('"c-2"', '1'))
+        self.assertEqual(len(lines), 1 + 1 + ORDERS + 1)
+
+    @unittest.skipIf(is_sanitized(), "a sanitizer's build is not linked with other programs")
+    def test_the_program_in_c_reads_a_row(self):
+        source = self.path('get.c', self.blocks['c'])
+        program = self.path('get')
+        libraries = [tool.build, '-Wl,-rpath,' + tool.build]
+        subprocess.run(
+            ['cc', '-std=c17', '-Wall', '-o', program, source, '-I', os.path.join(tool.ROOT, 'engine/include'),
+             '-L' + libraries[0], libraries[1], '-lrefold'], check=True,
+        )
+        done = subprocess.run([program, self.store, 'order_summary', 'order-7'], capture_output=True, check=True)
+        self.assertIn('items: 7\n', done.stdout.decode())
+        done = subprocess.run([program, self.store, 'order_summary', 'none'], capture_output=True, check=False)
+        self.assertEqual(done.returncode, tool.NOTHING)
+
+    def test_the_program_in_python_reads_what_the_tool_reads_before_and_after_a_swap(self):
+        if not importlib.util.find_spec('lmdb') or not importlib.util.find_spec('msgpack'):
+            self.skipTest('python3-lmdb or python3-msgpack is not installed')
+        program = self.path('reader.py', self.blocks['python'])
+        command = [sys.executable, program, self.store, 'order_summary'] + WANTED
+        self.assertEqual(self.printed(*command), self.expected())
+        spec = importlib.util.spec_from_file_location('reader', program)
+        reader = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(reader)
+        model = reader.ReadModel(self.store, 'order_summary')
+        before = self.expected()
+        self.assertEqual(list(model.scan('order-1')), before[2:])
+        self.change()
+        self.assertNotEqual(self.expected(), before)
+        self.assertEqual(list(model.scan('order-1')), self.expected()[2:])
+        self.assertEqual(model.get('order-3')['status'], 'OrderCancelled')
+        self.assertEqual(len(list(model.scan())), ORDERS + 9)
+        self.assertEqual(self.printed(*command), self.expected())
+        # What the reader holds, gc leaves alone.
+        self.rebuild('order_summary', options=('--keep', '1'))
+        self.ok('gc', self.store, 'order_summary', '--keep', '1')
+        number = '%06d' % model.number
+        self.assertTrue(os.path.exists(os.path.join(self.store, 'generations/order_summary', number)))
+
+    def test_the_program_in_node_reads_what_the_tool_reads_before_and_after_a_swap(self):
+        modules = os.environ.get('NODE_PATH', '')
+        if not glob.glob(os.path.join(modules, 'lmdb', 'build', 'Release', 'lmdb.node')):
+            self.skipTest('NODE_PATH has no lmdb that was built as docs/READING.md says')
+        program = self.path('reader.js', self.blocks['node'])
+        command = ['node', program, self.store, 'order_summary'] + WANTED
+        self.assertEqual(self.printed(*command), self.expected())
+        self.change()
+        self.assertEqual(self.printed(*command), self.expected())
+
+
+tool.main(__name__)
