@@ -10,7 +10,14 @@ enum {
     BYTES_MAX = 64 << 10,
     NAME_ROOM = RF_STREAMS_NAME_BUFFER,
     LOOKED_AT_MAX = 1 << 16, /* names of a transaction: few may be wanted */
+    UNWRITTEN_MAX = 256,     /* each shares more with the one before it, in one byte */
 };
+
+/* Entries of names that nobody asked for, of which the next may need the beginning. */
+typedef struct unwritten {
+    uint32_t count;
+    const char *entries[UNWRITTEN_MAX]; /* in the block; what they share rises */
+} unwritten;
 
 struct rf_log_names_cursor {
     rf_log *log;
@@ -22,6 +29,7 @@ struct rf_log_names_cursor {
     rf_streams_merge_state merge;
     rf_slice next; /* where the walk stands between batches, in next_bytes; empty: at the start */
     rf_stream_name names[RF_LOG_NAMES_BATCH];
+    unwritten unwritten; /* of the block at hand */
     char next_bytes[NAME_ROOM];
     char bytes[BYTES_MAX + NAME_ROOM];
 };
@@ -135,16 +143,13 @@ static inline bool has_room(const rf_log_names_cursor *cursor, const name_batch 
            batch->at < cursor->bytes + BYTES_MAX;
 }
 
-/* Takes the name, if it is wanted. */
-static inline void take_name(rf_log_names_cursor *cursor, const rf_log_names_wanted *wanted,
-                             const rf_streams_entry *entry, const char *name, name_batch *batch)
+/* Takes a name that is wanted. */
+static inline void take_name(rf_log_names_cursor *cursor, const rf_streams_entry *entry,
+                             const char *name, name_batch *batch)
 {
     enum { USUAL = 3 * RF_STREAMS_COPY_STEP };
     uint32_t size = entry->name_size;
 
-    batch->looked++;
-    if (!is_wanted(wanted, entry->number))
-        return;
     memcpy(batch->at, name, USUAL);
     for (uint32_t i = USUAL; i < size; i += RF_STREAMS_COPY_STEP)
         memcpy(batch->at + i, name + i, RF_STREAMS_COPY_STEP);
@@ -153,30 +158,96 @@ static inline void take_name(rf_log_names_cursor *cursor, const rf_log_names_wan
     batch->at += size;
 }
 
+static inline uint32_t shared_of(const char *entry)
+{
+    return (uint8_t)entry[0];
+}
+
+/* Notes an entry whose name is not put together. What those before it have behind as many bytes as it
+ * shares is no beginning of a later name any more. */
+static inline void note_unwritten(unwritten *noted, const char *entry)
+{
+    while (noted->count > 0 && shared_of(noted->entries[noted->count - 1]) >= shared_of(entry))
+        noted->count--;
+    RF_ASSERT(noted->count < UNWRITTEN_MAX);
+    noted->entries[noted->count++] = entry;
+}
+
+static inline void write_noted(unwritten *noted, const char *end, char *name)
+{
+    for (uint32_t i = 0; i < noted->count; i++) {
+        const char *at = noted->entries[i] + 1;
+        rf_streams_rest rest;
+        bool read = rf_streams_rest_read(&at, end, &rest);
+        RF_ASSERT(read);
+        rf_streams_rest_write(&rest, end, name, shared_of(noted->entries[i]));
+    }
+    noted->count = 0;
+}
+
+/* Steps over entries that are not wanted, up to one that is, or that is no usual one. Returns it, and
+ * *name_size gets the size of the name before it. */
+static const char *skip_unwanted(const rf_log_names_wanted *wanted, const char *at, const char *end,
+                                 unwritten *noted, uint32_t *name_size, uint32_t *looked)
+{
+    rf_streams_usual entry;
+
+    while (rf_streams_usual_read(at, end, *name_size, &entry) && !is_wanted(wanted, entry.number)) {
+        note_unwritten(noted, at);
+        *name_size = entry.shared + entry.sizes.size;
+        (*looked)++;
+        if (*name_size == 0)
+            break;
+        at += entry.size;
+    }
+    return at;
+}
+
 /* Of one run, which is what an import leaves: takes from the name at hand to the last of its block,
  * while there is room, and is then on the first that was not taken. False: on one that was, because
- * the block ends there or an entry cannot be, which the next step finds too. (Order log: names take
- * a third less time than by steps of a merge.) */
+ * the block ends there or an entry cannot be, which the next step finds too. Names are put together
+ * where they are wanted or ended on. (Order log: all names take a third less time than by steps of a
+ * merge; those of one stream in twenty a third of the instructions of all names put together.) */
 static bool take_block(rf_log_names_cursor *cursor, const rf_log_names_wanted *wanted,
                        name_batch *batch)
 {
     rf_streams_reader *reader = &cursor->merge.readers[0];
     rf_streams_entry entry = reader->entry;
+    unwritten *noted = &cursor->unwritten;
     const char *at = reader->at;
     name_batch taken = *batch;
     bool more = true;
+    bool asked = is_wanted(wanted, entry.number);
 
+    noted->count = 0;
     while (more && has_room(cursor, &taken)) {
-        take_name(cursor, wanted, &entry, reader->name, &taken);
-        const char *before = at;
-        more = at < reader->end &&
-               rf_streams_entry_read(&at, reader->end, reader->name, reader->name, &entry) &&
-               entry.name_size > 0;
-        if (!more)
-            at = before;
+        rf_streams_rest rest;
+        uint32_t shared;
+        taken.looked++;
+        if (asked)
+            take_name(cursor, &entry, reader->name, &taken);
         else
-            reader->entry = entry;
+            at = skip_unwanted(wanted, at, reader->end, noted, &entry.name_size, &taken.looked);
+        const char *before = at;
+        reader->entry.name_size = entry.name_size;
+        more = at < reader->end &&
+               rf_streams_entry_next(&at, reader->end, &entry, &shared, &rest) &&
+               entry.name_size > 0;
+        if (!more) {
+            at = before;
+            break;
+        }
+        reader->entry = entry;
+        asked = is_wanted(wanted, entry.number);
+        if (!asked) {
+            note_unwritten(noted, before);
+            continue;
+        }
+        write_noted(noted, reader->end, reader->name);
+        rf_streams_rest_write(&rest, reader->end, reader->name, shared);
     }
+    if (more)
+        write_noted(noted, reader->end, reader->name);
     reader->at = at;
     *batch = taken;
     return more;
@@ -195,7 +266,9 @@ static rf_status take_names(rf_log_names_cursor *cursor, const rf_log_names_want
                 continue;
         } else {
             const rf_streams_reader *reader = &cursor->merge.readers[cursor->merge.current];
-            take_name(cursor, wanted, &reader->entry, reader->name, &taken);
+            taken.looked++;
+            if (is_wanted(wanted, reader->entry.number))
+                take_name(cursor, &reader->entry, reader->name, &taken);
         }
         status = step(cursor, err);
     }

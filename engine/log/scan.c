@@ -2,7 +2,8 @@
  *
  * The walk keeps the next position that it wants, never a place in the table: each step looks for
  * the segment that holds that position or begins after it. So a merge between two steps changes
- * where a segment begins, but not which events come next.
+ * where a segment begins, but not which events come next. While nobody commits, the segment before
+ * is known to end there, and is not opened once more to see it.
  */
 #include "log/record.h"
 
@@ -15,7 +16,7 @@ struct rf_log_scan {
     rf_kv_txn *txn; /* NULL before the first step */
     bool is_open;   /* the transaction has a view (not reset) */
     uint32_t partition;
-    uint64_t next; /* position wanted next */
+    rf_log_place place;
     uint64_t until;
     rf_arena arena;     /* directory of the step's segment */
     rf_segment_copies copies;
@@ -68,12 +69,24 @@ rf_status rf_log_scan_restart(rf_log_scan *scan, uint32_t partition, uint64_t fr
                               rf_err *err)
 {
     (void)err;
+    rf_log_scan_go_on(scan, partition, &(rf_log_place){.next = from > 0 ? from : 1}, until);
+    return RF_OK;
+}
+
+void rf_log_scan_go_on(rf_log_scan *scan, uint32_t partition, const rf_log_place *place,
+                       uint64_t until)
+{
     RF_ASSERT(partition < rf_log_partitions(scan->log));
+    RF_ASSERT(place->next > 0);
     scan_reset(scan);
     scan->partition = partition;
-    scan->next = from > 0 ? from : 1;
+    scan->place = *place;
     scan->until = until;
-    return RF_OK;
+}
+
+void rf_log_scan_get_place(const rf_log_scan *scan, rf_log_place *place_out)
+{
+    *place_out = scan->place;
 }
 
 static rf_status scan_view(rf_log_scan *scan, rf_err *err)
@@ -112,11 +125,22 @@ static rf_status scan_segment(rf_log_scan *scan, rf_slice key, rf_slice value, r
     return RF_OK;
 }
 
+/* Whether a key is that of the segment of which the walk knows that it ends before `next`. */
+static bool is_behind(const rf_log_scan *scan, rf_slice key)
+{
+    uint32_t partition;
+    uint64_t position;
+
+    return scan->place.behind > 0 && scan->place.view == rf_kv_txn_id(scan->txn) &&
+           rf_segment_key_parse(key, &partition, &position) && partition == scan->partition &&
+           position == scan->place.behind;
+}
+
 /* The segment that holds `next`, or else the first one after it. */
 static rf_status scan_find(rf_log_scan *scan, rf_segment *out, bool *found_out, rf_err *err)
 {
     rf_kv_cursor *cursor = NULL;
-    rf_segment_key wanted = rf_segment_key_of(scan->partition, scan->next);
+    rf_segment_key wanted = rf_segment_key_of(scan->partition, scan->place.next);
     rf_slice key, value;
     bool found;
     bool is_ours = false;
@@ -126,9 +150,9 @@ static rf_status scan_find(rf_log_scan *scan, rf_segment *out, bool *found_out, 
         return status;
     status = rf_kv_cursor_seek(cursor, RF_KV_AT_MOST, rf_segment_key_slice(&wanted), &key, &value,
                                &found, err);
-    if (!status && found)
+    if (!status && found && !is_behind(scan, key))
         status = scan_segment(scan, key, value, out, &is_ours, err);
-    if (!status && (!is_ours || out->last_position < scan->next)) {
+    if (!status && (!is_ours || out->last_position < scan->place.next)) {
         is_ours = false;
         status = rf_kv_cursor_seek(cursor, RF_KV_AT_LEAST, rf_segment_key_slice(&wanted), &key,
                                    &value, &found, err);
@@ -160,7 +184,7 @@ static uint32_t position_at_least(const int64_t *positions, uint32_t count, uint
 rf_status rf_log_scan_next(rf_log_scan *scan, rf_log_step *step_out, bool *found_out, rf_err *err)
 {
     *found_out = false;
-    while (scan->next <= scan->until) {
+    while (scan->place.next <= scan->until) {
         rf_log_step step;
         bool found;
 
@@ -174,16 +198,17 @@ rf_status rf_log_scan_next(rf_log_scan *scan, rf_log_step *step_out, bool *found
             break;
         step.begin = 0;
         step.end = step.segment.count;
-        if (step.segment.first_position < scan->next || step.segment.last_position > scan->until) {
+        if (step.segment.first_position < scan->place.next || step.segment.last_position > scan->until) {
             status = rf_segment_envelope(&step.segment, RF_ENVELOPE_POSITION, scan->positions, NULL,
                                          err);
             if (status)
                 return status;
-            step.begin = position_at_least(scan->positions, step.segment.count, scan->next);
+            step.begin = position_at_least(scan->positions, step.segment.count, scan->place.next);
             if (scan->until < step.segment.last_position)
                 step.end = position_at_least(scan->positions, step.segment.count, scan->until + 1);
         }
-        scan->next = step.segment.last_position + 1;
+        scan->place = (rf_log_place){step.segment.last_position + 1, step.segment.first_position,
+                                     rf_kv_txn_id(scan->txn)};
         if (step.begin < step.end) {
             *step_out = step;
             *found_out = true;

@@ -14,6 +14,10 @@
 
 #include "base/bytes.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 enum {
     RF_REST_UUID = 0x80,  /* plus characters; below it: so many bytes of plain text */
     RF_REST_HEX = 0xa8,   /* plus digits */
@@ -23,6 +27,14 @@ enum {
     RF_REST_HEX_MAX = RF_REST_LONG - 1 - RF_REST_HEX, /* digits */
     RF_REST_HEAD_MAX = 3,                             /* bytes in front of the text */
 };
+
+/* What a form says of its rest. */
+typedef struct rf_streams_form {
+    uint8_t stored_size; /* RF_REST_UNUSUAL: of RF_REST_LONG and of what cannot be */
+    uint8_t size;        /* of the text */
+} rf_streams_form;
+enum { RF_REST_UNUSUAL = 255 };
+extern const rf_streams_form rf_streams_forms[256];
 
 /* A rest as it is stored, borrowed. */
 typedef struct rf_streams_rest {
@@ -96,6 +108,32 @@ static inline uint64_t rf_streams_digits_text(uint32_t digits)
     return spread + 0x3030303030303030u + letters * ('a' - '0' - 10);
 }
 
+/* The text of 32 digits, eight an integer. (Order log: with SSE2, which every x86-64 has, a name takes
+ * a quarter fewer instructions; a test has both.) */
+static inline void rf_streams_digits_text_all(uint64_t high, uint64_t low, uint64_t text_out[4])
+{
+#ifdef __SSE2__
+    const __m128i low_half = _mm_set1_epi8(15);
+    __m128i bytes = _mm_set_epi64x((int64_t)__builtin_bswap64(low), (int64_t)__builtin_bswap64(high));
+    __m128i first = _mm_and_si128(_mm_srli_epi16(bytes, 4), low_half);
+    __m128i second = _mm_and_si128(bytes, low_half);
+    __m128i digits[2] = {_mm_unpacklo_epi8(first, second), _mm_unpackhi_epi8(first, second)};
+    for (unsigned i = 0; i < 2; i++) {
+        __m128i letters = _mm_cmpgt_epi8(digits[i], _mm_set1_epi8(9));
+        __m128i text = _mm_add_epi8(
+            _mm_add_epi8(digits[i], _mm_set1_epi8('0')),
+            _mm_and_si128(letters, _mm_set1_epi8('a' - '0' - 10)));
+        text_out[2 * i] = (uint64_t)_mm_cvtsi128_si64(text);
+        text_out[2 * i + 1] = (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(text, text));
+    }
+#else
+    text_out[0] = rf_streams_digits_text((uint32_t)(high >> 32));
+    text_out[1] = rf_streams_digits_text((uint32_t)high);
+    text_out[2] = rf_streams_digits_text((uint32_t)(low >> 32));
+    text_out[3] = rf_streams_digits_text((uint32_t)low);
+#endif
+}
+
 /* A whole UUID's text as integers of eight characters, the last of four. `stored` has 16 readable
  * bytes, which begin with its digit `skipped`; digits before that become 0. */
 static inline void rf_streams_uuid_text(const char *stored, uint32_t skipped, uint64_t words_out[5])
@@ -112,11 +150,12 @@ static inline void rf_streams_uuid_text(const char *stored, uint32_t skipped, ui
         low = low >> bits | high << (64 - bits);
         high >>= bits;
     }
-    uint64_t a = rf_streams_digits_text((uint32_t)(high >> 32));
-    uint64_t b = rf_streams_digits_text((uint32_t)high);
-    uint64_t c = rf_streams_digits_text((uint32_t)(low >> 32));
-    uint64_t d = rf_streams_digits_text((uint32_t)low);
-    words_out[0] = a;
+    uint64_t text[4];
+    rf_streams_digits_text_all(high, low, text);
+    uint64_t b = text[1];
+    uint64_t c = text[2];
+    uint64_t d = text[3];
+    words_out[0] = text[0];
     words_out[1] = dash | b << 32 >> 24 | dash << 40 | b >> 32 << 48;
     words_out[2] = b >> 48 | dash << 16 | c << 32 >> 8 | dash << 56;
     words_out[3] = c >> 32 | d << 32;

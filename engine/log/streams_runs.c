@@ -6,9 +6,9 @@
  * unlucky order of sizes is merged when it has more than RUNS_MAX runs. Runs of all partitions grow
  * alike, so those of large classes are merged in turns, which bounds what one commit writes.
  *
- * At the end of an import: the newest runs become one, down to a run that has more than
- * COMPACT_FACTOR times as many entries as all newer ones, which would cost too much beside what was
- * added: a rebuild reads the names of one run without merging. */
+ * At the end of an import: the newest runs become one, down to the oldest that has at most
+ * COMPACT_FACTOR times as many entries as all newer ones; what is older would cost too much beside
+ * what was added. A rebuild reads the names of one run without merging. */
 #include "log/streams.h"
 #include "log/streams_merge.h"
 
@@ -62,15 +62,19 @@ static uint32_t merge_first(const rf_streams_run *runs, uint32_t count, uint64_t
     return count;
 }
 
-/* The same at the end of an import; `count` also where there are not two. */
+/* The same at the end of an import; `count` also where there are not two. A small newest run does not
+ * keep those before it apart. */
 static uint32_t compact_first(const rf_streams_run *runs, uint32_t count)
 {
     uint64_t newer = 0;
     uint32_t first = count;
 
-    while (first > 0 && (first == count || runs[first - 1].entries <= COMPACT_FACTOR * newer))
-        newer += runs[--first].entries;
-    return count - first > 1 ? first : count;
+    for (uint32_t i = count; i-- > 0;) {
+        if (newer > 0 && runs[i].entries <= COMPACT_FACTOR * newer)
+            first = i;
+        newer += runs[i].entries;
+    }
+    return first;
 }
 
 static rf_status merge_write(rf_streams_merge_state *merge, rf_streams_writer *writer,

@@ -30,7 +30,7 @@ struct rf_steps {
     pthread_cond_t ready; /* a step of `ring` was decoded */
     bool has_mutex;
     rf_steps_range range;
-    uint64_t position; /* the next segment holds it, or begins after it */
+    rf_log_place place; /* behind the segment that was claimed last */
     uint64_t claimed;
     uint64_t folded;
     uint32_t decoding; /* by helpers */
@@ -211,12 +211,11 @@ static bool claim(rf_steps *steps, rf_step *step)
     step->failure = (rf_err){0};
     if (!step_make(step, config))
         step->status = rf_fail(&step->failure, RF_ERR_MEMORY, "out of memory for a plan");
-    else if (step->scan)
-        step->status = rf_log_scan_restart(step->scan, range->partition, steps->position, until,
-                                           &step->failure);
-    else
-        step->status = rf_log_scan_open(config->log, range->partition, steps->position, until,
-                                        &step->scan, &step->failure);
+    else if (!step->scan)
+        step->status =
+            rf_log_scan_open(config->log, range->partition, 1, until, &step->scan, &step->failure);
+    if (step->status == RF_OK)
+        rf_log_scan_go_on(step->scan, range->partition, &steps->place, until);
     do {
         if (step->status == RF_OK)
             step->status = rf_log_scan_next(step->scan, &step->log, &found, &step->failure);
@@ -226,7 +225,7 @@ static bool claim(rf_steps *steps, rf_step *step)
     if (step->status == RF_OK && !found)
         return false;
     if (step->status == RF_OK)
-        steps->position = step->log.segment.last_position + 1;
+        rf_log_scan_get_place(step->scan, &steps->place);
     step->sequence = steps->claimed++;
     steps->ring[step->sequence % RF_STEPS_AHEAD] = step;
     atomic_fetch_add(&steps->outstanding, 1);
@@ -268,7 +267,7 @@ void rf_steps_begin(rf_steps *steps, const rf_steps_range *range)
     (void)pthread_mutex_lock(&steps->mutex);
     RF_ASSERT(!atomic_load(&steps->has_work) && steps->decoding == 0);
     steps->range = *range;
-    steps->position = range->from ? range->from : 1;
+    steps->place = (rf_log_place){.next = range->from ? range->from : 1};
     steps->claimed = steps->folded = 0;
     atomic_store(&steps->outstanding, 0);
     atomic_store(&steps->has_work, true);

@@ -416,6 +416,86 @@ Test(log, gives_the_names_that_are_asked_for)
     cr_assert_eq(walk_names(flags, 100, 1000, false), 4 * 50);
 }
 
+/* Names with and without a UUID, of which neighbours share much or little. */
+static void name_of_kind(uint32_t i, char name_out[64])
+{
+    uint64_t bits = (i + 1) * 0x9e3779b97f4a7c15u;
+
+    if (i % 3 == 0)
+        (void)snprintf(name_out, 64, "cart-%u", i % 700 * 131);
+    else if (i % 3 == 1)
+        (void)snprintf(name_out, 64, "cart-%08x-%04x-%04x-9234-%012llx", (unsigned)(bits >> 40),
+                       (unsigned)(bits >> 16 & 0xffff), i % 0xffff, (unsigned long long)i * 77777);
+    else
+        (void)snprintf(name_out, 64, "cart-%x%s", (unsigned)(bits >> 44), i % 2 ? "" : "-tail");
+}
+
+/* All names of a partition in the memory of `arena`, or those whose number has a flag. */
+static uint32_t list_names(uint32_t partition, const uint8_t *flags, rf_arena *arena,
+                           rf_stream_name *names_out)
+{
+    rf_log_names_cursor *cursor;
+    const rf_stream_name *names;
+    uint32_t count = 0;
+    uint32_t some = 1;
+    rf_err err = {0};
+    rf_log_partition info;
+
+    cr_assert_eq(rf_log_get_partition(fixture_log, partition, &info, &err), RF_OK);
+    const rf_log_names_wanted wanted = {0, info.streams, flags, 2};
+    cr_assert_eq(rf_log_names_open(fixture_log, &cursor, &err), RF_OK);
+    rf_log_names_restart(cursor, partition);
+    while (some > 0) {
+        cr_assert_eq(rf_log_names_next(cursor, &wanted, &names, &some, &err), RF_OK, "%s",
+                     err.message);
+        for (uint32_t i = 0; i < some; i++, count++) {
+            names_out[count] = names[i];
+            names_out[count].name = rf_arena_copy(arena, names[i].name);
+        }
+    }
+    rf_log_names_close(cursor);
+    return count;
+}
+
+/* The plain twin of a walk that puts only names together that are asked for: all names, and then
+ * those that are. */
+Test(log, gives_few_names_of_a_run_as_it_gives_all)
+{
+    enum { NAMES = 3000 };
+    static rf_stream_name all[NAMES], few[NAMES];
+    static uint8_t flags[NAMES];
+    char name[64];
+    rf_arena arena;
+
+    for (uint32_t i = 0; i < NAMES; i++) {
+        name_of_kind(i, name);
+        (void)fixture_event(name, 1, "A", "{}");
+    }
+    (void)fixture_append(); /* one commit, so a run a partition */
+    rf_arena_init(&arena, 8 << 20);
+    for (uint32_t every = 1; every < 200; every = every * 2 + 1)
+        for (uint32_t p = 0; p < FIXTURE_PARTITIONS; p++) {
+            uint32_t count = list_names(p, NULL, &arena, all);
+            cr_assert_gt(count, NAMES / FIXTURE_PARTITIONS / 3);
+            for (uint32_t i = 0; i < count; i++)
+                flags[i] = (i * 2654435761u >> 7) % every == 0 ? 2 : 1;
+            uint32_t given = list_names(p, flags, &arena, few);
+            uint32_t at = 0;
+            for (uint32_t i = 0; i < count; i++) {
+                if (!(flags[all[i].number] & 2))
+                    continue;
+                cr_assert_lt(at, given);
+                cr_assert_eq(few[at].number, all[i].number);
+                cr_assert(rf_slice_equal(few[at].name, all[i].name), "%.*s is not %.*s",
+                          (int)few[at].name.size, few[at].name.data, (int)all[i].name.size,
+                          all[i].name.data);
+                at++;
+            }
+            cr_assert_eq(at, given);
+        }
+    rf_arena_free(&arena);
+}
+
 Test(log, gives_names_once_while_others_append)
 {
     append_names(0, 9000);

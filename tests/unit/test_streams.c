@@ -407,6 +407,27 @@ Test(streams, of_an_import_become_one_run_and_stay_beside_a_much_larger_one)
     model_free(&model);
 }
 
+Test(streams, of_a_small_last_commit_do_not_keep_larger_runs_apart)
+{
+    stream_model model = model_new(21000, mixed_name);
+    rf_streams *streams = rf_streams_new(PARTITION, TABLE, 0);
+    static const uint32_t ends[] = {10000, 20000, 20100};
+
+    for (uint32_t i = 0, at = 0; i < 3; i++) {
+        rf_kv_txn *txn = begin(false);
+        for (; at < ends[i]; at++)
+            (void)touch(streams, txn, &model, at);
+        rf_kv_abort(txn);
+        commit(streams, false);
+    }
+    cr_assert_eq(compact(), 3);
+    cr_assert_eq(run_count(), 1);
+    expect_list(&model, UINT32_MAX);
+    expect_verified(model.made);
+    rf_streams_free(streams);
+    model_free(&model);
+}
+
 Test(streams, of_a_large_run_are_found_in_each_of_its_parts)
 {
     stream_model model = model_new(300000, mixed_name);
@@ -850,4 +871,67 @@ Test(streams, filters_answer_for_nearly_all_names_that_are_new)
     cr_assert_lt(wrong, 1500, "%u of 100000", wrong);
     rf_kv_abort(txn);
     model_free(&model);
+}
+
+/* The table of forms against what reads one form by the rules. */
+Test(streams, forms_of_rests_are_what_the_rules_say)
+{
+    for (unsigned form = 0; form < 256; form++) {
+        char stored[256] = {(char)(uint8_t)form};
+        const char *at = stored;
+        rf_streams_rest rest;
+        bool is_one = rf_streams_rest_read(&at, stored + sizeof stored, &rest);
+        const rf_streams_form *sizes = &rf_streams_forms[form];
+        if (!is_one || form == RF_REST_LONG) {
+            cr_assert_eq(sizes->stored_size, RF_REST_UNUSUAL, "form %u", form);
+            continue;
+        }
+        cr_assert_eq(sizes->stored_size, rest.stored_size, "form %u", form);
+        cr_assert_eq(sizes->size, rest.size, "form %u", form);
+    }
+}
+
+Test(streams, digits_become_text_alike_all_at_once_and_eight_at_a_time)
+{
+    for (int i = 0; i < 10000; i++) {
+        uint64_t high = (uint64_t)random_below(UINT32_MAX) << 32 | random_below(UINT32_MAX);
+        uint64_t low = (uint64_t)random_below(UINT32_MAX) << 32 | random_below(UINT32_MAX);
+        uint64_t text[4];
+        rf_streams_digits_text_all(high, low, text);
+        cr_assert_eq(text[0], rf_streams_digits_text((uint32_t)(high >> 32)));
+        cr_assert_eq(text[1], rf_streams_digits_text((uint32_t)high));
+        cr_assert_eq(text[2], rf_streams_digits_text((uint32_t)(low >> 32)));
+        cr_assert_eq(text[3], rf_streams_digits_text((uint32_t)low));
+    }
+}
+
+/* Usual entries are read as any are. */
+Test(streams, entries_are_read_alike_the_short_and_the_long_way)
+{
+    char bytes[256] = {0};
+
+    for (int round = 0; round < 200000; round++) {
+        for (int i = 0; i < 64 + 32; i++)
+            bytes[i] = (char)(uint8_t)random_below(random_below(2) ? 256 : 48);
+        bytes[1] = (char)(uint8_t)random_below(256);
+        size_t size = 4 + random_below(sizeof bytes - 64);
+        rf_streams_entry a = {.name_size = random_below(64)}, b = a;
+        const char *at_a = bytes, *at_b = bytes;
+        uint32_t shared_a = 0, shared_b = 0;
+        rf_streams_rest rest_a = {0}, rest_b = {0};
+        bool is_a = rf_streams_entry_next(&at_a, bytes + size, &a, &shared_a, &rest_a);
+        bool is_b = rf_streams_entry_any(&at_b, bytes + size, &b, &shared_b, &rest_b);
+        cr_assert_eq(is_a, is_b);
+        if (!is_a)
+            continue;
+        cr_assert_eq(at_a, at_b);
+        cr_assert_eq(a.number, b.number);
+        cr_assert_eq(a.last_version, b.last_version);
+        cr_assert_eq(a.name_size, b.name_size);
+        cr_assert_eq(shared_a, shared_b);
+        cr_assert_eq(rest_a.stored, rest_b.stored);
+        cr_assert_eq(rest_a.stored_size, rest_b.stored_size);
+        cr_assert_eq(rest_a.size, rest_b.size);
+        cr_assert_eq(rest_a.form, rest_b.form);
+    }
 }
