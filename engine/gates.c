@@ -143,25 +143,32 @@ static bool same_digest(const rf_digest *a, const rf_digest *b)
 }
 
 rf_status rf_gates_check(rf_store *store, rf_pool *pool, const rf_manifest *manifest, uint64_t live,
-                         const rf_rebuild_options *options, rf_gate_counts *counts_out, rf_err *err)
+                         rf_catch_up_late *late, const rf_rebuild_options *options,
+                         rf_gate_counts *counts_out, rf_err *err)
 {
     rf_gate_counts counts = {0};
-    struct version before, after;
+    struct version before = {.pinned = {.lock_fd = -1}};
+    struct version after;
 
-    rf_status status = version_open(store, manifest->name, manifest->number, &after, err);
+    /* The live one's rows are copied first: what is followed moves on meanwhile. */
+    rf_status status =
+        live != 0 ? version_open(store, manifest->name, live, &before, err) : RF_OK;
     if (status != RF_OK)
         return status;
-    uint64_t rows = counts.added = after.checkpoint.digest.rows;
-    if (live != 0) {
-        status = version_open(store, manifest->name, live, &before, err);
-        if (status == RF_OK) {
-            counts.rows_before = before.checkpoint.digest.rows;
-            counts.added = 0;
-            if (!same_digest(&before.checkpoint.digest, &after.checkpoint.digest))
-                status = compare_keys(store, pool, &before, &after, &counts, err);
-            version_close(&before);
-        }
+    if (live != 0)
+        status = rf_catch_up_late_run(late, before.checkpoint.position, err);
+    if (status == RF_OK)
+        status = version_open(store, manifest->name, manifest->number, &after, err);
+    if (status != RF_OK) {
+        version_close(&before);
+        return status;
     }
+    uint64_t rows = after.checkpoint.digest.rows;
+    counts.rows_before = before.checkpoint.digest.rows;
+    counts.added = live != 0 ? 0 : rows;
+    if (live != 0 && !same_digest(&before.checkpoint.digest, &after.checkpoint.digest))
+        status = compare_keys(store, pool, &before, &after, &counts, err);
+    version_close(&before);
     version_close(&after);
     if (status != RF_OK)
         return status;

@@ -1,50 +1,21 @@
 /* One rebuild: the only file that sees the whole way of the data.
  *
- *     lock -> resolve -> checks -> end position -> begin builds -> fold -> seal -> gates -> flip ->
- * gc
+ *     lock -> resolve -> checks -> end position -> begin builds -> fold -> seal -> catch-up -> gates
+ *     -> flip -> gc
  *
  * Before the flip nothing that readers see has changed; a failure anywhere removes what was not
  * sealed and leaves the live generations as they were. Sealed generations that a gate refused stay,
  * not live. LOCK is held from start to end, live/SWAP by the flip only.
  */
 #include "base/clock.h"
-#include "gates.h"
-#include "pipeline.h"
-#include "preflight.h"
+#include "pipeline_job.h"
 #include "quarantine.h"
-#include "replay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    KEEP_DEFAULT = 3,
-    FLIP_TRIES_MAX = 8, /* times that another flip may come in between */
-};
-
-/* One rebuild under way. */
-struct pipeline {
-    rf_store *store;
-    const rf_rebuild_options *options;
-    rf_resolved resolved;
-    bool resolved_lent; /* by the caller, who frees it */
-    rf_preflight preflight;
-    bool preflight_done;
-    rf_pool *pool;
-    int lock;
-    uint64_t position;
-    int64_t time_last;
-    rf_replay replay;
-    rf_fold_failure failure; /* the event that ended the fold */
-    uint64_t *live; /* generation that each definition was compared with */
-    rf_gate_counts *counts;
-    bool *flipped;
-    bool sealed;
-    bool flip_tried; /* from then on a failure says itself what was swapped */
-    double swap_s;
-    double start;
-};
+enum { KEEP_DEFAULT = 3 };
 
 struct report {
     rf_rebuild_report report;
@@ -188,7 +159,8 @@ static rf_status begin(struct pipeline *pipeline, rf_err *err)
     pipeline->live = calloc(count, sizeof *pipeline->live);
     pipeline->counts = calloc(count, sizeof *pipeline->counts);
     pipeline->flipped = calloc(count, sizeof *pipeline->flipped);
-    if (!pipeline->live || !pipeline->counts || !pipeline->flipped)
+    pipeline->late = calloc(count, sizeof *pipeline->late);
+    if (!pipeline->live || !pipeline->counts || !pipeline->flipped || !pipeline->late)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
     for (uint32_t i = 0; i < count; i++)
         rf_catalog_sweep(pipeline->store->catalog, pipeline->resolved.definitions[i]->name);
@@ -216,18 +188,10 @@ static rf_status fold(struct pipeline *pipeline, rf_err *err)
     return rf_replay_fold(&pipeline->replay, &fold_options, err);
 }
 
-static rf_status check_cancel(const struct pipeline *pipeline, rf_err *err)
-{
-    if (pipeline->options->run.cancel && *pipeline->options->run.cancel)
-        return rf_fail(err, RF_ERR_INTERRUPTED,
-                       "interrupted; what was live is live, nothing was swapped");
-    return RF_OK;
-}
-
 static rf_status seal(struct pipeline *pipeline, rf_err *err)
 {
     const rf_check_list *checked = &pipeline->preflight.list;
-    rf_status status = check_cancel(pipeline, err);
+    rf_status status = rf_pipeline_check_cancel(pipeline, err);
 
     for (uint32_t i = 0; status == RF_OK && i < pipeline->resolved.count; i++)
         status = rf_build_keep_schemas(pipeline->replay.builds[i], checked->schemas,
@@ -236,89 +200,6 @@ static rf_status seal(struct pipeline *pipeline, rf_err *err)
         status =
             rf_replay_seal(&pipeline->replay, pipeline->position, pipeline->time_last, err);
     pipeline->sealed = status == RF_OK;
-    return status;
-}
-
-/* Gates of one definition against what is live now, and whether a rollback holds its content. */
-static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_err *err)
-{
-    const rf_manifest *manifest = rf_build_manifest(pipeline->replay.builds[index]);
-    rf_catalog_model model = {0};
-    bool found = false;
-
-    rf_status status =
-        rf_catalog_get_model(pipeline->store->catalog, manifest->name, &model, &found, err);
-    if (status != RF_OK)
-        return status;
-    pipeline->live[index] = found ? model.live : 0;
-    status = rf_gates_check(pipeline->store, pipeline->pool, manifest, pipeline->live[index],
-                            pipeline->options, &pipeline->counts[index], err);
-    for (uint32_t i = 0; status == RF_OK && i < model.held_count; i++)
-        if (model.held[i].low == manifest->content_hash.low &&
-            model.held[i].high == manifest->content_hash.high)
-            return rf_fail(
-                err, RF_ERR_REFUSED,
-                "%s: a rollback left this definition, so generation %llu is kept, not live; "
-                "`refold swap` of %s takes it",
-                manifest->name, (unsigned long long)manifest->number, manifest->name);
-    return status;
-}
-
-/* Flips definitions [begin, end) together. Another flip that came in between means gates again. */
-static rf_status flip(struct pipeline *pipeline, uint32_t begin, uint32_t end, rf_err *err)
-{
-    uint32_t count = end - begin;
-    rf_status status = RF_ERR_LOCKED;
-
-    rf_catalog_change *changes = calloc(count, sizeof *changes);
-    uint64_t *from = calloc(count, sizeof *from);
-    if (!changes || !from) {
-        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
-        goto done;
-    }
-    for (int tries = 0; status == RF_ERR_LOCKED && tries < FLIP_TRIES_MAX; tries++) {
-        for (uint32_t i = 0; i < count; i++) {
-            status = pass_gates(pipeline, begin + i, err);
-            if (status != RF_OK)
-                goto done;
-            const rf_manifest *manifest = rf_build_manifest(pipeline->replay.builds[begin + i]);
-            changes[i] = (rf_catalog_change){.name = manifest->name,
-                                             .to = manifest->number,
-                                             .expected = pipeline->live[begin + i]};
-        }
-        status = check_cancel(pipeline, err);
-        pipeline->flip_tried = pipeline->flip_tried || status == RF_OK;
-        if (status == RF_OK)
-            status = rf_catalog_flip(pipeline->store->catalog, changes, count, -1, from, err);
-    }
-    for (uint32_t i = begin; status == RF_OK && i < end; i++)
-        pipeline->flipped[i] = true;
-done:
-    free(changes);
-    free(from);
-    return status;
-}
-
-static rf_status flip_all(struct pipeline *pipeline, rf_err *err)
-{
-    double start = rf_clock_seconds();
-    uint32_t count = pipeline->resolved.count;
-    rf_status status = RF_OK;
-
-    if (!pipeline->options->independent) {
-        status = flip(pipeline, 0, count, err);
-    } else {
-        for (uint32_t i = 0; i < count; i++) {
-            rf_err failure = {0};
-            rf_status one = flip(pipeline, i, i + 1, &failure);
-            if (one != RF_OK && status == RF_OK) {
-                status = one;
-                if (err)
-                    *err = failure;
-            }
-        }
-    }
-    pipeline->swap_s = rf_clock_seconds() - start;
     return status;
 }
 
@@ -387,22 +268,28 @@ static rf_status run(struct pipeline *pipeline, rf_err *err)
 
     rf_status status = build(pipeline, err);
     if (status == RF_OK && !options->no_swap)
-        status = flip_all(pipeline, err);
+        status = rf_pipeline_flip(pipeline, err);
     if (status == RF_OK && !options->no_swap)
         collect_garbage(pipeline);
     return status;
 }
 
-static void report_projection(const struct pipeline *pipeline, uint32_t index, rf_arena *arena,
-                              rf_rebuilt *out)
+static rf_status report_projection(const struct pipeline *pipeline, uint32_t index, rf_arena *arena,
+                                   rf_rebuilt *out, rf_err *err)
 {
     const rf_manifest *manifest = rf_build_manifest(pipeline->replay.builds[index]);
+    rf_checkpoint checkpoint;
 
+    rf_status status =
+        rf_catalog_checkpoint(pipeline->store->catalog, manifest, &checkpoint, err);
+    if (status != RF_OK)
+        return status;
     *out = (rf_rebuilt){
         .name = rf_arena_copy(arena, rf_slice_of(manifest->name)).data,
         .version = manifest->version,
         .generation = manifest->number,
-        .rows = manifest->rows,
+        .position = checkpoint.position,
+        .rows = checkpoint.digest.rows,
         .events = pipeline->replay.events[index],
         .events_without_key = pipeline->replay.keyless[index],
         .live = pipeline->flipped[index],
@@ -418,7 +305,8 @@ static void report_projection(const struct pipeline *pipeline, uint32_t index, r
         out->skipped = pipeline->replay.faults[index].count;
     for (uint32_t i = 0; i < manifest->file_count; i++)
         out->bytes += manifest->files[i].size;
-    rf_digest_format(&manifest->digest, out->digest);
+    rf_digest_format(&checkpoint.digest, out->digest);
+    return RF_OK;
 }
 
 /* What was built and found, in memory of its own. A refused check has findings and no projections.
@@ -452,8 +340,16 @@ static rf_status make_report(const struct pipeline *pipeline, rf_rebuild_report 
         rf_rebuild_report_free(out);
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for the report");
     }
-    for (uint32_t i = 0; i < count; i++)
-        report_projection(pipeline, i, &report->arena, &out->projections[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        rf_status status =
+            report_projection(pipeline, i, &report->arena, &out->projections[i], err);
+        if (status != RF_OK) {
+            rf_rebuild_report_free(out);
+            return status;
+        }
+        if (i == 0 || out->projections[i].position < out->position)
+            out->position = out->projections[i].position;
+    }
     for (uint32_t i = 0; i < findings; i++) {
         const rf_finding *finding = &pipeline->preflight.list.findings[i];
         out->findings[i].refuses = finding->refuses;
@@ -465,6 +361,9 @@ static rf_status make_report(const struct pipeline *pipeline, rf_rebuild_report 
 
 static void pipeline_end(struct pipeline *pipeline)
 {
+    for (uint32_t i = 0; pipeline->late && i < pipeline->resolved.count; i++)
+        rf_catch_up_late_close(&pipeline->late[i]);
+    free(pipeline->late);
     rf_replay_end(&pipeline->replay);
     free(pipeline->live);
     free(pipeline->counts);

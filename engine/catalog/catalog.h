@@ -128,6 +128,11 @@ typedef struct rf_catalog_change {
     uint64_t expected;   /* the live one it was decided against; RF_CATALOG_ANY: whatever it is */
     bool is_rollback;    /* `to` leaves the history; the one left is held if its content differs */
     bool lifts_hold;     /* `to`'s content is no longer held */
+    /* Called within the transaction where `to` is behind what is live: *move_out brings it there. NULL:
+     * it stays behind. */
+    rf_status (*catch_up)(void *arg, uint64_t position, const rf_catalog_move **move_out,
+                          rf_err *err);
+    void *catch_up_arg;
 } rf_catalog_change;
 #define RF_CATALOG_ANY UINT64_MAX
 

@@ -68,6 +68,20 @@ static bool history_cut(rf_catalog_model *model, uint64_t to)
     return false;
 }
 
+/* What goes live has every event that what was live has: the last of them come here, in the flip's
+ * own transaction, which followers wait for. */
+static rf_status catch_up(rf_kv_txn *txn, const rf_catalog_change *change,
+                          const rf_catalog_generation *to, const rf_catalog_generation *left,
+                          rf_err *err)
+{
+    const rf_catalog_move *move = NULL;
+
+    if (!change->catch_up || to->position >= left->position)
+        return RF_OK;
+    rf_status status = change->catch_up(change->catch_up_arg, left->position, &move, err);
+    return status == RF_OK ? rf_catalog_apply_move(txn, move, err) : status;
+}
+
 static rf_status apply_change(rf_kv_txn *txn, const rf_catalog_change *change, uint64_t epoch,
                               uint64_t *from_out, rf_err *err)
 {
@@ -91,6 +105,10 @@ static rf_status apply_change(rf_kv_txn *txn, const rf_catalog_change *change, u
     if (status != RF_OK)
         return status;
 
+    if (has_left && change->to != model.live)
+        status = catch_up(txn, change, &to, &left, err);
+    if (status != RF_OK)
+        return status;
     if (change->lifts_hold || change->is_rollback)
         held_remove(&model, to.content_hash);
     *from_out = model.live;

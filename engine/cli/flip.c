@@ -12,6 +12,8 @@ const cli_option cli_flip_table[CLI_FLIP_OPTION_COUNT] = {
     {"wait-lock", "[SECONDS]", "wait while another run flips", CLI_WAIT,
      offsetof(cli_flip_options, wait_lock_ms), 0, 0},
     {"json", NULL, "one JSON object", CLI_FLAG, offsetof(cli_flip_options, json), 0, 0},
+    {"catch-up", NULL, "first bring it up to where the live one is", CLI_FLAG,
+     offsetof(cli_flip_options, catch_up), 0, 0},
 };
 
 static rf_status print_json(const rf_flip *flips, uint32_t count, rf_err *err)

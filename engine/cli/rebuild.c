@@ -62,6 +62,7 @@ static void print_json_projection(cli_json *json, const rf_rebuilt *rebuilt)
     cli_json_text(json, "name", rebuilt->name);
     cli_json_count(json, "version", rebuilt->version);
     cli_json_count(json, "generation", rebuilt->generation);
+    cli_json_count(json, "position", rebuilt->position);
     cli_json_count(json, "rows", rebuilt->rows);
     cli_json_count(json, "events", rebuilt->events);
     cli_json_text(json, "digest", rebuilt->digest);
@@ -118,7 +119,7 @@ static void print_left_out(const rf_rebuilt *rebuilt)
               cli_format_count(rebuilt->on_record, c), cli_plural(rebuilt->on_record));
 }
 
-static void print_projection(const rf_rebuilt *rebuilt, uint64_t position)
+static void print_projection(const rf_rebuilt *rebuilt)
 {
     char a[CLI_NUMBER_SIZE], b[CLI_NUMBER_SIZE];
     cli_print("%s generation %llu: %s row%s of %s event%s, ", rebuilt->name,
@@ -127,9 +128,9 @@ static void print_projection(const rf_rebuilt *rebuilt, uint64_t position)
               cli_plural(rebuilt->events));
     cli_print("%s\n", cli_format_bytes(rebuilt->bytes, a));
     if (rebuilt->live)
-        cli_print("  live at position %s", cli_format_count(position, a));
+        cli_print("  live at position %s", cli_format_count(rebuilt->position, a));
     else
-        cli_print("  sealed at position %s, not live", cli_format_count(position, a));
+        cli_print("  sealed at position %s, not live", cli_format_count(rebuilt->position, a));
     if (rebuilt->generation_before)
         cli_print("; before: generation %llu, %s row%s; added %s",
                   (unsigned long long)rebuilt->generation_before,
@@ -150,7 +151,7 @@ static void print_text(const rf_rebuild_report *report, bool refused)
     char a[CLI_NUMBER_SIZE], b[CLI_NUMBER_SIZE], c[CLI_NUMBER_SIZE];
     cli_findings_print(report->findings, report->finding_count, !refused);
     for (uint32_t i = 0; i < report->projection_count; i++)
-        print_projection(&report->projections[i], report->position);
+        print_projection(&report->projections[i]);
     if (!report->projection_count) /* refused before anything was built */
         return;
     cli_print("%s event%s in %s: %s events/s, ", cli_format_count(report->events, a),

@@ -46,7 +46,11 @@ static uint64_t add(const char *name, uint64_t content)
 
 static rf_status flip(const char *name, uint64_t to, bool is_rollback)
 {
-    rf_catalog_change change = {name, to, RF_CATALOG_ANY, is_rollback, !is_rollback};
+    rf_catalog_change change = {.name = name,
+                                .to = to,
+                                .expected = RF_CATALOG_ANY,
+                                .is_rollback = is_rollback,
+                                .lifts_hold = !is_rollback};
     uint64_t from;
 
     return rf_catalog_flip(catalog, &change, 1, 0, &from, NULL);

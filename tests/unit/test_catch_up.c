@@ -326,3 +326,84 @@ Test(catch_up, is_refused_where_another_moved_the_generation_meanwhile)
     rf_pool_free(pool);
     verify();
 }
+
+static rf_flip swap_to(const char *name, uint64_t number)
+{
+    rf_flip flip;
+    rf_err err = {0};
+
+    cr_assert_eq(rf_swap(store, &name, 1, number, 0, &flip, &err), RF_OK, "%s", err.message);
+    return flip;
+}
+
+/* A live generation at 250, one that was sealed at 100 beside it, the log at 300. */
+static void make_two(const char *file, rf_rebuilt *live, rf_rebuilt *other)
+{
+    seed = 8;
+    import_events(100);
+    rebuild(file, 0, live);
+    rebuild(file, 100, other);
+    import_events(200);
+    move_on("owners", live->generation, 250, 0);
+}
+
+Test(catch_up, comes_before_a_swap_to_a_generation_that_is_behind)
+{
+    char file[160];
+    rf_rebuilt live, other, whole;
+    rf_reader *reader;
+
+    write_projection(1, file);
+    make_two(file, &live, &other);
+    rebuild(file, 250, &whole);
+    rf_flip flip = swap_to("owners", other.generation);
+    cr_assert_eq(flip.position, 250);
+    cr_assert_eq(flip.behind, 50);
+    cr_assert_eq(rf_reader_open(store, "owners", 0, &reader, NULL), RF_OK);
+    cr_assert_eq(rf_reader_get_info(reader)->generation, other.generation);
+    cr_assert_eq(rf_reader_get_info(reader)->position, 250);
+    cr_assert_str_eq(rf_reader_get_info(reader)->digest, whole.digest);
+    rf_reader_close(reader);
+    verify();
+}
+
+Test(catch_up, does_not_come_before_a_rollback_unless_it_is_asked_for)
+{
+    const char *name = "owners";
+    char file[160];
+    rf_rebuilt live, other;
+    rf_flip flip;
+    rf_err err = {0};
+
+    write_projection(1, file);
+    make_two(file, &live, &other);
+    (void)swap_to("owners", other.generation);
+    move_on("owners", other.generation, 280, 0);
+    cr_assert_eq(rf_rollback(store, &name, 1, 0, 0, &flip, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(flip.to, live.generation);
+    cr_assert_eq(flip.position, 250);
+    cr_assert_eq(flip.behind, 50);
+    (void)swap_to("owners", other.generation);
+    cr_assert_eq(rf_rollback_caught_up(store, &name, 1, 0, 0, &flip, &err), RF_OK, "%s",
+                 err.message);
+    cr_assert_eq(flip.position, 280);
+    verify();
+}
+
+Test(catch_up, of_what_is_rebuilt_reaches_a_live_generation_that_moved_on_meanwhile)
+{
+    char file[160];
+    rf_rebuilt live, whole, again;
+
+    write_projection(1, file);
+    seed = 9;
+    import_events(100);
+    rebuild(file, 0, &live);
+    import_events(50);
+    move_on("owners", live.generation, 150, 0);
+    rebuild(file, 0, &again);
+    cr_assert_eq(again.position, 150);
+    cr_assert(again.live);
+    rebuild(file, 150, &whole);
+    cr_assert_str_eq(again.digest, whole.digest);
+}

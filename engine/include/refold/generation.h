@@ -37,7 +37,8 @@ typedef struct rf_flip {
 } rf_flip;
 
 /* Makes another generation live: `number`, or 0 for the newest sealed one younger than the live
- * one. Several names flip in one transaction. `flips_out` has room for one per name. */
+ * one; first it is brought up to the live one's position, with its own definition. Several names flip
+ * in one transaction. `flips_out` has room for one per name. */
 RF_API rf_status rf_swap(rf_store *store, const char *const *names, uint32_t name_count,
                          uint64_t number, int64_t wait_lock_ms, rf_flip *flips_out, rf_err *err);
 /* Back to the generation that was live before (again: further back), at once. The generation left
@@ -45,6 +46,12 @@ RF_API rf_status rf_swap(rf_store *store, const char *const *names, uint32_t nam
 RF_API rf_status rf_rollback(rf_store *store, const char *const *names, uint32_t name_count,
                              uint64_t number, int64_t wait_lock_ms, rf_flip *flips_out,
                              rf_err *err);
+
+/* The same after it was brought up to the position of the one that it takes the place of, with its own
+ * definition. */
+RF_API rf_status rf_rollback_caught_up(rf_store *store, const char *const *names,
+                                       uint32_t name_count, uint64_t number, int64_t wait_lock_ms,
+                                       rf_flip *flips_out, rf_err *err);
 
 typedef struct rf_gc_result {
     uint32_t removed;

@@ -38,6 +38,8 @@ typedef struct rf_rebuilt {
     const char *name;
     uint32_t version;
     uint64_t generation;
+    uint64_t position; /* that it is at: further than the rebuild's end where it caught up with events
+                          that came meanwhile */
     uint64_t rows;
     uint64_t events; /* that its handlers got */
     uint64_t events_without_key; /* that a handler was not given for want of a key */

@@ -1,0 +1,111 @@
+/* See catch_up_late.h. */
+#include "catch_up_late.h"
+
+static rf_status position_of(rf_catch_up_late *late, uint64_t *position_out, rf_err *err)
+{
+    rf_catalog_generation generation;
+    bool found = false;
+
+    if (late->catch_up) {
+        *position_out = rf_catch_up_position(late->catch_up);
+        return RF_OK;
+    }
+    rf_status status = rf_catalog_get_generation(late->store->catalog, late->name, late->number,
+                                                 &generation, &found, err);
+    if (status == RF_OK && !found)
+        status = rf_fail(err, RF_ERR_ABSENT, "%s has no sealed generation %llu", late->name,
+                         (unsigned long long)late->number);
+    if (status == RF_OK)
+        *position_out = generation.position;
+    return status;
+}
+
+static rf_status make_open(rf_catch_up_late *late, rf_err *err)
+{
+    const rf_catch_up_of of = {late->name, late->number};
+
+    return late->catch_up
+               ? RF_OK
+               : rf_catch_up_open(late->store, late->pool, &of, 1, &late->catch_up, err);
+}
+
+rf_status rf_catch_up_late_run(rf_catch_up_late *late, uint64_t position, rf_err *err)
+{
+    uint64_t at = 0;
+
+    rf_status status = position_of(late, &at, err);
+    if (status != RF_OK || at >= position)
+        return status;
+    status = make_open(late, err);
+    return status == RF_OK ? rf_catch_up_run(late->catch_up, position, late->cancel, err) : status;
+}
+
+/* Of the live generation; 0 where none is. */
+static rf_status live_position(rf_catch_up_late *late, uint64_t *position_out, rf_err *err)
+{
+    rf_catalog_generation live;
+    rf_catalog_model model;
+    bool found = false;
+
+    *position_out = 0;
+    rf_status status =
+        rf_catalog_get_model(late->store->catalog, late->name, &model, &found, err);
+    if (status != RF_OK || !found || model.live == 0)
+        return status;
+    status = rf_catalog_get_generation(late->store->catalog, late->name, model.live, &live, &found,
+                                       err);
+    if (status == RF_OK && found)
+        *position_out = live.position;
+    return status;
+}
+
+rf_status rf_catch_up_late_rounds(rf_catch_up_late *late, bool to_log, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    for (int round = 0; status == RF_OK && round < RF_CATCH_UP_ROUNDS; round++) {
+        uint64_t at = 0, target = 0;
+        rf_log_info log = {0};
+        status = position_of(late, &at, err);
+        if (status == RF_OK)
+            status = live_position(late, &target, err);
+        if (status == RF_OK && to_log)
+            status = rf_log_get_info(late->store->log, &log, err);
+        if (status == RF_OK && log.position > at + RF_CATCH_UP_BEHIND)
+            target = log.position;
+        if (status != RF_OK || target <= at)
+            break;
+        status = rf_catch_up_late_run(late, target, err);
+    }
+    return status;
+}
+
+rf_status rf_catch_up_in_flip(void *arg, uint64_t position, const rf_catalog_move **move_out,
+                              rf_err *err)
+{
+    rf_catch_up_late *late = arg;
+    uint32_t count;
+
+    rf_status status = make_open(late, err);
+    if (status == RF_OK)
+        status = rf_catch_up_fold(late->catch_up, position, late->cancel, err);
+    if (status != RF_OK)
+        return status;
+    *move_out = rf_catch_up_moves(late->catch_up, &count);
+    late->in_flip = true;
+    RF_ASSERT(count == 1);
+    return RF_OK;
+}
+
+void rf_catch_up_late_done(rf_catch_up_late *late, bool committed)
+{
+    if (late->in_flip && committed)
+        rf_catch_up_done(late->catch_up);
+    late->in_flip = false;
+}
+
+void rf_catch_up_late_close(rf_catch_up_late *late)
+{
+    rf_catch_up_close(late->catch_up);
+    late->catch_up = NULL;
+}

@@ -1,0 +1,41 @@
+/* A catch-up that is opened when it turns out to be needed: of one generation that is to go live, and
+ * may be behind what is live by then.
+ *
+ *     rf_catch_up_late_rounds -> rf_catch_up_late_run … -> a flip that has rf_catch_up_in_flip for its
+ *     change -> rf_catch_up_late_done -> rf_catch_up_late_close
+ *
+ * Each is nothing but a look at the catalog where the generation is far enough. One thread; the holder
+ * of LOCK.
+ */
+#ifndef RF_CATCH_UP_LATE_H
+#define RF_CATCH_UP_LATE_H
+
+#include "catch_up.h"
+
+typedef struct rf_catch_up_late {
+    rf_store *store;
+    rf_pool *pool;
+    const char *name;
+    uint64_t number;
+    const volatile int *cancel;
+    rf_catch_up *catch_up; /* NULL until it is needed */
+    bool in_flip;          /* what was folded last is committed with the flip */
+} rf_catch_up_late;
+
+/* How far behind the log a generation may be when it goes live; of what is live it has every event. */
+enum { RF_CATCH_UP_BEHIND = 64 << 10 };
+
+/* Rounds until it is as far as the live generation and, with `to_log`, not more than
+ * RF_CATCH_UP_BEHIND events behind the log as it stands: RF_CATCH_UP_ROUNDS at most. */
+enum { RF_CATCH_UP_ROUNDS = 8 };
+rf_status rf_catch_up_late_rounds(rf_catch_up_late *late, bool to_log, rf_err *err);
+/* Up to a position, if it is behind that. */
+rf_status rf_catch_up_late_run(rf_catch_up_late *late, uint64_t position, rf_err *err);
+/* For rf_catalog_change: `arg` is the rf_catch_up_late. */
+rf_status rf_catch_up_in_flip(void *arg, uint64_t position, const rf_catalog_move **move_out,
+                              rf_err *err);
+/* After a flip: whether it was committed. */
+void rf_catch_up_late_done(rf_catch_up_late *late, bool committed);
+void rf_catch_up_late_close(rf_catch_up_late *late); /* a zeroed one too */
+
+#endif

@@ -1,0 +1,40 @@
+/* One rebuild under way. Private to the files pipeline*.c; see pipeline.c. */
+#ifndef RF_PIPELINE_JOB_H
+#define RF_PIPELINE_JOB_H
+
+#include "catch_up_late.h"
+#include "gates.h"
+#include "pipeline.h"
+#include "preflight.h"
+#include "replay.h"
+
+struct pipeline {
+    rf_store *store;
+    const rf_rebuild_options *options;
+    rf_resolved resolved;
+    bool resolved_lent; /* by the caller, who frees it */
+    rf_preflight preflight;
+    bool preflight_done;
+    rf_pool *pool;
+    int lock;
+    uint64_t position;
+    int64_t time_last;
+    rf_replay replay;
+    rf_fold_failure failure; /* the event that ended the fold */
+    uint64_t *live; /* generation that each definition was compared with */
+    rf_gate_counts *counts;
+    bool *flipped;
+    rf_catch_up_late *late; /* one a definition */
+    bool sealed;
+    bool flip_tried; /* from then on a failure says itself what was swapped */
+    double swap_s;
+    double start;
+};
+
+rf_status rf_pipeline_check_cancel(const struct pipeline *pipeline, rf_err *err);
+
+/* pipeline_flip.c: sealed generations catch up, pass their gates and go live, all together or, if asked
+ * for, one by one. */
+rf_status rf_pipeline_flip(struct pipeline *pipeline, rf_err *err);
+
+#endif
