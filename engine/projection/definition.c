@@ -255,6 +255,8 @@ static rf_status take_tables(struct owner *owner, const rf_projection *tables, r
     definition->flags = tables->flags;
     definition->columns = tables->columns;
     definition->column_count = tables->column_count;
+    for (uint32_t i = 0; definition->lua && i < tables->column_count; i++)
+        definition->faults_late |= tables->columns[i].kind == RF_JSON;
     status = refuse_impossible(tables, err);
     if (status == RF_OK)
         status = take_handlers(&build, tables, definition, err);

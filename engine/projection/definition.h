@@ -90,6 +90,7 @@ typedef struct rf_definition {
     rf_slice content; /* the bytes that were loaded; owned */
     void *plugin;     /* dlopen handle, or NULL for definitions made in memory (tests) */
     struct rf_lua_file *lua; /* of a Lua projection: its files; handlers run by a runner then */
+    bool faults_late; /* its runner may tell a row's fault of the last call that the row has in a batch */
 } rf_definition;
 
 /* Loads PATH (a .so, or a .lua with what it requires). Each file is read once and what was read is

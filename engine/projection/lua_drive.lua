@@ -10,7 +10,7 @@ local refold = ...
 local ffi, fail, declared, members = refold.ffi, refold.fail, refold.declared, refold.members
 local cursor = refold.cursor
 local type, ipairs, tonumber, loadstring, concat = type, ipairs, tonumber, loadstring, table.concat
-local pairs, next, thaw = pairs, next, refold.thaw
+local pairs, next, thaw, pcall, error = pairs, next, refold.thaw, pcall, error
 local band, bxor, rshift = bit.band, bit.bxor, bit.rshift
 local cast, text_from = ffi.cast, ffi.string
 
@@ -342,8 +342,7 @@ local function note_changes()
     end
 end
 
--- Writes what lives into the rows; what cannot be is a fault of the call that had it last.
-local function settle()
+local function write_live()
     for _, column in ipairs(declared.columns) do
         local of = values[column.name]
         for number = 1, of and live_count or 0 do
@@ -354,6 +353,17 @@ local function settle()
                     refold.column_text(value, column))
             end
         end
+    end
+end
+
+-- Writes what lives into the rows; what cannot be is a fault of the call that had it last, and its
+-- place is where that handler begins.
+local function settle()
+    local fine, what = pcall(write_live)
+    if not fine then
+        local handler = declared.handlers[cursor.calls[cursor.at].handler + 1]
+        local info = debug.getinfo(handler.fn, "S")
+        error({ place = info.source:gsub("^@", "") .. ":" .. info.linedefined, what = what }, 0)
     end
     refold.unlive()
 end

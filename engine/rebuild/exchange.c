@@ -537,6 +537,7 @@ rf_status rf_exchange_run(rf_log *log, rf_pool *pool, rf_fold_target *target,
     atomic_init(&job.drops, 0);
     rf_faults_init(&target->faults);
     rf_exchange_guard_begin(&job);
+    job.careful = job.guard.on || target->definition->faults_late;
     rf_status status = job_begin(&job, err);
     if (status == RF_OK)
         status = run_rounds(&job, err);

@@ -176,6 +176,11 @@ static bool combine_one(rf_exchange_worker *worker, const rf_exchange_record *re
     } else if (worker->batch) {
         fine = rf_exchange_run_combined(worker, &record, 1, &failed);
         const char *written = fine && !failed ? rf_exchange_run_row(worker, 0) : NULL;
+        if (failed && !job->guard.on) {
+            rf_exchange_fault(worker->job, RF_ERR_PLUGIN, record->position, record->handler,
+                              rf_keyed_row_key(row), rf_exchange_run_reason(worker));
+            return false;
+        }
         if (failed)
             note_failed(worker, record->position, record->handler + 1u, row,
                         rf_exchange_run_reason(worker));

@@ -262,7 +262,7 @@ rf_status rf_exchange_fold(rf_exchange_worker *worker, uint32_t partition, rf_er
     worker->alloc_from = &worker->made;
     worker->dirty_count = 0;
     rf_exchange_run_forget(worker);
-    status = job->guard.on ? rf_exchange_fold_guarded(worker, rows, entries, count, err)
+    status = job->careful ? rf_exchange_fold_guarded(worker, rows, entries, count, err)
                            : fold_records(worker, rows, entries, count, err);
     if (status == RF_OK && !rf_exchange_rows_keep_texts(rows, job->keying.definition, worker->dirty,
                                                         worker->dirty_count))

@@ -3,7 +3,8 @@
  * Each row is saved before the event at hand changes it (its frame), and put back where a call of the
  * event fails with it, or where the event is known to fail. Handlers that a runner runs are gathered
  * all the same: their rows are saved as they are gathered, and where a batch fails they are put back
- * and its calls are made one by one. */
+ * and its calls are made one by one. Without a policy that serves to tell which event it was that
+ * spoilt a row whose faults show late (rf_definition.faults_late). */
 #include "rebuild/exchange_job.h"
 
 #include <stdlib.h>
@@ -189,6 +190,11 @@ static bool take_call(rf_exchange_worker *worker, const rf_exchange_record *reco
         return false;
     if (!reason)
         return true;
+    if (!worker->job->guard.on) {
+        rf_exchange_fault(worker->job, RF_ERR_PLUGIN, record->position, record->handler, key,
+                          reason);
+        return false;
+    }
     rf_exchange_note_call(worker, record->position, record->handler + 1u, &key, reason);
     row->marks |= RF_EXCHANGE_FAILED;
     for (size_t i = 0; i < frame->count; i++)

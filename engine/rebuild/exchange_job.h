@@ -199,6 +199,7 @@ struct rf_exchange {
     bool reads_names;
     bool any_order; /* rf_exchange_any_order */
     bool row_texts; /* rows have columns of text */
+    bool careful;   /* events that fail are looked for one by one: a policy, or faults show late */
     rf_exchange_guard guard;
     double start;
     /* fixed while tasks run */

@@ -57,7 +57,8 @@ static uint32_t handler_of(const rf_exchange *job, uint32_t index)
     return (uint32_t)(job->keying.handlers[index].handler - job->keying.definition->handlers);
 }
 
-/* Runs the calls; false at a fault, which is kept. *failed_out: one failed that a policy forgives. */
+/* Runs the calls; false at a fault, which is kept. *failed_out: one failed, which is not kept
+ * where the fold is careful. */
 static bool run(rf_exchange_worker *worker, uint32_t count, bool *failed_out)
 {
     struct rf_exchange_batch *batch = worker->batch;
@@ -68,7 +69,7 @@ static bool run(rf_exchange_worker *worker, uint32_t count, bool *failed_out)
                                      &failed, &found);
     if (status == RF_OK && worker->out_of_memory)
         status = rf_fail(&found, RF_ERR_MEMORY, "out of memory for text that a handler makes");
-    *failed_out = status == RF_ERR_PLUGIN && worker->job->guard.on;
+    *failed_out = status == RF_ERR_PLUGIN && worker->job->careful;
     if (*failed_out)
         batch->found = found;
     if (status == RF_OK || *failed_out)

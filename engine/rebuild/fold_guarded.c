@@ -2,7 +2,8 @@
  *
  * The same as the loop of fold_events.c, but that each event is looked at first: whether its key is
  * in quarantine, whether it is put aside, whether its values converted. The row is copied before a
- * handler gets it, and given back where one fails. So no other path pays for it.
+ * handler gets it, and given back where one fails. So no other path pays for it. Rows whose faults
+ * show late (rf_definition.faults_late) go this way too: the event is found by repeating.
  */
 #include "rebuild/fold_job.h"
 
@@ -133,7 +134,8 @@ bool rf_fold_needs_guard(const rf_fold_worker *worker, const rf_step *step, uint
 {
     const rf_fault_policy *policy = &worker->job->targets[target].policy;
 
-    return policy->on_error != RF_ON_ERROR_STOP || step->bound.fault_count > 0 ||
+    return worker->job->definitions[target]->faults_late ||
+           policy->on_error != RF_ON_ERROR_STOP || step->bound.fault_count > 0 ||
            rf_fault_policy_skips_any(policy, step->log.segment.first_position,
                                      step->log.segment.last_position);
 }

@@ -96,21 +96,52 @@ static void event_range(const rf_fold_batch *batch, uint32_t failed, uint32_t *f
         ++*last;
 }
 
-/* The event of call `failed` is left out; what came before it is run. What a row cannot hold may be
- * noticed at the end of a run only, and is then told of the row's last call: where the calls before
- * that one fail as well, an earlier event is the one to leave out. */
+/* What came before the event of call `failed`, once more. */
+static rf_status run_before(rf_fold_worker *worker, uint32_t target, uint32_t *failed,
+                            uint32_t first, rf_err *found)
+{
+    give_back(worker, target, worker->batches[target]->count);
+    return first > 0 ? run(worker, target, first, failed, found) : RF_OK;
+}
+
+/* The calls [*first_out, *last_out) of the event that fails; what came before it is run. What a row
+ * cannot hold may be noticed at the end of a run only, and is then told of the row's last call: where
+ * the calls before that one fail as well, an earlier event is the one. Its calls are made one by one,
+ * so that *found is of the handler that failed. */
+static rf_status find_failed(rf_fold_worker *worker, uint32_t target, uint32_t failed,
+                             uint32_t *first_out, uint32_t *last_out, rf_err *found)
+{
+    const rf_fold_batch *batch = worker->batches[target];
+    rf_err single = {0};
+    uint32_t ignored;
+    rf_status status;
+
+    do {
+        event_range(batch, failed, first_out, last_out);
+        status = run_before(worker, target, &failed, *first_out, found);
+    } while (status == RF_ERR_PLUGIN);
+    if (status != RF_OK || *last_out - *first_out == 1)
+        return status;
+    rf_status outcome = RF_OK;
+    for (uint32_t i = *first_out; outcome == RF_OK && i < *last_out; i++)
+        outcome = rf_runner_run(worker->runners[target], &worker->context.fold, &batch->calls[i], 1,
+                                &ignored, &single);
+    if (outcome == RF_ERR_PLUGIN)
+        *found = single;
+    return run_before(worker, target, &ignored, *first_out, &single);
+}
+
+/* The event of call `failed` is left out, or ends the fold; what came before it is run. */
 static rf_status leave_out(rf_fold_worker *worker, const rf_step *step, uint32_t target,
                            uint32_t failed, rf_err *found, rf_err *err)
 {
     const rf_fold_batch *batch = worker->batches[target];
-    uint32_t first, last;
-    rf_status status;
+    uint32_t first = 0, last = 0;
 
-    do {
-        event_range(batch, failed, &first, &last);
-        give_back(worker, target, batch->count);
-        status = first > 0 ? run(worker, target, first, &failed, found) : RF_OK;
-    } while (status == RF_ERR_PLUGIN);
+    rf_status status = find_failed(worker, target, failed, &first, &last, found);
+    if (status == RF_OK && worker->job->targets[target].policy.on_error == RF_ON_ERROR_STOP)
+        return rf_fold_blame(worker, &step->log, batch->events[first], target, RF_ERR_PLUGIN,
+                             found->message, err);
     if (status != RF_OK) {
         if (err)
             *err = *found;
@@ -126,7 +157,6 @@ static rf_status leave_out(rf_fold_worker *worker, const rf_step *step, uint32_t
 rf_status rf_fold_guarded_batch_settle(rf_fold_worker *worker, const rf_step *step, uint32_t target,
                                        rf_err *err)
 {
-    const rf_fault_policy *policy = &worker->job->targets[target].policy;
     rf_fold_batch *batch = worker->batches[target];
     rf_status status = RF_OK;
 
@@ -137,7 +167,7 @@ rf_status rf_fold_guarded_batch_settle(rf_fold_worker *worker, const rf_step *st
         if (outcome == RF_OK) {
             count_events(worker, target, batch->count);
             batch->count = 0;
-        } else if (outcome == RF_ERR_PLUGIN && policy->on_error != RF_ON_ERROR_STOP) {
+        } else if (outcome == RF_ERR_PLUGIN) {
             status = leave_out(worker, step, target, failed, &found, err);
         } else if (outcome == RF_ERR_INTERRUPTED) {
             status = outcome;

@@ -296,6 +296,25 @@ class Lua(tool.Shop):
         self.assertEqual([line['n'] for line in json.loads(row)['l']], [1, 3, 4])
         self.ok('verify', self.store, '--serial')
 
+    def test_a_list_that_is_spoilt_in_place_is_told_of_its_event_and_handler(self):
+        self.import_lines(*(event('l-%d' % (n % 3), 'Put', {'n': n}) for n in range(1, 40)))
+        for key in ('', "key 'category' "):
+            path = self.lua(
+                "name 'p' version (1) " + key + "columns { 'l list(n int)' }\n"
+                "on ('Put', { 'n int' }, function (row, e)\n"
+                "    row.l[#row.l + 1] = { n = e.n } end)\n"
+                "on ('Put', { 'n int' }, function (row, e)\n"
+                "    if e.n == 17 then row.l[1].n = 'seventeen' end end)\n"
+                "on ('Put', {}, function (row, e) row.l[#row.l].n = row.l[#row.l].n end)\n"
+            )
+            position = 17 + len(self.EVENTS)
+            for workers in (0, 2):
+                self.refused(
+                    tool.FAILED,
+                    ['p.lua:4: ', 'seventeen', 'position %d' % position, 'l-2', 'Put'],
+                    path, '--workers', workers,
+                )  # fmt: skip
+
     def test_the_twin_of_order_summary_gives_the_same_rows(self):
         entry = self.rebuild(twin('order_summary'), options=('--no-swap', '--dev'))[0]
         live = self.rebuild(self.orders, options=('--full',))[0]
