@@ -7,6 +7,23 @@
 
 #define ARENA_BYTES_MAX ((size_t)256 << 20)
 
+/* Types without handler, but for what is put aside on record. */
+static rf_status check_unknown(rf_store *store, const rf_definition *definition, rf_census *census,
+                               const rf_preflight_options *options, rf_preflight *preflight,
+                               rf_err *err)
+{
+    rf_left_out_list skips = {0};
+
+    rf_status status = rf_catalog_skips(store->catalog, definition->name, &skips, err);
+    const rf_check_unknown_options unknown = {options->until, !options->ignore_unknown, skips.items,
+                                              skips.count};
+    if (status == RF_OK)
+        status = rf_check_unknown(definition, census, &unknown, &preflight->arena, &preflight->list,
+                                  err);
+    rf_left_out_list_free(&skips);
+    return status;
+}
+
 rf_status rf_preflight_run(rf_store *store, const rf_resolved *resolved,
                            const rf_preflight_options *options, rf_preflight *preflight_out,
                            rf_err *err)
@@ -32,8 +49,8 @@ rf_status rf_preflight_run(rf_store *store, const rf_resolved *resolved,
                                      &preflight.list, err);
     preflight.unknown_first = preflight.list.finding_count;
     for (uint32_t i = 0; status == RF_OK && i < resolved->count; i++)
-        status = rf_check_unknown(resolved->definitions[i], census, options->until,
-                                  !options->ignore_unknown, &preflight.arena, &preflight.list, err);
+        status =
+            check_unknown(store, resolved->definitions[i], census, options, &preflight, err);
     rf_census_free(census);
     if (status != RF_OK) {
         rf_preflight_free(&preflight);

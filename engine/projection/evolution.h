@@ -98,7 +98,8 @@ typedef struct rf_upcast_batch {
 
 /* How functions are run. A state belongs to one thread at a time. */
 typedef struct rf_upcast_ops {
-    rf_status (*open)(void *arg, void **state_out, rf_err *err);
+    /* `cancel` is looked at now and then; NULL: never. */
+    rf_status (*open)(void *arg, const volatile int *cancel, void **state_out, rf_err *err);
     void (*close)(void *state);
     /* Upcaster `index` of the tables. The message is the reason; the caller adds upcaster and event.
      */

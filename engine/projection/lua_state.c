@@ -26,8 +26,10 @@ extern const rf_lua_chunk rf_lua_chunks[];
 extern const size_t rf_lua_chunk_count;
 
 static rf_status run_upcast(void *arg, uint32_t index, rf_upcast_batch *batch, rf_err *err);
-static rf_status open_projection(void *file, void **state_out, rf_err *err);
-static rf_status open_evolution(void *file, void **state_out, rf_err *err);
+static rf_status open_projection(void *file, const volatile int *cancel, void **state_out,
+                                 rf_err *err);
+static rf_status open_evolution(void *file, const volatile int *cancel, void **state_out,
+                                rf_err *err);
 static void close_state(void *state);
 
 /* How upcasters are run: of a projection's file, and of one that declares nothing else. */
@@ -444,14 +446,16 @@ static rf_status run_upcast(void *arg, uint32_t index, rf_upcast_batch *batch, r
     return status;
 }
 
-static rf_status open_projection(void *file, void **state_out, rf_err *err)
+static rf_status open_projection(void *file, const volatile int *cancel, void **state_out,
+                                 rf_err *err)
 {
-    return state_new(file, NULL, false, (rf_lua_state **)state_out, err);
+    return state_new(file, cancel, false, (rf_lua_state **)state_out, err);
 }
 
-static rf_status open_evolution(void *file, void **state_out, rf_err *err)
+static rf_status open_evolution(void *file, const volatile int *cancel, void **state_out,
+                                rf_err *err)
 {
-    return state_new(file, NULL, true, (rf_lua_state **)state_out, err);
+    return state_new(file, cancel, true, (rf_lua_state **)state_out, err);
 }
 
 static void close_state(void *state)

@@ -95,6 +95,10 @@ rf_status rf_check_add(rf_checking *checking, bool refuses, const rf_check_neare
                       nearest->name.data);
     else
         (void)rf_fail(&line, RF_ERR_REFUSED, "%s: %s", checking->definition->name, fact);
+    for (uint32_t i = 0; i < list->finding_count; i++) /* of several handlers: said once */
+        if (list->findings[i].refuses == refuses &&
+            strcmp(list->findings[i].text, line.message) == 0)
+            return RF_OK;
     rf_slice text = rf_arena_copy(checking->arena, rf_slice_of(line.message));
     rf_finding *findings = rf_check_grow(checking->arena, list->findings, list->finding_count,
                                      &checking->finding_capacity, sizeof *findings);
@@ -224,11 +228,13 @@ static rf_status tally_traced(rf_checking *checking, uint32_t index,
         rf_trace_field(&chain, chain.count, field, checking->arena, &trace, err);
     if (status != RF_OK)
         return status;
+    if (!trace.stored && trace.layer_count == 0 && trace.fallback.value.kind > RF_ASSIGNED_NIL)
+        status = rf_check_constant(checking, field, &trace.fallback, err);
     if (trace.layer_count > 0 || trace.fallback.value.kind > RF_ASSIGNED_NIL)
         tally->assigned += type->events;
     else if (trace.stored)
         tally_path(tally, type, trace.path_text, nearest);
-    return RF_OK;
+    return status;
 }
 
 /* `schema` 0: the fields of a handler; else of the upcaster of that schema. */
@@ -512,8 +518,18 @@ rf_status rf_check_definition(const rf_definition *definition, rf_census *census
     return status == RF_OK ? rf_check_upcasts(&checking, err) : status;
 }
 
-rf_status rf_check_unknown(const rf_definition *definition, rf_census *census, uint64_t until,
-                           bool refuses, rf_arena *arena, rf_check_list *list, rf_err *err)
+static bool all_put_aside(const rf_check_unknown_options *options, rf_slice type, uint64_t events)
+{
+    uint64_t skipped = 0;
+
+    for (uint32_t i = 0; i < options->skip_count; i++)
+        skipped += rf_slice_equal(options->skips[i].type, type);
+    return skipped >= events;
+}
+
+rf_status rf_check_unknown(const rf_definition *definition, rf_census *census,
+                           const rf_check_unknown_options *options, rf_arena *arena,
+                           rf_check_list *list, rf_err *err)
 {
     rf_checking checking = {
         .definition = definition,
@@ -530,14 +546,17 @@ rf_status rf_check_unknown(const rf_definition *definition, rf_census *census, u
     for (uint32_t i = 0, end; status == RF_OK && i < checking.type_count; i = end) {
         rf_slice type = checking.types[i].type;
         uint64_t first = UINT64_MAX;
+        uint64_t events = 0;
         for (end = i; end < checking.type_count; end++) {
             if (!rf_slice_equal(checking.types[end].type, type))
                 break;
             if (checking.types[end].first_position < first)
                 first = checking.types[end].first_position;
+            events += checking.types[end].events;
         }
-        if (first <= until && !rf_check_handles(definition, checking.names[i]))
-            status = rf_check_add(&checking, refuses, NULL, err,
+        if (first <= options->until && !rf_check_handles(definition, checking.names[i]) &&
+            !all_put_aside(options, type, events))
+            status = rf_check_add(&checking, options->refuses, NULL, err,
                                  "type %.*s has no handler, first at position %llu, and the "
                                  "projection says that it handles all types",
                                  (int)type.size, type.data, (unsigned long long)first);

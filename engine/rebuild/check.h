@@ -11,6 +11,7 @@
 
 #include "log/census.h"
 #include "projection/definition.h"
+#include "refold/quarantine.h"
 #include "refold/rebuild.h"
 
 /* The schema that the handlers of a type are written for. */
@@ -35,10 +36,18 @@ typedef struct rf_check_list {
 rf_status rf_check_definition(const rf_definition *definition, rf_census *census, rf_arena *arena,
                               rf_check_list *list, rf_err *err);
 
-/* Types of events up to position `until` that a definition which says that it handles all types has
- * no handler for: refusals, or notes. Nothing for other definitions. */
-rf_status rf_check_unknown(const rf_definition *definition, rf_census *census, uint64_t until,
-                           bool refuses, rf_arena *arena, rf_check_list *list, rf_err *err);
+typedef struct rf_check_unknown_options {
+    uint64_t until; /* last position */
+    bool refuses;
+    const rf_left_out *skips; /* events that are put aside */
+    uint32_t skip_count;
+} rf_check_unknown_options;
+
+/* Types of events that a definition which says that it handles all types has no handler for:
+ * refusals, or notes. Not of types whose events are all put aside; nothing for other definitions. */
+rf_status rf_check_unknown(const rf_definition *definition, rf_census *census,
+                           const rf_check_unknown_options *options, rf_arena *arena,
+                           rf_check_list *list, rf_err *err);
 
 /* Edit distance of two names, for "did you mean"; Damerau-Levenshtein, restricted (optimal string
  * alignment). */

@@ -57,6 +57,9 @@ rf_status rf_check_fields(rf_checking *checking, const rf_check_fields_of *of, r
 /* check_schemas.c: each schema that occurred has an upcaster, or is the current one; and what that
  * is. */
 rf_status rf_check_schemas(rf_checking *checking, rf_err *err);
+/* Whether a field can hold what upcasters give all events of some schema. */
+rf_status rf_check_constant(rf_checking *checking, const rf_definition_field *field,
+                            const rf_trace_default *constant, rf_err *err);
 /* The fields that upcasters of handled types read. */
 rf_status rf_check_upcasts(rf_checking *checking, rf_err *err);
 

@@ -6,6 +6,8 @@
  */
 #include "rebuild/check_job.h"
 
+#include "rebuild/assigned.h"
+
 #include <stdio.h>
 
 static bool is_read(const rf_definition *definition, rf_slice type)
@@ -165,6 +167,28 @@ static rf_status check_upcast(rf_checking *checking, const rf_evolution_upcast *
     if (status == RF_OK && !upcast->function)
         status = check_copies(checking, upcast, shown, err);
     return status;
+}
+
+rf_status rf_check_constant(rf_checking *checking, const rf_definition_field *field,
+                            const rf_trace_default *constant, rf_err *err)
+{
+    char digits[RF_VALUE_TEXT_SIZE];
+    rf_slice value = {0}; /* the largest of a field's C types */
+    rf_convert_fault found = {.ordinal = 0};
+    bool memory;
+    rf_err line;
+
+    found.fault =
+        rf_assigned_convert(&field->field, &constant->value, checking->arena, &value, &memory);
+    if (found.fault == RF_VALUE_OK)
+        return RF_OK;
+    if (memory)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the checks");
+    found.compound = !rf_assigned_show(&constant->value, digits, &found.scalar);
+    (void)rf_convert_refuse(field, &found, &line);
+    return rf_check_add(checking, true, NULL, err, "upcast of %.*s %lld: %s",
+                        (int)constant->of->type.size, constant->of->type.data,
+                        (long long)constant->of->schema, line.message);
 }
 
 rf_status rf_check_upcasts(rf_checking *checking, rf_err *err)

@@ -212,6 +212,7 @@ static rf_status begin_ahead(rf_exchange *job, rf_err *err)
         .worker_count = job->worker_count,
         .partition_count = job->partition_count,
         .until = job->options->until,
+        .cancel = job->options->cancel,
         .lenient = !rf_fault_policy_is_strict(&job->target->policy),
     };
 

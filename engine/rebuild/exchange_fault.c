@@ -119,6 +119,8 @@ rf_status rf_exchange_blame(rf_exchange *job, rf_err *err)
     rf_buf text;
 
     RF_ASSERT(job->fault != RF_OK);
+    if (job->fault == RF_ERR_INTERRUPTED)
+        return rf_fail(err, job->fault, "%s", job->fault_reason);
     rf_buf_init(&text, 4096);
     for (uint32_t i = 0; i < job->partition_count; i++)
         if (find_event(&job->workers[0], i, job->fault_position, &text, &stream, &type))

@@ -403,6 +403,7 @@ static rf_status job_begin(rf_fold_job *job, rf_err *err)
         .worker_count = job->worker_count,
         .partition_count = job->partition_count,
         .until = job->options->until,
+        .cancel = job->options->cancel,
     };
 
     job->definitions = calloc(job->target_count, sizeof *job->definitions);

@@ -96,6 +96,11 @@ void rf_plan_be_lenient(rf_plan *plan)
     plan->faults.wanted = true;
 }
 
+void rf_plan_set_cancel(rf_plan *plan, const volatile int *cancel)
+{
+    plan->cancel = cancel;
+}
+
 bool rf_plan_reads_stream(const rf_plan *plan)
 {
     return plan->reads_stream;

@@ -121,6 +121,8 @@ rf_plan *rf_plan_new(const rf_definition *const *definitions, uint32_t count,
 void rf_plan_free(rf_plan *plan);
 /* From now on bind does not fail at a value that is not of its field's kind: it lists the event. */
 void rf_plan_be_lenient(rf_plan *plan);
+/* Upcasters end with RF_ERR_INTERRUPTED, which is no event's fault, when `cancel` says so. */
+void rf_plan_set_cancel(rf_plan *plan, const volatile int *cancel);
 /* Whether any handler reads the event's stream, or its category. */
 bool rf_plan_reads_stream(const rf_plan *plan);
 bool rf_plan_reads_category(const rf_plan *plan);

@@ -41,6 +41,7 @@ struct rf_plan {
     /* fixed after new */
     bool reads_stream;
     bool reads_category;
+    const volatile int *cancel; /* that upcasters look at; NULL: never */
     rf_binder binder;
     /* of the segment at hand; buffers grow and stay */
     uint32_t *event_types;   /* as stored */

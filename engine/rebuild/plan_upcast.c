@@ -47,7 +47,7 @@ static rf_status tell(rf_plan *plan, const rf_plan_input *input, uint32_t lane, 
 {
     rf_status status = rf_plan_forgive(plan, lane, ordinal, definition, found->status, found, err);
 
-    if (status != RF_OK && status != RF_ERR_MEMORY)
+    if (status != RF_OK && status != RF_ERR_MEMORY && status != RF_ERR_INTERRUPTED)
         rf_plan_blame(plan, input->segment, lane, ordinal, definition, fault_out);
     return status;
 }
@@ -102,19 +102,20 @@ static rf_status put_constant(rf_plan *plan, const rf_plan_input *input, uint32_
     const rf_field *field = &fill->field->field;
     bool present = fill->fallback.value.kind > RF_ASSIGNED_NIL;
     rf_members one = {.count = 1};
-    uint32_t first = 0;
+    rf_members all = rf_plan_members(plan, input, lane);
+    rf_err found;
 
     fill->members = (rf_members){0};
     rf_status status = rf_convert_unset(field, &one, &plan->scratch, err);
-    if (status == RF_OK && present)
-        status = assign(fill, &fill->fallback.value, fill->fallback.of, input->text, one.values,
-                        err);
-    while (!rf_plan_in_lane(plan, first, lane))
-        first++;
-    if (status != RF_OK) {
-        *fault_out = (rf_plan_fault){.event = first, .definition = fill->call->definition};
+    if (status != RF_OK)
         return status;
-    }
+    if (present && assign(fill, &fill->fallback.value, fill->fallback.of, input->text, one.values,
+                          &found) != RF_OK)
+        for (uint32_t i = all.begin; status == RF_OK && i < all.end; i++)
+            if (!all.mask || all.mask[i])
+                status = tell(plan, input, lane, i, fill->call->definition, &found, fault_out, err);
+    if (status != RF_OK)
+        return status;
     memcpy(fill->call->event + field->offset, one.values, rf_kind_size(field->kind));
     if (field->present_offset != RF_NO_PRESENT)
         *(bool *)(fill->call->event + field->present_offset) = present;
@@ -255,7 +256,7 @@ static rf_status state_of(rf_plan *plan, uint32_t definition, const rf_upcast_op
         return no_memory(err);
     rf_status status = RF_OK;
     if (!plan->upcast_states[definition] && ops->open)
-        status = ops->open(arg, &plan->upcast_states[definition], err);
+        status = ops->open(arg, plan->cancel, &plan->upcast_states[definition], err);
     *state_out = ops->open ? plan->upcast_states[definition] : arg;
     return status;
 }
@@ -332,8 +333,9 @@ static rf_status run_function(rf_plan *plan, const rf_plan_input *input, uint32_
         if (ops->run(state, upcast->index, &run, &found) == RF_OK)
             break;
         done += run.failed < run.count ? run.failed : 0;
-        (void)rf_err_context(&found, "upcast of %.*s %lld", (int)upcast->type.size,
-                             upcast->type.data, (long long)upcast->schema);
+        if (found.status != RF_ERR_INTERRUPTED)
+            (void)rf_err_context(&found, "upcast of %.*s %lld", (int)upcast->type.size,
+                                 upcast->type.data, (long long)upcast->schema);
         status = tell(plan, input, lane, batch->ordinals[done++], producer->definition, &found,
                       fault_out, err);
     }

@@ -63,6 +63,8 @@ static bool step_make(rf_step *step, const rf_ahead_config *config)
                              config->census_count);
     if (step->plan && config->lenient)
         rf_plan_be_lenient(step->plan);
+    if (step->plan)
+        rf_plan_set_cancel(step->plan, config->cancel);
     return step->plan != NULL;
 }
 

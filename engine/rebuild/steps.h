@@ -35,6 +35,7 @@ typedef struct rf_ahead_config {
     uint32_t partition_count; /* that will be folded */
     uint64_t until;           /* last position */
     bool lenient;             /* see rf_plan_be_lenient */
+    const volatile int *cancel; /* see rf_plan_set_cancel */
 } rf_ahead_config;
 
 rf_ahead *rf_ahead_new(const rf_ahead_config *config); /* NULL without memory */

@@ -215,7 +215,6 @@ class Lua(tool.Case):
             ('if e.cents == 2 then error "two" end e.price = 1',
              ['two', 'upcast of ItemAdded 1', 'position 2', 'stream a-7', 'type ItemAdded']),
             ('e.price = e.cents / 4', ['upcast of ItemAdded 1', '0.25', 'position 1']),
-            ('e.price = "x"', ['upcast of ItemAdded 1', 'no int']),
             ('e.price = {}', ['cannot become a table', 'items.lua:8']),
             ('local n = "pri" .. "cy" e.price = 1 e[n] = e.cents', ['computed', 'items.lua:8']),
             ('e.price = e.sents', ['declares no field `sents`', 'cents']),
@@ -226,6 +225,28 @@ class Lua(tool.Case):
                 tool.FAILED,
                 words,
             )
+
+    def test_a_constant_that_its_field_cannot_hold_is_refused_before_the_rebuild(self):
+        self.import_lines(
+            event('a-1', 'ItemAdded', {'cents': 1}),
+            event('a-1', 'ItemAdded', {'price': 5}, schema=2),
+        )
+        path = self.path(
+            'items.lua',
+            ITEMS + 'upcast ("ItemAdded", 1, { "cents int" }, function (e) e.price = "x" end)',
+        )
+        words = ['items: upcast of ItemAdded 1: field price: "x" is no int', 'nothing was built']
+        for options in ((), ('--on-error', 'skip')):
+            self.refuses(
+                tool.REFUSED, words, 'rebuild', self.store, path, '--quiet', *options
+            )
+        found = self.gives(tool.REFUSED, 'check', self.store, path)
+        self.assertIn(words[0], found.out.decode())
+        # told that it may, each event of that schema fails
+        self.rebuild(path, options=('--on-error', 'skip', '--allow-missing'))
+        self.assertEqual(json.loads(self.rows('items'))['price'], 5)
+        listed = self.ok('quarantine', self.store, 'items', '--json').json['items']
+        self.assertEqual([item['position'] for item in listed], [1])
 
     def test_events_that_fail_are_left_out_where_that_is_asked_for(self):
         self.import_lines(

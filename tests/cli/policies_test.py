@@ -602,6 +602,22 @@ class Unknown(tool.Shop):
         self.rebuild(plugin, options=('--unknown', 'ignore'))
         self.assertEqual(self.rows('counting').count(b'\n'), 1)
 
+    def test_a_type_whose_events_are_all_put_aside_stops_nothing(self):
+        self.store = self.path('odd.refold')
+        self.import_lines(
+            event('o-1', 'ItemAdded', {'qty': 1}),
+            event('o-1', 'ItemPacked', {}),
+            event('o-2', 'ItemPacked', {}),
+        )
+        plugin = self.plugin(FLAGS='RF_PROJECTION_ALL_TYPES')
+        self.ok('skip', self.store, 'counting', 2, '--reason', 'a test of theirs')
+        self.refuses(tool.REFUSED, ['ItemPacked'], 'rebuild', self.store, plugin, '--quiet')
+        self.ok('skip', self.store, 'counting', 3, '--reason', 'a test of theirs')
+        self.ok('check', self.store, plugin)
+        self.rebuild(plugin)
+        self.ok('unskip', self.store, 'counting', 2)
+        self.refuses(tool.REFUSED, ['ItemPacked'], 'rebuild', self.store, plugin, '--quiet')
+
     def test_later_types_do_not_stop_a_rebuild_up_to_a_position(self):
         self.store = self.path('other.refold')
         self.import_lines(

@@ -92,5 +92,22 @@ class Signals(tool.Case):
             len(os.listdir(os.path.join(self.store, 'generations', 'counting'))), 2, found
         )
 
+    def test_a_rebuild_in_an_endless_loop_of_a_lua_file(self):
+        self.import_lines(event('order-1', 'ItemAdded', {'qty': 1}))
+        head = 'name "p" version (1) %s columns { "n int" }\n'
+        handler = 'on ("ItemAdded", { "qty int" }, function (row, e) %s row.n = e.qty end)\n'
+        upcast = 'upcast ("ItemAdded", 1, function (e) %s e.qty = 2 end)\n'
+        loop = 'while true do end'
+        for key in ('', 'key "category"'):
+            for source in (handler % loop, handler % '' + upcast % loop):
+                path = self.path('p.lua', head % key + source)
+                for number, code in CODES[:1] if key else CODES:
+                    with self.subTest(source=source, key=key, code=code):
+                        child = self.start('rebuild', self.store, path, '--quiet')
+                        time.sleep(1)
+                        self.interrupted(child, number, code)
+                        child.stdin.close()
+                        self.assertFalse(self.ok('status', self.store, '--json').json['models'])
+
 
 tool.main(__name__)

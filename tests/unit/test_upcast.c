@@ -111,9 +111,9 @@ static const rf_rename renames[] = {{"ItemPut", "ItemAdded"}};
 enum { SPLIT, PRICE };
 static int opened, closed;
 
-static rf_status open_state(void *arg, void **state_out, rf_err *err)
+static rf_status open_state(void *arg, const volatile int *cancel, void **state_out, rf_err *err)
 {
-    (void)err;
+    (void)err, (void)cancel;
     __atomic_fetch_add(&opened, 1, __ATOMIC_RELAXED);
     *state_out = malloc(8);
     return arg ? RF_OK : RF_ERR_MEMORY;
