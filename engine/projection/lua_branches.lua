@@ -45,40 +45,58 @@ local function is_closed(at, first, last, but)
     return true
 end
 
--- Runs [first, last], which has to be straight code, and stores into the column alone, where `stored`
--- is called with the value; gives the registers, or nil.
-local function straight(at, regs, first, last, column, stored)
-    regs = copy_regs(regs)
-    for pc = first, last do
-        local ins = decode(at.proto, pc)
-        at.pc = pc
-        if ins.name == "TSETS" and column and regs[ins.b] == ROW and
-            jutil.funck(at.proto, -1 - ins.c) == column.name then
-            stored(regs[ins.a])
-        elseif ins.name == "CALL" then
-            local called, list = regs[ins.a] and regs[ins.a].value, arguments(regs, ins)
-            if called == env[refold.copy_name] and column and list[1] == ROW and
-                list[2].value == column.name and list[3].event then
-                stored(clean("get", list[3].number, list[4].value))
-            elseif called ~= env[refold.tick_name] then
+local flow, visit, is_test
+local loads = { KNIL = true, TDUP = true, TNEW = true, FNEW = true, JMP = true }
+
+-- Whether an instruction changes nothing but registers; what it stores into `column` is told.
+local function is_quiet(at, regs, ins, column, stored)
+    if ins.name == "TSETS" and column and regs[ins.b] == ROW then
+        stored(regs[ins.a])
+        return jutil.funck(at.proto, -1 - ins.c) == column.name
+    elseif ins.name ~= "CALL" and ins.name ~= "CALLM" then
+        return copied[ins.name] or loads[ins.name] or is_test(ins)
+    end
+    local called, list = regs[ins.a] and regs[ins.a].value, arguments(regs, ins)
+    if called == env[refold.copy_name] and column and list[1] == ROW then
+        stored(list[3].event and clean("get", list[3].number, list[4].value))
+        return list[2].value == column.name
+    end
+    return called == env[refold.tick_name] or proving.is_pure(called)
+end
+
+-- Follows all ways through [first, target), which has to do nothing but store into the column, if
+-- that; gives the registers at `target`, or nil. `keeps` is the register whose value depends on the
+-- way there as it should; what others were given there counts no more.
+local function through(at, regs, first, target, keeps, column, stored)
+    local inner = {}
+    for name, value in pairs(at) do
+        inner[name] = value
+    end
+    inner.states, inner.todo, inner.is_inner = {}, {}, true
+    flow(inner, first, regs)
+    while #inner.todo > 0 do
+        local pc = remove(inner.todo)
+        if pc ~= target then
+            local state, ins = inner.states[pc], decode(at.proto, pc)
+            if pc < first or pc > target or not is_quiet(inner, state, ins, column, stored) then
                 return nil
             end
-            for register = ins.a, 255 do
-                regs[register] = nil
-            end
-        elseif copied[ins.name] then
-            step(at, regs, ins)
-        else
-            return nil
+            visit(inner, pc)
         end
     end
-    return regs
+    local after = inner.states[target]
+    for register = 0, after and keeps ~= "all" and at.size or -1 do
+        if after[register] ~= regs[register] and register ~= keeps then
+            after[register] = proving.spoil(column or at.asked)
+        end
+    end
+    return after
 end
 
 -- A block that does nothing but store `value` (NIL: any clean one) into the column.
-local function stores(at, regs, first, last, column, value)
+local function stores(at, regs, first, target, column, value)
     local fine, any = true, false
-    local after = straight(at, regs, first, last, column, function(given)
+    local after = through(at, regs, first, target, nil, column, function(given)
         any = true
         fine = fine and given and given.kind == "clean" and not given.is_nil and
             (value == nil or given == value)
@@ -112,7 +130,7 @@ local function store_if_compared(at, regs, pc, column, value)
     if target <= pc + 2 or not is_closed(at, pc + 1, target - 1, nil) then
         return nil
     end
-    local after = stores(at, regs, pc + 2, target - 1, column, value)
+    local after = stores(at, regs, pc + 2, target, column, value)
     return after and target, after
 end
 
@@ -124,7 +142,8 @@ local function store_if_unset_or_compared(at, regs, pc, column)
     if test <= pc + 1 or not orders[decode(at.proto, test).name] then
         return nil
     end
-    local before = straight(at, regs, pc + 2, test - 1)
+    at.asked = column
+    local before = through(at, regs, pc + 2, test, "all")
     local of, value
     if before then
         of, value = compared(at, before, decode(at.proto, test))
@@ -133,7 +152,7 @@ local function store_if_unset_or_compared(at, regs, pc, column)
     if of ~= column or target <= block or not is_closed(at, pc + 1, target - 1, nil) then
         return nil
     end
-    local after = stores(at, regs, block, target - 1, column, value)
+    local after = stores(at, regs, block, target, column, value)
     return after and target, after
 end
 
@@ -154,7 +173,8 @@ local function either(at, regs, ins, pc)
     if target <= pc + 2 or with_or == (how == ALL) or not is_closed(at, pc + 1, target - 1, nil) then
         return nil
     end
-    local after = straight(at, regs, pc + 2, target - 1)
+    at.asked = column
+    local after = through(at, regs, pc + 2, target, register)
     local other = after and after[register]
     if not other or other.kind ~= "clean" then
         return nil
@@ -178,7 +198,7 @@ end
 local function guarded(at, regs, ins, pc)
     if orders[ins.name] then
         local column, value = compared(at, regs, ins)
-        if column and not nilable[column.kind] then
+        if column and not at.is_inner and not nilable[column.kind] then
             return store_if_compared(at, regs, pc, column, value)
         end
         return nil
@@ -191,7 +211,9 @@ local function guarded(at, regs, ins, pc)
         return nil
     end
     local column, target, after = of.column, nil, nil
-    if (ins.name == "ISF" or ins.name == "ISEQP") and extreme(column) and nilable[column.kind] then
+    if at.is_inner then
+        target = nil -- what is asked within an expression is part of it
+    elseif (ins.name == "ISF" or ins.name == "ISEQP") and extreme(column) and nilable[column.kind] then
         target, after = store_if_unset_or_compared(at, regs, pc, column)
     elseif (ins.name == "IST" or ins.name == "ISNEP") and how_of(column) == FIRST then
         target, after = store_if_compared(at, regs, pc, column, nil)
@@ -222,7 +244,7 @@ local function jumps_of(at, last)
     at.jumps, at.loops = jumps, loops
 end
 
-local function flow(at, pc, regs)
+function flow(at, pc, regs)
     local state = at.states[pc]
     if not state then
         at.states[pc] = copy_regs(regs)
@@ -242,7 +264,7 @@ local function flow(at, pc, regs)
     end
 end
 
-local function is_test(ins)
+function is_test(ins)
     return orders[ins.name] or ins.name:find("^IS[TFEN]") and ins.name ~= "ISNEXT" and
         ins.name ~= "ISTYPE" and ins.name ~= "ISNUM"
 end
@@ -284,7 +306,7 @@ end
 
 local leaves = { CALLT = true, CALLMT = true, RETM = true, RET = true, RET0 = true, RET1 = true }
 
-local function visit(at, pc)
+function visit(at, pc)
     local regs, ins = copy_regs(at.states[pc]), decode(at.proto, pc)
     at.pc = pc
     if leaves[ins.name] then

@@ -14,7 +14,7 @@ local fail, declared, env = refold.fail, refold.declared, refold.env
 local jutil, getupvalue = refold.jutil, debug.getupvalue
 local inside = refold.declaring
 local band, rshift = bit.band, bit.rshift
-local type, pairs, ipairs, tostring = type, pairs, ipairs, tostring
+local type, pairs, ipairs, next, tostring = type, pairs, ipairs, next, tostring
 
 local SUM, MIN, MAX, COUNT, FIRST, LAST, ANY, ALL = 1, 2, 3, 4, 5, 6, 7, 8
 local how_names = { "sum", "min", "max", "count", "first", "last", "any", "all" }
@@ -162,6 +162,16 @@ local function use(at, value)
     return value
 end
 
+-- Whether a value holds no functions: a text, a number, or what JSON made.
+local function is_plain(value)
+    return value and (value.plain or type(value.value) == "string" or type(value.value) == "number")
+end
+
+-- What a column was, by whatever way: nothing can be done with it.
+local function spoil(column)
+    return of_column(spoilt, "spoilt", column)
+end
+
 local function meet(at, register, a, b)
     if a == b then
         return a
@@ -171,13 +181,15 @@ local function meet(at, register, a, b)
         if a == ROW or b == ROW then
             return ROW -- maybe; what is done to it is then done to the row
         end
-        return fresh(at, "meet" .. register)
+        local value = fresh(at, (is_plain(a) and is_plain(b) and "plain" or "meet") .. register)
+        value.plain = is_plain(a) and is_plain(b)
+        return value
     end
     for _, value in ipairs({ a or ROW, b or ROW }) do
         if value.column and value.column ~= column or value.kind == "row" or
             value.kind == "spoilt" or value.kind == "either" or adds(column) or
             value.kind == "was" and not gives_back(column) then
-            return of_column(spoilt, "spoilt", column)
+            return spoil(column)
         end
     end
     return of_column(made, "made", column)
@@ -200,7 +212,7 @@ end
 local function take_sum(regs, column, but)
     for register, value in pairs(regs) do
         if value.column == column and register ~= but then
-            regs[register] = of_column(spoilt, "spoilt", column)
+            regs[register] = spoil(column)
         end
     end
 end
@@ -307,6 +319,34 @@ local function extreme_of(at, list, how, more)
     return of_column(made, "made", column)
 end
 
+local pure, plain = {}, {} -- functions that change nothing, and of these those that give plain values
+
+local function list_pure()
+    local lists = { refold.thaw(env.math), refold.closed_string }
+    for _, list in ipairs(lists) do
+        for _, fn in pairs(list) do
+            pure[fn], plain[fn] = true, true
+        end
+    end
+    for name in ("tostring tonumber type round muldiv rescale money date year month day hour"):gmatch("%a+") do
+        pure[env[name]], plain[env[name]] = true, true
+    end
+    for name in ("assert error select unpack next ipairs pairs"):gmatch("%a+") do
+        pure[env[name]] = true
+    end
+end
+
+local function is_pure(fn)
+    if next(pure) == nil then
+        list_pure()
+    end
+    return fn ~= nil and pure[fn]
+end
+
+local function gives_plain(fn)
+    return is_pure(fn) and plain[fn]
+end
+
 local function is_own(fn)
     local info = jutil.funcinfo(fn)
     return info.bytecodes and info.source:sub(1, 1) == "@"
@@ -339,6 +379,7 @@ local function call(at, regs, ins)
         tainted = tainted or value.kind ~= "clean"
     end
     local result = fresh(at, "call")
+    result.plain = gives_plain(called)
     if called == env[refold.copy_name] then
         copy(at, regs, list)
     elseif tainted and (called == env.math.min or called == env.math.max) then
@@ -439,13 +480,18 @@ function steps.TGETS(at, regs, ins)
     end
     object = use(at, object) or fresh(at, "unset")
     local held = object.value
-    if type(held) == "table" or type(held) == "userdata" then
+    if is_plain(object) and refold.closed_string[name] then
+        local value = clean("method", name)
+        value.value = refold.closed_string[name]
+        regs[ins.a] = value
+    elseif type(held) == "table" or type(held) == "userdata" then
         local value = clean("member", object.number, name)
         value.value = held[name]
         regs[ins.a] = value
     elseif object.event then
         local value = clean("get", object.number, name)
         value.event = object.event == "event" and name == "carried" and "carried"
+        value.plain = true
         regs[ins.a] = value
     else
         regs[ins.a] = fresh(at, "member")
@@ -478,8 +524,10 @@ local function arithmetic(at, regs, ins, added, subtracted)
         regs[ins.a] = sum
         return
     end
+    use(at, other)
     first, second = use(at, first) or fresh(at, 1), use(at, second) or fresh(at, 2)
     regs[ins.a] = clean(ins.name, first.number, second.number)
+    regs[ins.a].plain = true
 end
 
 for _, kind in ipairs({ "VN", "NV", "VV" }) do
@@ -541,7 +589,7 @@ end
 -- For lua_branches.lua.
 refold.proving = {
     decode = decode, use = use, clean = clean, fresh = fresh, meet = meet, step = step, call = call,
-    arguments = arguments,
+    arguments = arguments, is_pure = is_pure, spoil = spoil,
     of_column = of_column, made = made, how_of = how_of, adds = adds, extreme = extreme,
     nilable = nilable, ROW = ROW, VAR = VAR, check_probes = check_probes, own = own,
 }

@@ -13,6 +13,15 @@ flags="-g -O1 -fno-omit-frame-pointer $sanitize -fno-sanitize=vptr -D_GNU_SOURCE
     -I$root/engine -I$root/engine/include
     -I$root/engine/projection $(pkg-config --cflags luajit)"
 libraries="-lsimdjson -lxxhash -lzstd -lz -llmdb -lpthread -ldl -lstdc++ -lm $(pkg-config --libs luajit)"
+skipped='^$'
+for feature in sqlite3:SQLITE libpq:POSTGRESQL libcrypto:OPENSSL; do # as meson.build has them
+    if pkg-config --exists "${feature%:*}"; then
+        flags="$flags -DRF_HAVE_${feature#*:} $(pkg-config --cflags "${feature%:*}")"
+        libraries="$libraries $(pkg-config --libs "${feature%:*}")"
+    elif [ "$feature" = libpq:POSTGRESQL ]; then
+        skipped='/database/postgres\(_copy\)\?\.c$'
+    fi
+done
 
 mkdir -p "$out/objects"
 # As engine/projection/meson.build makes it, which has the order of the chunks.
@@ -21,7 +30,7 @@ chunks=$(sed -n '/lua_embed.py/,/]/p' "$root/engine/projection/meson.build" |
 # shellcheck disable=SC2086  # one word a file
 python3 "$root/engine/projection/lua_embed.py" "$out/lua_chunks.c" $chunks
 objects=
-for source in $(find "$root/engine" -name '*.c' -not -path "$root/engine/cli/*" | sort) \
+for source in $(find "$root/engine" -name '*.c' -not -path "$root/engine/cli/*" | grep -v "$skipped" | sort) \
     $(find "$root/engine" -name '*.cpp' | sort) "$out/lua_chunks.c"; do
     object=$out/objects/$(printf '%s' "${source#"$root"/engine/}" | tr / _).o
     objects="$objects $object"

@@ -77,7 +77,9 @@ class Maker:
             return self.flag()
         if kind == 'time':
             return ('event', 'at')
-        return r.choice((('event', 't'), ('event', 's'), ('constant', 'x%d' % r.randrange(4))))
+        texts = (('event', 't'), ('event', 's'), ('constant', 'x%d' % r.randrange(4)))
+        return r.choice((*texts, ('or', r.choice(texts), texts[2]),
+                         ('or', ('and', self.flag(), texts[0]), texts[2])))  # fmt: skip
 
     def given(self, column):
         """A statement that gives the column something in one of the forms."""
@@ -151,7 +153,19 @@ class Maker:
             ('store', column, self.r.choice((('variable',), ('+', ('variable',), self.number())))),
         ]
 
+    def beside_a_store(self):
+        """A variable that is set where a column is given something, and then counts."""
+        column = self.r.choice(('low', 'high', 'at', 'f'))
+        statement = self.given(column)
+        more = ('assign', self.number())
+        if statement[0] == 'if':
+            statement[2].insert(self.r.randrange(2), more)
+        return [('local', ('constant', 1)), statement,
+                ('store', 'n', ('+', ('row', 'n'), ('variable',)))]  # fmt: skip
+
     def block(self, depth=0):
+        if not self.r.randrange(12):
+            return self.beside_a_store()
         if not self.r.randrange(8):
             return self.through_a_variable()
         return [self.statement(depth) for _ in range(self.r.randrange(1, 4))]
@@ -180,6 +194,8 @@ def lua_block(block):
         if tree[0] == 'store':
             value = lua(tree[2])
             lines.append('row.%s = %s' % (tree[1], value))
+        elif tree[0] == 'assign':
+            lines.append('v = %s' % lua(tree[1]))
         elif tree[0] == 'local':
             lines.append('local v = %s' % lua(tree[1]))
         elif tree[0] == 'for':
@@ -238,7 +254,7 @@ class Run:
         for tree in block:
             if tree[0] == 'store':
                 self.row[tree[1]] = self.given[tree[1]] = self.value(tree[2])
-            elif tree[0] == 'local':
+            elif tree[0] in ('local', 'assign'):
                 self.local(tree[1])
             elif tree[0] == 'for':
                 for _ in range(tree[1]):
