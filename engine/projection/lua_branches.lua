@@ -12,7 +12,8 @@ local of_column, made, how_of, adds, extreme, nilable = proving.of_column, provi
     proving.how_of, proving.adds, proving.extreme, proving.nilable
 local arguments = proving.arguments
 local ROW, VAR = proving.ROW, proving.VAR
-local ipairs, pairs, insert, remove, concat = ipairs, pairs, table.insert, table.remove, table.concat
+local type, ipairs, pairs = type, ipairs, pairs
+local insert, remove, concat = table.insert, table.remove, table.concat
 local MIN, FIRST, ALL = 2, 5, 8
 
 ---- branches on what a column was ----
@@ -60,6 +61,12 @@ local function is_quiet(at, regs, ins, column, stored)
     if called == env[refold.copy_name] and column and list[1] == ROW then
         stored(list[3].event and clean("get", list[3].number, list[4].value))
         return list[2].value == column.name
+    end
+    for _, value in ipairs(list) do
+        if value.kind ~= "clean" and not proving.is_builtin(called) or
+            type(value.value) == "function" then
+            return false
+        end
     end
     return called == env[refold.tick_name] or proving.is_pure(called)
 end
@@ -338,8 +345,9 @@ end
 
 local proven, functions = {}, 0
 
--- Follows all ways of the function. `given`: its arguments, of which the row is one.
-local function prove(fn, given, is_called)
+-- Follows all ways of the function. `given`: its arguments, of which the row is one. `is_pure`: it has
+-- to change nothing.
+local function prove(fn, given, is_called, is_pure)
     local info, regs, key = jutil.funcinfo(fn), {}, {}
     for i = 1, info.params do
         local value = given[i]
@@ -351,7 +359,7 @@ local function prove(fn, given, is_called)
         end
         key[i] = value == ROW and "row" or value and value.event and "event" or "-"
     end
-    key = concat(key, " ")
+    key = (is_pure and "pure " or "") .. concat(key, " ")
     proven[fn] = proven[fn] or {}
     if proven[fn][key] then
         return
@@ -359,7 +367,7 @@ local function prove(fn, given, is_called)
     proven[fn][key] = true
     functions = functions + 1
     local at = { fn = fn, proto = fn, id = functions, pc = 1, states = {}, todo = {}, upvalues = {},
-        size = info.stackslots, is_called = is_called }
+        size = info.stackslots, is_called = is_called, is_pure = is_pure }
     jumps_of(at, info.bytecodes - 1)
     flow(at, 1, regs)
     while #at.todo > 0 do

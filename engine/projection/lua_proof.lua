@@ -336,20 +336,25 @@ local function list_pure()
     end
 end
 
+local function is_own(fn)
+    local info = jutil.funcinfo(fn)
+    return info.bytecodes and info.source:sub(1, 1) == "@"
+end
+
+-- One of the file's own is pure where it changes no table and calls pure functions only.
 local function is_pure(fn)
     if next(pure) == nil then
         list_pure()
+    end
+    if type(fn) == "function" and pure[fn] == nil and is_own(fn) then
+        pure[fn] = true -- as long as it is looked at
+        pure[fn] = pcall(own.prove, fn, {}, false, true)
     end
     return fn ~= nil and pure[fn]
 end
 
 local function gives_plain(fn)
     return is_pure(fn) and plain[fn]
-end
-
-local function is_own(fn)
-    local info = jutil.funcinfo(fn)
-    return info.bytecodes and info.source:sub(1, 1) == "@"
 end
 
 -- A function of the projection's own that is given the row.
@@ -377,6 +382,9 @@ local function call(at, regs, ins)
     local called, tainted = fn and fn.value, false
     for _, value in ipairs(list) do
         tainted = tainted or value.kind ~= "clean"
+    end
+    if at.is_pure and called ~= env[refold.tick_name] and not is_pure(called) then
+        refuse(at, "calls what is not known to be pure")
     end
     local result = fresh(at, "call")
     result.plain = gives_plain(called)
@@ -565,6 +573,9 @@ end
 
 -- Any other: what it reads has to be clean, and what it makes is.
 local function step(at, regs, ins)
+    if at.is_pure and ins.name:find("^TSET") then
+        refuse(at, "changes a table")
+    end
     if steps[ins.name] then
         return steps[ins.name](at, regs, ins)
     end
@@ -590,6 +601,7 @@ end
 refold.proving = {
     decode = decode, use = use, clean = clean, fresh = fresh, meet = meet, step = step, call = call,
     arguments = arguments, is_pure = is_pure, spoil = spoil,
+    is_builtin = function(fn) return is_pure(fn) and not is_own(fn) end,
     of_column = of_column, made = made, how_of = how_of, adds = adds, extreme = extreme,
     nilable = nilable, ROW = ROW, VAR = VAR, check_probes = check_probes, own = own,
 }

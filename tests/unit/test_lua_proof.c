@@ -33,7 +33,9 @@ static const char head[] =
     " high = 'max', lowf = 'min', at = 'max', since = 'min', most = 'max', f = 'first', g = 'first',\n"
     " l = 'last', any1 = 'any', all1 = 'all' } local min, M = math.min, {}\n"
     "local function add(row, e, k) row.n = row.n + e.n row.n = k + row.n end M.add = add M.twice = "
-    "function (x) return 2 * x end on ('A', { 'n int', 't text', 'b bool', 'f float', 'at time', "
+    "function (x) return 2 * x end M.join = function (a, b) if #a > 3 then return 'long' end return a .. b "
+    "end M.change = function (t) t.x = 1 return 'x' end M.apply = function (f, x) return f(x) end M.fill = "
+    "function (row, e) row.l = e.t return 'x' end on ('A', { 'n int', 't text', 'b bool', 'f float', 'at time', "
     "'j json' }, function (row, e)\n";
 
 static rf_status load(const char *body, rf_err *err)
@@ -120,6 +122,7 @@ Test(lua_proof, lets_through_what_combines)
         "row.at = math.max(row.at or 0, math.max(e.time, e.at or 0))",
         "row.f = row.f or e.t:upper():sub(1, 2)",
         "if e.n < row.low and e.b then row.low = e.n end",
+        "row.f = row.f or M.join(e.t, tostring(M.twice(e.n)))",
     };
 
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
@@ -200,6 +203,9 @@ ParameterizedTestParameters(lua_proof, refuses_with_the_line_what_asks_for_what_
          "column f is combined, what "},
         {"row.f = row.f or (function () return 'x' end)()",
          "column f is combined, what "},
+        {"row.f = row.f or M.change(e.j)", "column f is combined, what "},
+        {"row.f = row.f or M.apply(M.change, e.j)", "column f is combined, what "},
+        {"row.f = row.f or M.fill(row, e)", "column f is combined, what "},
         {"row.g = row.g + e.n",
          "column g is combined, what it was is not known here; write row.g = ..."},
         {"if row.g == 0 then row.g = e.n end", "column g is combined, what "},
