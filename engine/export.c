@@ -8,6 +8,7 @@
 #include "refold/export.h"
 #include "refold/read.h"
 #include "sink/lines.h"
+#include "sink/postgres.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 
 enum { NAMES_MAX = 4096 };
 
-typedef enum target_kind { TARGET_CSV, TARGET_JSON_LINES } target_kind;
+typedef enum target_kind { TARGET_CSV, TARGET_JSON_LINES, TARGET_POSTGRES } target_kind;
 
 struct target {
     target_kind kind;
@@ -25,6 +26,7 @@ struct target {
 struct publication {
     rf_export_report report;
     rf_reader **readers;
+    char *target; /* owned: the report's */
 };
 
 static bool ends_with(const char *text, const char *end)
@@ -57,6 +59,10 @@ static rf_status parse_target(const char *text, const rf_export_options *options
     const char *scheme = strstr(text, "://");
 
     *target_out = (struct target){.place = text};
+    if (rf_postgres_is_url(text)) {
+        target_out->kind = TARGET_POSTGRES;
+        return options->format ? rf_fail(err, RF_ERR_USAGE, "a format is for files") : RF_OK;
+    }
     if (scheme)
         return rf_fail(err, RF_ERR_USAGE, "%.*s: no read models can be published there",
                        (int)(scheme - text), text);
@@ -81,7 +87,14 @@ static rf_status check_options(const char *const *names, uint32_t name_count,
         return rf_fail(err, RF_ERR_USAGE, "no read models to publish, or more than %d", NAMES_MAX);
     if (options->generation != 0 && name_count > 1)
         return rf_fail(err, RF_ERR_USAGE, "a generation goes with one read model");
-    if (name_count > 1)
+    if (target->kind != TARGET_POSTGRES &&
+        (options->schema || options->as != RF_EXPORT_AS_BEFORE || options->changes_only || options->load_all ||
+         options->keep))
+        return rf_fail(err, RF_ERR_USAGE, "%s is a file: that option is for PostgreSQL",
+                       target->place);
+    if (options->changes_only && options->load_all)
+        return rf_fail(err, RF_ERR_USAGE, "either changes only or all rows");
+    if (name_count > 1 && target->kind != TARGET_POSTGRES)
         return rf_fail(err, RF_ERR_USAGE, "%s: such a file has one read model, not %u",
                        target->place, name_count);
     for (uint32_t i = 0; i < name_count; i++)
@@ -99,16 +112,10 @@ static rf_status open_readers(struct publication *publication, rf_store *store,
             rf_reader_open(store, names[i], generation, &publication->readers[i], err);
         if (status != RF_OK)
             return status;
-        const rf_reader_info *info = rf_reader_get_info(publication->readers[i]);
         rf_exported *model = &publication->report.models[i];
-        model->name = strdup(info->name);
+        model->name = strdup(names[i]);
         if (!model->name)
-            return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", info->name);
-        model->generation = info->generation;
-        model->version = info->version;
-        model->position = info->position;
-        model->rows = info->rows;
-        memcpy(model->digest, info->digest, sizeof model->digest);
+            return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", names[i]);
     }
     return RF_OK;
 }
@@ -121,17 +128,97 @@ static void close_readers(struct publication *publication)
     publication->readers = NULL;
 }
 
+/* The facts of what was read: a cursor says at which position it is. */
+static void note_facts(struct publication *publication)
+{
+    for (uint32_t i = 0; i < publication->report.model_count; i++) {
+        const rf_reader_info *info = rf_reader_get_info(publication->readers[i]);
+        rf_exported *model = &publication->report.models[i];
+        model->generation = info->generation;
+        model->version = info->version;
+        model->position = info->position;
+        model->rows = info->rows;
+        memcpy(model->digest, info->digest, sizeof model->digest);
+    }
+}
+
+static rf_status note_models(struct publication *publication, const rf_sink_model *models,
+                             rf_err *err)
+{
+    static const rf_export_way ways[] = {
+        [RF_SINK_LOADED] = RF_EXPORT_COPIED,
+        [RF_SINK_CHANGED] = RF_EXPORT_CHANGED,
+        [RF_SINK_SHOWN] = RF_EXPORT_SHOWN,
+        [RF_SINK_SAME] = RF_EXPORT_SAME,
+    };
+
+    for (uint32_t i = 0; i < publication->report.model_count; i++) {
+        rf_exported *model = &publication->report.models[i];
+        model->way = ways[models[i].way];
+        model->generation_before = models[i].generation_before;
+        model->upserted = models[i].upserted;
+        model->deleted = models[i].deleted;
+        model->position = models[i].position;
+        model->rows = models[i].rows;
+        memcpy(model->digest, models[i].digest, sizeof model->digest);
+        model->note = models[i].note[0] ? strdup(models[i].note) : NULL;
+        if (models[i].note[0] && !model->note)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for a note; all was published");
+    }
+    return RF_OK;
+}
+
+static rf_status publish_to_postgres(struct publication *publication, const struct target *target,
+                                     const rf_export_options *options, rf_err *err)
+{
+    uint32_t count = publication->report.model_count;
+    const rf_sink_postgres_options sink = {
+        .schema = options->schema,
+        .form = options->as == RF_EXPORT_AS_BEFORE ? RF_PUBLIC_AS_BEFORE
+                : options->as == RF_EXPORT_AS_VIEW ? RF_PUBLIC_VIEW
+                                                   : RF_PUBLIC_TABLE,
+        .replace = options->replace,
+        .changes_only = options->changes_only,
+        .load_all = options->load_all,
+        .keep = options->keep,
+        .run = &options->run,
+    };
+
+    rf_sink_model *models = calloc(count, sizeof *models);
+    if (!models)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", count);
+    for (uint32_t i = 0; i < count; i++)
+        models[i].reader = publication->readers[i];
+    rf_status status =
+        rf_sink_postgres(target->place, models, count, &sink, &publication->target, err);
+    if (status == RF_OK) {
+        note_facts(publication);
+        status = note_models(publication, models, err);
+    }
+    free(models);
+    return status;
+}
+
 static rf_status publish(struct publication *publication, const struct target *target,
                          const rf_export_options *options, rf_err *err)
 {
+    rf_status status = RF_OK;
+
     switch (target->kind) {
+    case TARGET_POSTGRES:
+        return publish_to_postgres(publication, target, options, err);
     case TARGET_CSV:
     case TARGET_JSON_LINES:
+        status = rf_sink_lines(publication->readers[0], target->place,
+                               target->kind == TARGET_CSV ? RF_LINES_CSV : RF_LINES_JSON,
+                               &options->run, &publication->report.bytes, err);
         break;
     }
-    return rf_sink_lines(publication->readers[0], target->place,
-                         target->kind == TARGET_CSV ? RF_LINES_CSV : RF_LINES_JSON, &options->run,
-                         &publication->report.bytes, err);
+    publication->target = strdup(target->place);
+    if (status == RF_OK && !publication->target)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory; all was published");
+    note_facts(publication);
+    return status;
 }
 
 rf_status rf_export(rf_store *store, const char *const *names, uint32_t name_count,
@@ -151,8 +238,7 @@ rf_status rf_export(rf_store *store, const char *const *names, uint32_t name_cou
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for an export");
     publication->report.models = calloc(name_count, sizeof *publication->report.models);
     publication->readers = calloc(name_count, sizeof *publication->readers);
-    publication->report.target = strdup(target.place);
-    if (!publication->report.models || !publication->readers || !publication->report.target) {
+    if (!publication->report.models || !publication->readers) {
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", name_count);
     } else {
         publication->report.model_count = name_count;
@@ -161,6 +247,7 @@ rf_status rf_export(rf_store *store, const char *const *names, uint32_t name_cou
     if (status == RF_OK)
         status = publish(publication, &target, options, err);
     close_readers(publication);
+    publication->report.target = publication->target;
     publication->report.seconds = rf_clock_seconds() - start;
     if (status == RF_OK)
         *report_out = &publication->report;
@@ -175,9 +262,11 @@ void rf_export_report_free(rf_export_report *report)
         return;
     /* The report is the first member of what was allocated. */
     _Static_assert(offsetof(struct publication, report) == 0, "a report is its publication");
-    for (uint32_t i = 0; i < report->model_count; i++)
+    for (uint32_t i = 0; i < report->model_count; i++) {
         free((void *)(uintptr_t)report->models[i].name);
+        free((void *)(uintptr_t)report->models[i].note);
+    }
     free(report->models);
-    free((void *)(uintptr_t)report->target);
+    free(((struct publication *)report)->target);
     free(report);
 }

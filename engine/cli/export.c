@@ -3,10 +3,13 @@
 #include "cli/exported.h"
 #include "cli/progress.h"
 
+#include <string.h>
+
 typedef struct export_options {
-    const char *format;
-    cli_count generation;
-    bool quiet, json;
+    const char *format, *schema, *as;
+    cli_count generation, keep;
+    int64_t wait_lock_ms;
+    bool changes, full, replace, quiet, json;
 } export_options;
 
 #define AT(member) offsetof(export_options, member)
@@ -14,6 +17,17 @@ static const cli_option table[] = {
     {"format", "csv|jsonl", "of a file, where its name does not say it", CLI_CHOICE, AT(format), 0,
      0},
     {"generation", "N", "of one NAME, instead of the live one", CLI_COUNT, AT(generation), 1, 0},
+    {"as", "view|table", "what the public name is in PostgreSQL (as before; view)", CLI_CHOICE, AT(as), 0, 0},
+    {"schema", "NAME", "PostgreSQL: where the public names are (public)", CLI_TEXT, AT(schema), 0,
+     0},
+    {"changes", NULL, "PostgreSQL: fail rather than copy all rows", CLI_FLAG, AT(changes), 0, 0},
+    {"full", NULL, "PostgreSQL: copy all rows also where few differ", CLI_FLAG, AT(full), 0, 0},
+    {"keep", "N", "PostgreSQL: tables of generations that stay, with the published one (2)",
+     CLI_COUNT, AT(keep), 1, 1000},
+    {"replace", NULL, "also what stands in the way, as a refusal before named it", CLI_FLAG,
+     AT(replace), 0, 0},
+    {"wait-lock", "[SECONDS]", "wait while another export publishes there", CLI_WAIT,
+     AT(wait_lock_ms), 0, 0},
     {"quiet", NULL, "no progress", CLI_FLAG, AT(quiet), 0, 0},
     {"json", NULL, "the report as one JSON object", CLI_FLAG, AT(json), 0, 0},
 };
@@ -36,6 +50,15 @@ static rf_status run(const cli_call *call, rf_err *err)
     rf_export_options options = {
         .format = given->format,
         .generation = given->generation.value,
+        .replace = given->replace,
+        .schema = given->schema,
+        .as = !given->as                       ? RF_EXPORT_AS_BEFORE
+              : strcmp(given->as, "table") == 0 ? RF_EXPORT_AS_TABLE
+                                                : RF_EXPORT_AS_VIEW,
+        .changes_only = given->changes,
+        .load_all = given->full,
+        .keep = (uint32_t)given->keep.value,
+        .run = {.wait_lock_ms = given->wait_lock_ms},
     };
     rf_export_report *report = NULL;
     rf_store *store = NULL;
@@ -59,10 +82,14 @@ static rf_status run(const cli_call *call, rf_err *err)
 
 const cli_command cli_export = {
     .name = "export",
-    .operands = "STORE NAME... FILE",
-    .summary = "Publishes the rows of NAME into a file.",
-    .details = "FILE.csv is CSV by RFC 4180, FILE.jsonl is JSON Lines, as scan prints them. A file\n"
-               "appears whole, or stays what it was.\n",
+    .operands = "STORE NAME... URL|FILE",
+    .summary = "Publishes the rows of NAME into a database or a file.",
+    .details =
+        "postgresql://...: a view NAME over a table of this generation, changed in one\n"
+        "transaction for all NAMEs, with a row of refold_published.models for each. Rows that are\n"
+        "there already are not copied again, and where few differ only these are sent.\n"
+        "FILE.csv is CSV by RFC 4180, FILE.jsonl is JSON Lines, as scan prints them: one NAME; a\n"
+        "file appears whole, or stays what it was.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(export_options),

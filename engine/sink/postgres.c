@@ -1,0 +1,257 @@
+#include "sink/postgres.h"
+
+#include "base/clock.h"
+#include "sink/postgres_plan.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    KEEP_DEFAULT = 2,
+    WAIT_SECONDS_MAX = 60, /* for readers of what is replaced */
+    PAUSE_MS = 300,        /* in which queries that wait behind the publication go on */
+    LOCK_POLL_MS = 200,
+    LOCK_NUMBER = 1919247983, /* "refo" */
+};
+
+struct publication {
+    const rf_sink_postgres_options *options;
+    const char *schema;
+    rf_sql sql;
+    rf_publish_plan *plans;
+    uint32_t count;
+    rf_sink_watch watch;
+};
+
+static rf_status pause_for(const struct publication *publication, long milliseconds, rf_err *err)
+{
+    const volatile int *cancel = publication->options->run->cancel;
+    struct timespec pause = {0, milliseconds * 1000000};
+
+    (void)nanosleep(&pause, NULL);
+    if (cancel && *cancel)
+        return rf_fail(err, RF_ERR_INTERRUPTED, "interrupted");
+    return RF_OK;
+}
+
+/* One publication at a time into a schema: the lock goes with the connection. */
+static rf_status lock(struct publication *publication, rf_err *err)
+{
+    int64_t wait_ms = publication->options->run->wait_lock_ms;
+    double end = rf_clock_seconds() + (double)wait_ms / 1000;
+    rf_status status = RF_OK;
+
+    for (;;) {
+        uint64_t locked = 0;
+        rf_sql_add(&publication->sql, "SELECT pg_try_advisory_lock(%u, hashtext(%q))::int::bigint",
+                   (uint64_t)LOCK_NUMBER, publication->schema);
+        status = rf_sql_count(&publication->sql, &locked, err);
+        if (status != RF_OK || locked)
+            return status;
+        if (wait_ms >= 0 && rf_clock_seconds() >= end)
+            return rf_fail(err, RF_ERR_LOCKED, "another export publishes to the schema %s of %s",
+                           publication->schema, rf_postgres_name(publication->sql.db));
+        status = pause_for(publication, LOCK_POLL_MS, err);
+        if (status != RF_OK)
+            return status;
+    }
+}
+
+static rf_status roll_back(struct publication *publication, rf_status status)
+{
+    if (!rf_postgres_is_lost(publication->sql.db))
+        (void)rf_postgres_run(publication->sql.db, "ROLLBACK", NULL);
+    return status;
+}
+
+/* One generation, in a transaction of its own. */
+static rf_status load(struct publication *publication, rf_publish_plan *plan, rf_err *err)
+{
+    rf_sql *sql = &publication->sql;
+
+    rf_status status = rf_publish_name_schema(sql, plan, err);
+    if (status != RF_OK)
+        return status;
+    rf_table_place place = {plan->data_schema, plan->place.name};
+    rf_sql_add(sql, "BEGIN; CREATE SCHEMA %n", plan->data_schema);
+    status = rf_sql_run(sql, err);
+    if (status == RF_OK)
+        status = rf_postgres_table_load(sql, &plan->layout, plan->model->reader, place,
+                                        &publication->watch, err);
+    if (status != RF_OK)
+        return roll_back(publication, status);
+    /* The cursor says what it was at: a generation that is followed moves on. */
+    const rf_reader_info *info = rf_reader_get_info(plan->model->reader);
+    plan->model->position = info->position;
+    plan->model->rows = info->rows;
+    memcpy(plan->model->digest, info->digest, sizeof plan->model->digest);
+    rf_publish_record_loaded(sql, plan);
+    rf_sql_add(sql, "COMMIT");
+    status = rf_sql_run(sql, err);
+    return status == RF_OK ? RF_OK : roll_back(publication, status);
+}
+
+/* What readers see of one read model becomes another. */
+static rf_status apply(struct publication *publication, rf_publish_plan *plan, bool *fits_out, rf_err *err)
+{
+    rf_sql *sql = &publication->sql;
+    rf_table_place data = {plan->data_schema, plan->place.name};
+    rf_sink_model *model = plan->model;
+    bool is_table = plan->form == RF_PUBLIC_TABLE;
+    rf_status status = RF_OK;
+
+    *fits_out = true;
+    switch (model->way) {
+    case RF_SINK_SAME:
+        break;
+    case RF_SINK_CHANGED:
+        status = rf_postgres_table_change(sql, &plan->layout, model->reader,
+                                          is_table ? plan->place : data, plan->changes.items,
+                                          plan->changes.count, plan->changes.rows, fits_out, err);
+        break;
+    case RF_SINK_LOADED:
+    case RF_SINK_SHOWN:
+        if (is_table && plan->seen.exists && !plan->seen.must_drop) {
+            status = rf_postgres_table_align(sql, &plan->layout, plan->place, data, err);
+            rf_sql_add(sql, "DROP TABLE %t; DROP SCHEMA %n; ", data.schema, data.name,
+                       data.schema);
+        } else {
+            status = rf_public_show(sql, &plan->layout, plan->place, plan->form, &plan->seen, data,
+                                    err);
+        }
+        break;
+    }
+    if (status != RF_OK || !*fits_out)
+        return status;
+    rf_publish_record_published(sql, plan);
+    return rf_sql_run(sql, err);
+}
+
+/* Whether waiting and trying again may help: a lock was not got in time, or a deadlock. */
+static bool is_in_the_way(const struct publication *publication)
+{
+    static const char *const states[] = {"55P03", "40P01", "40001"};
+    const char *state = rf_postgres_sqlstate(publication->sql.db);
+
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
+        if (strcmp(state, states[i]) == 0)
+            return !rf_postgres_is_lost(publication->sql.db);
+    return false;
+}
+
+/* The one transaction. *blocked_out tells whether trying again may help. */
+static rf_status publish_once(struct publication *publication, bool *fits_out, bool *blocked_out,
+                              rf_err *err)
+{
+    rf_status status = rf_postgres_run(publication->sql.db,
+                                       "BEGIN; SET LOCAL lock_timeout = '1s'", err);
+
+    *fits_out = true;
+    for (uint32_t i = 0; status == RF_OK && *fits_out && i < publication->count; i++) {
+        status = apply(publication, &publication->plans[i], fits_out, err);
+        if (!*fits_out)
+            publication->plans[i].refuse_changes = true;
+    }
+    if (status == RF_OK && *fits_out)
+        status = rf_postgres_run(publication->sql.db, "COMMIT", err);
+    *blocked_out = status != RF_OK && is_in_the_way(publication);
+    return status == RF_OK && *fits_out ? RF_OK : roll_back(publication, status);
+}
+
+static rf_status publish(struct publication *publication, bool *fits_out, rf_err *err)
+{
+    double end = rf_clock_seconds() + WAIT_SECONDS_MAX;
+
+    for (;;) {
+        bool blocked = false;
+        rf_status status = publish_once(publication, fits_out, &blocked, err);
+        if (status == RF_OK || !blocked)
+            return status;
+        if (rf_clock_seconds() >= end) {
+            (void)rf_err_context(err, "queries that read it stood in the way for %d s",
+                                 WAIT_SECONDS_MAX);
+            return status;
+        }
+        status = pause_for(publication, PAUSE_MS, err);
+        if (status != RF_OK)
+            return status;
+    }
+}
+
+static rf_status run(struct publication *publication, rf_err *err)
+{
+    bool fits = false;
+
+    /* Twice, where a table was not what its pointer says: then it is loaded whole. */
+    for (int tries = 0; !fits && tries < 2; tries++) {
+        rf_status status = RF_OK;
+        uint64_t total = 0;
+        for (uint32_t i = 0; status == RF_OK && i < publication->count; i++) {
+            status = rf_publish_make(&publication->sql, &publication->plans[i], i,
+                                  publication->options, err);
+            if (publication->plans[i].model->way == RF_SINK_LOADED)
+                total += publication->plans[i].model->rows;
+        }
+        rf_sink_watch_begin(&publication->watch, publication->options->run, total);
+        for (uint32_t i = 0; status == RF_OK && i < publication->count; i++)
+            if (publication->plans[i].model->way == RF_SINK_LOADED)
+                status = load(publication, &publication->plans[i], err);
+        if (status == RF_OK)
+            status = rf_sink_watch_look(&publication->watch, err);
+        if (status == RF_OK)
+            status = publish(publication, &fits, err);
+        if (status != RF_OK)
+            return status;
+    }
+    RF_ASSERT(fits);
+    return RF_OK;
+}
+
+static void count_changes(rf_publish_plan *plan)
+{
+    for (uint64_t i = 0; plan->model->way == RF_SINK_CHANGED && i < plan->changes.count; i++) {
+        plan->model->upserted += plan->changes.items[i].row.data != NULL;
+        plan->model->deleted += plan->changes.items[i].row.data == NULL;
+    }
+}
+
+rf_status rf_sink_postgres(const char *url, rf_sink_model *models, uint32_t model_count,
+                           const rf_sink_postgres_options *options, char **target_out, rf_err *err)
+{
+    const rf_postgres_options connect = {.cancel = options->run->cancel};
+    uint32_t keep = options->keep ? options->keep : KEEP_DEFAULT;
+    rf_postgres *db = NULL;
+
+    rf_status status = rf_postgres_open(url, &connect, &db, err);
+    if (status != RF_OK)
+        return status;
+    struct publication publication = {.options = options, .count = model_count,
+                                      .schema = options->schema ? options->schema : "public"};
+    rf_sql_begin(&publication.sql, db);
+    publication.plans = calloc(model_count, sizeof *publication.plans);
+    *target_out = strdup(rf_postgres_name(db));
+    if (!publication.plans || !*target_out)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", model_count);
+    for (uint32_t i = 0; publication.plans && i < model_count; i++)
+        publication.plans[i].model = &models[i];
+    if (status == RF_OK)
+        status = lock(&publication, err);
+    if (status == RF_OK)
+        status = rf_publish_prepare(&publication.sql, publication.schema, err);
+    if (status == RF_OK) {
+        status = run(&publication, err);
+        if (status != RF_OK && status != RF_ERR_REFUSED)
+            (void)rf_err_suffix(err, "what was published stays");
+    }
+    for (uint32_t i = 0; publication.plans && i < model_count; i++) {
+        if (status == RF_OK) {
+            count_changes(&publication.plans[i]);
+            rf_publish_sweep(&publication.sql, &publication.plans[i], keep);
+        }
+        rf_publish_free(&publication.plans[i]);
+    }
+    free(publication.plans);
+    rf_sql_end(&publication.sql);
+    rf_postgres_close(db);
+    return status;
+}
