@@ -6,6 +6,7 @@
 #include "source/lines.h"
 
 #include "base/codec.h"
+#include "base/inflate.h"
 #include "event/json.h"
 
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 enum {
     INPUT_SIZE = 256 << 10, /* compressed bytes read at a time */
@@ -45,8 +45,7 @@ typedef struct rf_lines {
     bool part_open; /* inside a frame or member: the input must not end here */
     bool more_out;  /* the decompressor may have more without more input */
     rf_zstd_stream *zstd;
-    z_stream gzip;
-    bool gzip_ready;
+    rf_inflate *gzip;
 
     lines_buffer buffers[BUFFERS];
     unsigned turn;  /* the buffer of the last block */
@@ -61,8 +60,7 @@ static void lines_close(rf_feed *feed)
 
     if (lines->fd > STDIN_FILENO)
         (void)close(lines->fd);
-    if (lines->gzip_ready)
-        (void)inflateEnd(&lines->gzip);
+    rf_inflate_free(lines->gzip);
     rf_zstd_stream_free(lines->zstd);
     for (unsigned i = 0; i < BUFFERS; i++)
         free(lines->buffers[i].data);
@@ -206,10 +204,10 @@ static rf_status format_choose(rf_lines *lines, bool *idle_out, rf_err *err)
         if (!lines->zstd)
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for decompressing %s", lines->name);
         lines->format = LINES_ZSTD;
-    } else if ((magic & 0xffffu) == 0x8b1fu) {
-        if (inflateInit2(&lines->gzip, 15 + 16) != Z_OK)
+    } else if (lines->input.size >= 4 && rf_is_gzip(lines->input)) {
+        lines->gzip = rf_inflate_new();
+        if (!lines->gzip)
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for decompressing %s", lines->name);
-        lines->gzip_ready = true;
         lines->part_open = true;
         lines->format = LINES_GZIP;
     } else {
@@ -229,7 +227,7 @@ static rf_status zstd_step(rf_lines *lines, char *out, size_t size, size_t *got_
 
 static rf_status gzip_step(rf_lines *lines, char *out, size_t size, size_t *got_out, rf_err *err)
 {
-    z_stream *gzip = &lines->gzip;
+    bool ended;
 
     *got_out = 0;
     if (!lines->part_open && lines->input.size > 0) {
@@ -239,26 +237,16 @@ static rf_status gzip_step(rf_lines *lines, char *out, size_t size, size_t *got_
             lines->input.size--;
             return RF_OK;
         }
-        (void)inflateReset(gzip);
+        rf_inflate_reset(lines->gzip);
         lines->part_open = true;
     }
-    RF_ASSERT(size <= UINT32_MAX && lines->input.size <= UINT32_MAX);
-    /* zlib reads through a pointer that is not const. */
-    memcpy(&gzip->next_in, &lines->input.data, sizeof lines->input.data);
-    gzip->avail_in = (uInt)lines->input.size;
-    gzip->next_out = (Bytef *)out;
-    gzip->avail_out = (uInt)size;
-    int code = inflate(gzip, Z_NO_FLUSH);
-    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
-        return rf_fail(err, code == Z_MEM_ERROR ? RF_ERR_MEMORY : RF_ERR_INPUT,
-                       "%s: not valid gzip data: %s", lines->name,
-                       gzip->msg ? gzip->msg : zError(code));
-    lines->input.data += lines->input.size - gzip->avail_in;
-    lines->input.size = gzip->avail_in;
-    *got_out = size - gzip->avail_out;
-    if (code == Z_STREAM_END)
+    rf_status status =
+        rf_inflate_step(lines->gzip, &lines->input, out, size, got_out, &ended, err);
+    if (status != RF_OK)
+        return rf_err_context(err, "%s: not valid gzip data", lines->name);
+    if (ended)
         lines->part_open = false;
-    lines->more_out = lines->part_open && gzip->avail_out == 0;
+    lines->more_out = lines->part_open && *got_out == size;
     return RF_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "source/source.h"
 
 #include "source/lines.h"
+#include "source/sqlite_feed.h"
 
 #include <stdio.h>
 
@@ -119,9 +120,10 @@ rf_status rf_source_open(const char *source, const rf_import_options *options,
     rf_source_kind kind = source ? rf_source_kind_of(source) : RF_SOURCE_EXEC;
     rf_status status = rf_source_check(source, options, err);
 
-    (void)start;
     if (status)
         return status;
+    if (kind == RF_SOURCE_SQLITE)
+        return rf_sqlite_feed_open(source + strlen("sqlite:"), options, start, feed_out, err);
     if (kind != RF_SOURCE_FILE)
         return rf_fail(err, RF_ERR_USAGE, "this build cannot read from %s", kind_name(kind));
     return rf_lines_open(source, options->run.cancel, feed_out, err);

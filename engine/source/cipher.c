@@ -1,0 +1,110 @@
+/* See cipher.h. */
+#include "source/cipher.h"
+
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+enum { NONCE_SIZE = 12, TAG_SIZE = 16, KEY_SIZE_MAX = 32 };
+
+struct rf_cipher {
+    EVP_CIPHER_CTX *context;
+    const EVP_CIPHER *kind;
+    unsigned char key[KEY_SIZE_MAX];
+};
+
+static int digit_of(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c ? strchr(digits, c) : NULL;
+
+    return at ? (int)(at - digits) : -1;
+}
+
+/* Base64 with its padding; 0 where it is none, or no key. */
+static size_t key_read(const char *text, unsigned char key_out[KEY_SIZE_MAX])
+{
+    size_t size = strlen(text);
+    size_t count = 0;
+    unsigned bits = 0;
+
+    if (size % 4 != 0 || size > 44)
+        return 0;
+    size -= size > 0 && text[size - 1] == '=';
+    size -= size > 0 && text[size - 1] == '=';
+    for (size_t i = 0; i < size; i++) {
+        int digit = digit_of(text[i]);
+        if (digit < 0 || count == KEY_SIZE_MAX)
+            return 0;
+        bits = (bits << 6 | (unsigned)digit) & 0xffffff;
+        if (i % 4 > 0)
+            key_out[count++] = (unsigned char)(bits >> (6 - 2 * (i % 4)));
+    }
+    return count == 16 || count == 24 || count == 32 ? count : 0;
+}
+
+rf_status rf_cipher_new(const char *variable, rf_cipher **cipher_out, rf_err *err)
+{
+    const char *text = getenv(variable);
+    rf_cipher *cipher = calloc(1, sizeof *cipher);
+
+    if (!cipher || !(cipher->context = EVP_CIPHER_CTX_new())) {
+        rf_cipher_free(cipher);
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for decrypting");
+    }
+    size_t size = text ? key_read(text, cipher->key) : 0;
+    if (size == 0) {
+        rf_cipher_free(cipher);
+        if (!text)
+            return rf_fail(err, RF_ERR_USAGE,
+                           "--cipher-key-env: the environment has no variable %.80s", variable);
+        return rf_fail(err, RF_ERR_USAGE,
+                       "--cipher-key-env: %.80s is no key; a key is 16, 24 or 32 bytes in base64",
+                       variable);
+    }
+    cipher->kind = size == 16   ? EVP_aes_128_gcm()
+                   : size == 24 ? EVP_aes_192_gcm()
+                                : EVP_aes_256_gcm();
+    *cipher_out = cipher;
+    return RF_OK;
+}
+
+void rf_cipher_free(rf_cipher *cipher)
+{
+    if (!cipher)
+        return;
+    EVP_CIPHER_CTX_free(cipher->context);
+    OPENSSL_cleanse(cipher->key, sizeof cipher->key);
+    free(cipher);
+}
+
+rf_status rf_cipher_decrypt(rf_cipher *cipher, rf_slice sealed, rf_buf *out, rf_err *err)
+{
+    EVP_CIPHER_CTX *context = cipher->context;
+    unsigned char tag[TAG_SIZE];
+    int written = 0;
+    int rest = 0;
+
+    if (sealed.size < NONCE_SIZE + TAG_SIZE || sealed.size > INT_MAX)
+        return rf_fail(err, RF_ERR_INPUT,
+                       "the state has %zu bytes, an encrypted one has at least %d", sealed.size,
+                       NONCE_SIZE + TAG_SIZE);
+    const unsigned char *bytes = (const unsigned char *)sealed.data;
+    int size = (int)(sealed.size - NONCE_SIZE - TAG_SIZE);
+    unsigned char *plain = (unsigned char *)rf_buf_reserve(out, (size_t)size + TAG_SIZE);
+    if (!plain)
+        return rf_buf_check(out, "a decrypted state", err);
+    memcpy(tag, bytes + NONCE_SIZE, TAG_SIZE);
+    bool is_right =
+        EVP_DecryptInit_ex(context, cipher->kind, NULL, cipher->key, bytes) == 1 &&
+        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, tag) == 1 &&
+        EVP_DecryptUpdate(context, plain, &written, bytes + NONCE_SIZE + TAG_SIZE, size) == 1 &&
+        EVP_DecryptFinal_ex(context, plain + written, &rest) == 1;
+    if (!is_right)
+        return rf_fail(err, RF_ERR_INPUT,
+                       "the state cannot be decrypted: another key encrypted it, or none did, or it "
+                       "was changed");
+    out->size += (size_t)(written + rest);
+    return RF_OK;
+}
