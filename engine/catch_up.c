@@ -72,6 +72,7 @@ static rf_status item_open(rf_catch_up *catch_up, const rf_catch_up_of *of, rf_c
     uint32_t slots = rf_pool_worker_slots(catch_up->pool);
 
     item->number = of->number;
+    item->if_live = of->if_live;
     item->pinned.lock_fd = -1;
     RF_ASSERT(strlen(of->name) < sizeof item->name);
     memcpy(item->name, of->name, strlen(of->name) + 1);
@@ -358,6 +359,7 @@ static void make_move(rf_catch_up_item *item, uint64_t until, int64_t time_last,
     *move = (rf_catalog_move){
         .name = item->name,
         .number = item->number,
+        .if_live = item->if_live,
         .from = item->checkpoint.position,
         .to = to,
         .changes = item->changes,

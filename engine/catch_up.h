@@ -10,8 +10,8 @@
  * by row: slower, and the same changes. Changes and the new checkpoint are committed in one
  * transaction, by rf_catch_up_run or together with a flip.
  *
- * Threads: one, which the pool works for. The caller holds what keeps others from moving the same
- * generations: LOCK, and for live ones FOLLOW of the read model too.
+ * Threads: one, which the pool works for. Who moves a live generation on holds FOLLOW of its read model;
+ * who moves another one, LOCK. Where both meet in a flip, the later commit is refused.
  */
 #ifndef RF_CATCH_UP_H
 #define RF_CATCH_UP_H
@@ -26,6 +26,7 @@ typedef struct rf_catch_up rf_catch_up;
 typedef struct rf_catch_up_of {
     const char *name;
     uint64_t number;
+    bool if_live; /* it moves on only as long as it is live: for the holder of FOLLOW */
 } rf_catch_up_of;
 
 rf_status rf_catch_up_open(rf_store *store, rf_pool *pool, const rf_catch_up_of *of, uint32_t count,

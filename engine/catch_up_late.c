@@ -22,7 +22,7 @@ static rf_status position_of(rf_catch_up_late *late, uint64_t *position_out, rf_
 
 static rf_status make_open(rf_catch_up_late *late, rf_err *err)
 {
-    const rf_catch_up_of of = {late->name, late->number};
+    const rf_catch_up_of of = {late->name, late->number, false};
 
     return late->catch_up
                ? RF_OK

@@ -209,8 +209,23 @@ static rf_status model_status(rf_store *store, const rf_catalog_model *model, ui
         if (status != RF_OK)
             return status;
     }
+    rf_catalog_suspension suspension;
+    bool suspended = false;
+    status = rf_catalog_get_suspension(store->catalog, model->name, &suspension, &suspended, err);
+    if (status != RF_OK)
+        return status;
+    if (suspended) {
+        out->suspended_at = suspension.position;
+        out->suspended = strdup(suspension.reason);
+    }
     out->name = strdup(model->name);
-    return out->name ? RF_OK : rf_fail(err, RF_ERR_MEMORY, "out of memory for a status");
+    return out->name && (out->suspended || !suspended) ? RF_OK : rf_fail(err, RF_ERR_MEMORY, "out of memory for a status");
+}
+
+static void model_status_free(rf_model_status *model)
+{
+    free((void *)(uintptr_t)model->name);
+    free((void *)(uintptr_t)model->suspended);
 }
 
 rf_status rf_store_status(rf_store *store, rf_status_report **report_out, rf_err *err)
@@ -237,7 +252,7 @@ rf_status rf_store_status(rf_store *store, rf_status_report **report_out, rf_err
             continue;
         status = model_status(store, &models[i], info.position, log_time,
                               &report->models[report->model_count], err);
-        report->model_count += status == RF_OK ? 1 : 0;
+        report->model_count++;
     }
     free(models);
     if (status != RF_OK) {
@@ -254,7 +269,7 @@ void rf_status_report_free(rf_status_report *report)
     if (!report)
         return;
     for (uint32_t i = 0; report->models && i < report->model_count; i++)
-        free((void *)(uintptr_t)report->models[i].name);
+        model_status_free(&report->models[i]);
     free(report->models);
     free(report);
 }

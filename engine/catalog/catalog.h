@@ -109,18 +109,36 @@ rf_status rf_catalog_path(rf_catalog *catalog, const char *name, uint64_t number
 typedef struct rf_catalog_move {
     const char *name;
     uint64_t number;
+    bool if_live; /* refused where it is not live any more */
     uint64_t from;
     rf_checkpoint to;
     const rf_slice *changes; /* see rf_delta_apply */
     uint32_t change_count;
-    const rf_left_out *left_out; /* by the events after `from`, in position order */
+    const rf_left_out *left_out; /* by the events after `from` */
     uint32_t left_out_count;
 } rf_catalog_move;
 /* All in one transaction. RF_ERR_LOCKED, and nothing is changed, if one of the generations is not
- * there any more or not at its `from`. Callers see to it that nobody else moves them meanwhile:
- * LOCK, and for a live one its FOLLOW too. */
+ * there any more or not at its `from`. */
 rf_status rf_catalog_move_on(rf_catalog *catalog, const rf_catalog_move *moves, uint32_t count,
                              rf_err *err);
+
+/* Why nobody follows a generation on: an event that its definition cannot take. */
+typedef struct rf_catalog_suspension {
+    uint64_t generation;
+    uint64_t position; /* of the event; 0: it is about none */
+    char reason[512];  /* one line of UTF-8 */
+} rf_catalog_suspension;
+/* *found_out false where the live generation is not suspended: a flip ends it. One transaction each;
+ * resume is RF_OK also where there is nothing to be ended. */
+rf_status rf_catalog_get_suspension(rf_catalog *catalog, const char *name,
+                                    rf_catalog_suspension *suspension_out, bool *found_out,
+                                    rf_err *err);
+rf_status rf_catalog_suspend(rf_catalog *catalog, const char *name,
+                             const rf_catalog_suspension *suspension, rf_err *err);
+rf_status rf_catalog_resume(rf_catalog *catalog, const char *name, rf_err *err);
+/* FOLLOW of a read model: who moves its live generation on holds it. */
+rf_status rf_catalog_lock_follow(rf_catalog *catalog, const char *name, int64_t wait_ms,
+                                 int *fd_out, rf_err *err);
 
 typedef struct rf_catalog_change {
     const char *name;

@@ -7,13 +7,16 @@
 rf_status rf_catalog_apply_move(rf_kv_txn *txn, const rf_catalog_move *move, rf_err *err)
 {
     rf_catalog_generation generation = {0};
+    rf_catalog_model model = {0};
     bool found;
 
-    rf_status status =
-        rf_record_get_generation(txn, move->name, move->number, &generation, &found, err);
+    rf_status status = rf_record_get_model(txn, move->name, &model, &found, err);
+    if (status == RF_OK)
+        status = rf_record_get_generation(txn, move->name, move->number, &generation, &found, err);
     if (status != RF_OK)
         return status;
-    if (!found || generation.position != move->from)
+    if (!found || generation.position != move->from ||
+        (move->if_live && model.live != move->number))
         return rf_fail(err, RF_ERR_LOCKED,
                        "%s generation %" PRIu64 " was moved or removed by another run; nothing was "
                        "changed",
@@ -44,4 +47,78 @@ rf_status rf_catalog_move_on(rf_catalog *catalog, const rf_catalog_move *moves, 
         return status;
     }
     return rf_kv_commit(txn, err);
+}
+
+rf_status rf_catalog_get_suspension(rf_catalog *catalog, const char *name,
+                                    rf_catalog_suspension *suspension_out, bool *found_out,
+                                    rf_err *err)
+{
+    rf_catalog_suspension suspension = {0};
+    rf_catalog_model model = {0};
+    rf_kv_txn *txn;
+    bool found = false;
+
+    rf_status status = rf_kv_begin(catalog->kv, false, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_get_model(txn, name, &model, &found, err);
+    if (status == RF_OK && found)
+        status = rf_record_get_suspension(txn, name, &suspension, &found, err);
+    rf_kv_abort(txn);
+    if (status != RF_OK)
+        return status;
+    *found_out = found && suspension.generation == model.live;
+    if (*found_out)
+        *suspension_out = suspension;
+    return RF_OK;
+}
+
+rf_status rf_catalog_suspend(rf_catalog *catalog, const char *name,
+                             const rf_catalog_suspension *suspension, rf_err *err)
+{
+    rf_kv_txn *txn;
+
+    rf_status status = rf_kv_begin(catalog->kv, true, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_put_suspension(txn, name, suspension, err);
+    if (status != RF_OK) {
+        rf_kv_abort(txn);
+        return status;
+    }
+    return rf_kv_commit(txn, err);
+}
+
+rf_status rf_catalog_resume(rf_catalog *catalog, const char *name, rf_err *err)
+{
+    rf_catalog_model model;
+    rf_kv_txn *txn;
+    bool found;
+
+    rf_status status = rf_kv_begin(catalog->kv, true, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_get_model(txn, name, &model, &found, err);
+    if (status == RF_OK && !found)
+        status = rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", name);
+    if (status == RF_OK)
+        status = rf_record_delete_suspension(txn, name, err);
+    if (status != RF_OK) {
+        rf_kv_abort(txn);
+        return status;
+    }
+    return rf_kv_commit(txn, err);
+}
+
+rf_status rf_catalog_lock_follow(rf_catalog *catalog, const char *name, int64_t wait_ms,
+                                 int *fd_out, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+
+    if (!rf_record_name_valid(name))
+        return rf_fail(err, RF_ERR_ABSENT, "%s is no name of a read model", name);
+    rf_status status = rf_path_format(path, "%s/generations/%s/FOLLOW", err, catalog->path, name);
+    return status == RF_OK ? rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, wait_ms,
+                                             "another run follows this read model", fd_out, err)
+                           : status;
 }

@@ -1,24 +1,15 @@
 /* See record.h. */
-#include "catalog/record.h"
+#include "catalog/record_key.h"
 
 #include <stdlib.h>
 
-enum {
-    KEY_SIZE_MAX = 64 + 2 + 16,
-    VALUE_SIZE_MAX = 4096,
-    LIST_MAX = 1 << 20,
-};
+enum { LIST_MAX = 1 << 20 };
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-typedef struct record_key {
-    size_t size;
-    char bytes[KEY_SIZE_MAX];
-} record_key;
-
-static record_key key_of(const char *name, char kind)
+rf_record_key rf_record_key_of(const char *name, char kind)
 {
     size_t size = strlen(name);
-    record_key key;
+    rf_record_key key;
 
     RF_ASSERT(size < 64);
     memcpy(key.bytes, name, size);
@@ -28,9 +19,9 @@ static record_key key_of(const char *name, char kind)
     return key;
 }
 
-static record_key numbered_key(const char *name, char kind, uint64_t number)
+rf_record_key rf_record_key_numbered(const char *name, char kind, uint64_t number)
 {
-    record_key key = key_of(name, kind);
+    rf_record_key key = rf_record_key_of(name, kind);
 
     rf_store_u64_be(key.bytes + key.size, number);
     key.size += 8;
@@ -54,35 +45,35 @@ static uint64_t record_checksum(rf_slice key, rf_slice payload)
     return rf_checksum_seeded(payload, rf_checksum(key));
 }
 
-static rf_status fail_record(rf_slice key, rf_err *err)
+rf_status rf_record_fail(rf_slice key, rf_err *err)
 {
     return rf_fail(err, RF_ERR_DAMAGED,
                    "live/: damaged: a catalog record of \"%.*s\" does not hold",
                    (int)strnlen(key.data, key.size), key.data);
 }
 
-static rf_status open_value(rf_slice key, rf_slice value, rf_bytes_reader *payload_out, rf_err *err)
+rf_status rf_record_open(rf_slice key, rf_slice value, rf_bytes_reader *payload_out, rf_err *err)
 {
     if (value.size < 8)
-        return fail_record(key, err);
+        return rf_record_fail(key, err);
     rf_slice payload = {value.data, value.size - 8};
     if (rf_load_u64(payload.data + payload.size) != record_checksum(key, payload))
-        return fail_record(key, err);
+        return rf_record_fail(key, err);
     *payload_out = rf_bytes_reader_of(payload);
     return RF_OK;
 }
 
-static rf_status get_record(rf_kv_txn *txn, const record_key *key, rf_bytes_reader *payload_out,
+rf_status rf_record_get(rf_kv_txn *txn, const rf_record_key *key, rf_bytes_reader *payload_out,
                             bool *found_out, rf_err *err)
 {
     rf_slice at = {key->bytes, key->size};
     rf_slice value;
 
     rf_status status = rf_kv_get(txn, RF_CATALOG_TABLE, at, &value, found_out, err);
-    return status == RF_OK && *found_out ? open_value(at, value, payload_out, err) : status;
+    return status == RF_OK && *found_out ? rf_record_open(at, value, payload_out, err) : status;
 }
 
-static rf_status put_record(rf_kv_txn *txn, const record_key *key, rf_buf *payload, rf_err *err)
+rf_status rf_record_put(rf_kv_txn *txn, const rf_record_key *key, rf_buf *payload, rf_err *err)
 {
     rf_slice at = {key->bytes, key->size};
 
@@ -96,28 +87,28 @@ static rf_status put_record(rf_kv_txn *txn, const record_key *key, rf_buf *paylo
 
 rf_status rf_record_get_epoch(rf_kv_txn *txn, uint64_t *epoch_out, rf_err *err)
 {
-    record_key key = key_of("", 'e');
+    rf_record_key key = rf_record_key_of("", 'e');
     rf_bytes_reader in;
     bool found;
 
-    rf_status status = get_record(txn, &key, &in, &found, err);
+    rf_status status = rf_record_get(txn, &key, &in, &found, err);
     if (status != RF_OK)
         return status;
     uint64_t epoch = found ? rf_read_u64(&in) : 0;
     if (found && in.failed)
-        return fail_record((rf_slice){key.bytes, key.size}, err);
+        return rf_record_fail((rf_slice){key.bytes, key.size}, err);
     *epoch_out = epoch;
     return RF_OK;
 }
 
 rf_status rf_record_put_epoch(rf_kv_txn *txn, uint64_t epoch, rf_err *err)
 {
-    record_key key = key_of("", 'e');
+    rf_record_key key = rf_record_key_of("", 'e');
     rf_buf payload;
 
-    rf_buf_init(&payload, VALUE_SIZE_MAX);
+    rf_buf_init(&payload, RF_RECORD_VALUE_SIZE_MAX);
     rf_buf_append_u64(&payload, epoch);
-    return put_record(txn, &key, &payload, err);
+    return rf_record_put(txn, &key, &payload, err);
 }
 
 static bool read_model(rf_bytes_reader *in, rf_catalog_model *model)
@@ -148,13 +139,13 @@ rf_status rf_record_get_model(rf_kv_txn *txn, const char *name, rf_catalog_model
     bool found = false;
 
     if (rf_record_name_valid(name)) {
-        record_key key = key_of(name, 'm');
-        rf_status status = get_record(txn, &key, &in, &found, err);
+        rf_record_key key = rf_record_key_of(name, 'm');
+        rf_status status = rf_record_get(txn, &key, &in, &found, err);
         if (status != RF_OK)
             return status;
         memcpy(model.name, name, strlen(name) + 1);
         if (found && !read_model(&in, &model))
-            return fail_record((rf_slice){key.bytes, key.size}, err);
+            return rf_record_fail((rf_slice){key.bytes, key.size}, err);
     }
     *model_out = model;
     *found_out = found;
@@ -163,11 +154,11 @@ rf_status rf_record_get_model(rf_kv_txn *txn, const char *name, rf_catalog_model
 
 rf_status rf_record_put_model(rf_kv_txn *txn, const rf_catalog_model *model, rf_err *err)
 {
-    record_key key = key_of(model->name, 'm');
+    rf_record_key key = rf_record_key_of(model->name, 'm');
     rf_buf payload;
 
     RF_ASSERT(model->next_number > model->live);
-    rf_buf_init(&payload, VALUE_SIZE_MAX);
+    rf_buf_init(&payload, RF_RECORD_VALUE_SIZE_MAX);
     rf_buf_append_u64(&payload, model->live);
     rf_buf_append_u64(&payload, model->next_number);
     rf_buf_append_u64(&payload, model->epoch);
@@ -179,7 +170,7 @@ rf_status rf_record_put_model(rf_kv_txn *txn, const rf_catalog_model *model, rf_
         rf_buf_append_u64(&payload, model->held[i].low);
         rf_buf_append_u64(&payload, model->held[i].high);
     }
-    return put_record(txn, &key, &payload, err);
+    return rf_record_put(txn, &key, &payload, err);
 }
 
 static bool read_generation(rf_bytes_reader *in, rf_catalog_generation *generation)
@@ -217,13 +208,13 @@ rf_status rf_record_get_generation(rf_kv_txn *txn, const char *name, uint64_t nu
     bool found = false;
 
     if (rf_record_name_valid(name)) {
-        record_key key = numbered_key(name, 'g', number);
-        rf_status status = get_record(txn, &key, &in, &found, err);
+        rf_record_key key = rf_record_key_numbered(name, 'g', number);
+        rf_status status = rf_record_get(txn, &key, &in, &found, err);
         if (status != RF_OK)
             return status;
         memcpy(generation.name, name, strlen(name) + 1);
         if (found && !read_generation(&in, &generation))
-            return fail_record((rf_slice){key.bytes, key.size}, err);
+            return rf_record_fail((rf_slice){key.bytes, key.size}, err);
         if (found)
             status = advance(txn, &generation, err);
         if (status != RF_OK)
@@ -238,10 +229,10 @@ rf_status rf_record_get_generation(rf_kv_txn *txn, const char *name, uint64_t nu
 rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *generation,
                                    rf_err *err)
 {
-    record_key key = numbered_key(generation->name, 'g', generation->number);
+    rf_record_key key = rf_record_key_numbered(generation->name, 'g', generation->number);
     rf_buf payload;
 
-    rf_buf_init(&payload, VALUE_SIZE_MAX);
+    rf_buf_init(&payload, RF_RECORD_VALUE_SIZE_MAX);
     rf_buf_append_u32(&payload, generation->version);
     rf_buf_append_u64(&payload, generation->content_hash.low);
     rf_buf_append_u64(&payload, generation->content_hash.high);
@@ -249,7 +240,7 @@ rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *
     rf_buf_append_u64(&payload, generation->sealed_rows);
     rf_buf_append_u64(&payload, generation->manifest_checksum);
     rf_buf_append_u32(&payload, generation->delta);
-    return put_record(txn, &key, &payload, err);
+    return rf_record_put(txn, &key, &payload, err);
 }
 
 /* Grows a list by one zeroed item of `size` bytes; NULL without memory. */
@@ -277,7 +268,7 @@ static rf_status list_record(rf_slice key, rf_slice value, char kind, void **lis
     if (name_size == 0 || name_size > 63 || key.size < name_size + 2 ||
         key.data[name_size + 1] != kind)
         return RF_OK;
-    rf_status status = open_value(key, value, &in, err);
+    rf_status status = rf_record_open(key, value, &in, err);
     if (status != RF_OK)
         return status;
     size_t size = kind == 'm' ? sizeof(rf_catalog_model) : sizeof(rf_catalog_generation);
@@ -287,14 +278,14 @@ static rf_status list_record(rf_slice key, rf_slice value, char kind, void **lis
     if (kind == 'm') {
         rf_catalog_model *model = item;
         memcpy(model->name, key.data, name_size);
-        return read_model(&in, model) ? RF_OK : fail_record(key, err);
+        return read_model(&in, model) ? RF_OK : rf_record_fail(key, err);
     }
     rf_catalog_generation *generation = item;
     memcpy(generation->name, key.data, name_size);
     if (key.size != name_size + 2 + 8)
-        return fail_record(key, err);
+        return rf_record_fail(key, err);
     generation->number = rf_load_u64_be(key.data + name_size + 2);
-    return read_generation(&in, generation) ? RF_OK : fail_record(key, err);
+    return read_generation(&in, generation) ? RF_OK : rf_record_fail(key, err);
 }
 
 static rf_status list_records(rf_kv_txn *txn, const char *name, char kind, void **out,
@@ -302,7 +293,7 @@ static rf_status list_records(rf_kv_txn *txn, const char *name, char kind, void 
 {
     rf_kv_cursor *cursor;
     rf_slice key, value;
-    record_key start = key_of(name ? name : "", name ? kind : '\0');
+    rf_record_key start = rf_record_key_of(name ? name : "", name ? kind : '\0');
     void *list = NULL;
     uint32_t count = 0;
     bool found;
@@ -362,7 +353,7 @@ rf_status rf_record_generations(rf_kv_txn *txn, const char *name, rf_catalog_gen
     return RF_OK;
 }
 
-static void append_text(rf_buf *out, rf_slice text)
+void rf_record_append_text(rf_buf *out, rf_slice text)
 {
     rf_buf_append_u32(out, (uint32_t)text.size);
     rf_buf_append_slice(out, text);
@@ -370,20 +361,20 @@ static void append_text(rf_buf *out, rf_slice text)
 
 rf_status rf_record_put_skip(rf_kv_txn *txn, const char *name, const rf_left_out *skip, rf_err *err)
 {
-    record_key key = numbered_key(name, 's', skip->position);
+    rf_record_key key = rf_record_key_numbered(name, 's', skip->position);
     rf_buf payload;
 
-    rf_buf_init(&payload, VALUE_SIZE_MAX);
-    append_text(&payload, skip->stream);
-    append_text(&payload, skip->type);
-    append_text(&payload, skip->reason);
-    return put_record(txn, &key, &payload, err);
+    rf_buf_init(&payload, RF_RECORD_VALUE_SIZE_MAX);
+    rf_record_append_text(&payload, skip->stream);
+    rf_record_append_text(&payload, skip->type);
+    rf_record_append_text(&payload, skip->reason);
+    return rf_record_put(txn, &key, &payload, err);
 }
 
 rf_status rf_record_delete_skip(rf_kv_txn *txn, const char *name, uint64_t position,
                                 bool *found_out, rf_err *err)
 {
-    record_key key = numbered_key(name, 's', position);
+    rf_record_key key = rf_record_key_numbered(name, 's', position);
     rf_slice at = {key.bytes, key.size};
     rf_slice value;
 
@@ -391,7 +382,7 @@ rf_status rf_record_delete_skip(rf_kv_txn *txn, const char *name, uint64_t posit
     return status == RF_OK && *found_out ? rf_kv_delete(txn, RF_CATALOG_TABLE, at, err) : status;
 }
 
-static rf_status read_left_out(rf_slice key, size_t prefix, rf_bytes_reader *in,
+rf_status rf_record_read_left_out(rf_slice key, size_t prefix, rf_bytes_reader *in,
                                rf_left_out *item, rf_left_out_list *list, rf_err *err)
 {
     item->stream = rf_read_slice(in, rf_read_u32(in));
@@ -399,7 +390,7 @@ static rf_status read_left_out(rf_slice key, size_t prefix, rf_bytes_reader *in,
     item->reason = rf_read_slice(in, rf_read_u32(in));
     if (in->failed || rf_bytes_left(in) > 0 || key.size != prefix + 8 ||
         !rf_utf8_valid(item->stream) || !rf_utf8_valid(item->type) || !rf_utf8_valid(item->reason))
-        return fail_record(key, err);
+        return rf_record_fail(key, err);
     item->position = rf_load_u64_be(key.data + prefix);
     return rf_left_out_list_add(list, item, err);
 }
@@ -410,31 +401,12 @@ static rf_status add_skip(rf_slice key, size_t prefix, rf_slice value, rf_left_o
     rf_left_out skip = {.cause = RF_CAUSE_ON_RECORD};
     rf_bytes_reader in;
 
-    rf_status status = open_value(key, value, &in, err);
-    return status == RF_OK ? read_left_out(key, prefix, &in, &skip, list, err) : status;
+    rf_status status = rf_record_open(key, value, &in, err);
+    return status == RF_OK ? rf_record_read_left_out(key, prefix, &in, &skip, list, err) : status;
 }
-
-static rf_status add_left_out(rf_slice key, size_t prefix, rf_slice value, rf_left_out_list *list,
-                              rf_err *err)
-{
-    rf_left_out item = {0};
-    rf_bytes_reader in;
-
-    rf_status status = open_value(key, value, &in, err);
-    if (status != RF_OK)
-        return status;
-    uint8_t cause = rf_read_byte(&in);
-    if (cause < RF_CAUSE_SKIPPED || cause > RF_CAUSE_ON_RECORD)
-        return fail_record(key, err);
-    item.cause = (rf_cause)cause;
-    return read_left_out(key, prefix, &in, &item, list, err);
-}
-
-typedef rf_status (*add_fn)(rf_slice key, size_t prefix, rf_slice value, rf_left_out_list *list,
-                            rf_err *err);
 
 /* All records that begin with `start`. */
-static rf_status add_all(rf_kv_txn *txn, const record_key *start, add_fn add,
+rf_status rf_record_add_all(rf_kv_txn *txn, const rf_record_key *start, rf_record_add_fn add,
                          rf_left_out_list *list, rf_err *err)
 {
     rf_slice prefix = {start->bytes, start->size};
@@ -457,139 +429,7 @@ static rf_status add_all(rf_kv_txn *txn, const record_key *start, add_fn add,
 
 rf_status rf_record_skips(rf_kv_txn *txn, const char *name, rf_left_out_list *list, rf_err *err)
 {
-    record_key start = key_of(name, 's');
+    rf_record_key start = rf_record_key_of(name, 's');
 
-    return add_all(txn, &start, add_skip, list, err);
-}
-
-/* ---- what moves a generation after it was sealed ---- */
-
-rf_status rf_record_take_delta(rf_kv_txn *txn, uint32_t *delta_out, rf_err *err)
-{
-    record_key key = key_of("", 'd');
-    rf_bytes_reader in;
-    rf_buf payload;
-    bool found;
-
-    rf_status status = get_record(txn, &key, &in, &found, err);
-    if (status != RF_OK)
-        return status;
-    uint32_t last = found ? rf_read_u32(&in) : 0;
-    if (found && (in.failed || last == UINT32_MAX))
-        return fail_record((rf_slice){key.bytes, key.size}, err);
-    rf_buf_init(&payload, VALUE_SIZE_MAX);
-    rf_buf_append_u32(&payload, last + 1);
-    *delta_out = last + 1;
-    return put_record(txn, &key, &payload, err);
-}
-
-rf_status rf_record_get_checkpoint(rf_kv_txn *txn, const char *name, uint64_t number,
-                                   rf_checkpoint *checkpoint_out, bool *found_out, rf_err *err)
-{
-    record_key key = numbered_key(name, 'c', number);
-    rf_checkpoint checkpoint;
-    rf_bytes_reader in;
-    bool found;
-
-    rf_status status = get_record(txn, &key, &in, &found, err);
-    if (status != RF_OK)
-        return status;
-    *found_out = found;
-    if (!found)
-        return RF_OK;
-    checkpoint.position = rf_read_u64(&in);
-    checkpoint.digest.low = rf_read_u64(&in);
-    checkpoint.digest.high = rf_read_u64(&in);
-    checkpoint.digest.rows = rf_read_u64(&in);
-    checkpoint.time_last = (int64_t)rf_read_u64(&in);
-    checkpoint.delta_rows = rf_read_u64(&in);
-    checkpoint.delta_bytes = rf_read_u64(&in);
-    if (in.failed || rf_bytes_left(&in) > 0)
-        return fail_record((rf_slice){key.bytes, key.size}, err);
-    *checkpoint_out = checkpoint;
-    return RF_OK;
-}
-
-rf_status rf_record_put_checkpoint(rf_kv_txn *txn, const char *name, uint64_t number,
-                                   const rf_checkpoint *checkpoint, rf_err *err)
-{
-    record_key key = numbered_key(name, 'c', number);
-    rf_buf payload;
-
-    rf_buf_init(&payload, VALUE_SIZE_MAX);
-    rf_buf_append_u64(&payload, checkpoint->position);
-    rf_buf_append_u64(&payload, checkpoint->digest.low);
-    rf_buf_append_u64(&payload, checkpoint->digest.high);
-    rf_buf_append_u64(&payload, checkpoint->digest.rows);
-    rf_buf_append_u64(&payload, (uint64_t)checkpoint->time_last);
-    rf_buf_append_u64(&payload, checkpoint->delta_rows);
-    rf_buf_append_u64(&payload, checkpoint->delta_bytes);
-    return put_record(txn, &key, &payload, err);
-}
-
-rf_status rf_record_put_left_out(rf_kv_txn *txn, const char *name, uint64_t number,
-                                 const rf_left_out *item, rf_err *err)
-{
-    record_key key = numbered_key(name, 'f', number);
-    rf_buf payload;
-
-    rf_store_u64_be(key.bytes + key.size, item->position);
-    key.size += 8;
-    rf_buf_init(&payload, VALUE_SIZE_MAX);
-    rf_buf_append_byte(&payload, (uint8_t)item->cause);
-    append_text(&payload, item->stream);
-    append_text(&payload, item->type);
-    append_text(&payload, item->reason);
-    return put_record(txn, &key, &payload, err);
-}
-
-rf_status rf_record_left_out(rf_kv_txn *txn, const char *name, uint64_t number,
-                             rf_left_out_list *list, rf_err *err)
-{
-    record_key start = numbered_key(name, 'f', number);
-
-    return add_all(txn, &start, add_left_out, list, err);
-}
-
-/* All records that begin with `start` go. */
-static rf_status delete_all(rf_kv_txn *txn, const record_key *start, rf_err *err)
-{
-    rf_slice prefix = {start->bytes, start->size};
-    rf_status status = RF_OK;
-    bool found = true;
-
-    while (status == RF_OK && found) {
-        rf_kv_cursor *cursor;
-        rf_slice key, value;
-        char bytes[KEY_SIZE_MAX];
-        size_t size = 0;
-        status = rf_kv_cursor_open(txn, RF_CATALOG_TABLE, &cursor, err);
-        if (status != RF_OK)
-            return status;
-        status = rf_kv_cursor_seek(cursor, RF_KV_AT_LEAST, prefix, &key, &value, &found, err);
-        found = status == RF_OK && found && rf_slice_starts_with(key, prefix) &&
-                key.size <= sizeof bytes;
-        if (found)
-            memcpy(bytes, key.data, size = key.size);
-        rf_kv_cursor_close(cursor);
-        if (found)
-            status = rf_kv_delete(txn, RF_CATALOG_TABLE, (rf_slice){bytes, size}, err);
-    }
-    return status;
-}
-
-rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t number,
-                                      rf_err *err)
-{
-    record_key left_out = numbered_key(name, 'f', number);
-    record_key checkpoint = numbered_key(name, 'c', number);
-    record_key key = numbered_key(name, 'g', number);
-
-    rf_status status = delete_all(txn, &left_out, err);
-    if (status == RF_OK)
-        status = rf_kv_delete(txn, RF_CATALOG_TABLE, (rf_slice){checkpoint.bytes, checkpoint.size},
-                              err);
-    return status == RF_OK
-               ? rf_kv_delete(txn, RF_CATALOG_TABLE, (rf_slice){key.bytes, key.size}, err)
-               : status;
+    return rf_record_add_all(txn, &start, add_skip, list, err);
 }

@@ -8,6 +8,7 @@
  *     NAME NUL 'c' number u64 BE  its checkpoint, once it was moved
  *     NAME NUL 'f' number u64 BE, position u64 BE  an event that it left out since it was sealed
  *     NAME NUL 's' position u64 BE  an event that is put aside
+ *     NAME NUL 'x'                why a generation of it is not kept current
  *
  * Each value ends with a checksum of itself, seeded with that of its key: a record under another
  * key is damage too.
@@ -77,6 +78,13 @@ rf_status rf_record_generations(rf_kv_txn *txn, const char *name, rf_catalog_gen
 rf_status rf_witness_check(rf_catalog *catalog, rf_err *err);
 rf_status rf_witness_text(rf_kv_txn *txn, rf_buf *text_out, rf_err *err);
 rf_status rf_witness_write(rf_catalog *catalog, rf_slice text, rf_err *err);
+
+rf_status rf_record_put_suspension(rf_kv_txn *txn, const char *name,
+                                   const rf_catalog_suspension *suspension, rf_err *err);
+rf_status rf_record_get_suspension(rf_kv_txn *txn, const char *name,
+                                   rf_catalog_suspension *suspension_out, bool *found_out,
+                                   rf_err *err);
+rf_status rf_record_delete_suspension(rf_kv_txn *txn, const char *name, rf_err *err);
 
 /* catalog_move.c: one of them within a transaction. */
 rf_status rf_catalog_apply_move(rf_kv_txn *txn, const rf_catalog_move *move, rf_err *err);

@@ -25,6 +25,7 @@ typedef struct import_options {
     bool strict;
     int64_t wait_writers_ms;
     bool follow;
+    bool apply;
     bool from_start;
     const char *exec;
     cli_count partitions;
@@ -61,6 +62,8 @@ static const cli_option table[] = {
      offsetof(import_options, exec), 0, 0},
     {"follow", NULL, "go on with what comes later, until interrupted", CLI_FLAG,
      offsetof(import_options, follow), 0, 0},
+    {"apply", NULL, "end when the live read models have the events too", CLI_FLAG,
+     offsetof(import_options, apply), 0, 0},
     {"from-start", NULL, "read a database anew, not from where the last import ended", CLI_FLAG,
      offsetof(import_options, from_start), 0, 0},
     {"strict", NULL, "PostgreSQL: keep writers out for a moment, to see how far may be read",
@@ -162,6 +165,13 @@ static rf_status print_json(const rf_import_summary *summary, rf_err *err)
     return cli_json_finish(&json, err);
 }
 
+/* What others follow is waited for. */
+static rf_status apply(rf_store *store, const rf_run *with, rf_err *err)
+{
+    const rf_follow_options options = {.once = true, .share = true, .run = *with};
+    return rf_follow(store, &options, err);
+}
+
 static rf_status run(const cli_call *call, rf_err *err)
 {
     const import_options *given = call->options;
@@ -173,6 +183,9 @@ static rf_status run(const cli_call *call, rf_err *err)
     if (partitions & (partitions - 1))
         return cli_fail(err, RF_ERR_USAGE, "--partitions takes a power of two, not %u",
                         (unsigned)partitions);
+    if (given->apply && given->follow)
+        return cli_fail(err, RF_ERR_USAGE,
+                        "--apply is for an import that ends; run `refold follow` beside --follow");
     if (is_input && isatty(STDIN_FILENO))
         return cli_fail(err, RF_ERR_USAGE, "no FILE given; - reads standard input");
     rf_import_options options = {
@@ -220,6 +233,8 @@ static rf_status run(const cli_call *call, rf_err *err)
     rf_import_summary summary = {0};
     cli_progress_start(&progress, given->quiet, &options.run);
     status = rf_import_files(store, paths, path_count, &options, &summary, err);
+    if (status == RF_OK && given->apply)
+        status = apply(store, &options.run, err);
     cli_progress_end(&progress);
     rf_store_close(store);
     if (status != RF_OK)

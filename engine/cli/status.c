@@ -36,6 +36,9 @@ static rf_status print_json(const rf_status_report *report, rf_err *err)
             cli_json_number(&json, "staleness_seconds", model->staleness_s);
         cli_json_count(&json, "rows", model->rows);
         cli_json_bool(&json, "held", model->held);
+        cli_json_text(&json, "suspended", model->suspended);
+        if (model->suspended_at)
+            cli_json_count(&json, "suspended_at", model->suspended_at);
         cli_json_count(&json, "left_out", model->left_out);
         cli_json_count(&json, "pending", model->pending);
         cli_json_close(&json, '}');
@@ -69,7 +72,8 @@ static rf_status print_text(const rf_status_report *report, rf_err *err)
                                   ? "-"
                                   : cli_format_seconds(model->staleness_s, number));
         cli_table_count(table, model->left_out);
-        cli_table_cell(table, model->held ? "held: rolled back from a newer definition"
+        cli_table_cell(table, model->suspended ? model->suspended
+                              : model->held ? "held: rolled back from a newer definition"
                               : model->pending ? "skips changed: rebuild to obey them"
                                                : "");
     }

@@ -27,6 +27,9 @@ COMMANDS = (
     'skip',
     'unskip',
     'quarantine',
+    'follow',
+    'wait',
+    'resume',
 )
 OPTIONS = {
     'import': (
@@ -65,7 +68,10 @@ OPTIONS = {
     'skip': ('--reason', '--json'),
     'unskip': ('--json',),
     'quarantine': ('--generation', '--json'),
-    'rollback': ('--generation',),
+    'rollback': ('--generation', '--catch-up'),
+    'follow': ('--once', '--workers', '--quiet'),
+    'wait': ('--position', '--timeout'),
+    'resume': (),
     'gc': ('--keep',),
     'scan': ('--prefix', '--from', '--to', '--limit', '--generation', '--format'),
     'get': ('--generation',),

@@ -176,7 +176,7 @@ static uint64_t log_position(void)
 
 static void move_on(const char *name, uint64_t number, uint64_t until, uint32_t workers)
 {
-    const rf_catch_up_of of = {name, number};
+    const rf_catch_up_of of = {name, number, false};
     rf_catch_up *catch_up;
     rf_pool *pool;
     rf_err err = {0};
@@ -286,7 +286,7 @@ Test(catch_up, stops_at_an_event_that_fails_and_stays_where_it_was)
     import_events(100);
     rebuild(file, 0, &built);
     import_some(200, true);
-    const rf_catch_up_of of = {"shops", built.generation};
+    const rf_catch_up_of of = {"shops", built.generation, false};
     cr_assert_eq(rf_pool_new(0, &pool, NULL), RF_OK);
     cr_assert_eq(rf_catch_up_open(store, pool, &of, 1, &catch_up, &err), RF_OK);
     cr_assert_eq(rf_catch_up_run(catch_up, 300, NULL, &err), RF_ERR_INPUT, "%s", err.message);
@@ -315,7 +315,7 @@ Test(catch_up, is_refused_where_another_moved_the_generation_meanwhile)
     import_events(100);
     rebuild(file, 0, &built);
     import_events(100);
-    const rf_catch_up_of of = {"owners", built.generation};
+    const rf_catch_up_of of = {"owners", built.generation, false};
     cr_assert_eq(rf_pool_new(0, &pool, NULL), RF_OK);
     cr_assert_eq(rf_catch_up_open(store, pool, &of, 1, &first, &err), RF_OK);
     cr_assert_eq(rf_catch_up_open(store, pool, &of, 1, &second, &err), RF_OK);

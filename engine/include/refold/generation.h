@@ -74,6 +74,8 @@ typedef struct rf_model_status {
     uint64_t rows;
     bool held; /* a newer definition was rolled back from */
     uint64_t left_out; /* events and keys that are not in it, see rf_quarantine_list */
+    const char *suspended; /* why nobody follows it on; NULL: it is not suspended */
+    uint64_t suspended_at; /* position of the event; 0: it is about none */
     uint64_t pending;  /* of these and of the skips on record, those that the next rebuild changes */
 } rf_model_status;
 typedef struct rf_status_report {

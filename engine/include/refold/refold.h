@@ -17,6 +17,7 @@
 #include "refold/bench.h"
 #include "refold/test.h"
 #include "refold/generation.h"
+#include "refold/follow.h"
 #include "refold/read.h"
 #include "refold/text.h"
 #include "refold/export.h"

@@ -1,0 +1,482 @@
+/* Following; see refold/follow.h.
+ *
+ * What is followed moves as one group: one fold for all, one transaction. Where they are at different
+ * positions, those behind are brought to the first one's position each by itself; and where a group's
+ * fold fails, each goes on by itself, which tells whose event it is. After every commit of the catalog
+ * it is looked whether other generations are live now, or something was suspended or resumed.
+ */
+#include "refold/follow.h"
+
+#include "base/clock.h"
+#include "base/machine.h"
+#include "catch_up.h"
+#include "store.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { IDLE_MS = 20 };
+
+typedef struct followed {
+    char name[64];
+    int lock;           /* FOLLOW; -1: another run's */
+    uint64_t number;    /* live when it was last looked */
+    bool suspended;
+} followed;
+
+typedef struct follower {
+    rf_store *store;
+    const rf_follow_options *options;
+    rf_pool *pool;
+    followed *models;
+    uint32_t count;
+    uint64_t stamp;     /* of the catalog when it was last looked */
+    rf_catch_up *group; /* NULL: to be made */
+} follower;
+
+static bool is_cancelled(const follower *run)
+{
+    return run->options->run.cancel && *run->options->run.cancel;
+}
+
+static void pause_idle(void)
+{
+    const struct timespec idle = {.tv_nsec = IDLE_MS * 1000000L};
+
+    (void)nanosleep(&idle, NULL);
+}
+
+__attribute__((format(printf, 2, 3))) static void tell(const follower *run, const char *format, ...)
+{
+    char line[1024];
+    va_list values;
+
+    if (!run->options->report)
+        return;
+    va_start(values, format);
+    (void)vsnprintf(line, sizeof line, format, values);
+    va_end(values);
+    run->options->report(run->options->report_arg, line);
+}
+
+static void drop_group(follower *run)
+{
+    rf_catch_up_close(run->group);
+    run->group = NULL;
+}
+
+/* ---- which read models ---- */
+
+static followed *find_followed(const follower *run, const char *name)
+{
+    for (uint32_t i = 0; i < run->count; i++)
+        if (strcmp(run->models[i].name, name) == 0)
+            return &run->models[i];
+    return NULL;
+}
+
+static bool is_wanted(const rf_follow_options *options, const char *name)
+{
+    for (uint32_t i = 0; i < options->name_count; i++)
+        if (strcmp(options->names[i], name) == 0)
+            return true;
+    return options->name_count == 0;
+}
+
+/* Takes FOLLOW. What another run follows is left to it where that is asked for. */
+static rf_status add_followed(follower *run, const char *name, bool may_share, rf_err *err)
+{
+    int64_t wait_ms = may_share ? 0 : run->options->run.wait_lock_ms;
+    rf_err failure = {0};
+    int lock = -1;
+
+    followed *models = realloc(run->models, (run->count + 1) * sizeof *models);
+    if (!models)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", run->count + 1);
+    run->models = models;
+    rf_status status = rf_catalog_lock_follow(run->store->catalog, name, wait_ms, &lock, &failure);
+    if (status != RF_OK && !(status == RF_ERR_LOCKED && may_share)) {
+        if (err)
+            *err = failure;
+        return status;
+    }
+    followed *model = &run->models[run->count++];
+    *model = (followed){.lock = lock};
+    memcpy(model->name, name, strlen(name) + 1);
+    return RF_OK;
+}
+
+/* Looks at one read model as the catalog has it now. */
+static rf_status look_at(follower *run, const rf_catalog_model *known, bool first, rf_err *err)
+{
+    rf_catalog_suspension suspension;
+    bool suspended = false;
+    followed *model = find_followed(run, known->name);
+    rf_status status = RF_OK;
+
+    if (!model) {
+        status = add_followed(run, known->name, run->options->share || !first, err);
+        model = &run->models[run->count - 1];
+    }
+    if (status == RF_OK)
+        status = rf_catalog_get_suspension(run->store->catalog, known->name, &suspension,
+                                           &suspended, err);
+    if (status != RF_OK)
+        return status;
+    if (model->number != known->live || model->suspended != suspended) {
+        drop_group(run);
+        if (model->number != 0 && model->number != known->live)
+            tell(run, "%s: generation %" PRIu64 " is live now", known->name, known->live);
+        else if (model->suspended && !suspended)
+            tell(run, "%s: goes on", known->name);
+    }
+    model->number = known->live;
+    model->suspended = suspended;
+    return RF_OK;
+}
+
+static rf_status look(follower *run, bool first, rf_err *err)
+{
+    rf_catalog_model *known = NULL;
+    uint32_t count = 0;
+    uint64_t stamp = rf_catalog_stamp(run->store->catalog);
+
+    if (!first && stamp == run->stamp)
+        return RF_OK;
+    rf_status status = rf_catalog_models(run->store->catalog, &known, &count, err);
+    for (uint32_t i = 0; status == RF_OK && i < count; i++)
+        if (known[i].live != 0 && is_wanted(run->options, known[i].name))
+            status = look_at(run, &known[i], first, err);
+    free(known);
+    run->stamp = stamp;
+    for (uint32_t i = 0; status == RF_OK && first && i < run->options->name_count; i++)
+        if (!find_followed(run, run->options->names[i]))
+            status = rf_fail(err, RF_ERR_ABSENT, "%s: no live read model of this name",
+                             run->options->names[i]);
+    return status;
+}
+
+static bool is_active(const followed *model)
+{
+    return model->lock >= 0 && model->number != 0 && !model->suspended;
+}
+
+/* ---- one by one ---- */
+
+/* Whether a failure is the definition's or an event's, and not the machine's or another run's. */
+static bool suspends(rf_status status)
+{
+    return status == RF_ERR_PLUGIN || status == RF_ERR_INPUT || status == RF_ERR_REFUSED ||
+           status == RF_ERR_FORMAT;
+}
+
+static rf_status suspend(follower *run, followed *model, const rf_err *failure, rf_err *err)
+{
+    rf_catalog_suspension suspension = {.generation = model->number,
+                                        .position = failure->position};
+
+    size_t size = strnlen(failure->message, sizeof suspension.reason - 1);
+    memcpy(suspension.reason, failure->message, size);
+    while (size > 0 && !rf_utf8_valid((rf_slice){suspension.reason, size}))
+        suspension.reason[--size] = '\0'; /* cut inside a character */
+    model->suspended = true;
+    tell(run, "%s: suspended: %s", model->name, suspension.reason);
+    return rf_catalog_suspend(run->store->catalog, model->name, &suspension, err);
+}
+
+/* Moves one read model to `until`, or suspends it before the event that it fails for. */
+static rf_status move_one(follower *run, followed *model, uint64_t until, rf_err *err)
+{
+    const rf_catch_up_of of = {model->name, model->number, true};
+    rf_catch_up *catch_up = NULL;
+    rf_err failure = {0};
+
+    rf_status status = rf_catch_up_open(run->store, run->pool, &of, 1, &catch_up, &failure);
+    if (status == RF_OK && rf_catch_up_position(catch_up) < until)
+        status = rf_catch_up_run(catch_up, until, run->options->run.cancel, &failure);
+    if (suspends(status) && catch_up && failure.position > rf_catch_up_position(catch_up) + 1)
+        (void)rf_catch_up_run(catch_up, failure.position - 1, run->options->run.cancel, NULL);
+    rf_catch_up_close(catch_up);
+    if (suspends(status))
+        return suspend(run, model, &failure, err);
+    if (status != RF_OK && err)
+        *err = failure;
+    return status;
+}
+
+/* ---- together ---- */
+
+static rf_status position_of(follower *run, const followed *model, uint64_t *position_out,
+                             rf_err *err)
+{
+    rf_catalog_generation generation;
+    bool found = false;
+
+    rf_status status = rf_catalog_get_generation(run->store->catalog, model->name, model->number,
+                                                 &generation, &found, err);
+    if (status == RF_OK && !found)
+        return rf_fail(err, RF_ERR_LOCKED, "%s generation %" PRIu64 " is gone", model->name,
+                       model->number);
+    if (status == RF_OK)
+        *position_out = generation.position;
+    return status;
+}
+
+/* Brings all to the position of the first, and makes them a group. */
+static rf_status make_group(follower *run, rf_err *err)
+{
+    uint64_t first = 0;
+    uint32_t count = 0;
+    rf_status status = RF_OK;
+
+    rf_catch_up_of *of = calloc(run->count + 1, sizeof *of);
+    if (!of)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", run->count);
+    for (int pass = 0; pass < 2; pass++)
+        for (uint32_t i = 0; status == RF_OK && i < run->count; i++) {
+            followed *model = &run->models[i];
+            uint64_t position = 0;
+            if (!is_active(model))
+                continue;
+            status = position_of(run, model, &position, err);
+            if (pass == 0)
+                first = position > first ? position : first;
+            else if (status == RF_OK && position < first)
+                status = move_one(run, model, first, err);
+        }
+    for (uint32_t i = 0; i < run->count; i++)
+        if (is_active(&run->models[i]))
+            of[count++] = (rf_catch_up_of){run->models[i].name, run->models[i].number, true};
+    rf_err failure = {0};
+    if (status == RF_OK && count > 0) {
+        status = rf_catch_up_open(run->store, run->pool, of, count, &run->group, &failure);
+        if (status != RF_OK && err)
+            *err = failure;
+    }
+    free(of);
+    /* one whose definition cannot be loaded is found, and suspended, by itself */
+    for (uint32_t i = 0; suspends(status) && i < run->count; i++) {
+        if (!is_active(&run->models[i]))
+            continue;
+        rf_status one = move_one(run, &run->models[i], first, err);
+        if (one != RF_OK)
+            return one;
+    }
+    return suspends(status) ? RF_OK : status;
+}
+
+static rf_status move_each(follower *run, uint64_t until, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    drop_group(run);
+    for (uint32_t i = 0; status == RF_OK && i < run->count; i++)
+        if (is_active(&run->models[i]))
+            status = move_one(run, &run->models[i], until, err);
+    return status;
+}
+
+/* All that are active have the events up to `until` afterwards. */
+static rf_status advance(follower *run, uint64_t until, rf_err *err)
+{
+    rf_err failure = {0};
+    rf_status status = run->group ? RF_OK : make_group(run, &failure);
+
+    if (status == RF_OK && run->group && rf_catch_up_position(run->group) < until)
+        status = rf_catch_up_run(run->group, until, run->options->run.cancel, &failure);
+    if (suspends(status))
+        return move_each(run, until, err);
+    if (status == RF_ERR_LOCKED || status == RF_ERR_ABSENT) {
+        /* somebody else moved or removed one: look again */
+        drop_group(run);
+        run->stamp = UINT64_MAX;
+        return RF_OK;
+    }
+    if (status != RF_OK && err)
+        *err = failure;
+    return status;
+}
+
+/* ---- a run ---- */
+
+static rf_status log_position(rf_store *store, uint64_t *position_out, rf_err *err)
+{
+    rf_log_info info;
+    rf_status status = rf_log_get_info(store->log, &info, err);
+
+    if (status == RF_OK)
+        *position_out = info.position;
+    return status;
+}
+
+/* Whether all that are followed here are at `until`. */
+static rf_status have_arrived(follower *run, uint64_t until, bool *arrived_out, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    *arrived_out = true;
+    for (uint32_t i = 0; status == RF_OK && i < run->count; i++) {
+        uint64_t position = until;
+        if (is_active(&run->models[i]))
+            status = position_of(run, &run->models[i], &position, err);
+        *arrived_out = *arrived_out && position >= until;
+    }
+    return status;
+}
+
+static rf_status run_once(follower *run, rf_err *err)
+{
+    uint64_t until = 0;
+    bool arrived = false;
+
+    rf_status status = log_position(run->store, &until, err);
+    while (status == RF_OK && !arrived) {
+        status = look(run, false, err);
+        if (status == RF_OK)
+            status = advance(run, until, err);
+        if (status == RF_OK)
+            status = have_arrived(run, until, &arrived, err);
+        if (status == RF_ERR_LOCKED)
+            status = RF_OK;
+    }
+    for (uint32_t i = 0; status == RF_OK && i < run->count; i++) {
+        const char *name = run->models[i].name;
+        if (run->models[i].suspended)
+            status = rf_fail(err, RF_ERR_REFUSED,
+                             "%s is suspended, see status; the others are at position %" PRIu64,
+                             name, until);
+        else if (run->models[i].lock < 0)
+            status = rf_wait(run->store, &name, 1, until, -1, run->options->run.cancel, err);
+    }
+    return status;
+}
+
+static rf_status run_on(follower *run, rf_err *err)
+{
+    uint64_t seen = UINT64_MAX;
+    rf_status status = RF_OK;
+
+    while (status == RF_OK && !is_cancelled(run)) {
+        rf_kv_info info;
+        uint64_t until = 0;
+        rf_kv_get_info(rf_log_kv(run->store->log), &info);
+        bool is_idle = info.last_txn_id == seen &&
+                       rf_catalog_stamp(run->store->catalog) == run->stamp;
+        if (is_idle) {
+            pause_idle();
+            continue;
+        }
+        status = look(run, false, err);
+        if (status == RF_OK)
+            status = log_position(run->store, &until, err);
+        if (status == RF_OK)
+            status = advance(run, until, err);
+        seen = run->group || status != RF_OK ? info.last_txn_id : UINT64_MAX;
+        if (!run->group)
+            pause_idle(); /* everything is suspended, or to be looked at again */
+    }
+    return status == RF_OK ? rf_fail(err, RF_ERR_INTERRUPTED,
+                                     "interrupted; what is followed has every event once")
+                           : status;
+}
+
+rf_status rf_follow(rf_store *store, const rf_follow_options *options, rf_err *err)
+{
+    const rf_follow_options none = {.run = {.workers_default = true}};
+    follower run = {.store = store, .options = options ? options : &none};
+    const rf_run *wanted = &run.options->run;
+
+    rf_status status = rf_pool_new(
+        wanted->workers_default ? rf_processor_count() : wanted->workers, &run.pool, err);
+    if (status == RF_OK)
+        status = look(&run, true, err);
+    if (status == RF_OK)
+        status = run.options->once ? run_once(&run, err) : run_on(&run, err);
+    drop_group(&run);
+    for (uint32_t i = 0; i < run.count; i++)
+        rf_lock_release(run.models[i].lock);
+    free(run.models);
+    rf_pool_free(run.pool);
+    return status;
+}
+
+rf_status rf_resume(rf_store *store, const char *name, rf_err *err)
+{
+    return rf_catalog_resume(store->catalog, name, err);
+}
+
+/* ---- waiting ---- */
+
+/* One read model: *there_out if it is far enough. */
+static rf_status look_whether_there(rf_store *store, const rf_catalog_model *model,
+                                    uint64_t position, bool *there_out, rf_err *err)
+{
+    rf_catalog_generation live;
+    rf_catalog_suspension suspension;
+    bool found = false, suspended = false;
+
+    rf_status status = rf_catalog_get_generation(store->catalog, model->name, model->live, &live,
+                                                 &found, err);
+    if (status == RF_OK)
+        status = rf_catalog_get_suspension(store->catalog, model->name, &suspension, &suspended,
+                                           err);
+    if (status != RF_OK)
+        return status;
+    bool there = found && live.position >= position;
+    if (!there && suspended)
+        return rf_fail(err, RF_ERR_REFUSED, "%s is suspended at position %" PRIu64 ": %s",
+                       model->name, live.position, suspension.reason);
+    *there_out = *there_out && there;
+    return RF_OK;
+}
+
+static rf_status look_at_all(rf_store *store, const rf_follow_options *options, uint64_t position,
+                             bool *there_out, rf_err *err)
+{
+    rf_catalog_model *models = NULL;
+    uint32_t count = 0;
+
+    *there_out = true;
+    rf_status status = rf_catalog_models(store->catalog, &models, &count, err);
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        if (models[i].live != 0 && is_wanted(options, models[i].name))
+            status = look_whether_there(store, &models[i], position, there_out, err);
+    }
+    for (uint32_t i = 0; status == RF_OK && i < options->name_count; i++) {
+        uint32_t at = 0;
+        while (at < count && (models[at].live == 0 || strcmp(models[at].name, options->names[i])))
+            at++;
+        if (at == count)
+            status = rf_fail(err, RF_ERR_ABSENT, "%s: no live read model of this name",
+                             options->names[i]);
+    }
+    free(models);
+    return status;
+}
+
+rf_status rf_wait(rf_store *store, const char *const *names, uint32_t name_count, uint64_t position,
+                  int64_t timeout_ms, const volatile int *cancel, rf_err *err)
+{
+    const rf_follow_options options = {.names = names, .name_count = name_count};
+    double end = rf_clock_seconds() + (double)timeout_ms / 1000;
+    bool there = false;
+    rf_status status = position == 0 ? log_position(store, &position, err) : RF_OK;
+
+    while (status == RF_OK && !there) {
+        status = look_at_all(store, &options, position, &there, err);
+        if (status != RF_OK || there)
+            break;
+        if (cancel && *cancel)
+            status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted; nothing was changed");
+        else if (timeout_ms >= 0 && rf_clock_seconds() >= end)
+            status = rf_fail(err, RF_ERR_UNREACHABLE,
+                             "the read models are not at position %" PRIu64 " after %.3g s",
+                             position, (double)timeout_ms / 1000);
+        else
+            pause_idle();
+    }
+    return status;
+}

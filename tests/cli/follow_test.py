@@ -1,0 +1,200 @@
+"""follow, wait, resume, import --apply: live read models that are kept current as events arrive, across
+swaps and kills, and what becomes of one that fails.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import tool
+from tool import event
+
+COUNTS = """
+name "counts" version (1) key "stream"
+columns { "n int", "last text" }
+on ("*", function (row, e) row.n, row.last = row.n + 1, e.type end)
+"""
+OWNERS = """
+name "owners" version (%d) key { OrderPlaced = "customer text" }
+columns { "orders int" }
+on ("OrderPlaced", {}, function (row, e) row.orders = row.orders + %d end)
+"""
+STRICT = """
+name "strict" version (1) key "stream"
+columns { "n int" }
+on ("ItemAdded", { "qty int" }, function (row, e)
+    if e.qty > 100 then error "too many" end
+    row.n = row.n + e.qty
+end)
+"""
+
+
+class Follow(tool.Case):
+    def setUp(self):
+        super().setUp()
+        self.random = random.Random(3)
+        self.sent = 0
+        self.processes = []
+        self.send(40)
+
+    def tearDown(self):
+        for process in self.processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        super().tearDown()
+
+    def events(self, count):
+        made = []
+        for _ in range(count):
+            self.sent += 1
+            order = 'order-%d' % self.random.randrange(1 + self.sent // 4)
+            if self.random.random() < 0.3:
+                made.append(event(order, 'OrderPlaced', {'customer': 'c-%d' % (self.sent % 7)}))
+            else:
+                made.append(event(order, 'ItemAdded', {'qty': self.sent % 9, 'price': 5}))
+        return made
+
+    def send(self, count, *options):
+        self.import_lines(*self.events(count), options=options)
+
+    def lua(self, name, text):
+        return self.path(name + '.lua', text)
+
+    def start(self, *names, options=()):
+        process = subprocess.Popen(
+            [tool.refold, 'follow', self.store, *names, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def position(self):
+        return self.info()['position']
+
+    def status(self, name):
+        models = self.ok('status', self.store, '--json').json['models']
+        return [m for m in models if m['name'] == name][0]
+
+    def check(self, *names):
+        """The rows are those of a full rebuild at the same position, and all is whole."""
+        for name in names:
+            live = self.status(name)
+            digest = [
+                g['digest']
+                for g in self.ok('generations', self.store, name, '--json').json['generations']
+                if g['live']
+            ][0]
+            built = self.rebuild(
+                name, options=('--no-swap', '--until', str(live['position']), '--full')
+            )[0]
+            self.assertEqual((digest, live['rows']), (built['digest'], built['rows']), name)
+        self.ok('verify', self.store, '--serial')
+
+    def test_rows_follow_what_is_imported(self):
+        self.rebuild(self.lua('counts', COUNTS), self.lua('owners', OWNERS % (1, 1)))
+        self.start()
+        for _ in range(5):
+            self.send(20)
+            self.ok('wait', self.store, '--timeout', '20')
+            self.assertEqual(self.status('counts')['lag'], 0)
+            self.assertEqual(self.status('owners')['position'], self.position())
+        self.check('counts', 'owners')
+
+    def test_once_ends_where_the_log_was(self):
+        self.rebuild(self.lua('counts', COUNTS))
+        self.send(30)
+        self.assertEqual(self.status('counts')['lag'], 30)
+        self.ok('follow', self.store, '--once')
+        self.assertEqual(self.status('counts')['lag'], 0)
+        self.check('counts')
+
+    def test_apply_acknowledges_what_the_read_models_have(self):
+        self.rebuild(self.lua('counts', COUNTS))
+        self.send(30, '--apply')
+        self.assertEqual(self.status('counts')['lag'], 0)
+        self.start('counts')
+        time.sleep(0.3)
+        self.send(30, '--apply')
+        self.assertEqual(self.status('counts')['lag'], 0)
+        self.check('counts')
+        self.refuses(tool.USAGE, ['--apply'], 'import', self.store, '-', '--apply', '--follow')
+
+    def test_a_swap_and_a_rollback_are_followed_with_their_own_definitions(self):
+        self.rebuild(self.lua('owners', OWNERS % (1, 1)))
+        follower = self.start()
+        self.send(50)
+        second = self.lua('owners', OWNERS % (2, 10))
+        built = self.rebuild(second)[0]
+        self.assertGreaterEqual(built['position'], self.status('owners')['position'] - 50)
+        self.send(50)
+        self.ok('wait', self.store, '--timeout', '20')
+        self.check('owners')
+        self.ok('rollback', self.store, 'owners')
+        self.ok('wait', self.store, '--timeout', '20')
+        self.send(50)
+        self.ok('wait', self.store, '--timeout', '20')
+        self.assertEqual(self.status('owners')['version'], 1)
+        self.check('owners')
+        os.killpg(follower.pid, signal.SIGTERM)
+        self.assertEqual(tool.wait_for(follower, 10), tool.TERMINATED)
+        self.assertIn(b'is live now', follower.stderr.read())
+
+    def test_one_that_fails_is_suspended_where_it_is_and_the_others_go_on(self):
+        self.rebuild(self.lua('counts', COUNTS), self.lua('strict', STRICT))
+        self.start()
+        self.send(10)
+        self.import_lines(event('order-1', 'ItemAdded', {'qty': 500, 'price': 5}))
+        bad = self.position()
+        self.send(10)
+        self.ok('wait', self.store, 'counts', '--timeout', '20')
+        self.refuses(tool.REFUSED, ['suspended', 'too many'], 'wait', self.store, '--timeout', '20')
+        strict = self.status('strict')
+        self.assertEqual(
+            (strict['position'], strict['suspended_at']), (bad - 1, bad), strict['suspended']
+        )
+        self.assertIsNone(self.status('counts')['suspended'])
+        self.assertIn('too many', self.ok('status', self.store).out.decode())
+        self.ok('resume', self.store, 'strict')
+        time.sleep(0.3)
+        self.assertEqual(self.status('strict')['suspended_at'], bad, 'the event still fails')
+        self.ok('skip', self.store, 'strict', bad, '--reason', 'a typo')
+        self.ok('resume', self.store, 'strict')
+        self.ok('wait', self.store, '--timeout', '20')
+        self.assertEqual(self.status('strict')['lag'], 0)
+        self.check('counts', 'strict')
+
+    def test_a_wait_that_takes_too_long_is_exit_75(self):
+        self.rebuild(self.lua('counts', COUNTS))
+        self.send(1)
+        self.refuses(tool.UNREACHABLE, ['position'], 'wait', self.store, '--timeout', '0.1')
+        self.refuses(tool.FAILED, ['nobody'], 'wait', self.store, 'nobody')
+
+    def test_one_run_follows_a_read_model(self):
+        self.rebuild(self.lua('counts', COUNTS))
+        self.start()
+        time.sleep(0.3)
+        self.refuses(tool.LOCKED, ['follow'], 'follow', self.store, 'counts', '--once')
+        self.refuses(tool.FAILED, ['nobody'], 'follow', self.store, 'nobody')
+
+    def test_every_event_counts_once_whatever_is_killed(self):
+        self.rebuild(self.lua('counts', COUNTS), self.lua('owners', OWNERS % (1, 1)))
+        for _ in range(15):
+            follower = self.start()
+            for _ in range(self.random.randrange(4)):
+                self.send(10)
+            time.sleep(self.random.random() * 0.15)
+            os.killpg(follower.pid, signal.SIGKILL)
+            follower.wait()
+            self.assertEqual(self.status('counts')['position'], self.status('owners')['position'])
+        self.ok('follow', self.store, '--once')
+        self.check('counts', 'owners')
+
+
+tool.main(__name__)
