@@ -237,12 +237,11 @@ static rf_status run(const cli_call *call, rf_err *err)
         status = apply(store, &options.run, err);
     cli_progress_end(&progress);
     rf_store_close(store);
-    if (status != RF_OK)
-        return status;
-    if (given->json)
+    if (status == RF_OK && given->json)
         return print_json(&summary, err);
-    print_summary(&summary);
-    return RF_OK;
+    if (status == RF_OK)
+        print_summary(&summary);
+    return status;
 }
 
 const cli_command cli_import = {
