@@ -5,6 +5,7 @@
  */
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "export_changes.h"
 #include "refold/export.h"
 #include "refold/read.h"
 #include "sink/lines.h"
@@ -27,6 +28,9 @@ struct publication {
     rf_export_report report;
     rf_reader **readers;
     char *target; /* owned: the report's */
+    rf_store *store;
+    const rf_run *run;
+    rf_export_changes *changes; /* one a model; owned */
 };
 
 static bool ends_with(const char *text, const char *end)
@@ -168,6 +172,17 @@ static rf_status note_models(struct publication *publication, const rf_sink_mode
     return RF_OK;
 }
 
+static rf_status find_changes(void *arg, uint32_t model, uint64_t generation, const char *digest,
+                              rf_sink_changes *changes_out, bool *found_out, rf_err *err)
+{
+    struct publication *publication = arg;
+    const rf_reader_info *info = rf_reader_get_info(publication->readers[model]);
+
+    return rf_export_changes_find(publication->store, info->name, generation, digest,
+                                  info->generation, publication->run,
+                                  &publication->changes[model], changes_out, found_out, err);
+}
+
 static rf_status publish_to_postgres(struct publication *publication, const struct target *target,
                                      const rf_export_options *options, rf_err *err)
 {
@@ -181,12 +196,15 @@ static rf_status publish_to_postgres(struct publication *publication, const stru
         .changes_only = options->changes_only,
         .load_all = options->load_all,
         .keep = options->keep,
+        .find_changes = find_changes,
+        .find_changes_arg = publication,
         .run = &options->run,
     };
 
     rf_sink_model *models = calloc(count, sizeof *models);
-    if (!models)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", count);
+    publication->changes = calloc(count, sizeof *publication->changes);
+    if (!models || !publication->changes)
+        return free(models), rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", count);
     for (uint32_t i = 0; i < count; i++)
         models[i].reader = publication->readers[i];
     rf_status status =
@@ -195,6 +213,10 @@ static rf_status publish_to_postgres(struct publication *publication, const stru
         note_facts(publication);
         status = note_models(publication, models, err);
     }
+    for (uint32_t i = 0; i < count; i++)
+        rf_export_changes_free(&publication->changes[i]);
+    free(publication->changes);
+    publication->changes = NULL;
     free(models);
     return status;
 }
@@ -242,6 +264,8 @@ rf_status rf_export(rf_store *store, const char *const *names, uint32_t name_cou
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", name_count);
     } else {
         publication->report.model_count = name_count;
+        publication->store = store;
+        publication->run = &options->run;
         status = open_readers(publication, store, names, options->generation, err);
     }
     if (status == RF_OK)

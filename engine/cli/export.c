@@ -58,7 +58,7 @@ static rf_status run(const cli_call *call, rf_err *err)
         .changes_only = given->changes,
         .load_all = given->full,
         .keep = (uint32_t)given->keep.value,
-        .run = {.wait_lock_ms = given->wait_lock_ms},
+        .run = {.workers_default = true, .wait_lock_ms = given->wait_lock_ms},
     };
     rf_export_report *report = NULL;
     rf_store *store = NULL;

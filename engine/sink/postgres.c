@@ -64,6 +64,13 @@ static rf_status roll_back(struct publication *publication, rf_status status)
     return status;
 }
 
+/* While the server works on its own: progress goes on, as a sign of life. */
+static rf_status on_wait(void *arg, rf_err *err)
+{
+    struct publication *publication = arg;
+    return rf_sink_watch_look(&publication->watch, err);
+}
+
 /* One generation, in a transaction of its own. */
 static rf_status load(struct publication *publication, rf_publish_plan *plan, rf_err *err)
 {
@@ -227,6 +234,8 @@ rf_status rf_sink_postgres(const char *url, rf_sink_model *models, uint32_t mode
         return status;
     struct publication publication = {.options = options, .count = model_count,
                                       .schema = options->schema ? options->schema : "public"};
+    rf_sink_watch_begin(&publication.watch, options->run, 0);
+    rf_postgres_on_wait(db, on_wait, &publication);
     rf_sql_begin(&publication.sql, db);
     publication.plans = calloc(model_count, sizeof *publication.plans);
     *target_out = strdup(rf_postgres_name(db));

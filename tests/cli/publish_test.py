@@ -273,6 +273,61 @@ class Switches(Published):
         self.assertEqual(process.wait(20), 0)
         self.assertEqual(self.sql('SELECT count(*) FROM order_summary'), '6')
 
+    def test_only_changes_are_sent_and_the_pointer_moves_with_them(self):
+        self.orders(300, first=100)
+        self.rebuild('order_summary')
+        self.export('order_summary', options=('--full',))
+        before = self.sql('SELECT key, ctid, xmin FROM order_summary_g2.order_summary ORDER BY 1')
+        self.import_lines(
+            event('order-7', 'OrderPlaced', {'customer': 'new'}, time='2024-07-10T12:00:00Z'),
+            event('order-1', 'OrderCancelled', {'reason': 'x'}, time='2024-07-11T12:00:00Z'),
+        )
+        self.rebuild('order_summary')
+        sent = self.export('order_summary', options=('--changes',))[0]
+        self.assertEqual(
+            (sent['way'], sent['upserted'], sent['deleted'], sent['generation']), ('changed', 2, 0, 3)
+        )
+        self.assert_rows()
+        after = self.sql('SELECT key, ctid, xmin FROM order_summary_g2.order_summary ORDER BY 1')
+        self.assertEqual(
+            {c.split('|')[0] for c in set(after.splitlines()) - set(before.splitlines())},
+            {'order-1', 'order-7'},
+        )
+        live = self.ok('generations', self.store, 'order_summary', '--json').json
+        self.assertIn(self.pointer('order_summary')[2], json.dumps(live))
+        self.assertEqual(self.pointer('order_summary')[0::3], ['3', '306'])
+        # and back, by deleting
+        self.ok('rollback', self.store, 'order_summary')
+        back = self.export('order_summary')[0]
+        self.assertEqual((back['way'], back['upserted'], back['deleted']), ('changed', 1, 1))
+        self.assert_rows()
+
+    def test_a_table_that_somebody_changed_is_loaded_whole(self):
+        self.sql("DELETE FROM order_summary_g1.order_summary WHERE key = 'order-1'")
+        self.assertEqual(self.again()['way'], 'copied')
+        self.assert_rows()
+
+    def test_changes_of_what_the_store_has_no_more_are_refused_when_only_they_are_wanted(self):
+        self.orders(1, first=50)
+        self.rebuild('order_summary')
+        self.ok('gc', self.store, 'order_summary', '--keep', '1')
+        self.refuses(
+            tool.REFUSED, ['generation 1', 'without --changes', 'nothing was published'],
+            'export', self.store, 'order_summary', self.url, '--quiet', '--changes',
+        )  # fmt: skip
+        self.assertEqual(self.export('order_summary')[0]['way'], 'copied')
+        self.assert_rows()
+
+    def test_where_most_differs_all_rows_are_copied(self):
+        self.orders(3000, first=100)
+        self.rebuild('order_summary')
+        self.assertEqual(self.export('order_summary')[0]['way'], 'copied')
+        self.import_lines(
+            *(event('order-%d' % i, 'OrderPaid', {}, time='2024-07-12T12:00:00Z') for i in range(100, 2100))
+        )
+        self.rebuild('order_summary')
+        self.assertEqual(self.export('order_summary')[0]['way'], 'copied')
+
     def test_as_table_only_rows_that_differ_are_written(self):
         self.export('order_summary', options=('--as', 'table'))
         self.assertEqual(

@@ -1,0 +1,130 @@
+#include "diff.h"
+
+#include <stdlib.h>
+
+struct walk {
+    /* fixed after start */
+    const rf_diff_side *before;
+    const rf_diff_side *after;
+    rf_diff_fn visit;
+    void *arg;
+    /* one per partition, written by its task */
+    rf_diff_counts *counts;
+};
+
+struct cursor {
+    rf_rows_cursor *rows;
+    rf_slice key, row;
+    bool found;
+};
+
+rf_status rf_diff_open(rf_store *store, const char *name, uint64_t generation,
+                       rf_diff_side *side_out, rf_err *err)
+{
+    *side_out = RF_DIFF_NONE;
+    rf_status status = rf_catalog_pin(store->catalog, name, generation, &side_out->pinned, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_rows_take_delta(store->catalog, &side_out->pinned, &side_out->delta, NULL,
+                                &side_out->checkpoint, err);
+    if (status != RF_OK)
+        rf_diff_close(side_out);
+    return status;
+}
+
+void rf_diff_close(rf_diff_side *side)
+{
+    rf_delta_part_free(&side->delta);
+    rf_catalog_unpin(&side->pinned);
+}
+
+bool rf_diff_is_empty(const rf_diff_side *before, const rf_diff_side *after)
+{
+    const rf_digest *a = &before->checkpoint.digest;
+    const rf_digest *b = &after->checkpoint.digest;
+    return a->low == b->low && a->high == b->high && a->rows == b->rows;
+}
+
+static rf_status next(struct cursor *cursor, rf_err *err)
+{
+    return rf_rows_cursor_next(cursor->rows, &cursor->key, &cursor->row, &cursor->found, err);
+}
+
+static rf_status tell(const struct walk *walk, uint32_t partition, const struct cursor *before,
+                      const struct cursor *after, int order, rf_err *err)
+{
+    rf_diff_counts *counts = &walk->counts[partition];
+    rf_diff_row row = {.key = order <= 0 ? before->key : after->key};
+
+    if (order <= 0)
+        row.before = before->row;
+    if (order >= 0)
+        row.after = after->row;
+    counts->removed += order < 0;
+    counts->added += order > 0;
+    counts->changed += order == 0;
+    return walk->visit ? walk->visit(walk->arg, partition, &row, err) : RF_OK;
+}
+
+static rf_status walk_both(const struct walk *walk, uint32_t partition, struct cursor *before,
+                           struct cursor *after, rf_err *err)
+{
+    rf_status status = next(before, err);
+
+    if (status == RF_OK)
+        status = next(after, err);
+    while (status == RF_OK && (before->found || after->found)) {
+        int order = !before->found  ? 1
+                    : !after->found ? -1
+                                    : rf_slice_compare(before->key, after->key);
+        if (order != 0 || !rf_slice_equal(before->row, after->row))
+            status = tell(walk, partition, before, after, order, err);
+        if (status == RF_OK && order <= 0)
+            status = next(before, err);
+        if (status == RF_OK && order >= 0)
+            status = next(after, err);
+    }
+    return status;
+}
+
+static rf_status walk_partition(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    const struct walk *walk = arg;
+    struct cursor before = {0};
+    struct cursor after = {0};
+
+    (void)worker;
+    rf_status status = rf_rows_cursor_open_partition(&walk->before->pinned, &walk->before->delta,
+                                                     (uint32_t)index, &before.rows, err);
+    if (status == RF_OK)
+        status = rf_rows_cursor_open_partition(&walk->after->pinned, &walk->after->delta,
+                                               (uint32_t)index, &after.rows, err);
+    if (status == RF_OK)
+        status = walk_both(walk, (uint32_t)index, &before, &after, err);
+    rf_rows_cursor_close(before.rows);
+    rf_rows_cursor_close(after.rows);
+    return status;
+}
+
+rf_status rf_diff_walk(rf_store *store, rf_pool *pool, const rf_diff_side *before,
+                       const rf_diff_side *after, rf_diff_fn visit, void *arg,
+                       rf_diff_counts *counts_out, rf_err *err)
+{
+    struct walk walk = {.before = before, .after = after, .visit = visit, .arg = arg};
+    rf_diff_counts counts = {0};
+
+    walk.counts = calloc(store->partitions, sizeof *walk.counts);
+    if (!walk.counts)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a comparison",
+                       before->pinned.manifest.name);
+    rf_status status = rf_pool_run(pool, store->partitions, walk_partition, &walk, err);
+    for (uint32_t i = 0; status == RF_OK && i < store->partitions; i++) {
+        counts.added += walk.counts[i].added;
+        counts.removed += walk.counts[i].removed;
+        counts.changed += walk.counts[i].changed;
+    }
+    if (status == RF_OK)
+        *counts_out = counts;
+    free(walk.counts);
+    return status;
+}
