@@ -42,11 +42,21 @@ static inline bool rf_bitmap_get(const uint8_t *bits, size_t index)
  */
 bool rf_bitmap_check(rf_slice stored, size_t count, size_t ones);
 
+/* Texts that are one beginning with a number behind it; see column_numbered.h. */
+typedef struct rf_text_numbers {
+    rf_slice beginning;
+    unsigned digits; /* 0: as many as each needs */
+    bool hexadecimal;
+    const int64_t *numbers; /* one per value */
+    uint64_t max;           /* the greatest of them */
+} rf_text_numbers;
+
 /* A decoded text column. Value i is values[codes ? codes[i] : i]. */
 typedef struct rf_text_column {
     const rf_slice *values; /* distinct texts if codes, else one per value */
     const uint32_t *codes;  /* NULL for a plain column */
     uint32_t value_count;
+    const rf_text_numbers *numbered; /* NULL: otherwise */
 } rf_text_column;
 
 static inline rf_slice rf_text_column_at(const rf_text_column *column, size_t index)
@@ -57,8 +67,13 @@ static inline rf_slice rf_text_column_at(const rf_text_column *column, size_t in
 /* All texts together have at most 17 MiB. A `codec` of NULL means: do not compress. */
 rf_status rf_text_column_encode(const rf_slice *values, size_t count, rf_codec *codec,
                                 rf_arena *scratch, rf_buf *out, rf_err *err);
-/* The column lives in `arena`, the bytes of its texts in `text`, which may be the same. */
+/* The column lives in `arena`, the bytes of its texts in `text`, which may be the same; NULL: texts
+ * that are numbered stay numbers, without `values`, others are in `arena`. */
 rf_status rf_text_column_decode(rf_slice stored, size_t count, rf_codec *codec, rf_arena *arena,
                                 rf_arena *text, rf_text_column *column_out, rf_err *err);
+/* Texts of numbers of the column, in `arena`, their bytes in `text`. */
+rf_status rf_text_numbers_write(const rf_text_numbers *numbered, const int64_t *numbers,
+                                size_t count, rf_arena *arena, rf_arena *text,
+                                const rf_slice **values_out, rf_err *err);
 
 #endif

@@ -197,19 +197,14 @@ static bool number_fits(uint64_t number, unsigned digits, bool hexadecimal)
     return number < power_of_ten(digits ? digits : DECIMAL_DIGITS_MAX);
 }
 
-/* Size of all texts; false where a number has more digits than it may. */
-static bool size_of_all(const int64_t *numbers, size_t count, size_t begin, unsigned digits,
-                        bool hexadecimal, size_t *size_out)
+/* Size of the texts of these numbers. */
+static size_t size_of_all(const rf_text_numbers *numbered, const int64_t *numbers, size_t count)
 {
-    size_t size = count * (begin + digits);
+    size_t size = count * (numbered->beginning.size + numbered->digits);
 
-    for (size_t i = 0; i < count; i++) {
-        if (!number_fits((uint64_t)numbers[i], digits, hexadecimal))
-            return false;
-        size += digits ? 0 : digits_of((uint64_t)numbers[i]);
-    }
-    *size_out = size;
-    return true;
+    for (size_t i = 0; i < count && numbered->digits == 0; i++)
+        size += digits_of((uint64_t)numbers[i]);
+    return size;
 }
 
 /* Texts of which each is a beginning and a number. `at` has room for all and a word more. */
@@ -246,37 +241,52 @@ static void write_short(char *at, const int64_t *numbers, size_t count, rf_slice
     }
 }
 
+rf_status rf_text_numbers_write(const rf_text_numbers *numbered, const int64_t *numbers,
+                                size_t count, rf_arena *arena, rf_arena *text,
+                                const rf_slice **values_out, rf_err *err)
+{
+    rf_slice beginning = numbered->beginning;
+    unsigned digits = numbered->digits;
+    rf_slice *values = rf_arena_alloc(arena, count * sizeof *values);
+    char *at = rf_arena_bytes(text, size_of_all(numbered, numbers, count) + WORD);
+
+    if (!values || !at)
+        return rf_fail(err, RF_ERR_MEMORY,
+                       "decoding a text column: out of memory, or over its limit");
+    if (!numbered->hexadecimal && digits > 0 && digits <= WORD && beginning.size <= WORD)
+        write_short(at, numbers, count, beginning, digits, values);
+    else
+        write_any(at, numbers, count, beginning, digits, numbered->hexadecimal, values);
+    *values_out = values;
+    return RF_OK;
+}
+
 rf_status rf_numbered_decode(rf_bytes_reader *reader, size_t count, bool hexadecimal,
-                             size_t size_max, rf_arena *arena, rf_arena *text, rf_slice **values_out,
+                             size_t size_max, rf_arena *arena, const rf_text_numbers **numbered_out,
                              rf_err *err)
 {
     rf_slice beginning = rf_read_slice(reader, rf_read_varint(reader));
     unsigned digits = rf_read_byte(reader);
     rf_slice stored = rf_read_slice(reader, rf_bytes_left(reader));
-    size_t size = 0;
 
     if (reader->failed || digits > (hexadecimal ? HEXADECIMAL_DIGITS_MAX : DECIMAL_DIGITS_MAX) ||
         (hexadecimal && digits == 0) || beginning.size > size_max / count)
         return damaged("has a wrong head", err);
+    rf_text_numbers *numbered = rf_arena_alloc(arena, sizeof *numbered);
     int64_t *numbers = rf_arena_alloc(arena, count * sizeof *numbers);
-    rf_slice *values = rf_arena_alloc(arena, count * sizeof *values);
-    if (!numbers || !values)
+    rf_slice copy = rf_arena_copy(arena, beginning);
+    if (!numbered || !numbers || !copy.data)
         return rf_fail(err, RF_ERR_MEMORY,
                        "decoding a text column: out of memory, or over its limit");
     rf_status status = rf_int_column_decode(stored, count, numbers, err);
     if (status != RF_OK)
         return status;
-    if (!size_of_all(numbers, count, beginning.size, digits, hexadecimal, &size) ||
-        size > size_max)
+    uint64_t max = 0;
+    for (size_t i = 0; i < count; i++)
+        max = (uint64_t)numbers[i] > max ? (uint64_t)numbers[i] : max;
+    *numbered = (rf_text_numbers){copy, digits, hexadecimal, numbers, max};
+    if (!number_fits(max, digits, hexadecimal) || size_of_all(numbered, numbers, count) > size_max)
         return damaged("has numbers that are too long", err);
-    char *at = rf_arena_bytes(text, size + WORD);
-    if (!at)
-        return rf_fail(err, RF_ERR_MEMORY,
-                       "decoding a text column: out of memory, or over its limit");
-    if (!hexadecimal && digits > 0 && digits <= WORD && beginning.size <= WORD)
-        write_short(at, numbers, count, beginning, digits, values);
-    else
-        write_any(at, numbers, count, beginning, digits, hexadecimal, values);
-    *values_out = values;
+    *numbered_out = numbered;
     return RF_OK;
 }

@@ -23,9 +23,9 @@ bool rf_numbered_measure(const rf_slice *values, size_t count, rf_arena *scratch
                          rf_numbered *numbered_out);
 /* What follows the column's flags. */
 void rf_numbered_append(const rf_numbered *numbered, size_t count, rf_arena *scratch, rf_buf *out);
-/* The texts again, in `arena`, their bytes in `text`. They have at most `size_max` bytes. */
+/* The numbers again, in `arena`. Their texts together have at most `size_max` bytes. */
 rf_status rf_numbered_decode(rf_bytes_reader *reader, size_t count, bool hexadecimal,
-                             size_t size_max, rf_arena *arena, rf_arena *text, rf_slice **values_out,
+                             size_t size_max, rf_arena *arena, const rf_text_numbers **numbered_out,
                              rf_err *err);
 
 #endif

@@ -277,11 +277,15 @@ rf_status rf_text_column_decode(rf_slice stored, size_t count, rf_codec *codec, 
     }
     uint8_t flags = rf_read_byte(&reader);
     if (flags == TEXT_NUMBERED || flags == (TEXT_NUMBERED | TEXT_HEXADECIMAL)) {
-        rf_slice *texts = NULL;
+        const rf_text_numbers *numbered = NULL;
+        const rf_slice *texts = NULL;
         rf_status status = rf_numbered_decode(&reader, count, flags & TEXT_HEXADECIMAL,
-                                              TEXT_SIZE_MAX, arena, text_arena, &texts, err);
+                                              TEXT_SIZE_MAX, arena, &numbered, err);
+        if (status == RF_OK && text_arena)
+            status = rf_text_numbers_write(numbered, numbered->numbers, count, arena, text_arena,
+                                           &texts, err);
         if (status == RF_OK)
-            *column_out = (rf_text_column){texts, NULL, (uint32_t)count};
+            *column_out = (rf_text_column){texts, NULL, (uint32_t)count, numbered};
         return status;
     }
     uint64_t size = rf_read_varint(&reader);
@@ -302,7 +306,7 @@ rf_status rf_text_column_decode(rf_slice stored, size_t count, rf_codec *codec, 
     if (status == RF_OK && flags & TEXT_DICTIONARY)
         status = read_codes(&reader, count, text_count, arena, &codes, err);
     if (status == RF_OK)
-        status = read_text(&reader, flags, size, codec, text_arena, &text, err);
+        status = read_text(&reader, flags, size, codec, text_arena ? text_arena : arena, &text, err);
     if (status != RF_OK)
         return status;
 
@@ -316,6 +320,6 @@ rf_status rf_text_column_decode(rf_slice stored, size_t count, rf_codec *codec, 
     }
     if (left != 0)
         return text_damaged("has lengths that are not those of its text", err);
-    *column_out = (rf_text_column){values, codes, (uint32_t)text_count};
+    *column_out = (rf_text_column){values, codes, (uint32_t)text_count, NULL};
     return RF_OK;
 }

@@ -182,7 +182,7 @@ typedef struct rf_path {
 enum { RF_PATH_PARTS_MAX = 16 };
 
 /* Decodes the columns (0 to 5) of a path of types[type]. They live in `arena`, the bytes of texts in
- * `text`, which may be the same. `*capped_out` says that the path may occur without column: read
+ * `text`, which may be the same, or NULL (column.h). `*capped_out` says that the path may occur without column: read
  * the payload instead. */
 rf_status rf_segment_field(const rf_segment *segment, uint32_t type, const rf_path *path,
                            rf_codec *codec, rf_arena *arena, rf_arena *text,

@@ -24,6 +24,7 @@ typedef struct rf_definition_field {
     rf_path path;       /* parsed; parts owned by the definition */
     rf_slice path_text; /* canonical, as the census writes it */
     uint64_t marks;     /* of whoever derives a definition; see rf_plan_faulty. 0 as loaded */
+    bool as_numbers;    /* texts that are numbered may stay numbers (rf_plan_call) */
 } rf_definition_field;
 
 /* What rows are found by. Fields of a key that is computed have places in its struct. */

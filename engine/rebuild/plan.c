@@ -141,8 +141,11 @@ rf_status rf_plan_reserve_lanes(rf_plan *plan, uint32_t count, rf_err *err)
 void rf_plan_bind_lane(rf_plan *plan, uint32_t lane, rf_binding *binding, uint32_t count)
 {
     for (uint32_t s = 0; s < binding->stage_count; s++)
-        for (uint32_t c = 0; c < binding->stages[s].call_count; c++)
-            binding->stages[s].calls[c].word_count = binding->stages[s].calls[c].move_count = 0;
+        for (uint32_t c = 0; c < binding->stages[s].call_count; c++) {
+            rf_plan_call *call = &binding->stages[s].calls[c];
+            call->word_count = call->move_count = 0;
+            call->numbers = NULL;
+        }
     plan->lanes[lane].binding = binding;
     plan->types[lane] = (rf_plan_type){
         .name = binding->name,

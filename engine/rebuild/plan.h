@@ -58,6 +58,8 @@ typedef struct rf_plan_call {
     uint32_t definition; /* index */
     const rf_definition_handler *handler;
     int64_t schema; /* that events have there; 0: the stored one */
+    /* of the handler's field that takes numbers, by ordinal; NULL: it is in the struct */
+    const rf_text_numbers *numbers;
 } rf_plan_call;
 
 typedef struct rf_plan_type {

@@ -49,6 +49,10 @@ static rf_status fill_field(rf_plan *plan, const rf_plan_input *input, uint32_t 
         return rf_plan_fill_traced(plan, input, lane, fill, path, fault_out, err);
     if (!fill->payload && path->count == 1 && !path->columns[0].present &&
         field->present_offset == RF_NO_PRESENT) {
+        if (fill->field->as_numbers && path->columns[0].text.numbered) {
+            fill->call->numbers = path->columns[0].text.numbered;
+            return RF_OK;
+        }
         status = rf_convert_column(field, &path->columns[0], &plan->scratch, &from, err);
         if (status == RF_OK && !from.faults) {
             rf_plan_add_move(fill->call, &(rf_plan_move){.from = from.values,
@@ -77,7 +81,7 @@ static rf_status fill_field(rf_plan *plan, const rf_plan_input *input, uint32_t 
 /* The columns of a path, from the segment or, for types with several lanes or stages, from before:
  * then texts are kept, whoever asks first. */
 static rf_status read_path(rf_plan *plan, const rf_plan_input *input, uint32_t lane,
-                           const rf_definition_field *field, bool keeps_text,
+                           const rf_definition_field *field, rf_arena *text,
                            rf_path_columns *columns_out, rf_err *err)
 {
     uint32_t type = plan->lanes[lane].stored_type;
@@ -91,7 +95,7 @@ static rf_status read_path(rf_plan *plan, const rf_plan_input *input, uint32_t l
         }
     rf_status status =
         rf_segment_field(input->segment, type, &field->path, plan->codec, &plan->scratch,
-                         keeps_text || evolved ? input->text : &plan->scratch,
+                         evolved ? input->text : text,
                          columns_out->columns, &columns_out->count, &columns_out->capped,
                          &plan->bytes_decoded, err);
     if (status != RF_OK || !evolved)
@@ -104,6 +108,22 @@ static rf_status read_path(rf_plan *plan, const rf_plan_input *input, uint32_t l
     return RF_OK;
 }
 
+/* Texts of numbers, where another form has to be made of them. */
+static rf_status write_numbers(const rf_plan_input *input, rf_arena *scratch,
+                               rf_path_columns *path, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; status == RF_OK && i < path->count; i++) {
+        rf_text_column *text = &path->columns[i].text;
+        if (text->numbered && !text->values)
+            status = rf_text_numbers_write(text->numbered, text->numbered->numbers,
+                                           text->value_count, scratch, input->text, &text->values,
+                                           err);
+    }
+    return status;
+}
+
 /* One path of one type, for all fields that read it: fills [begin, end). */
 static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t lane, rf_fill *begin,
                            rf_fill *end, rf_plan_fault *fault_out, rf_err *err)
@@ -111,15 +131,20 @@ static rf_status fill_path(rf_plan *plan, const rf_plan_input *input, uint32_t l
     rf_path_columns path = {.count = 0};
     bool keeps_text = false;
     bool wants_columns = false;
+    bool as_numbers = true;
     rf_status status = RF_OK;
 
     for (const rf_fill *fill = begin; fill < end; fill++) {
         wants_columns =
             wants_columns || !(fill->field->field.kind == RF_JSON || fill->compound);
         keeps_text = keeps_text || fill->field->field.kind == RF_TEXT;
+        as_numbers = as_numbers && fill->field->as_numbers && !fill->traced;
     }
+    rf_arena *text = as_numbers ? NULL : keeps_text ? input->text : &plan->scratch;
     if (wants_columns && begin->field->path_text.data)
-        status = read_path(plan, input, lane, begin->field, keeps_text, &path, err);
+        status = read_path(plan, input, lane, begin->field, text, &path, err);
+    if (status == RF_OK && (path.count != 1 || path.columns[0].present))
+        status = write_numbers(input, &plan->scratch, &path, err);
     for (rf_fill *fill = begin; status == RF_OK && fill < end; fill++)
         status = fill_field(plan, input, lane, fill, &path, fault_out, err);
     return status;
