@@ -1,27 +1,25 @@
 /* See carried.h. */
 #include "rebuild/carried.h"
 
-#include "refold/read.h"
-#include "rebuild/key_table.h"
 
 #include <stdlib.h>
 
 #define TEXT_BYTES_MAX ((size_t)1 << 40)
 enum { TIDY_BYTES_MIN = 1 << 16 };
 
-static bool is_text(rf_kind kind)
+static bool is_text(const rf_carried_slot *slot)
 {
-    return kind == RF_TEXT || kind == RF_JSON;
+    return !slot->is_place && (slot->kind == RF_TEXT || slot->kind == RF_JSON);
 }
 
-bool rf_carried_begin(rf_carried *carried, const rf_kind *kinds, uint32_t slot_count,
+bool rf_carried_begin(rf_carried *carried, const rf_carried_slot *slots, uint32_t slot_count,
                       uint32_t stream_count)
 {
     bool made = true;
 
     *carried = (rf_carried){
         .slot_count = slot_count,
-        .kinds = kinds,
+        .slots = slots,
         .stream_count = stream_count,
         .values = calloc(slot_count, sizeof(int64_t *)),
         .present = calloc(slot_count, sizeof(bool *)),
@@ -30,10 +28,11 @@ bool rf_carried_begin(rf_carried *carried, const rf_kind *kinds, uint32_t slot_c
     if (!carried->values || !carried->present)
         return false;
     for (uint32_t i = 0; made && i < slot_count; i++) {
+        bool tells = is_text(&slots[i]) || slots[i].is_place;
         carried->values[i] = calloc(stream_count ? stream_count : 1, sizeof(int64_t));
-        if (!is_text(kinds[i]))
+        if (!tells)
             carried->present[i] = calloc(stream_count ? stream_count : 1, sizeof(bool));
-        made = carried->values[i] && (is_text(kinds[i]) || carried->present[i]);
+        made = carried->values[i] && (tells || carried->present[i]);
     }
     return made;
 }
@@ -58,7 +57,7 @@ size_t rf_carried_bytes(const rf_carried *carried)
            carried->text.bytes;
 }
 
-static rf_carried_text *copy_text(rf_arena *arena, rf_slice text, uint32_t hash, bool has_nul)
+static rf_carried_text *copy_text(rf_arena *arena, rf_slice text)
 {
     const size_t last = _Alignof(rf_carried_text) - 1;
     char *bytes = rf_arena_bytes(arena, sizeof(rf_carried_text) + text.size + last);
@@ -66,10 +65,6 @@ static rf_carried_text *copy_text(rf_arena *arena, rf_slice text, uint32_t hash,
     if (!bytes)
         return NULL;
     rf_carried_text *copy = (rf_carried_text *)(((uintptr_t)bytes + last) & ~(uintptr_t)last);
-    copy->row = NULL;
-    copy->hash = hash;
-    copy->has_nul = has_nul;
-    copy->is_key = !has_nul && text.size <= RF_KEY_BYTES_MAX;
     copy->size = (uint32_t)text.size;
     if (text.size > 0)
         memcpy(copy->bytes, text.data, text.size);
@@ -79,14 +74,12 @@ static rf_carried_text *copy_text(rf_arena *arena, rf_slice text, uint32_t hash,
 static bool put_text(rf_carried *carried, int64_t *at, const void *value)
 {
     const rf_carried_text *before = (const rf_carried_text *)(uintptr_t)*at;
-    bool has_nul;
     rf_slice text;
 
     memcpy(&text, value, sizeof text);
     if (before && rf_short_equal((rf_slice){before->bytes, before->size}, text))
         return true;
-    uint32_t hash = rf_key_hash(text, &has_nul);
-    rf_carried_text *copy = copy_text(&carried->text, text, hash, has_nul);
+    rf_carried_text *copy = copy_text(&carried->text, text);
     if (before)
         carried->text_dropped += sizeof *before + before->size;
     *at = (int64_t)(uintptr_t)copy;
@@ -98,10 +91,10 @@ bool rf_carried_put(rf_carried *carried, uint32_t slot, uint32_t stream, const v
     int64_t *at = &carried->values[slot][stream];
 
     RF_ASSERT(stream < carried->stream_count);
-    if (is_text(carried->kinds[slot]))
+    if (is_text(&carried->slots[slot]))
         return put_text(carried, at, value);
     carried->present[slot][stream] = true;
-    memcpy(at, value, carried->kinds[slot] == RF_BOOL ? sizeof(bool) : sizeof *at);
+    memcpy(at, value, carried->slots[slot].kind == RF_BOOL ? sizeof(bool) : sizeof *at);
     return true;
 }
 
@@ -110,7 +103,7 @@ bool rf_carried_get(const rf_carried *carried, uint32_t slot, uint32_t stream, v
     const int64_t *at = &carried->values[slot][stream];
 
     RF_ASSERT(stream < carried->stream_count);
-    if (is_text(carried->kinds[slot])) {
+    if (is_text(&carried->slots[slot])) {
         const rf_carried_text *text = rf_carried_text_of(carried, slot, stream);
         if (!text)
             return false;
@@ -119,7 +112,7 @@ bool rf_carried_get(const rf_carried *carried, uint32_t slot, uint32_t stream, v
     }
     if (!carried->present[slot][stream])
         return false;
-    memcpy(value_out, at, carried->kinds[slot] == RF_BOOL ? sizeof(bool) : sizeof *at);
+    memcpy(value_out, at, carried->slots[slot].kind == RF_BOOL ? sizeof(bool) : sizeof *at);
     return true;
 }
 
@@ -128,7 +121,7 @@ rf_carried_value rf_carried_keep(const rf_carried *carried, uint32_t slot, uint3
     RF_ASSERT(stream < carried->stream_count);
     return (rf_carried_value){
         .value = carried->values[slot][stream],
-        .present = !is_text(carried->kinds[slot]) && carried->present[slot][stream],
+        .present = carried->present[slot] && carried->present[slot][stream],
     };
 }
 
@@ -145,9 +138,9 @@ void rf_carried_take_back(rf_carried *carried, uint32_t slot, uint32_t stream,
     int64_t *at = &carried->values[slot][stream];
 
     RF_ASSERT(stream < carried->stream_count);
-    if (!is_text(carried->kinds[slot]))
+    if (carried->present[slot])
         carried->present[slot][stream] = value.present;
-    else if (*at != value.value) /* then the kept one was counted as dropped */
+    else if (!carried->slots[slot].is_place && *at != value.value) /* then the kept one was counted as dropped */
         carried->text_dropped += text_bytes(*at) - text_bytes(value.value);
     *at = value.value;
 }
@@ -162,14 +155,13 @@ bool rf_carried_tidy(rf_carried *carried)
         return true;
     rf_arena_init(&fresh, TEXT_BYTES_MAX);
     for (uint32_t slot = 0; moved && slot < carried->slot_count; slot++) {
-        if (!is_text(carried->kinds[slot]))
+        if (!is_text(&carried->slots[slot]))
             continue;
         for (uint32_t i = 0; moved && i < carried->stream_count; i++) {
             const rf_carried_text *text = rf_carried_text_of(carried, slot, i);
             if (!text)
                 continue;
-            rf_carried_text *copy = copy_text(&fresh, (rf_slice){text->bytes, text->size},
-                                              text->hash, text->has_nul);
+            rf_carried_text *copy = copy_text(&fresh, (rf_slice){text->bytes, text->size});
             carried->values[slot][i] = (int64_t)(uintptr_t)copy;
             moved = copy != NULL;
         }

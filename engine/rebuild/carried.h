@@ -1,8 +1,8 @@
 /* Carried values: what each stream of a partition has last had in some fields.
  *
  * A slot is a carry's name; its values stand in an array by stream number, eight bytes each: a
- * number, or where a text lies with its size and its hash as a key. An event's text is copied, and
- * what is replaced stays until rf_carried_tidy, because events that wait to be folded refer to it.
+ * number, or where a text lies with its size. An event's text is copied, and what is replaced stays
+ * until rf_carried_tidy, because events that wait to be folded refer to it.
  *
  * Confined to the worker that has the partition.
  */
@@ -10,35 +10,31 @@
 #define RF_REBUILD_CARRIED_H
 
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "refold/projection.h"
 
 typedef struct rf_carried_text {
-    void *row;     /* the caller's: what it found for the text; NULL at first */
-    uint32_t hash; /* rf_key_hash */
-    bool has_nul;
-    bool is_key;   /* it may be one */
     uint32_t size;
     char bytes[];
 } rf_carried_text;
 
-/* Of the bytes of one. */
-static inline rf_carried_text *rf_carried_text_at(const char *bytes)
-{
-    return (rf_carried_text *)((uintptr_t)bytes - offsetof(rf_carried_text, bytes));
-}
+typedef struct rf_carried_slot {
+    rf_kind kind;
+    bool is_place; /* of a text that is nothing but a key: eight bytes of the caller's, 0 at first */
+} rf_carried_slot;
 
 typedef struct rf_carried {
     uint32_t slot_count;
-    const rf_kind *kinds; /* by slot; borrowed */
+    const rf_carried_slot *slots; /* borrowed */
     uint32_t stream_count;
     int64_t **values; /* by slot, then stream; of a text an rf_carried_text, 0: none */
-    bool **present;   /* likewise; NULL for texts */
+    bool **present;   /* likewise; NULL for texts and places */
     rf_arena text;
     size_t text_dropped; /* bytes of it that nothing refers to */
 } rf_carried;
 
 /* False without memory; then only end is allowed. */
-bool rf_carried_begin(rf_carried *carried, const rf_kind *kinds, uint32_t slot_count,
+bool rf_carried_begin(rf_carried *carried, const rf_carried_slot *slots, uint32_t slot_count,
                       uint32_t stream_count);
 void rf_carried_end(rf_carried *carried); /* a zeroed one too */
 size_t rf_carried_bytes(const rf_carried *carried);

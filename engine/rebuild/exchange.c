@@ -14,6 +14,7 @@
 enum {
     FOLD_ALLOC_MAX = 16 << 20,
     WINDOW_MIN = 1 << 8,
+    NUMBERS_MIN = 1 << 16,
     WINDOW_MAX = 1 << 22, /* two digits of the sort */
     CHUNK_MIN = 1 << 10,
     CHUNK_MAX = 1 << 16,
@@ -93,12 +94,11 @@ static rf_status worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint
     if (definition->combines) {
         worker->own = calloc(job->partition_count, sizeof *worker->own);
         worker->pending = malloc(RF_EXCHANGE_PENDING * record_size_max(&job->keying));
-        worker->listed = malloc((RF_SEGMENT_EVENTS_MAX + 1) * sizeof *worker->listed);
     }
-    bool can_combine = !definition->combines || (worker->own && worker->pending && worker->listed &&
-                                                 rf_exchange_memo_begin(worker));
+    worker->listed = malloc((RF_SEGMENT_EVENTS_MAX + 1) * sizeof *worker->listed);
+    bool can_combine = !definition->combines || (worker->own && worker->pending);
     if (!worker->spare || !worker->key_parts || !worker->buckets || !worker->row ||
-        !worker->positions || !can_combine)
+        !worker->positions || !worker->listed || !can_combine || !rf_exchange_memo_begin(worker))
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
     size_t row_size = job->combiner.size + (job->guard.shuts ? sizeof(uint64_t) : 0);
     for (uint32_t i = 0; worker->own && i < job->partition_count; i++)
@@ -125,7 +125,7 @@ static void worker_end(rf_exchange_worker *worker, uint32_t partition_count)
     free(worker->positions);
     free(worker->pending);
     free(worker->listed);
-    free(worker->memo);
+    rf_exchange_memo_end(worker);
     free(worker->entries);
     free(worker->sorted);
     free(worker->dirty);
@@ -161,8 +161,7 @@ static rf_status reset_source(rf_exchange *job, rf_exchange_source *source, rf_e
     rf_carried_end(&source->carried);
     free(source->row_sets);
     source->row_sets = NULL;
-    bool made = rf_carried_begin(&source->carried, job->keying.slot_kinds, job->keying.slot_count,
-                                 streams);
+    bool made = rf_carried_begin(&source->carried, job->keying.slots, job->keying.slot_count, streams);
     if (job->keying.has_every_row) {
         source->row_sets = calloc(streams ? streams : 1, sizeof *source->row_sets);
         made = made && source->row_sets;
@@ -200,6 +199,8 @@ static void set_budgets(rf_exchange *job, const rf_census_type *types, uint32_t 
                                           : (uint32_t)chunk & ~7u;
     job->rows_budget = memory / 4 > ROWS_BUDGET_MIN ? (size_t)(memory / 4) : ROWS_BUDGET_MIN;
     uint64_t share = memory / job->worker_count;
+    job->numbers_max = (size_t)(share / 32 / sizeof(rf_exchange_place));
+    job->numbers_max = job->numbers_max > NUMBERS_MIN ? job->numbers_max : NUMBERS_MIN;
     job->mapped_budget = share / 16 > MAPPED_BUDGET_MIN ? share / 16 : MAPPED_BUDGET_MIN;
     job->text_budget = share / 8 > TEXT_BUDGET_MIN ? (size_t)(share / 8) : TEXT_BUDGET_MIN;
 }
@@ -230,7 +231,7 @@ static rf_status begin_ahead(rf_exchange *job, rf_err *err)
     if (!job->ahead)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
     job->reads_names = rf_ahead_reads_stream(job->ahead) || rf_ahead_reads_category(job->ahead);
-    job->any_order = rf_exchange_any_order(job);
+    job->by_call = rf_exchange_goes_by_call(job);
     set_budgets(job, config.census, config.census_count);
     return RF_OK;
 }
@@ -244,7 +245,11 @@ static rf_status begin_tables(rf_exchange *job, rf_err *err)
     job->fold_order = calloc(job->partition_count, sizeof *job->fold_order);
     job->active = calloc(job->partition_count, sizeof *job->active);
     job->rows = calloc(job->partition_count, sizeof *job->rows);
-    if (!job->workers || !job->order || !job->fold_order || !job->active || !job->rows)
+    job->locks = aligned_alloc(_Alignof(rf_exchange_lock), job->partition_count * sizeof *job->locks);
+    for (uint32_t i = 0; job->locks && i < job->partition_count; i++)
+        (void)pthread_mutex_init(&job->locks[i].mutex, NULL);
+    if (!job->workers || !job->order || !job->fold_order || !job->active || !job->rows ||
+        !job->locks)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
     for (uint32_t i = 0; i < job->partition_count; i++)
         rf_exchange_rows_init(&job->rows[i], definition->row_size);
@@ -295,6 +300,9 @@ static void job_end(rf_exchange *job)
     free(job->active);
     free(job->rows);
     rf_exchange_guard_end(job);
+    for (uint32_t i = 0; job->locks && i < job->partition_count; i++)
+        (void)pthread_mutex_destroy(&job->locks[i].mutex);
+    free(job->locks);
     (void)pthread_mutex_destroy(&job->mutex);
 }
 
@@ -360,6 +368,15 @@ static void order_fold(rf_exchange *job)
     }
 }
 
+/* What led to rows of partitions that were left. */
+static void forget_rows(rf_exchange *job)
+{
+    for (uint32_t i = 0; i < job->worker_count; i++)
+        rf_exchange_memo_clear(&job->workers[i]);
+    for (uint32_t i = 0; i < job->partition_count; i++)
+        rf_exchange_forget_places(job, &job->sources[i].carried);
+}
+
 /* Where the rows are beyond the budget, leaves the last partitions to another pass: as many that
  * those that stay, and have more to come, take half of it. */
 static void drop_partitions(rf_exchange *job)
@@ -384,6 +401,7 @@ static void drop_partitions(rf_exchange *job)
             continue;
         rf_exchange_rows_free(&job->rows[i]);
     }
+    forget_rows(job);
 }
 
 static rf_status run_window(rf_exchange *job, rf_err *err)
@@ -394,7 +412,6 @@ static rf_status run_window(rf_exchange *job, rf_err *err)
     for (uint32_t i = 0; i < job->worker_count; i++) {
         rf_exchange_empty_buckets(&job->workers[i]);
         rf_exchange_drop_text(&job->workers[i]);
-        rf_exchange_memo_clear(&job->workers[i]);
     }
     rf_ahead_restart(job->ahead, job->partition_count);
     rf_status status = rf_pool_run(job->pool, scatter_tasks, scatter_task, job, err);
@@ -439,6 +456,8 @@ static rf_status run_pass(rf_exchange *job, rf_err *err)
 {
     rf_status status = RF_OK;
 
+    for (uint32_t i = 0; i < job->worker_count; i++)
+        rf_exchange_memo_clear(&job->workers[i]);
     for (uint32_t i = 0; status == RF_OK && !job->keying.definition->combines &&
                          i < job->partition_count;
          i++)

@@ -4,10 +4,10 @@
  * is gone through window by window of positions, and each window has two halves:
  *
  *     scatter   a task is a partition of the log: its segments are decoded, what is carried is
- *               carried on, and each call of a handler becomes a record (position, handler, key, the
- *               event's struct) for the partition of the rows that the key belongs to
+ *               carried on, the row of each call's key is found or added, and the call becomes a
+ *               record (position, handler, row, the event's struct) for the partition of that row
  *     fold      a task is a partition of the rows: its records are sorted by position, and the
- *               handlers called with the rows of their keys
+ *               handlers called with their rows
  *
  * and in the end the rows of each partition are sorted by key and leave. Where all columns are
  * combined (combine.h) nothing has to be in order: workers fold what they decode into tables of
@@ -15,7 +15,7 @@
  *
  * Memory: a window has as many events as fit their share of the budget. Where the rows themselves
  * turn out to be beyond theirs, some partitions of the rows are dropped and left to another pass
- * over the log. What is carried, eight bytes a stream and name and the text, stays in memory.
+ * over the log. What is carried, eight bytes a stream and name and perhaps the text, stays in memory.
  *
  * Faults: of all events that fail the first one by position is reported, whatever the number of
  * workers, windows and passes.

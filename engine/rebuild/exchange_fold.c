@@ -2,7 +2,7 @@
  *
  * Records come in runs, one a partition of the log, and are sorted by position: what is sorted are
  * pairs of position and place, by digits from the lowest up, which keeps the order of one event's
- * calls. What a call needs is fetched some records ahead: its key's slot, then its record and row.
+ * calls. What a call needs is fetched some records ahead: its record, then its row.
  */
 #include "rebuild/exchange_job.h"
 
@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, SLOT_AHEAD = 40, ROW_AHEAD = 16 };
+enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, RECORD_AHEAD = 40, ROW_AHEAD = 16 };
 
 /* ---- order ---- */
 
@@ -44,10 +44,11 @@ static size_t list_records(rf_exchange_worker *worker, uint32_t partition, bool 
             while (at < end) {
                 const rf_exchange_record *record = (const rf_exchange_record *)(const void *)at;
                 uint32_t position = (uint32_t)(record->position - job->from);
-                worker->entries[count++] = (rf_exchange_entry){position, record->hash, record};
+                worker->entries[count++] = (rf_exchange_entry){position, record};
                 *sorted_out = *sorted_out && position >= last;
                 last = position;
-                at += sizeof *record + job->keying.handlers[record->handler].event_size;
+                at += sizeof *record +
+                      job->keying.handlers[rf_exchange_record_handler(record)].event_size;
             }
         }
     }
@@ -110,7 +111,8 @@ static inline bool call_row(rf_exchange_worker *worker, const rf_exchange_record
 {
     const rf_exchange *job = worker->job;
     const rf_definition *definition = job->keying.definition;
-    const rf_definition_handler *handler = job->keying.handlers[record->handler].handler;
+    uint32_t index = rf_exchange_record_handler(record);
+    const rf_definition_handler *handler = job->keying.handlers[index].handler;
     char *data = rf_keyed_row_data(row);
 
     if (worker->batch)
@@ -126,11 +128,9 @@ static inline bool call_row(rf_exchange_worker *worker, const rf_exchange_record
     else if (result == RF_ROW_DELETED)
         row->flags = 0;
     else if (__builtin_expect(result != RF_ROW_UNCHANGED, false))
-        return !rf_exchange_refuse(worker, result, record->position, record->handler,
-                                   rf_keyed_row_key(row));
+        return !rf_exchange_refuse(worker, result, record->position, index, rf_keyed_row_key(row));
     if (__builtin_expect(worker->out_of_memory, false))
-        return !rf_exchange_refuse(worker, result, record->position, record->handler,
-                                   rf_keyed_row_key(row));
+        return !rf_exchange_refuse(worker, result, record->position, index, rf_keyed_row_key(row));
     return !job->row_texts || rf_exchange_mark_dirty(worker, row);
 }
 
@@ -143,15 +143,14 @@ static int compare_rows(const void *left, const void *right)
 rf_keyed_row **rf_exchange_rows_of_stream(rf_exchange_rows *rows, const rf_exchange_record *record,
                                           size_t *count_out)
 {
-    const rf_slice stream = {record->key, record->key_size};
+    const rf_keyed_row *list = rf_exchange_record_row(record);
     size_t count = 0;
     size_t room = 1;
 
-    const rf_keyed_row *list = rf_key_table_take(&rows->streams, record->hash, stream);
-    uint32_t first = list ? list->next : RF_KEY_ROW_NONE;
+    uint32_t first = list->next;
     for (uint32_t index = first; index != RF_KEY_ROW_NONE; room++)
         index = rf_key_table_row(&rows->table, index)->next;
-    rf_keyed_row **found = list ? malloc(room * sizeof(rf_keyed_row *)) : NULL;
+    rf_keyed_row **found = malloc(room * sizeof(rf_keyed_row *));
     for (uint32_t index = found ? first : RF_KEY_ROW_NONE; index != RF_KEY_ROW_NONE;) {
         rf_keyed_row *row = rf_key_table_row(&rows->table, index);
         if (row->flags & RF_STATE_EXISTS)
@@ -197,12 +196,19 @@ static rf_slice stream_of(const rf_exchange *job, rf_slice key)
 rf_keyed_row *rf_exchange_take_row(const rf_exchange *job, rf_exchange_rows *rows,
                                    const rf_exchange_record *record)
 {
-    const rf_slice key = {record->key, record->key_size};
-    rf_keyed_row *row = rf_key_table_take(&rows->table, record->hash, key);
-    bool linked = !job->keying.has_every_row || (row && row->marks & RF_EXCHANGE_LINKED) ||
-                  (row && rf_exchange_rows_link(rows, stream_of(job, key), row));
+    rf_keyed_row *row = rf_exchange_record_row(record);
+    bool linked = !job->keying.has_every_row || row->marks & RF_EXCHANGE_LINKED ||
+                  rf_exchange_rows_link(rows, stream_of(job, rf_keyed_row_key(row)), row);
 
     return linked ? row : NULL;
+}
+
+static inline void fetch_row(const rf_exchange_record *record)
+{
+    const char *row = (const char *)rf_exchange_record_row(record);
+
+    __builtin_prefetch(row, 1);
+    __builtin_prefetch(row + 64, 1);
 }
 
 static rf_status fold_records(rf_exchange_worker *worker, rf_exchange_rows *rows,
@@ -217,15 +223,11 @@ static rf_status fold_records(rf_exchange_worker *worker, rf_exchange_rows *rows
         count--;
     for (size_t i = 0; fine && i < count; i++) {
         const rf_exchange_record *record = entries[i].record;
-        if (i + SLOT_AHEAD < count) {
-            rf_key_table_fetch_slot(&rows->table, entries[i + SLOT_AHEAD].hash);
-            __builtin_prefetch(entries[i + SLOT_AHEAD].record);
-        }
-        if (i + ROW_AHEAD < count) {
-            rf_key_table_fetch_row(&rows->table, entries[i + ROW_AHEAD].hash);
-            __builtin_prefetch(entries[i + ROW_AHEAD].record->key);
-        }
-        if (job->keying.handlers[record->handler].every_row) {
+        if (i + RECORD_AHEAD < count)
+            __builtin_prefetch(entries[i + RECORD_AHEAD].record);
+        if (i + ROW_AHEAD < count)
+            fetch_row(entries[i + ROW_AHEAD].record);
+        if (job->keying.handlers[rf_exchange_record_handler(record)].every_row) {
             fine = call_every_row(worker, rows, record, &status, err);
             continue;
         }

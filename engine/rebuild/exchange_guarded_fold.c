@@ -157,7 +157,7 @@ static bool call(rf_exchange_worker *worker, const rf_exchange_record *record, r
         memcpy(data, definition->row_template, definition->row_size);
     row->flags |= RF_STATE_TOUCHED;
     worker->context.reason[0] = '\0';
-    rf_fold_result result = job->keying.handlers[record->handler].handler->fold(
+    rf_fold_result result = job->keying.handlers[rf_exchange_record_handler(record)].handler->fold(
         &worker->context.fold, data, record + 1);
     if (result == RF_FOLD_FAILED && !worker->out_of_memory) {
         *reason_out = rf_exchange_reason(worker);
@@ -167,7 +167,7 @@ static bool call(rf_exchange_worker *worker, const rf_exchange_record *record, r
         row->flags = RF_STATE_TOUCHED | RF_STATE_EXISTS;
     else if (result == RF_ROW_DELETED)
         row->flags = 0;
-    return !rf_exchange_refuse(worker, result, record->position, record->handler,
+    return !rf_exchange_refuse(worker, result, record->position, rf_exchange_record_handler(record),
                                rf_keyed_row_key(row));
 }
 
@@ -190,12 +190,12 @@ static bool take_call(rf_exchange_worker *worker, const rf_exchange_record *reco
         return false;
     if (!reason)
         return true;
+    uint32_t handler = rf_exchange_record_handler(record);
     if (!worker->job->guard.on) {
-        rf_exchange_fault(worker->job, RF_ERR_PLUGIN, record->position, record->handler, key,
-                          reason);
+        rf_exchange_fault(worker->job, RF_ERR_PLUGIN, record->position, handler, key, reason);
         return false;
     }
-    rf_exchange_note_call(worker, record->position, record->handler + 1u, &key, reason);
+    rf_exchange_note_call(worker, record->position, handler + 1, &key, reason);
     row->marks |= RF_EXCHANGE_FAILED;
     for (size_t i = 0; i < frame->count; i++)
         if (frame->rows[i] == row)
@@ -309,7 +309,7 @@ static bool take_record(rf_exchange_worker *worker, rf_exchange_rows *rows,
 
     if (record->position != worker->frame->position && !begin_event(worker, record->position))
         return false;
-    if (job->keying.handlers[record->handler].every_row) {
+    if (job->keying.handlers[rf_exchange_record_handler(record)].every_row) {
         size_t count = 0;
         rf_keyed_row **found = rf_exchange_rows_of_stream(rows, record, &count);
         if (!found)

@@ -23,7 +23,7 @@ static bool is_unknown(const rf_plan_faulty *faulty, const rf_exchange_call *cal
 /* The calls of an event that is tried, in order; *certain_out: it fails whatever becomes of its rows,
  * because it has a key that cannot be told. False at a fault. */
 static bool try_calls(rf_exchange_worker *worker, const rf_exchange_lane *lane,
-                      const struct rf_exchange_place *at, uint32_t index, uint32_t ordinal,
+                      const rf_exchange_stand *at, uint32_t index, uint32_t ordinal,
                       const rf_plan_faulty *faulty, bool *certain_out)
 {
     rf_carried *carried = &at->source->carried;
@@ -63,7 +63,7 @@ static bool try_calls(rf_exchange_worker *worker, const rf_exchange_lane *lane,
 /* Under a policy: an event that is known to fail, or whose values are not of their kinds. False at a
  * fault. */
 static bool try_event(rf_exchange_worker *worker, const rf_exchange_lane *lane,
-                      const struct rf_exchange_place *at, uint32_t index, uint32_t ordinal,
+                      const rf_exchange_stand *at, uint32_t index, uint32_t ordinal,
                       const rf_plan_faulty *faulty)
 {
     const rf_exchange *job = worker->job;
@@ -107,7 +107,7 @@ static bool is_listed(const uint64_t *positions, uint32_t count, uint32_t *next,
 
 /* One event. False at a fault. */
 static bool take_event(rf_exchange_worker *worker, const rf_exchange_lane *lane,
-                       const struct rf_exchange_place *at, uint32_t index, uint32_t ordinal,
+                       const rf_exchange_stand *at, uint32_t index, uint32_t ordinal,
                        walk *along)
 {
     rf_exchange *job = worker->job;
@@ -153,7 +153,7 @@ bool rf_exchange_scatter_guarded(rf_exchange_worker *worker, const rf_step *step
     for (uint32_t at_event = begin; fine && at_event < end; at_event++) {
         uint32_t i = listed ? listed[at_event] : at_event;
         rf_exchange_lane *lane = &worker->lanes[step->bound.event_types[i]];
-        const struct rf_exchange_place at = {(uint64_t)worker->positions[i],
+        const rf_exchange_stand at = {(uint64_t)worker->positions[i],
                                              step->bound.event_streams[i], source};
         uint32_t ordinal =
             step->bound.event_ordinals ? step->bound.event_ordinals[i] : lane->ordinal++;

@@ -21,7 +21,6 @@ enum {
     RF_EXCHANGE_REASON_SIZE = 256,
     RF_EXCHANGE_PENDING = 64,
     RF_EXCHANGE_BATCH = 512, /* calls that a runner gets at once */
-    RF_EXCHANGE_ROW_KNOWN = UINT16_MAX,
 };
 
 typedef struct rf_exchange rf_exchange;
@@ -34,14 +33,38 @@ typedef struct rf_exchange_context {
     char reason[RF_EXCHANGE_REASON_SIZE];
 } rf_exchange_context;
 
+/* What a key leads to: the address of a row, with the partition of the rows above its 48 bits; or,
+ * below RF_PLACE_ROWS, why it leads to none. */
+typedef uint64_t rf_exchange_place;
+enum {
+    RF_PLACE_NONE,      /* there is no key */
+    RF_PLACE_ELSEWHERE, /* the row is of another pass */
+    RF_PLACE_HAS_NUL,   /* what cannot be a key, as the next */
+    RF_PLACE_TOO_LONG,
+    RF_PLACE_ROWS,
+};
+enum { RF_PLACE_SHIFT = 48 };
+
+static inline rf_keyed_row *rf_exchange_place_row(rf_exchange_place place)
+{
+    return (rf_keyed_row *)(uintptr_t)(place & (((uint64_t)1 << RF_PLACE_SHIFT) - 1));
+}
+
 /* One call of a handler that waits for its turn; the event's struct stands behind it. */
 typedef struct rf_exchange_record {
-    const char *key; /* or the row itself, with the size RF_EXCHANGE_ROW_KNOWN */
     uint64_t position;
-    uint32_t hash;
-    uint16_t handler; /* index in the keying */
-    uint16_t key_size;
+    rf_exchange_place place; /* with the handler, by its index in the keying, for the partition */
 } rf_exchange_record;
+
+static inline rf_keyed_row *rf_exchange_record_row(const rf_exchange_record *record)
+{
+    return rf_exchange_place_row(record->place);
+}
+
+static inline uint32_t rf_exchange_record_handler(const rf_exchange_record *record)
+{
+    return (uint32_t)(record->place >> RF_PLACE_SHIFT);
+}
 
 /* Records one after another. */
 typedef struct rf_exchange_chunk {
@@ -83,11 +106,11 @@ typedef struct rf_exchange_rows {
 
 /* How a call comes to its key. */
 typedef enum rf_exchange_way {
-    RF_EXCHANGE_CARRY,        /* no key: it carries */
+    RF_EXCHANGE_CARRY, /* no key: it carries */
     RF_EXCHANGE_EVERY_ROW,
-    RF_EXCHANGE_TEXT,         /* a text of the event */
-    RF_EXCHANGE_CODED_TEXT,   /* likewise, with a code by which its hash is known */
-    RF_EXCHANGE_CARRIED_TEXT, /* a text that is carried */
+    RF_EXCHANGE_TEXT,       /* a text of the event */
+    RF_EXCHANGE_CODED_TEXT, /* likewise, from a dictionary */
+    RF_EXCHANGE_CARRIED,    /* a place that is carried */
     RF_EXCHANGE_ANY,
 } rf_exchange_way;
 
@@ -95,18 +118,17 @@ typedef enum rf_exchange_way {
 typedef struct rf_exchange_call {
     const rf_plan_call *plan;
     const rf_keying_handler *handler;
-    const uint32_t *codes;
-    /* by code: hashes, with RF_EXCHANGE_KNOWN once they are known; rows where the order of events
-     * does not matter */
-    uint64_t *known;
-    const int64_t *texts; /* by stream: those that are carried */
-    uint32_t key_offset;
+    const rf_slice *texts;    /* of the type's events; NULL: not at hand */
+    const rf_text_numbers *numbers;      /* these, where they are numbered */
+    struct rf_exchange_numbers *by_number; /* places by number; NULL: no room */
+    const uint32_t *codes;    /* what texts are by, where they are in a dictionary */
+    rf_exchange_place *known; /* by code: NONE until it is known */
+    uint32_t key_offset;      /* of the text in the struct */
     uint32_t event_size;
     uint16_t index; /* of the handler */
     uint8_t way;    /* rf_exchange_way */
     bool fills;     /* the plan has something to put into the struct */
 } rf_exchange_call;
-#define RF_EXCHANGE_KNOWN ((uint64_t)1 << 32)
 
 /* A type of the segment at hand. */
 typedef struct rf_exchange_lane {
@@ -119,9 +141,21 @@ typedef struct rf_exchange_lane {
 /* A record in the order of positions. */
 typedef struct rf_exchange_entry {
     uint32_t position; /* less that of the window's begin */
-    uint32_t hash;
     const rf_exchange_record *record;
 } rf_exchange_entry;
+
+/* On a line of the cache of its own. */
+typedef struct rf_exchange_lock {
+    _Alignas(64) pthread_mutex_t mutex;
+} rf_exchange_lock;
+
+/* Events of one call that are taken together. */
+typedef struct rf_exchange_events {
+    uint32_t count;
+    const uint32_t *indexes; /* of the events in the segment */
+    uint32_t ordinals[RF_EXCHANGE_PENDING];
+    rf_exchange_place places[RF_EXCHANGE_PENDING];
+} rf_exchange_events;
 
 typedef struct rf_exchange_batch rf_exchange_batch; /* exchange_run.c */
 
@@ -147,12 +181,14 @@ struct rf_exchange_worker {
     uint32_t lane_capacity;
     int64_t *positions; /* of a segment's events */
     char *key_parts; /* what computed keys are put into */
+    struct rf_exchange_memo *memo; /* exchange_find.c, as the next */
+    struct rf_exchange_numbers *numbers;
+    uint32_t *listed;              /* events of a type in the segment at hand */
+    rf_exchange_place **carried;   /* by slot, then event of the segment: its place */
     rf_exchange_bucket *buckets;   /* by partition of the rows */
     rf_exchange_chunk *free_chunks;
     /* where columns are combined, else NULL: */
     rf_exchange_rows *own; /* by partition of the rows */
-    struct rf_exchange_memo *memo;
-    uint32_t *listed;      /* events of a type in the segment at hand */
     char *pending;         /* records that wait, so that rows can be fetched for several at once */
     size_t pending_used;
     uint32_t pending_count;
@@ -196,8 +232,9 @@ struct rf_exchange {
     size_t rows_budget;
     uint64_t mapped_budget; /* of a worker, as the next */
     size_t text_budget;     /* that stays for the next window */
+    size_t numbers_max;     /* of a worker: places that are known by number */
     bool reads_names;
-    bool any_order; /* rf_exchange_any_order */
+    bool by_call;   /* rf_exchange_goes_by_call */
     bool row_texts; /* rows have columns of text */
     bool careful;   /* events that fail are looked for one by one: a policy, or faults show late */
     rf_exchange_guard guard;
@@ -207,6 +244,8 @@ struct rf_exchange {
     bool counts;          /* the first pass counts events */
     uint32_t *fold_order; /* partitions of the rows, those with most records first */
     rf_exchange_rows *rows;
+    /* each guards the keys of its partition's rows while events are scattered */
+    struct rf_exchange_lock *locks;
     /* guarded by mutex */
     pthread_mutex_t mutex;
     bool has_mutex;
@@ -250,65 +289,125 @@ const char *rf_exchange_reason(const rf_exchange_worker *worker);
 bool rf_exchange_refuse(rf_exchange_worker *worker, rf_fold_result result, uint64_t position,
                         uint32_t handler, rf_slice key);
 
-/* exchange_key.c: the key of a call. False where there is none: a fault, or one to be ignored. */
-typedef struct rf_exchange_key {
-    rf_slice bytes;
-    uint32_t hash;
-    bool has_nul;
-} rf_exchange_key;
-bool rf_exchange_make_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
-                          const rf_carried *carried, uint32_t stream, const char *event,
-                          uint64_t position, rf_exchange_key *key_out);
-/* The beginning of the keys of the event's stream. */
+/* exchange_key.c: what the key of a call leads to. */
+/* Of a key that has to be made of the event's struct and of what is carried. ELSEWHERE where it
+ * leads to no row; *fine_out is false where that is a fault. */
+rf_exchange_place rf_exchange_make_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                                       const rf_carried *carried, uint32_t stream,
+                                       const char *event, uint64_t position, bool *fine_out);
+/* The beginning of the keys of the event's stream. False at a fault. */
 bool rf_exchange_stream_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
-                            const char *event, uint64_t position, rf_exchange_key *key_out);
+                            const char *event, uint64_t position, rf_key_bytes *key_out);
+/* A key that leads to no row: false where that is a fault that no policy forgives. */
+bool rf_exchange_refuse_place(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                              rf_exchange_place place, uint64_t position);
+
+/* exchange_find.c: the rows of keys, which are added if they are new. Without memory there is a
+ * fault, and the row is elsewhere. */
+rf_exchange_place rf_exchange_find(rf_exchange_worker *worker, rf_slice key, uint64_t position);
+/* Of a text that may be no key. */
+rf_exchange_place rf_exchange_find_text(rf_exchange_worker *worker, rf_slice text,
+                                        uint64_t position);
+/* The list of a stream's rows that are of the partition. */
+rf_exchange_place rf_exchange_find_stream(rf_exchange_worker *worker, rf_slice key,
+                                          uint32_t partition, uint64_t position);
+/* The same of one text of a column that is numbered, whose text is made where it has to be. */
+rf_exchange_place rf_exchange_find_number(rf_exchange_worker *worker, const rf_exchange_call *call,
+                                          uint32_t ordinal, uint64_t position);
+/* Places for the call's numbers, as far as there is room. */
+void rf_exchange_know_numbers(rf_exchange_worker *worker, rf_exchange_call *call);
+/* Of a call's events whose texts or numbers are at hand. */
+void rf_exchange_find_texts(rf_exchange_worker *worker, const rf_exchange_call *call,
+                            rf_exchange_events *events);
+/* Keys that were met lately are known again; what they lead to is forgotten with the rows. */
+bool rf_exchange_memo_begin(rf_exchange_worker *worker);
+void rf_exchange_memo_end(rf_exchange_worker *worker);
+void rf_exchange_memo_clear(rf_exchange_worker *worker);
+/* Of places that are carried: rows of partitions that are active no more are elsewhere. */
+void rf_exchange_forget_places(const rf_exchange *job, rf_carried *carried);
 
 /* exchange_names.c: names and categories of the streams that have events in the window. */
 rf_status rf_exchange_begin_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
 
+/* exchange_bucket.c */
+/* Makes the worker's buckets empty; between windows. */
+void rf_exchange_empty_buckets(rf_exchange_worker *worker);
+void rf_exchange_free_buckets(rf_exchange_worker *worker);
+/* Puts a chunk with room for `size` bytes at the bucket's end; false without memory. */
+bool rf_exchange_add_chunk(rf_exchange_worker *worker, rf_exchange_bucket *bucket, uint32_t size);
+
+/* Puts a call at the end of the bucket of its row's partition. False without memory. */
+static inline __attribute__((always_inline)) bool
+rf_exchange_put(rf_exchange_worker *worker, const rf_exchange_call *call, uint64_t position,
+                rf_exchange_place place)
+{
+    const uint64_t address = ((uint64_t)1 << RF_PLACE_SHIFT) - 1;
+    rf_exchange_bucket *bucket = &worker->buckets[place >> RF_PLACE_SHIFT];
+    uint32_t size = (uint32_t)sizeof(rf_exchange_record) + call->event_size;
+
+    if (__builtin_expect(size > (size_t)(bucket->end - bucket->at), false) &&
+        !rf_exchange_add_chunk(worker, bucket, size))
+        return false;
+    rf_exchange_record *record = (rf_exchange_record *)(void *)bucket->at;
+    bucket->at += size;
+    bucket->count++;
+    record->position = position;
+    record->place = (place & address) | (uint64_t)call->index << RF_PLACE_SHIFT;
+    rf_exchange_copy(record + 1, call->plan->event, call->event_size);
+    return true;
+}
+
 /* exchange_scatter.c: one partition of the log in the window at hand. */
 rf_status rf_exchange_scatter(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
 /* Where an event stands. */
-struct rf_exchange_place {
+typedef struct rf_exchange_stand {
     uint64_t position;
     uint32_t stream; /* number */
     rf_exchange_source *source;
-};
+} rf_exchange_stand;
 /* One call of an event, or all of them. False where it is a fault, or one before it. */
 bool rf_exchange_scatter_call(rf_exchange_worker *worker, const rf_exchange_call *call,
-                              const struct rf_exchange_place *at, uint32_t index,
-                              uint32_t ordinal);
+                              const rf_exchange_stand *at, uint32_t index, uint32_t ordinal);
 bool rf_exchange_scatter_event(rf_exchange_worker *worker, const rf_exchange_lane *lane,
-                               const struct rf_exchange_place *at, uint32_t index,
-                               uint32_t ordinal);
+                               const rf_exchange_stand *at, uint32_t index, uint32_t ordinal);
 /* exchange_guarded_scatter.c: a segment's events of which some are left out. */
 bool rf_exchange_scatter_guarded(rf_exchange_worker *worker, const rf_step *step,
                                  rf_exchange_source *source);
-/* exchange_scatter.c: makes the worker's buckets empty; between windows. */
-void rf_exchange_empty_buckets(rf_exchange_worker *worker);
-/* Forgets what was decoded. */
+/* exchange_scatter.c: forgets what was decoded. */
 void rf_exchange_drop_text(rf_exchange_worker *worker);
-void rf_exchange_free_buckets(rf_exchange_worker *worker);
+/* Says that there is no memory for a window's events, and is false. */
+bool rf_exchange_no_memory(rf_exchange_worker *worker, uint64_t position);
 
-/* exchange_combine.c, where columns are combined. All give false at a fault. */
+/* exchange_calls.c: whether a segment's events may be taken call by call; then all of the step's at
+ * once, after its lanes are set. False at a fault. */
+bool rf_exchange_goes_by_call(const rf_exchange *job);
+bool rf_exchange_take_segment(rf_exchange_worker *worker, const rf_step *step,
+                              rf_exchange_source *source);
+
+/* Puts the event's struct together. */
+static inline void rf_exchange_fill(const rf_exchange_worker *worker, const rf_step *step,
+                                    const rf_exchange_call *call, uint32_t index, uint32_t ordinal)
+{
+    if (call->fills)
+        (void)rf_plan_event(call->plan, index, ordinal,
+                            step->bound.event_streams[index] - worker->first_stream);
+}
+
+/* exchange_combine.c, where columns are combined. Both give false at a fault. */
 /* The records that wait, into the worker's own rows. */
 bool rf_exchange_combine(rf_exchange_worker *worker);
+/* Events of a call whose rows are known. */
+bool rf_exchange_combine_events(rf_exchange_worker *worker, const rf_step *step,
+                                const rf_exchange_call *call, const rf_exchange_events *events);
 /* Between segments: where the worker's rows are beyond its share of the budget, leaves the last
  * partitions to another pass; frees the rows of those that were left. */
-void rf_exchange_bound_own(rf_exchange_worker *worker);
-/* Whether a segment's events may be taken in any order; then all of the step's at once, once its
- * lanes are set. */
-bool rf_exchange_any_order(const rf_exchange *job);
-bool rf_exchange_combine_segment(rf_exchange_worker *worker, const rf_step *step);
-/* Short keys that are known again; what they lead to is forgotten with the rows. */
-bool rf_exchange_memo_begin(rf_exchange_worker *worker);
-void rf_exchange_memo_clear(rf_exchange_worker *worker);
+void rf_exchange_bound_own(rf_exchange_worker *worker, rf_carried *carried);
 
 /* exchange_fold.c: one partition of the rows in the window at hand. */
 rf_status rf_exchange_fold(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
 /* The row's texts are not its own now. False without memory. */
 bool rf_exchange_mark_dirty(rf_exchange_worker *worker, rf_keyed_row *row);
-/* The row of a record's key, in the list of its stream; NULL without memory. */
+/* The record's row, in the list of its stream; NULL without memory. */
 rf_keyed_row *rf_exchange_take_row(const rf_exchange *job, rf_exchange_rows *rows,
                                    const rf_exchange_record *record);
 /* The rows of the record's stream that exist, in key order: malloc'ed. NULL without memory. */

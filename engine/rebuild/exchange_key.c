@@ -1,7 +1,7 @@
 /* The keys of an exchange's calls; see exchange.h.
  *
- * A key that is one text is the text as it lies: in what was decoded, or where it is carried, with
- * its hash. Any other is encoded into the worker's text. */
+ * A key that is one text is the text as it lies: in what was decoded, or where it is carried. Any
+ * other is encoded. */
 #include "rebuild/exchange_job.h"
 
 #include <stdio.h>
@@ -34,52 +34,39 @@ static void refuse_fault(rf_exchange_worker *worker, const rf_keying_handler *ha
                                                     : "the event's key has a zero byte");
 }
 
-/* Encodes parts [0, count) that stand in `from`. */
+/* Encodes parts [0, count) that stand in `from`. False where there is no key. */
 static bool encode(rf_exchange_worker *worker, const rf_keying_handler *handler, const char *from,
-                   uint32_t count, uint64_t position, rf_exchange_key *key_out)
+                   uint32_t count, uint64_t position, rf_key_bytes *key_out)
 {
-    rf_key_bytes key = {.size = 0};
-    bool ignored;
-
+    key_out->size = 0;
     for (uint32_t i = 0; i < count; i++) {
         rf_value value = rf_keying_value(&handler->parts[i], from);
         if (value.is_null) {
             refuse_nil(worker, handler, i, position);
             return false;
         }
-        rf_key_fault fault = rf_key_add(&key, &value);
+        rf_key_fault fault = rf_key_add(key_out, &value);
         if (fault != RF_KEY_FINE) {
             refuse_fault(worker, handler, fault, position);
             return false;
         }
     }
-    char *copy = rf_arena_bytes(&worker->text, key.size);
-    if (!copy) {
-        rf_exchange_fault(worker->job, RF_ERR_MEMORY, position, 0, RF_SLICE(""),
-                          "out of memory for keys");
-        return false;
-    }
-    memcpy(copy, key.data, key.size);
-    key_out->bytes = (rf_slice){copy, key.size};
-    key_out->hash = rf_key_hash(key_out->bytes, &ignored);
-    key_out->has_nul = false;
     return true;
 }
 
-static bool check_text(rf_exchange_worker *worker, const rf_keying_handler *handler,
-                       uint64_t position, const rf_exchange_key *key)
+bool rf_exchange_refuse_place(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                              rf_exchange_place place, uint64_t position)
 {
-    if (!key->bytes.data) {
+    RF_ASSERT(place < RF_PLACE_ROWS);
+    if (place == RF_PLACE_ELSEWHERE)
+        return true;
+    worker->goes_on = false;
+    if (place == RF_PLACE_NONE)
         refuse_nil(worker, handler, 0, position);
-        return false;
-    }
-    if (key->bytes.size > RF_KEY_BYTES_MAX || key->has_nul) {
+    else
         refuse_fault(worker, handler,
-                     key->bytes.size > RF_KEY_BYTES_MAX ? RF_KEY_TOO_LONG : RF_KEY_HAS_NUL,
-                     position);
-        return false;
-    }
-    return true;
+                     place == RF_PLACE_TOO_LONG ? RF_KEY_TOO_LONG : RF_KEY_HAS_NUL, position);
+    return worker->goes_on;
 }
 
 /* Lets the plugin's function make the parts, in the worker's own struct. */
@@ -121,41 +108,61 @@ static bool compute(rf_exchange_worker *worker, const rf_keying_handler *handler
     return true;
 }
 
-bool rf_exchange_make_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
-                          const rf_carried *carried, uint32_t stream, const char *event,
-                          uint64_t position, rf_exchange_key *key_out)
+/* A text that is the key. */
+static rf_slice text_of(const rf_keying_handler *handler, const rf_carried *carried,
+                        uint32_t stream, const char *from)
+{
+    rf_slice text = {NULL, 0};
+
+    if (handler->text_slot == UINT32_MAX) {
+        memcpy(&text, from + handler->parts[0].offset, sizeof text);
+        return text;
+    }
+    const rf_carried_text *held = rf_carried_text_of(carried, handler->text_slot, stream);
+    return held ? (rf_slice){held->bytes, held->size} : text;
+}
+
+rf_exchange_place rf_exchange_make_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                                       const rf_carried *carried, uint32_t stream,
+                                       const char *event, uint64_t position, bool *fine_out)
 {
     const char *from = event;
+    rf_key_bytes key;
 
-    if (handler->text_slot != UINT32_MAX) {
-        const rf_carried_text *text = rf_carried_text_of(carried, handler->text_slot, stream);
-        *key_out = (rf_exchange_key){{NULL, 0}, 0, false};
-        if (text)
-            *key_out = (rf_exchange_key){{text->bytes, text->size}, text->hash, text->has_nul};
-        return check_text(worker, handler, position, key_out);
+    RF_ASSERT(!handler->from_place);
+    worker->goes_on = false;
+    *fine_out = true;
+    if (handler->computed && !compute(worker, handler, event, position)) {
+        *fine_out = worker->goes_on;
+        return RF_PLACE_ELSEWHERE;
     }
-    if (handler->computed) {
-        if (!compute(worker, handler, event, position))
-            return false;
+    if (handler->computed)
         from = worker->key_parts;
+    if (handler->part_count != 1 || handler->parts[0].kind != RF_TEXT) {
+        if (encode(worker, handler, from, handler->part_count, position, &key))
+            return rf_exchange_find(worker, rf_key_slice(&key), position);
+        *fine_out = worker->goes_on;
+        return RF_PLACE_ELSEWHERE;
     }
-    bool is_text = handler->part_count == 1 && handler->parts[0].kind == RF_TEXT;
-    if (!is_text)
-        return encode(worker, handler, from, handler->part_count, position, key_out);
-    memcpy(&key_out->bytes, from + handler->parts[0].offset, sizeof(rf_slice));
-    key_out->has_nul = false;
-    if (key_out->bytes.data)
-        key_out->hash = rf_key_hash(key_out->bytes, &key_out->has_nul);
-    return check_text(worker, handler, position, key_out);
+    rf_exchange_place place =
+        rf_exchange_find_text(worker, text_of(handler, carried, stream, from), position);
+    if (place >= RF_PLACE_ROWS)
+        return place;
+    *fine_out = rf_exchange_refuse_place(worker, handler, place, position);
+    return RF_PLACE_ELSEWHERE;
 }
 
 bool rf_exchange_stream_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
-                            const char *event, uint64_t position, rf_exchange_key *key_out)
+                            const char *event, uint64_t position, rf_key_bytes *key_out)
 {
+    rf_slice text;
+
     RF_ASSERT(handler->parts[0].kind == RF_TEXT && !handler->computed);
     if (handler->part_count > 1)
         return encode(worker, handler, event, 1, position, key_out);
-    memcpy(&key_out->bytes, event + handler->parts[0].offset, sizeof(rf_slice));
-    key_out->hash = rf_key_hash(key_out->bytes, &key_out->has_nul);
-    return check_text(worker, handler, position, key_out);
+    memcpy(&text, event + handler->parts[0].offset, sizeof text);
+    RF_ASSERT(text.data && text.size <= RF_KEY_BYTES_MAX); /* the name of a stream */
+    memcpy(key_out->data, text.data, text.size);
+    key_out->size = text.size;
+    return true;
 }

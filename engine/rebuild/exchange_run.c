@@ -11,8 +11,8 @@ struct rf_exchange_batch {
     rf_runner *runner;
     rf_runner_call calls[RF_EXCHANGE_BATCH];
     const rf_exchange_record *records[RF_EXCHANGE_BATCH];
-    rf_keyed_row *rows[RF_EXCHANGE_BATCH]; /* NULL where the record tells whose it is */
-    uint8_t flags[RF_EXCHANGE_BATCH];      /* of the rows that are combined afterwards */
+    rf_keyed_row *rows[RF_EXCHANGE_BATCH];
+    uint8_t flags[RF_EXCHANGE_BATCH]; /* of the rows that are combined afterwards */
     char *combined;            /* these rows, `stride` bytes each */
     size_t stride;
     uint32_t count;
@@ -75,10 +75,8 @@ static bool run(rf_exchange_worker *worker, uint32_t count, bool *failed_out)
     if (status == RF_OK || *failed_out)
         return true;
     const rf_exchange_record *record = batch->records[failed];
-    rf_slice key = {record->key, record->key_size};
-    if (batch->rows[failed])
-        key = rf_keyed_row_key(batch->rows[failed]);
-    rf_exchange_fault(worker->job, status, record->position, record->handler, key, found.message);
+    rf_exchange_fault(worker->job, status, record->position, rf_exchange_record_handler(record),
+                      rf_keyed_row_key(batch->rows[failed]), found.message);
     return false;
 }
 
@@ -142,7 +140,7 @@ void rf_exchange_run_gather(rf_exchange_worker *worker, const rf_exchange_record
         .row = data,
         .flags = &row->flags,
         .event = record + 1,
-        .handler = handler_of(worker->job, record->handler),
+        .handler = handler_of(worker->job, rf_exchange_record_handler(record)),
     };
     RF_ASSERT(batch->count <= RF_EXCHANGE_BATCH);
 }
@@ -166,14 +164,12 @@ bool rf_exchange_run_combined(rf_exchange_worker *worker, const rf_exchange_reco
         memcpy(row, combiner->row_template, combiner->row_size);
         batch->flags[i] = RF_RUNNER_TOUCHED;
         batch->records[i] = records[i];
-        batch->rows[i] = records[i]->key_size == RF_EXCHANGE_ROW_KNOWN
-                             ? (rf_keyed_row *)(uintptr_t)records[i]->key
-                             : NULL;
+        batch->rows[i] = rf_exchange_record_row(records[i]);
         batch->calls[i] = (rf_runner_call){
             .row = row,
             .flags = &batch->flags[i],
             .event = records[i] + 1,
-            .handler = handler_of(worker->job, records[i]->handler),
+            .handler = handler_of(worker->job, rf_exchange_record_handler(records[i])),
         };
     }
     *failed_out = false;

@@ -1,9 +1,10 @@
 /* Scattering: one partition of the log in one window; see exchange.h.
  *
- * Step by step: for each event its calls in order, each with its struct put together by the plan,
- * then what is carried, then its key. What comes out is a record in the bucket of the key's
- * partition or, where columns are combined, a change of the worker's own rows. Keys that a column
- * has in a dictionary are looked at once a segment, by code.
+ * Step by step, by call (exchange_calls.c) or, where events have to be taken in their order, event by
+ * event: for each its calls in order, each with its struct put together by the plan, then what is
+ * carried, then its key. What comes out is a record in the bucket of the row's partition or, where
+ * columns are combined, a change of the worker's own rows. Keys that a column has in a dictionary
+ * are looked at once a segment, by code.
  */
 #include "rebuild/exchange_job.h"
 
@@ -13,80 +14,6 @@
 
 #define PROGRESS_S 1.0
 enum { MAPPED_AROUND = 2 << 20 };
-
-/* ---- buckets ---- */
-
-void rf_exchange_empty_buckets(rf_exchange_worker *worker)
-{
-    for (uint32_t i = 0; i < worker->job->partition_count; i++) {
-        rf_exchange_bucket *bucket = &worker->buckets[i];
-        if (bucket->last) {
-            bucket->last->next = worker->free_chunks;
-            worker->free_chunks = bucket->first;
-        }
-        *bucket = (rf_exchange_bucket){0};
-    }
-}
-
-static void free_chunks(rf_exchange_chunk *chunk)
-{
-    while (chunk) {
-        rf_exchange_chunk *next = chunk->next;
-        free(chunk);
-        chunk = next;
-    }
-}
-
-void rf_exchange_free_buckets(rf_exchange_worker *worker)
-{
-    for (uint32_t i = 0; worker->buckets && i < worker->job->partition_count; i++)
-        free_chunks(worker->buckets[i].first);
-    free_chunks(worker->free_chunks);
-    free(worker->buckets);
-}
-
-/* Puts a chunk with room for `size` bytes at the bucket's end; false without memory. */
-static __attribute__((noinline)) bool add_chunk(rf_exchange_worker *worker,
-                                                rf_exchange_bucket *bucket, uint32_t size)
-{
-    rf_exchange_chunk *chunk = worker->free_chunks;
-
-    if (chunk && chunk->size >= size) {
-        worker->free_chunks = chunk->next;
-    } else {
-        uint32_t room = size > worker->job->chunk_size ? size : worker->job->chunk_size;
-        chunk = malloc(sizeof *chunk + room);
-        if (!chunk)
-            return false;
-        chunk->size = room;
-    }
-    chunk->next = NULL;
-    if (bucket->last) {
-        bucket->last->used = (uint32_t)(bucket->at - bucket->last->bytes);
-        bucket->last->next = chunk;
-    } else {
-        bucket->first = chunk;
-    }
-    bucket->last = chunk;
-    bucket->at = chunk->bytes;
-    bucket->end = chunk->bytes + chunk->size;
-    return true;
-}
-
-/* Room for a record; NULL without memory. */
-static inline rf_exchange_record *bucket_room(rf_exchange_worker *worker, uint32_t target,
-                                              uint32_t size)
-{
-    rf_exchange_bucket *bucket = &worker->buckets[target];
-
-    if (__builtin_expect(size > (size_t)(bucket->end - bucket->at), false) &&
-        !add_chunk(worker, bucket, size))
-        return NULL;
-    rf_exchange_record *record = (rf_exchange_record *)(void *)bucket->at;
-    bucket->at += size;
-    bucket->count++;
-    return record;
-}
 
 void rf_exchange_drop_text(rf_exchange_worker *worker)
 {
@@ -109,14 +36,19 @@ static rf_status reserve_lanes(rf_exchange_worker *worker, uint32_t count, rf_er
                : rf_fail(err, RF_ERR_MEMORY, "out of memory for %u types of events", count);
 }
 
-/* The codes of a call's key, where it is a text that stands in a dictionary. */
-static const uint32_t *codes_of(const rf_plan_call *call, const rf_keying_handler *handler)
+/* Where the texts of a call's events stand that are at `offset` in its struct; they may be by codes. */
+static const rf_slice *texts_at(const rf_plan_call *call, uint32_t offset,
+                                const uint32_t **codes_out)
 {
+    for (uint32_t i = 0; i < call->word_count; i++)
+        if (call->words[i].offset == offset && call->words[i].by_ordinal == sizeof(rf_slice))
+            return (const rf_slice *)(const void *)call->words[i].from;
     for (uint32_t i = 0; i < call->move_count; i++) {
         const rf_plan_move *move = &call->moves[i];
-        if (move->offset == handler->parts[0].offset && move->by == RF_BY_ORDINAL &&
-            move->size == sizeof(rf_slice))
-            return move->codes;
+        if (move->offset != offset || move->by != RF_BY_ORDINAL || move->size != sizeof(rf_slice))
+            continue;
+        *codes_out = move->codes;
+        return (const rf_slice *)(const void *)move->from;
     }
     return NULL;
 }
@@ -127,27 +59,30 @@ static rf_exchange_way way_of(const rf_keying_handler *handler)
         return RF_EXCHANGE_CARRY;
     if (handler->every_row)
         return RF_EXCHANGE_EVERY_ROW;
-    if (!handler->is_text)
-        return RF_EXCHANGE_ANY;
-    return handler->text_slot != UINT32_MAX ? RF_EXCHANGE_CARRIED_TEXT : RF_EXCHANGE_TEXT;
+    if (handler->from_place)
+        return RF_EXCHANGE_CARRIED;
+    return handler->is_text && handler->text_slot == UINT32_MAX ? RF_EXCHANGE_TEXT
+                                                                : RF_EXCHANGE_ANY;
 }
 
-/* Hashes by code, none of which is known; NULL without memory. */
-static uint64_t *make_known(rf_exchange_worker *worker, const uint32_t *codes, uint32_t count)
+/* Places by code, none of which is known; NULL without memory. */
+static rf_exchange_place *make_known(rf_exchange_worker *worker, const uint32_t *codes,
+                                     uint32_t count)
 {
     uint32_t last = 0;
 
     for (uint32_t i = 0; i < count; i++)
         last = codes[i] > last ? codes[i] : last;
-    uint64_t *known = rf_arena_alloc(&worker->scratch, ((size_t)last + 1) * sizeof *known);
+    size_t size = ((size_t)last + 1) * sizeof(rf_exchange_place);
+    rf_exchange_place *known = rf_arena_alloc(&worker->scratch, size);
     if (known)
-        memset(known, 0, ((size_t)last + 1) * sizeof *known);
+        memset(known, 0, size);
     return known;
 }
 
 /* False without memory. */
-static bool set_call(rf_exchange_worker *worker, const rf_exchange_source *source,
-                     const rf_plan_call *plan, uint32_t count, rf_exchange_call *call)
+static bool set_call(rf_exchange_worker *worker, const rf_plan_call *plan, uint32_t count,
+                     rf_exchange_call *call)
 {
     const rf_keying *keying = &worker->job->keying;
     const rf_keying_handler *handler = rf_keying_of(keying, plan->handler);
@@ -160,21 +95,23 @@ static bool set_call(rf_exchange_worker *worker, const rf_exchange_source *sourc
         .way = (uint8_t)way_of(handler),
         .fills = plan->handler->field_count > 0,
     };
-    if (call->way == RF_EXCHANGE_CARRIED_TEXT)
-        call->texts = source->carried.values[handler->text_slot];
-    if (call->way != RF_EXCHANGE_TEXT)
+    bool carries = call->way == RF_EXCHANGE_CARRY && keying->slots[handler->slot].is_place;
+    if (call->way != RF_EXCHANGE_TEXT && !carries)
         return true;
-    call->key_offset = handler->parts[0].offset;
-    call->codes = codes_of(plan, handler);
+    call->key_offset = carries ? handler->value.offset : handler->parts[0].offset;
+    call->numbers = plan->numbers;
+    if (call->numbers)
+        rf_exchange_know_numbers(worker, call);
+    else
+        call->texts = texts_at(plan, call->key_offset, &call->codes);
     if (!call->codes)
         return true;
-    call->way = RF_EXCHANGE_CODED_TEXT;
+    call->way = carries ? call->way : RF_EXCHANGE_CODED_TEXT;
     call->known = make_known(worker, call->codes, count);
     return call->known != NULL;
 }
 
-static rf_status begin_segment(rf_exchange_worker *worker, const rf_step *step,
-                               const rf_exchange_source *source, rf_err *err)
+static rf_status begin_segment(rf_exchange_worker *worker, const rf_step *step, rf_err *err)
 {
     uint32_t type_count = step->bound.type_count;
     bool made = true;
@@ -195,8 +132,7 @@ static rf_status begin_segment(rf_exchange_worker *worker, const rf_step *step,
         };
         made = lane->calls != NULL;
         for (uint32_t c = 0; made && c < bound->call_count; c++) {
-            made = set_call(worker, source, &bound->calls[c], bound->ordinal_count,
-                            &lane->calls[c]);
+            made = set_call(worker, &bound->calls[c], bound->ordinal_count, &lane->calls[c]);
             lane->is_handled = lane->is_handled || lane->calls[c].way != RF_EXCHANGE_CARRY;
         }
         if (!made)
@@ -210,9 +146,7 @@ static rf_status begin_segment(rf_exchange_worker *worker, const rf_step *step,
 
 /* ---- an event ---- */
 
-typedef struct rf_exchange_place scattered;
-
-static __attribute__((noinline)) bool no_memory(rf_exchange_worker *worker, uint64_t position)
+__attribute__((noinline)) bool rf_exchange_no_memory(rf_exchange_worker *worker, uint64_t position)
 {
     rf_exchange_fault(worker->job, RF_ERR_MEMORY, position, 0, RF_SLICE(""),
                       "out of memory for the events of a window");
@@ -220,131 +154,119 @@ static __attribute__((noinline)) bool no_memory(rf_exchange_worker *worker, uint
 }
 
 /* A record for the fold or, where columns are combined, for the worker's own rows. */
-static inline __attribute__((always_inline)) bool
-put_record(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at,
-           rf_slice key, uint32_t hash, uint32_t target)
+static bool put_record(rf_exchange_worker *worker, const rf_exchange_call *call,
+                       const rf_exchange_stand *at, rf_exchange_place place)
 {
-    uint32_t size = (uint32_t)sizeof(rf_exchange_record) + call->event_size;
-    const char *event = call->plan->event;
-    rf_exchange_record *record;
-
-    if (worker->own) {
-        record = (rf_exchange_record *)(void *)(worker->pending + worker->pending_used);
-        worker->pending_used += size;
-        worker->pending_count++;
-    } else {
-        record = bucket_room(worker, target, size);
-        if (__builtin_expect(!record, false))
-            return no_memory(worker, at->position);
-    }
-    record->key = key.data;
+    if (!worker->own)
+        return rf_exchange_put(worker, call, at->position, place) ||
+               rf_exchange_no_memory(worker, at->position);
+    rf_exchange_record *record =
+        (rf_exchange_record *)(void *)(worker->pending + worker->pending_used);
+    worker->pending_used += sizeof *record + call->event_size;
+    worker->pending_count++;
     record->position = at->position;
-    record->hash = hash;
-    record->handler = call->index;
-    record->key_size = (uint16_t)key.size;
-    rf_exchange_copy(record + 1, event, call->event_size);
+    record->place = (uint64_t)(uintptr_t)rf_exchange_place_row(place) |
+                    (uint64_t)call->index << RF_PLACE_SHIFT;
+    rf_exchange_copy(record + 1, call->plan->event, call->event_size);
     return worker->pending_count < RF_EXCHANGE_PENDING || rf_exchange_combine(worker);
 }
 
 /* A handler of every row: to all partitions that may have rows of the stream. */
-static bool broadcast(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at)
+static bool broadcast(rf_exchange_worker *worker, const rf_exchange_call *call, const rf_exchange_stand *at)
 {
     const rf_exchange *job = worker->job;
     uint64_t set = at->source->row_sets[at->stream];
-    rf_exchange_key key;
+    rf_key_bytes key;
 
     if (set == 0)
         return true;
     worker->goes_on = false;
     if (!rf_exchange_stream_key(worker, call->handler, call->plan->event, at->position, &key))
         return worker->goes_on;
-    for (uint32_t target = 0; target < job->partition_count; target++)
-        if (job->active[target] && (set >> (target & 63) & 1) &&
-            !put_record(worker, call, at, key.bytes, key.hash, target))
+    for (uint32_t target = 0; target < job->partition_count; target++) {
+        if (!job->active[target] || !(set >> (target & 63) & 1))
+            continue;
+        rf_exchange_place place =
+            rf_exchange_find_stream(worker, rf_key_slice(&key), target, at->position);
+        if (place < RF_PLACE_ROWS || !put_record(worker, call, at, place))
             return false;
+    }
     return true;
 }
 
-/* The call to the partition that its key belongs to. */
-static inline __attribute__((always_inline)) bool
-deliver(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at, rf_slice key,
-        uint32_t hash)
+/* The call to the row that its key leads to. False at a fault: the partition ends there. */
+static bool deliver(rf_exchange_worker *worker, const rf_exchange_call *call, const rf_exchange_stand *at,
+                    rf_exchange_place place)
 {
-    const rf_exchange *job = worker->job;
-    uint32_t target = hash & (job->partition_count - 1);
-
+    if (place < RF_PLACE_ROWS)
+        return rf_exchange_refuse_place(worker, call->handler, place, at->position);
     if (at->source->row_sets)
-        at->source->row_sets[at->stream] |= (uint64_t)1 << (target & 63);
-    return !job->active[target] || put_record(worker, call, at, key, hash, target);
+        at->source->row_sets[at->stream] |= (uint64_t)1 << (place >> RF_PLACE_SHIFT & 63);
+    return put_record(worker, call, at, place);
 }
 
-/* One whose key has to be made, or is none. False at a fault: the partition ends there. */
-static __attribute__((noinline)) bool deliver_any(rf_exchange_worker *worker,
-                                                  const rf_exchange_call *call,
-                                                  const scattered *at, uint64_t *known)
+static bool carry(rf_exchange_worker *worker, const rf_exchange_call *call, const rf_exchange_stand *at,
+                  uint32_t ordinal)
 {
-    rf_exchange_key key;
+    rf_carried *carried = &at->source->carried;
+    const rf_keying_handler *handler = call->handler;
+    rf_slice text;
 
-    worker->goes_on = false;
-    if (!rf_exchange_make_key(worker, call->handler, &at->source->carried, at->stream,
-                              call->plan->event, at->position, &key))
-        return worker->goes_on;
-    if (known)
-        *known = RF_EXCHANGE_KNOWN | key.hash;
-    return deliver(worker, call, at, key.bytes, key.hash);
-}
-
-static bool carry(rf_exchange_worker *worker, const rf_exchange_call *call, const scattered *at)
-{
-    return rf_keying_carry(call->handler, &at->source->carried, at->stream, call->plan->event) ||
-           no_memory(worker, at->position);
+    if (!carried->slots[handler->slot].is_place)
+        return rf_keying_carry(handler, carried, at->stream, call->plan->event) ||
+               rf_exchange_no_memory(worker, at->position);
+    memcpy(&text, call->plan->event + handler->value.offset, sizeof text);
+    rf_exchange_place place =
+        call->numbers ? rf_exchange_find_number(worker, call, ordinal, at->position)
+                      : rf_exchange_find_text(worker, text, at->position);
+    if (place != RF_PLACE_NONE)
+        carried->values[handler->slot][at->stream] = (int64_t)place;
+    return true;
 }
 
 /* One call. False where the event is a fault, or one before it. */
-static inline __attribute__((always_inline)) bool scatter_call(rf_exchange_worker *worker,
-                                                               const rf_exchange_call *call,
-                                                               const scattered *at,
-                                                               uint32_t ordinal)
+static bool scatter_call(rf_exchange_worker *worker, const rf_exchange_call *call,
+                         const rf_exchange_stand *at, uint32_t ordinal)
 {
-    rf_carried_text *text;
-    bool has_nul;
-    rf_slice key;
+    const rf_carried *carried = &at->source->carried;
+    const char *event = call->plan->event;
+    rf_exchange_place place;
+    rf_slice text;
+    bool fine;
 
     switch ((rf_exchange_way)call->way) {
-    case RF_EXCHANGE_TEXT:
-        memcpy(&key, call->plan->event + call->key_offset, sizeof key);
-        if (__builtin_expect(!key.data || key.size > RF_KEY_BYTES_MAX, false))
-            break;
-        uint32_t hash = rf_key_hash(key, &has_nul);
-        if (__builtin_expect(has_nul, false))
-            break;
-        return deliver(worker, call, at, key, hash);
     case RF_EXCHANGE_CODED_TEXT:
-        memcpy(&key, call->plan->event + call->key_offset, sizeof key);
-        uint64_t *known = &call->known[call->codes[ordinal]];
-        if (__builtin_expect(!(*known & RF_EXCHANGE_KNOWN), false))
-            return deliver_any(worker, call, at, known);
-        return deliver(worker, call, at, key, (uint32_t)*known);
-    case RF_EXCHANGE_CARRIED_TEXT:
-        text = (rf_carried_text *)(uintptr_t)call->texts[at->stream];
-        if (__builtin_expect(!text || !text->is_key, false))
-            break;
-        if (text->row && worker->job->active[text->hash & (worker->job->partition_count - 1)])
-            return put_record(worker, call, at, (rf_slice){text->row, RF_EXCHANGE_ROW_KNOWN}, 0, 0);
-        return deliver(worker, call, at, (rf_slice){text->bytes, text->size}, text->hash);
+        place = call->known[call->codes[ordinal]];
+        if (place != RF_PLACE_NONE)
+            return deliver(worker, call, at, place);
+        memcpy(&text, event + call->key_offset, sizeof text);
+        place = rf_exchange_find_text(worker, text, at->position);
+        call->known[call->codes[ordinal]] = place;
+        return deliver(worker, call, at, place);
+    case RF_EXCHANGE_TEXT:
+        if (call->numbers)
+            return deliver(worker, call, at,
+                           rf_exchange_find_number(worker, call, ordinal, at->position));
+        memcpy(&text, event + call->key_offset, sizeof text);
+        return deliver(worker, call, at, rf_exchange_find_text(worker, text, at->position));
+    case RF_EXCHANGE_CARRIED:
+        place = (rf_exchange_place)carried->values[call->handler->text_slot][at->stream];
+        return deliver(worker, call, at, place);
     case RF_EXCHANGE_CARRY:
-        return carry(worker, call, at);
+        return carry(worker, call, at, ordinal);
     case RF_EXCHANGE_EVERY_ROW:
         return broadcast(worker, call, at);
     case RF_EXCHANGE_ANY:
         break;
     }
-    return deliver_any(worker, call, at, NULL);
+    place = rf_exchange_make_key(worker, call->handler, carried, at->stream, event, at->position,
+                                 &fine);
+    return fine && deliver(worker, call, at, place);
 }
 
 /* All calls of an event. */
-static inline __attribute__((always_inline)) bool
-scatter_event(rf_exchange_worker *worker, const rf_exchange_lane *lane, const scattered *at,
+static bool
+scatter_event(rf_exchange_worker *worker, const rf_exchange_lane *lane, const rf_exchange_stand *at,
               uint32_t index, uint32_t ordinal)
 {
     bool fine = true;
@@ -376,7 +298,7 @@ static bool scatter_events(rf_exchange_worker *worker, const rf_step *step,
     for (uint32_t at = begin; fine && at < end; at++) {
         uint32_t i = listed ? listed[at] : at;
         rf_exchange_lane *lane = &worker->lanes[types[i]];
-        const scattered place = {(uint64_t)worker->positions[i], streams[i], source};
+        const rf_exchange_stand place = {(uint64_t)worker->positions[i], streams[i], source};
         uint32_t ordinal =
             step->bound.event_ordinals ? step->bound.event_ordinals[i] : lane->ordinal++;
         if (lane->call_count == 0)
@@ -392,7 +314,7 @@ static bool scatter_events(rf_exchange_worker *worker, const rf_step *step,
 }
 
 bool rf_exchange_scatter_call(rf_exchange_worker *worker, const rf_exchange_call *call,
-                              const scattered *at, uint32_t index, uint32_t ordinal)
+                              const rf_exchange_stand *at, uint32_t index, uint32_t ordinal)
 {
     if (call->fills)
         (void)rf_plan_event(call->plan, index, ordinal, at->stream - worker->first_stream);
@@ -402,7 +324,7 @@ bool rf_exchange_scatter_call(rf_exchange_worker *worker, const rf_exchange_call
 }
 
 bool rf_exchange_scatter_event(rf_exchange_worker *worker, const rf_exchange_lane *lane,
-                               const scattered *at, uint32_t index, uint32_t ordinal)
+                               const rf_exchange_stand *at, uint32_t index, uint32_t ordinal)
 {
     return scatter_event(worker, lane, at, index, ordinal);
 }
@@ -448,7 +370,7 @@ static rf_status scatter_step(rf_exchange_worker *worker, const rf_step *step, u
     *fine_out = true;
     if (!step->bound.event_types)
         return RF_OK;
-    rf_status status = begin_segment(worker, step, source, err);
+    rf_status status = begin_segment(worker, step, err);
     if (status != RF_OK)
         return status;
     uint64_t first = step->log.segment.first_position;
@@ -458,8 +380,8 @@ static rf_status scatter_step(rf_exchange_worker *worker, const rf_step *step, u
         rf_exchange_guard_knows_any(&worker->job->guard, first, last))
         *fine_out = rf_exchange_scatter_guarded(worker, step, source);
     else
-        *fine_out = worker->job->any_order ? rf_exchange_combine_segment(worker, step)
-                                           : scatter_events(worker, step, source);
+        *fine_out = worker->job->by_call ? rf_exchange_take_segment(worker, step, source)
+                                         : scatter_events(worker, step, source);
     return status;
 }
 
@@ -501,7 +423,7 @@ static rf_status take_step(rf_exchange_worker *worker, uint32_t partition, bool 
     unload_log(worker, step);
     rf_steps_done(worker->steps, step);
     if (worker->own) { /* accumulators have copies of all that they need */
-        rf_exchange_bound_own(worker);
+        rf_exchange_bound_own(worker, &worker->job->sources[partition].carried);
         rf_arena_rewind(&worker->made);
         if (!worker->job->reads_names)
             rf_exchange_drop_text(worker);

@@ -41,20 +41,16 @@ static uint32_t slot_of(const rf_definition *definition, rf_slice name)
     return 0;
 }
 
-static rf_status take_slots(rf_keying *keying, rf_err *err)
+static void take_slots(rf_keying *keying, rf_carried_slot *slots)
 {
     const rf_definition *definition = keying->definition;
-    rf_kind *kinds = rf_arena_alloc(&keying->arena, definition->carry_count * sizeof *kinds);
 
-    if (!kinds)
-        return no_memory(definition, err);
     for (uint32_t i = 0; i < definition->carry_count; i++) {
         uint32_t slot = slot_of(definition, definition->carries[i].name);
         keying->slot_count = slot >= keying->slot_count ? slot + 1 : keying->slot_count;
-        kinds[slot] = definition->carries[i].field.field.kind;
+        slots[slot] = (rf_carried_slot){definition->carries[i].field.field.kind, false};
     }
-    keying->slot_kinds = kinds;
-    return RF_OK;
+    keying->slots = slots;
 }
 
 static uint32_t reserve(struct making *making, uint32_t size)
@@ -141,6 +137,9 @@ static rf_status make_key(struct making *making, const rf_definition_key *key,
         for (uint32_t i = 0; i < (out->every_row ? 1 : count); i++)
             parts[i] = add_part(making, key ? &key->parts[i] : &stream);
         out->is_text = count == 1 && parts[0].kind == RF_TEXT;
+        if (out->is_text && making->field_count > 0) /* a handler's fields are before it */
+            making->fields[making->field_count - 1].as_numbers =
+                making->fields[making->field_count - 1].field.offset == parts[0].offset;
         if (out->is_text && key && key->parts[0].field.source == RF_CARRIED) {
             out->text_slot = slot_of(making->keying->definition, key->parts[0].path_text);
             making->carried_count--; /* it is taken from where it is carried */
@@ -204,6 +203,8 @@ static rf_status make_carry(rf_keying *keying, const rf_definition_carry *carry,
         .value = add_part(&making, &carry->field),
         .text_slot = UINT32_MAX,
     };
+    if (making.field_count > 0)
+        making.fields[0].as_numbers = keying->slots[out->slot].is_place;
     *derived = (rf_definition_handler){
         .type = carry->type,
         .every_type = rf_slice_equal(carry->type, RF_SLICE("*")),
@@ -215,28 +216,45 @@ static rf_status make_carry(rf_keying *keying, const rf_definition_carry *carry,
     return RF_OK;
 }
 
+/* Slots whose texts no handler reads: as keys they lead to places, which are kept instead. */
+static void find_places(rf_keying *keying, rf_carried_slot *slots, rf_keying_handler *handlers,
+                        uint32_t count)
+{
+    for (uint32_t slot = 0; slot < keying->slot_count; slot++)
+        slots[slot].is_place = slots[slot].kind == RF_TEXT;
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t c = 0; c < handlers[i].carried_count; c++)
+            slots[handlers[i].carried[c].slot].is_place = false;
+    for (uint32_t i = 0; i < count; i++)
+        handlers[i].from_place =
+            handlers[i].text_slot != UINT32_MAX && slots[handlers[i].text_slot].is_place;
+}
+
 rf_status rf_keying_begin(rf_keying *keying, const rf_definition *definition, rf_err *err)
 {
-    uint32_t count = definition->carry_count + definition->handler_count;
+    uint32_t carries = definition->carry_count;
+    uint32_t count = carries + definition->handler_count;
 
     *keying = (rf_keying){.definition = definition, .derived = *definition};
     rf_arena_init(&keying->arena, ARENA_BYTES_MAX);
     rf_definition_handler *derived = rf_arena_alloc(&keying->arena, count * sizeof *derived);
     rf_keying_handler *handlers = rf_arena_alloc(&keying->arena, count * sizeof *handlers);
-    if (!derived || !handlers)
+    rf_carried_slot *slots =
+        rf_arena_alloc(&keying->arena, definition->carry_count * sizeof *slots);
+    if (!derived || !handlers || !slots)
         return no_memory(definition, err);
     keying->handlers = handlers;
-    rf_status status = take_slots(keying, err);
-    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
-        uint32_t own = i - definition->carry_count;
-        if (i < definition->carry_count)
-            status =
-                make_carry(keying, &definition->carries[i], &derived[i], &handlers[i], err);
-        else
-            status =
-                make_handler(keying, &definition->handlers[own], &derived[i], &handlers[i], err);
+    take_slots(keying, slots);
+    rf_status status = RF_OK;
+    for (uint32_t i = carries; status == RF_OK && i < count; i++) {
+        status = make_handler(keying, &definition->handlers[i - carries], &derived[i],
+                              &handlers[i], err);
         keying->has_every_row = keying->has_every_row || handlers[i].every_row;
     }
+    if (status == RF_OK)
+        find_places(keying, slots, handlers + carries, definition->handler_count);
+    for (uint32_t i = 0; status == RF_OK && i < carries; i++)
+        status = make_carry(keying, &definition->carries[i], &derived[i], &handlers[i], err);
     keying->derived.handlers = derived;
     keying->derived.handler_count = count;
     return status;
@@ -254,7 +272,7 @@ void rf_keying_put_carried(const rf_keying_handler *handler, const rf_carried *c
 
     for (uint32_t i = 0; i < handler->carried_count; i++) {
         const rf_keying_carried *field = &handler->carried[i];
-        rf_kind kind = carried->kinds[field->slot];
+        rf_kind kind = carried->slots[field->slot].kind;
         bool present = rf_carried_get(carried, field->slot, stream, event + field->offset);
         if (!present)
             memset(event + field->offset, 0, field->size);

@@ -46,6 +46,7 @@ typedef struct rf_keying_handler {
     /* of a key that is one text, what spares making it: the slot that carries it */
     bool is_text;
     uint32_t text_slot; /* UINT32_MAX: none */
+    bool from_place;    /* the slot has the place that the key leads to */
     /* of a carry */
     uint32_t slot;
     rf_keying_part value;
@@ -56,7 +57,7 @@ typedef struct rf_keying {
     const rf_definition *definition;
     rf_definition derived;
     const rf_keying_handler *handlers;
-    const rf_kind *slot_kinds;
+    const rf_carried_slot *slots;
     uint32_t slot_count;
     bool has_every_row;
     rf_arena arena;

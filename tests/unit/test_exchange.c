@@ -203,7 +203,7 @@ static const rf_field carried[] = {{RF_CARRIED, RF_TEXT, 0, 0, 0, 0, RF_NO_PRESE
 static const rf_key by_carried = {.parts = carried, .part_count = 1};
 
 /* Each event carries its own sku, so the rows are those of the sku itself. */
-static void carried_agrees(rf_projection tables, rf_projection wanted)
+static void carried_agrees(rf_projection tables, rf_projection wanted, uint64_t events)
 {
     struct collected got, expected;
     rf_fold_target target;
@@ -212,7 +212,7 @@ static void carried_agrees(rf_projection tables, rf_projection wanted)
     tables.key_by = &by_carried;
     tables.carries = carries;
     tables.carry_count = 1;
-    all_agree(&tables, 10000);
+    all_agree(&tables, events);
     cr_assert_eq(fold(&tables, 2, 1 << 28, &got, &target, &err), RF_OK, "%s", err.message);
     cr_assert_eq(fold(&wanted, 2, 1 << 28, &expected, &target, &err), RF_OK);
     for (int i = 0; i < FIXTURE_PARTITIONS; i++)
@@ -224,8 +224,31 @@ static void carried_agrees(rf_projection tables, rf_projection wanted)
 Test(exchange, carries_keys_in_order_and_combined)
 {
     append_events(10000, false);
-    carried_agrees(ordered_by(&by_sku), ordered_by(&by_sku));
-    carried_agrees(combined_by(&by_sku), combined_by(&by_sku));
+    carried_agrees(ordered_by(&by_sku), ordered_by(&by_sku), 10000);
+    carried_agrees(combined_by(&by_sku), combined_by(&by_sku), 10000);
+}
+
+/* Keys that segments have as numbers behind a beginning, of more forms than are known by number, and
+ * numbers for which there is no room. */
+Test(exchange, finds_keys_that_are_numbered_in_any_form)
+{
+    rf_projection tables = ordered_by(&by_sku), sums = combined_by(&by_sku);
+    char stream[32], data[128];
+
+    for (int i = 0; i < 6000; i++) {
+        int form = i / 300 % 20;
+        (void)snprintf(stream, sizeof stream, "s-%d", i % 97);
+        (void)snprintf(data, sizeof data, form % 5 == 4 ? "{\"sku\":\"a%c%08xf\",\"n\":%d}"
+                                                        : "{\"sku\":\"a%c-%d\",\"n\":%d}",
+                       'a' + form % 11, i % 3 ? i * 7 % 400 : i * 1000, i % 5);
+        (void)fixture_event(stream, i / 97 + 1, "E", data);
+        if (i % 300 == 299)
+            (void)fixture_append();
+    }
+    all_agree(&tables, 6000);
+    all_agree(&sums, 6000);
+    carried_agrees(tables, tables, 6000);
+    carried_agrees(sums, sums, 6000);
 }
 
 Test(exchange, bears_a_key_with_half_of_all_events)
@@ -325,6 +348,36 @@ Test(exchange, leaves_out_events_without_key_where_it_is_told_to)
         cr_assert_eq(target.events, 4000);
         collected_free(&got);
     }
+}
+
+Test(exchange, names_the_first_event_for_which_no_key_is_carried)
+{
+    rf_projection tables = combined_by(&by_carried);
+    char stream[32];
+
+    tables.carries = carries;
+    tables.carry_count = 1;
+    for (int i = 0, right = 0; i < 400; i++) {
+        bool wrong = i == 300 || i > 390;
+        (void)snprintf(stream, sizeof stream, wrong ? "none-%d" : "s-%d", wrong ? i : right % 17);
+        (void)fixture_event(stream, wrong ? 1 : right / 17 + 1, "E",
+                            wrong || i >= 17 ? "{\"n\":1}" : "{\"sku\":\"a\"}");
+        right += !wrong;
+    }
+    (void)fixture_append();
+    fails(&tables, RF_ERR_INPUT,
+          "sample: the event has no key: carried.sku is unset, at position 301 (stream none-300, type E)");
+}
+
+Test(exchange, names_the_first_event_whose_carried_key_cannot_be_one)
+{
+    rf_projection tables = ordered_by(&by_carried);
+
+    tables.carries = carries;
+    tables.carry_count = 1;
+    append_wrong("{\"sku\":\"a\\u0000b\"}");
+    fails(&tables, RF_ERR_INPUT,
+          "sample: the event's key has a zero byte, at position 3001 (stream s-90, type E)");
 }
 
 Test(exchange, names_the_first_event_whose_value_is_of_the_wrong_kind)
