@@ -15,6 +15,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 import tool
 
 ORDERS = 500
+OPEN = """name "open_orders"
+version (1)
+columns { "customer text" }
+on ("OrderPlaced", { "customer text" }, function (row, e) row.customer = e.customer end)
+on ("OrderCancelled", {}, function (row, e) row:delete() end)
+"""
 WANTED = ['order-2', 'order-none', 'order-1*']
 
 
@@ -38,15 +44,24 @@ class Page(tool.Case):
         events = [order(n, 'OrderPlaced', customer='c-%d' % (n % 7)) for n in range(ORDERS)]
         events += [order(n, 'ItemAdded', qty=n, price=10 ** (n % 12)) for n in range(ORDERS)]
         self.import_lines(*events)
-        self.rebuild(tool.projection('order_summary'))
+        self.rebuild(tool.projection('order_summary'), self.path('open.lua', OPEN))
+
+    def follow(self):
+        """Orders that are new and changed, beside the base."""
+        self.import_lines(
+            *[order(n, 'ItemAdded', qty=1, price=5) for n in range(0, ORDERS, 7)],
+            *[order(n, 'OrderPlaced', customer='late') for n in (1000, 1001, 15)],
+            *[order(n, 'OrderCancelled') for n in (10, 12, 1001)],
+        )
+        self.ok('follow', self.store, '--once', '--quiet')
 
     def change(self):
-        """Orders that are new, changed and as they were, in another generation."""
+        """The same in another generation."""
         self.import_lines(
             *[order(n, 'OrderCancelled') for n in range(0, ORDERS, 3)],
             *[order(n, 'OrderPlaced', customer='new') for n in range(ORDERS, ORDERS + 9)],
         )
-        self.rebuild('order_summary')
+        self.rebuild('order_summary', options=('--full',))
 
     def expected(self):
         """Rows for WANTED: times as numbers, as MessagePack has them."""
@@ -56,6 +71,9 @@ class Page(tool.Case):
                 self.assertIsNone(row[column])  # these events have no time
         begins = [rows[key] for key in sorted(rows) if key.startswith('order-1')]
         return [rows['order-2'], None] + begins
+
+    def row(self, key):
+        return self.ok('get', self.store, 'order_summary', key).json
 
     def printed(self, *command, **how):
         done = subprocess.run(command, capture_output=True, check=False, **how)
@@ -103,11 +121,19 @@ class Page(tool.Case):
         model = reader.ReadModel(self.store, 'order_summary')
         before = self.expected()
         self.assertEqual(list(model.scan('order-1')), before[2:])
+        self.follow()
+        self.assertEqual(model.number, 1)
+        self.assertEqual([model.get('order-1000')] + list(model.scan('order-1')),
+                         [self.row('order-1000')] + self.expected()[2:])
+        self.assertEqual(self.printed(*command), self.expected())
+        opened = [json.loads(line) for line in self.rows('open_orders').splitlines()]
+        self.assertEqual(len(opened), ORDERS + 1 - 2)
+        self.assertEqual(self.printed(*command[:-len(WANTED) - 1], 'open_orders', '*', 'order-10'), opened + [None])
         self.change()
         self.assertNotEqual(self.expected(), before)
         self.assertEqual(list(model.scan('order-1')), self.expected()[2:])
         self.assertEqual(model.get('order-3')['status'], 'OrderCancelled')
-        self.assertEqual(len(list(model.scan())), ORDERS + 9)
+        self.assertEqual(len(list(model.scan())), ORDERS + 9 + 2)
         self.assertEqual(self.printed(*command), self.expected())
         # What the reader holds, gc leaves alone.
         self.rebuild('order_summary', options=('--keep', '1'))
@@ -122,6 +148,11 @@ class Page(tool.Case):
         program = self.path('reader.js', self.blocks['node'])
         command = ['node', program, self.store, 'order_summary'] + WANTED
         self.assertEqual(self.printed(*command), self.expected())
+        self.follow()
+        self.assertEqual(self.printed(*command), self.expected())
+        opened = [json.loads(line) for line in self.rows('open_orders').splitlines()]
+        self.assertEqual(len(opened), ORDERS + 1 - 2)
+        self.assertEqual(self.printed(*command[:-len(WANTED) - 1], 'open_orders', '*', 'order-10'), opened + [None])
         self.change()
         self.assertEqual(self.printed(*command), self.expected())
 
