@@ -14,6 +14,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* A batch ends with whichever comes first. The bytes are those that it holds in memory. Stored they are
  * a tenth to a third, and each commit makes a segment a partition: of large events few go into one. */
@@ -138,6 +139,55 @@ static rf_status import_source(import *run, const char *name, rf_pool *pool,
     return status;
 }
 
+enum { EXEC_PAUSE_FIRST_MS = 1000, EXEC_PAUSE_LAST_MS = 30000, PAUSE_STEP_MS = 100 };
+
+static rf_status import_pause(const import *run, int ms, rf_err *err)
+{
+    const volatile int *cancel = run->options->run.cancel;
+    const struct timespec step = {0, PAUSE_STEP_MS * 1000000L};
+
+    for (int waited = 0; waited < ms; waited += PAUSE_STEP_MS) {
+        if (cancel && *cancel)
+            return rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted");
+        (void)nanosleep(&step, NULL);
+    }
+    return RF_OK;
+}
+
+/* What the program writes; to follow it is to run it again and again, less and less often while it has
+ * nothing new. */
+static rf_status import_exec(import *run, rf_pool *pool, rf_event_shapes *shapes,
+                             rf_jsonl_stats *stats, rf_err *err)
+{
+    int pause = EXEC_PAUSE_FIRST_MS;
+    rf_status status = import_source(run, NULL, pool, shapes, stats, err);
+
+    while (!status && run->options->follow) {
+        rf_append_counts before, after;
+        rf_appender_get_counts(run->appender, &before);
+        status = rf_appender_commit(run->appender, err);
+        run->batch_begun = 0;
+        if (!status)
+            status = import_pause(run, pause, err);
+        if (!status)
+            status = import_source(run, NULL, pool, shapes, stats, err);
+        if (!status)
+            status = rf_appender_commit(run->appender, err);
+        rf_appender_get_counts(run->appender, &after);
+        pause = after.added > before.added ? EXEC_PAUSE_FIRST_MS : 2 * pause;
+        if (pause > EXEC_PAUSE_LAST_MS)
+            pause = EXEC_PAUSE_LAST_MS;
+    }
+    return status;
+}
+
+static rf_status follow_ended(const import *run, rf_err *err)
+{
+    rf_status status = rf_appender_commit(run->appender, err);
+
+    return status ? status : rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted");
+}
+
 static rf_status import_sources(import *run, const char *const *sources, uint32_t source_count,
                                 rf_pool *pool, rf_jsonl_stats *stats, rf_err *err)
 {
@@ -149,11 +199,14 @@ static rf_status import_sources(import *run, const char *const *sources, uint32_
     for (uint32_t i = 0; i < source_count && !status; i++)
         status = import_source(run, sources[i], pool, shapes, stats, err);
     if (!status && run->options->exec)
-        status = import_source(run, NULL, pool, shapes, stats, err);
+        status = import_exec(run, pool, shapes, stats, err);
     if (!status && run->options->run.cancel && *run->options->run.cancel)
         status = rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted");
     if (!status)
         status = rf_appender_finish(run->appender, err);
+    /* Who follows ends by an interrupt; what was taken is whole up to there. */
+    if (status == RF_ERR_INTERRUPTED && run->options->follow)
+        status = follow_ended(run, err);
     if (status)
         import_failed(run, err);
     rf_event_shapes_free(shapes);
@@ -186,6 +239,8 @@ rf_status rf_import_check(const char *const *sources, uint32_t source_count,
     rf_status status = RF_OK;
 
     options = options ? options : &none;
+    if (options->follow && source_count + (options->exec != NULL) > 1)
+        return rf_fail(err, RF_ERR_USAGE, "--follow takes one source");
     for (uint32_t i = 0; i < source_count && !status; i++)
         status = rf_source_check(sources[i], options, err);
     if (!status && options->exec)

@@ -252,7 +252,9 @@ const cli_command cli_import = {
         "A line is {\"stream\":\"order-1\",\"type\":\"ItemAdded\",\"data\":{...}} and may have\n"
         "version, position, schema, time and metadata. Files are read in their order, .zst and\n"
         ".gz are decompressed; - or no FILE is standard input. An event that is stored already is\n"
-        "ignored. A refused line ends the import; what was committed before it stays.\n",
+        "ignored. A refused line ends the import; what was committed before it stays.\n"
+        "A URL is sqlite:PATH or postgresql://...: the events of the store that --preset names, or\n"
+        "of a --query. A later import goes on where this one ended; --follow does not end.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(import_options),

@@ -1,6 +1,7 @@
 /* See source.h. */
 #include "source/source.h"
 
+#include "source/exec_feed.h"
 #include "source/lines.h"
 #include "source/sqlite_feed.h"
 
@@ -124,6 +125,8 @@ rf_status rf_source_open(const char *source, const rf_import_options *options,
         return status;
     if (kind == RF_SOURCE_SQLITE)
         return rf_sqlite_feed_open(source + strlen("sqlite:"), options, start, feed_out, err);
+    if (kind == RF_SOURCE_EXEC)
+        return rf_exec_feed_open(options->exec, options, start, feed_out, err);
     if (kind != RF_SOURCE_FILE)
         return rf_fail(err, RF_ERR_USAGE, "this build cannot read from %s", kind_name(kind));
     return rf_lines_open(source, options->run.cancel, feed_out, err);

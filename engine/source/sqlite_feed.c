@@ -23,6 +23,7 @@ typedef struct sqlite_feed {
     rf_sqlite *db;
     rf_sqlite_rows *rows;
     rf_sqlite_statement *page;
+    rf_sqlite_statement *lost; /* NULL: no row can be */
     bool page_is_open; /* a read transaction */
     double page_begun;
     bool has_last;
@@ -40,6 +41,7 @@ static void sqlite_close(rf_feed *feed)
     sqlite_feed *at = (sqlite_feed *)feed;
 
     rf_sqlite_statement_free(at->page);
+    rf_sqlite_statement_free(at->lost);
     rf_sqlite_rows_close(at->rows);
     rf_sqlite_close(at->db);
     rf_line_blocks_free(&at->blocks);
@@ -85,12 +87,29 @@ static rf_status row_place(sqlite_feed *at, bool *is_again_out, rf_err *err)
     return RF_OK;
 }
 
+/* A page has no row without a position: it would be passed over. */
+static rf_status lost_check(sqlite_feed *at, rf_err *err)
+{
+    bool row = false;
+
+    if (!at->lost)
+        return RF_OK;
+    rf_status status = rf_sqlite_step(at->lost, &row, err);
+    rf_sqlite_reset(at->lost);
+    if (!status && row)
+        status = rf_fail(err, RF_ERR_INPUT, "%s: the position of a row is NULL, so it would be missed",
+                         at->name);
+    return status;
+}
+
 static rf_status page_begin(sqlite_feed *at, rf_err *err)
 {
     /* Before the page: what comes in between makes the next wait end at once. */
     rf_status status =
         at->feed.follows ? rf_sqlite_changes(at->db, &at->changes, err) : RF_OK;
 
+    if (!status)
+        status = lost_check(at, err);
     if (status)
         return status;
     if (rf_sqlite_rows_have_positions(at->rows))
@@ -278,6 +297,8 @@ static rf_status feed_begin(sqlite_feed *at, const char *path, const rf_feed_sta
     status = start_at(at, start->cursor, err);
     if (!status)
         status = rf_sqlite_prepare(at->db, rf_sqlite_rows_sql(at->rows), &at->page, err);
+    if (!status && rf_sqlite_rows_sql_lost(at->rows).size > 0)
+        status = rf_sqlite_prepare(at->db, rf_sqlite_rows_sql_lost(at->rows), &at->lost, err);
     return status;
 }
 

@@ -61,6 +61,7 @@ struct rf_sqlite_rows {
     int columns[COLUMN_COUNT]; /* -1: it has none */
     rf_buf sql;
     rf_buf sql_at;
+    rf_buf sql_lost;
     rf_eventsourcing *decoder; /* of its preset only */
     rf_stored_state *state;    /* of a query: for values that are bytes */
 };
@@ -267,6 +268,15 @@ static rf_slice query_trim(rf_slice query)
     return query;
 }
 
+static rf_status query_wrap(rf_buf *out, rf_slice query, const char *where, rf_err *err)
+{
+    /* Behind a comment at its end the brackets begin a new line. */
+    rf_buf_append_slice(out, RF_SLICE("SELECT * FROM (\n"));
+    rf_buf_append_slice(out, query);
+    rf_buf_append_format(out, "\n) WHERE %s", where);
+    return rf_buf_check(out, "a query", err);
+}
+
 static rf_status query_open(rf_sqlite_rows *rows, rf_sqlite *db, const rf_import_options *options,
                             rf_err *err)
 {
@@ -281,16 +291,11 @@ static rf_status query_open(rf_sqlite_rows *rows, rf_sqlite *db, const rf_import
         rf_buf_append_slice(&rows->sql, query);
         return rf_buf_check(&rows->sql, "a query", err);
     }
-    /* Behind a comment at its end the brackets begin a new line. */
-    rf_buf_append_slice(&rows->sql, RF_SLICE("SELECT * FROM (\n"));
-    rf_buf_append_slice(&rows->sql, query);
-    rf_buf_append_slice(&rows->sql, RF_SLICE("\n) WHERE position > ?1 ORDER BY position"));
-    rf_buf_append_slice(&rows->sql_at, RF_SLICE("SELECT * FROM (\n"));
-    rf_buf_append_slice(&rows->sql_at, query);
-    rf_buf_append_slice(&rows->sql_at, RF_SLICE("\n) WHERE position = ?1"));
-    status = rf_buf_check(&rows->sql, "a query", err);
+    status = query_wrap(&rows->sql, query, "position > ?1 ORDER BY position", err);
     if (!status)
-        status = rf_buf_check(&rows->sql_at, "a query", err);
+        status = query_wrap(&rows->sql_at, query, "position = ?1", err);
+    if (!status)
+        status = query_wrap(&rows->sql_lost, query, "position IS NULL LIMIT 1", err);
     if (!status && !can_prepare(db, rf_buf_slice(&rows->sql), err))
         status = rf_err_context(err, "--query");
     return status;
@@ -307,6 +312,7 @@ rf_status rf_sqlite_rows_open(rf_sqlite *db, const char *path, const rf_import_o
     rows->path = rf_slice_of(path);
     rf_buf_init(&rows->sql, SQL_BYTES_MAX);
     rf_buf_init(&rows->sql_at, SQL_BYTES_MAX);
+    rf_buf_init(&rows->sql_lost, SQL_BYTES_MAX);
     if (options->query) {
         status = query_open(rows, db, options, err);
         if (!status)
@@ -338,6 +344,7 @@ void rf_sqlite_rows_close(rf_sqlite_rows *rows)
     rf_stored_state_free(rows->state);
     rf_buf_free(&rows->sql);
     rf_buf_free(&rows->sql_at);
+    rf_buf_free(&rows->sql_lost);
     free(rows);
 }
 
@@ -359,6 +366,11 @@ bool rf_sqlite_rows_may_repeat(const rf_sqlite_rows *rows)
 rf_slice rf_sqlite_rows_sql(const rf_sqlite_rows *rows)
 {
     return rf_buf_slice(&rows->sql);
+}
+
+rf_slice rf_sqlite_rows_sql_lost(const rf_sqlite_rows *rows)
+{
+    return rf_buf_slice(&rows->sql_lost);
 }
 
 rf_slice rf_sqlite_rows_sql_at(const rf_sqlite_rows *rows)

@@ -31,6 +31,8 @@ bool rf_sqlite_rows_may_repeat(const rf_sqlite_rows *rows);
  * or not any more. Both have the columns that the rest reads. */
 rf_slice rf_sqlite_rows_sql(const rf_sqlite_rows *rows);
 rf_slice rf_sqlite_rows_sql_at(const rf_sqlite_rows *rows);
+/* SQL that has a row where a row has no position and would be missed; empty where there can be none. */
+rf_slice rf_sqlite_rows_sql_lost(const rf_sqlite_rows *rows);
 rf_status rf_sqlite_rows_position(const rf_sqlite_rows *rows, rf_sqlite_statement *statement,
                                   int64_t *position_out, rf_err *err);
 /* A number that tells this row from another one that got its position. */
