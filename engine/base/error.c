@@ -51,12 +51,13 @@ static void message_set(rf_err *err, const char *text)
     for (size_t i = 0; i < size;) {
         unsigned char byte = (unsigned char)text[i];
         size_t width = rf_utf8_width((rf_slice){text + i, size - i});
-        if (used + (width > 0 ? width : 4) + 4 > sizeof err->message) {
+        bool escaped = width == 0 || byte < 0x20 || byte == 0x7f;
+        if (used + (escaped ? 4 : width) + 4 > sizeof err->message) {
             memcpy(err->message + used, "...", 3);
             used += 3;
             break;
         }
-        if (width == 0 || byte < 0x20 || byte == 0x7f) {
+        if (escaped) {
             err->message[used++] = '\\';
             err->message[used++] = 'x';
             err->message[used++] = hex[byte >> 4];

@@ -100,6 +100,24 @@ Test(bytes, an_error_is_one_line_and_escapes_what_could_break_it)
     cr_assert_str_eq(err.message, "line 3: a\\x0ab\\x1b[31m\\xff\xc3\xa4");
 }
 
+Test(bytes, an_error_whose_end_is_escaped_stays_within_its_message)
+{
+    for (size_t before = RF_ERR_MESSAGE_SIZE - 12; before < RF_ERR_MESSAGE_SIZE; before++) {
+        struct {
+            rf_err err;
+            char behind[8];
+        } here = {.behind = "behind"};
+        char text[RF_ERR_MESSAGE_SIZE + 16];
+        memset(text, 'a', sizeof text);
+        text[before] = '\1';
+        text[sizeof text - 1] = '\0';
+        cr_expect_eq(rf_fail(&here.err, RF_ERR_INPUT, "%s", text), RF_ERR_INPUT);
+        cr_expect_lt(strlen(here.err.message), sizeof here.err.message);
+        cr_expect_str_eq(here.err.message + strlen(here.err.message) - 3, "...");
+        cr_expect_str_eq(here.behind, "behind");
+    }
+}
+
 Test(bytes, an_error_that_is_too_long_is_cut_at_a_character)
 {
     char text[3000];
