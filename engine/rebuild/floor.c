@@ -11,6 +11,8 @@
 
 enum {
     CHUNK_BYTES = 1 << 20,
+    PATHS_MAX = 1024,  /* of a type that are remembered as read; more are read again */
+    SCHEMAS_MAX = 256, /* of a type in a segment that count */
     FLUSH_BYTES = 2 << 20, /* the disk starts on so many, as it does for base files */
 };
 #define SCRATCH_BYTES_MAX ((size_t)4 << 30)
@@ -29,6 +31,9 @@ struct worker {
     uint32_t *types;
     uint32_t *streams;
     int64_t *values;
+    int64_t *schemas; /* of the segment's events, once a type asks for them */
+    rf_slice *paths;  /* of the type at hand that were read */
+    uint32_t path_count;
     char path[RF_PATH_SIZE];
     int fd;
     uint64_t unflushed;
@@ -61,14 +66,25 @@ static rf_status read_payloads(struct worker *worker, const rf_log_step *step, u
     return status;
 }
 
-/* Each path of the stage once, however many fields read it. */
+/* Whether the path is met for the first time in the type at hand. */
+static bool is_new_path(struct worker *worker, rf_slice path)
+{
+    for (uint32_t i = 0; i < worker->path_count; i++)
+        if (rf_slice_equal(worker->paths[i], path))
+            return false;
+    if (worker->path_count < PATHS_MAX)
+        worker->paths[worker->path_count++] = path;
+    return true;
+}
+
+/* Each path once, however many fields, stages and schemas read it. */
 static rf_status decode_stage(struct worker *worker, const rf_log_step *step, uint32_t type,
                               const rf_stage *stage, bool *payload, rf_err *err)
 {
     rf_field_column columns[5];
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0, begin = 0; status == RF_OK && i < stage->fill_count; i++) {
+    for (uint32_t i = 0; status == RF_OK && i < stage->fill_count; i++) {
         const rf_definition_field *field = stage->fills[i].field;
         uint32_t column_count;
         bool capped;
@@ -78,10 +94,8 @@ static rf_status decode_stage(struct worker *worker, const rf_log_step *step, ui
             *payload = true;
             continue;
         }
-        if (begin > 0 &&
-            rf_slice_equal(stage->fills[begin - 1].field->path_text, field->path_text))
+        if (!is_new_path(worker, field->path_text))
             continue;
-        begin = i + 1;
         rf_arena_reset(&worker->scratch);
         status = rf_segment_field(&step->segment, type, &field->path, worker->codec,
                                   &worker->scratch, &worker->scratch, columns, &column_count,
@@ -89,17 +103,6 @@ static rf_status decode_stage(struct worker *worker, const rf_log_step *step, ui
         *payload = *payload || capped;
     }
     return status;
-}
-
-static rf_status decode_type(struct worker *worker, const rf_log_step *step, uint32_t type,
-                             const rf_binding *binding, rf_err *err)
-{
-    bool payload = false;
-    rf_status status = RF_OK;
-
-    for (uint32_t s = 0; status == RF_OK && s < binding->stage_count; s++)
-        status = decode_stage(worker, step, type, &binding->stages[s], &payload, err);
-    return status == RF_OK && payload ? read_payloads(worker, step, type, err) : status;
 }
 
 static rf_status decode_envelope(struct worker *worker, const rf_segment *segment,
@@ -120,19 +123,56 @@ static rf_status decode_envelope(struct worker *worker, const rf_segment *segmen
             if (source < RF_EVENT_VERSION || source > RF_EVENT_TIME || read[columns[source]])
                 continue;
             read[columns[source]] = true;
-            status = rf_segment_envelope(segment, columns[source], worker->values, NULL, err);
+            status = rf_segment_envelope(segment, columns[source],
+                                         columns[source] == RF_ENVELOPE_SCHEMA ? worker->schemas
+                                                                               : worker->values,
+                                         NULL, err);
         }
     }
     return status;
 }
 
-/* What differs by schema is read as for the current one: as many columns, by and large. */
-static const rf_binding *binding_of(struct worker *worker, rf_slice type)
+static rf_status decode_binding(struct worker *worker, const rf_log_step *step, uint32_t type,
+                                const rf_binding *binding, bool read[RF_ENVELOPE_COUNT],
+                                bool *payload, rf_err *err)
 {
-    const rf_binding *binding = rf_binder_find(&worker->binder, type, 0);
+    rf_status status = RF_OK;
 
-    return binding && binding->by_schema ? rf_binder_find(&worker->binder, type, RF_SCHEMA_MAX)
-                                         : binding;
+    for (uint32_t s = 0; status == RF_OK && s < binding->stage_count; s++) {
+        status = decode_envelope(worker, &step->segment, &binding->stages[s], read, err);
+        if (status == RF_OK)
+            status = decode_stage(worker, step, type, &binding->stages[s], payload, err);
+    }
+    return status;
+}
+
+/* The same for each schema that events of the type have here. */
+static rf_status decode_schemas(struct worker *worker, const rf_log_step *step, uint32_t type,
+                                bool read[RF_ENVELOPE_COUNT], bool *payload, rf_err *err)
+{
+    const rf_segment *segment = &step->segment;
+    int64_t seen[SCHEMAS_MAX];
+    uint32_t count = 0;
+    rf_status status = RF_OK;
+
+    if (!read[RF_ENVELOPE_SCHEMA]) {
+        read[RF_ENVELOPE_SCHEMA] = true;
+        status = rf_segment_envelope(segment, RF_ENVELOPE_SCHEMA, worker->schemas, NULL, err);
+    }
+    for (uint32_t i = 0; status == RF_OK && i < segment->count; i++) {
+        bool known = worker->types[i] != type || count == SCHEMAS_MAX;
+        for (uint32_t k = 0; k < count && !known; k++)
+            known = seen[k] == worker->schemas[i];
+        if (known)
+            continue;
+        seen[count++] = worker->schemas[i];
+        const rf_binding *binding =
+            rf_binder_find(&worker->binder, segment->types[type].name, worker->schemas[i]);
+        if (!binding)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for the types of events");
+        status = decode_binding(worker, step, type, binding, read, payload, err);
+    }
+    return status;
 }
 
 static rf_status decode_step(struct worker *worker, const rf_log_step *step, rf_err *err)
@@ -146,10 +186,11 @@ static rf_status decode_step(struct worker *worker, const rf_log_step *step, rf_
                        "segment of partition %u at position %llu: too many events",
                        segment->partition, (unsigned long long)segment->first_position);
     for (uint32_t t = 0; status == RF_OK && t < segment->type_count; t++) {
-        const rf_binding *binding = binding_of(worker, segment->types[t].name);
+        const rf_binding *binding = rf_binder_find(&worker->binder, segment->types[t].name, 0);
+        bool payload = false;
         if (!binding)
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for the types of events");
-        if (binding->call_count == 0)
+        if (binding->call_count == 0 && !binding->by_schema)
             continue;
         if (!read[RF_ENVELOPE_TYPE]) {
             read[RF_ENVELOPE_TYPE] = true;
@@ -159,10 +200,13 @@ static rf_status decode_step(struct worker *worker, const rf_log_step *step, rf_
                 status = rf_segment_envelope_u32(segment, RF_ENVELOPE_STREAM, worker->streams,
                                                  worker->values, NULL, err);
         }
-        for (uint32_t k = 0; status == RF_OK && k < binding->stage_count; k++)
-            status = decode_envelope(worker, segment, &binding->stages[k], read, err);
-        if (status == RF_OK)
-            status = decode_type(worker, step, t, binding, err);
+        worker->path_count = 0;
+        if (status == RF_OK && binding->by_schema)
+            status = decode_schemas(worker, step, t, read, &payload, err);
+        else if (status == RF_OK)
+            status = decode_binding(worker, step, t, binding, read, &payload, err);
+        if (status == RF_OK && payload)
+            status = read_payloads(worker, step, t, err);
     }
     return status;
 }
@@ -250,8 +294,10 @@ static rf_status worker_begin(struct worker *worker, struct floor *floor, uint32
     worker->types = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->types);
     worker->streams = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->streams);
     worker->values = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->values);
+    worker->schemas = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->schemas);
+    worker->paths = malloc(PATHS_MAX * sizeof *worker->paths);
     if (!made || !worker->codec || !worker->payloads || !worker->types || !worker->streams ||
-        !worker->values)
+        !worker->values || !worker->schemas || !worker->paths)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a floor", index + 1);
     worker->fd = open(worker->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     return worker->fd >= 0 ? RF_OK : rf_fail_errno(err, "%s: cannot make the file", worker->path);
@@ -268,6 +314,8 @@ static void worker_end(struct worker *worker)
     free(worker->types);
     free(worker->streams);
     free(worker->values);
+    free(worker->schemas);
+    free(worker->paths);
     if (worker->fd >= 0) {
         (void)close(worker->fd);
         (void)unlink(worker->path);
