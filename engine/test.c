@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "pipeline.h"
+#include "projection/evolution_file.h"
 #include "refold/import.h"
 #include "refold/read.h"
 #include "refold/text.h"
@@ -241,14 +242,20 @@ static rf_status run_cases(trial *run, const rf_test_cases *cases, const char *o
     return status;
 }
 
-static rf_status load(trial *run, const char *projection, rf_err *err)
+static rf_status load(trial *run, const char *projection, const char *evolution, rf_err *err)
 {
     run->resolved.definitions = calloc(1, sizeof *run->resolved.definitions);
     if (!run->resolved.definitions)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a projection");
     rf_status status = rf_definition_load(projection, &run->resolved.definitions[0], err);
     run->resolved.count = status == RF_OK;
-    return status;
+    if (status != RF_OK || !evolution)
+        return status;
+    if (!run->resolved.definitions[0]->plugin)
+        return rf_fail(err, RF_ERR_USAGE,
+                       "%s: an evolution is for plugins; a Lua projection says `evolution \"FILE\"`",
+                       evolution);
+    return rf_evolution_file_load(evolution, run->resolved.definitions[0], err);
 }
 
 rf_status rf_test(const char *projection, const char *cases_path, const rf_test_options *options,
@@ -267,7 +274,7 @@ rf_status rf_test(const char *projection, const char *cases_path, const rf_test_
     rf_buf_init(&run.lines, EVENTS_BYTES_MAX);
     run.arena = &report->arena;
     run.cancel = options->cancel;
-    rf_status status = load(&run, projection, err);
+    rf_status status = load(&run, projection, options->evolution, err);
     if (status == RF_OK)
         status = rf_test_cases_read(cases_path, &cases, err);
     if (status == RF_OK)

@@ -8,12 +8,14 @@
 #include <string.h>
 
 typedef struct test_options {
-    const char *only;
+    const char *only, *evolution;
     bool quiet, json;
 } test_options;
 
 static const cli_option table[] = {
     {"only", "TEXT", "cases whose name contains this", CLI_TEXT, offsetof(test_options, only), 0, 0},
+    {"evolution", "FILE", "Lua file of renames and upcasters, for plugins", CLI_TEXT,
+     offsetof(test_options, evolution), 0, 0},
     {"quiet", NULL, "cases that failed, and the last line", CLI_FLAG, offsetof(test_options, quiet),
      0, 0},
     {"json", NULL, "one JSON object", CLI_FLAG, offsetof(test_options, json), 0, 0},
@@ -107,7 +109,8 @@ static rf_status run(const cli_call *call, rf_err *err)
 {
     const test_options *given = call->options;
     const char *path = call->operands[1];
-    const rf_test_options options = {.only = given->only, .cancel = cli_interrupt_flag()};
+    const rf_test_options options = {
+        .only = given->only, .evolution = given->evolution, .cancel = cli_interrupt_flag()};
     rf_test_report *report = NULL;
     rf_status status = rf_test(call->operands[0], path, &options, &report, err);
     if (status != RF_OK)

@@ -55,6 +55,31 @@ class Test(tool.Case):
         found = self.report(tool.DONE, '\n\n', text, text)['cases']
         self.assertEqual([c['line'] for c in found], [3, 3 + text.count('\n')])
 
+    def test_a_plugin_is_tested_with_the_evolution_of_its_events(self):
+        old = {'stream': 'order-1', 'type': 'ItemPut', 'data': {'pieces': 2, 'price': 150}}
+        evolution = self.path(
+            'evolution.lua',
+            'rename ("ItemPut", "ItemAdded")\n'
+            'upcast ("ItemAdded", 1, { "pieces int" }, function (e) e.qty = e.pieces end)\n',
+        )
+        holds = case('old', [PLACED, old, {**ITEM, 'schema': 2}], [{'key': 'order-1', 'items': 4}])
+        self.run_cases(tool.DONE, holds, options=('--evolution', evolution))
+        self.run_cases(tool.FAILED, holds)
+        result = self.run_cases(
+            tool.FAILED, holds.replace('"old"', '"above"').replace('"schema": 2', '"schema": 3'),
+            options=('--evolution', evolution),
+        )  # fmt: skip
+        self.assertIn('schema 3', result.out.decode())
+        path = self.path('a.cases.jsonl', holds)
+        twin = os.path.join(tool.ROOT, 'projections', 'order_summary.lua')
+        self.refuses(
+            tool.USAGE, ['evolution.lua', 'is for plugins'], 'test', twin, path, '--evolution', evolution
+        )
+        broken = self.path('broken.lua', 'rename ("A"')
+        self.refuses(
+            tool.FAILED, ['broken.lua:1: '], 'test', self.orders, path, '--evolution', broken
+        )
+
     def test_differences_by_row_and_column(self):
         differences = self.differences(
             [PLACED, ITEM, dict(ITEM, stream='order-2')],

@@ -25,6 +25,7 @@
 typedef struct rf_test_options {
     const char *only; /* cases whose name contains this; NULL: all */
     const volatile int *cancel;
+    const char *evolution; /* Lua file of renames and upcasters, for plugins; NULL */
 } rf_test_options;
 
 /* What is not as expected; texts are JSON. */
