@@ -85,7 +85,8 @@ static rf_status print_json(const rf_check_report *report, rf_err *err)
     return cli_json_finish(&json, err);
 }
 
-static rf_status print_text(const rf_check_report *report, rf_err *err)
+/* `told`: the line of the failure; NULL: there is none. */
+static rf_status print_text(const rf_check_report *report, const char *told, rf_err *err)
 {
     char a[CLI_NUMBER_SIZE], b[CLI_NUMBER_SIZE];
     cli_print("a rebuild would fold %s of %s events", cli_format_count(report->events_handled, a),
@@ -117,7 +118,21 @@ static rf_status print_text(const rf_check_report *report, rf_err *err)
         if (status != RF_OK)
             return status;
     }
-    cli_findings_print(report->findings, report->finding_count, false);
+    cli_findings_print(report->findings, report->finding_count, false, told);
+    return RF_OK;
+}
+
+static rf_status judge(const rf_check_report *report, bool strict, rf_err *err)
+{
+    if (report->refused) {
+        const char *refusal = cli_findings_refusal(report->findings, report->finding_count);
+        return cli_fail(err, RF_ERR_REFUSED, "a rebuild would be refused: %s",
+                        refusal ? refusal : "see above");
+    }
+    if (strict && report->finding_count)
+        return cli_fail(err, RF_ERR_REFUSED, "%u finding%s, and --strict: %s",
+                        report->finding_count, cli_plural(report->finding_count),
+                        report->findings[0].text);
     return RF_OK;
 }
 
@@ -130,16 +145,14 @@ static rf_status run(const cli_call *call, rf_err *err)
     if (status == RF_OK)
         status = rf_check(store, call->operands + 1, call->operand_count - 1, given->evolution,
                           &report, err);
+    rf_err failure = {0};
+    rf_status judged = status == RF_OK ? judge(report, given->strict, &failure) : RF_OK;
+    const char *told = judged != RF_OK ? failure.message : NULL;
     if (status == RF_OK)
-        status = given->json ? print_json(report, err) : print_text(report, err);
-    if (status == RF_OK && report->refused) {
-        const char *refusal = cli_findings_refusal(report->findings, report->finding_count);
-        status = cli_fail(err, RF_ERR_REFUSED, "a rebuild would be refused: %s",
-                          refusal ? refusal : "see above");
-    } else if (status == RF_OK && given->strict && report->finding_count) {
-        status = cli_fail(err, RF_ERR_REFUSED, "%u finding%s, and --strict: %s",
-                          report->finding_count, cli_plural(report->finding_count),
-                          report->findings[0].text);
+        status = given->json ? print_json(report, err) : print_text(report, told, err);
+    if (status == RF_OK && judged != RF_OK) {
+        status = judged;
+        *err = failure;
     }
     rf_check_report_free(report);
     rf_store_close(store);

@@ -4,9 +4,11 @@
 
 #include <string.h>
 
-void cli_findings_print(const rf_finding *findings, uint32_t count, bool allowed)
+void cli_findings_print(const rf_finding *findings, uint32_t count, bool allowed, const char *told)
 {
     for (uint32_t i = 0; i < count; i++) {
+        if (findings[i].refuses && told && strstr(told, findings[i].text))
+            continue;
         cli_print("%s: ", !findings[i].refuses ? "note" : allowed ? "allowed" : "refused");
         cli_print_safe((rf_slice){findings[i].text, strlen(findings[i].text)});
         cli_print("\n");

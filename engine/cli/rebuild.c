@@ -146,10 +146,11 @@ static void print_projection(const rf_rebuilt *rebuilt)
                   cli_plural(rebuilt->events_without_key));
 }
 
-static void print_text(const rf_rebuild_report *report, bool refused)
+/* `told`: the line of the failure; NULL: it is done. */
+static void print_text(const rf_rebuild_report *report, const char *told)
 {
     char a[CLI_NUMBER_SIZE], b[CLI_NUMBER_SIZE], c[CLI_NUMBER_SIZE];
-    cli_findings_print(report->findings, report->finding_count, !refused);
+    cli_findings_print(report->findings, report->finding_count, !told, told);
     for (uint32_t i = 0; i < report->projection_count; i++)
         print_projection(&report->projections[i]);
     if (!report->projection_count) /* refused before anything was built */
@@ -238,7 +239,7 @@ static rf_status run(const cli_call *call, rf_err *err)
         if (given->json)
             print_status = print_json(report, status == RF_OK ? err : &(rf_err){.status = RF_OK});
         else
-            print_text(report, status != RF_OK);
+            print_text(report, status != RF_OK ? err->message : NULL);
         status = status == RF_OK ? print_status : status;
     }
     rf_rebuild_report_free(report);

@@ -125,6 +125,16 @@ static void print_head(const rf_type_info *type, bool counts)
     cli_print("\n");
 }
 
+/* Tables write control characters as \xNN, so a backslash is doubled, and a quote has one. */
+static void append_quoted(rf_text *text, const char *example)
+{
+    for (const char *at = example; *at; at++) {
+        if (*at == '"' || *at == '\\')
+            rf_text_append(text, RF_SLICE("\\"));
+        rf_text_append(text, (rf_slice){at, 1});
+    }
+}
+
 /* "1 to 99", and the texts. */
 static void cell_values(cli_table *table, const rf_type_field *field)
 {
@@ -140,9 +150,8 @@ static void cell_values(cli_table *table, const rf_type_field *field)
     }
     bool dated = field->values == RF_VALUES_TIME || field->values == RF_VALUES_DATE;
     for (uint32_t i = 0; !dated && i < field->example_count; i++) {
-        const char *example = field->examples[i].text;
         rf_text_append(text, i || field->smallest ? RF_SLICE(", \"") : RF_SLICE("\""));
-        rf_text_append(text, (rf_slice){example, __builtin_strlen(example)});
+        append_quoted(text, field->examples[i].text);
         rf_text_append(text, field->examples[i].cut ? RF_SLICE("...\"") : RF_SLICE("\""));
     }
     if (field->partial)

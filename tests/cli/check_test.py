@@ -116,4 +116,20 @@ on ("ItemAdded", { "qty int" }, function (row, e)
 end)
 '''
 
+class Told(tool.Shop):
+    def test_a_refusal_is_told_once(self):
+        path = self.path(
+            'p.lua',
+            'name "p" version (1) columns { "n int" }\n'
+            'on ("Nothing", {}, function (row, e) row.n = 1 end)\n'
+            'on ("Nobody", {}, function (row, e) row.n = 1 end)\n',
+        )
+        for command in (('check',), ('rebuild', '--quiet'), ('rebuild',)):
+            result = self.gives(tool.REFUSED, command[0], self.store, path, *command[1:])
+            both = result.out.decode() + result.message
+            for type in ('Nothing', 'Nobody'):
+                self.assertEqual(both.count('no event of type %s ' % type), 1, both)
+            self.assertIn('no event of type Nothing ', result.message)
+
+
 tool.main(__name__)

@@ -241,7 +241,7 @@ class Lua(tool.Case):
                 tool.REFUSED, words, 'rebuild', self.store, path, '--quiet', *options
             )
         found = self.gives(tool.REFUSED, 'check', self.store, path)
-        self.assertIn(words[0], found.out.decode())
+        self.assertIn(words[0], found.message)
         # told that it may, each event of that schema fails
         self.rebuild(path, options=('--on-error', 'skip', '--allow-missing'))
         self.assertEqual(json.loads(self.rows('items'))['price'], 5)

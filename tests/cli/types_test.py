@@ -207,6 +207,11 @@ class Types(tool.Case):
         self.assertEqual(fields['metadata.user']['examples'][0]['text'], 'u-1')
         self.assertEqual(fields['metadata.n']['largest'], '3')
 
+    def test_a_backslash_of_a_value_is_not_taken_for_an_escape(self):
+        self.import_lines(event('s', 'T', {'x': 'a\tb \\x09 "q"'}))
+        text = self.ok('types', self.store).out.decode()
+        self.assertIn(r'"a\x09b \\x09 \"q\""', text)
+
     def test_an_empty_log_has_no_types(self):
         self.ok('import', self.store, '-', '--quiet', stdin=b'')
         self.assertEqual(self.types(), [])
