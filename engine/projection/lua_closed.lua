@@ -78,9 +78,17 @@ local function type_of(value)
     if kind == "userdata" then
         return "table"
     end
-    return kind == "cdata" and is_integer(value) and "number" or kind
+    if kind == "cdata" then
+        return is_integer(value) and "number" or "row or event"
+    end
+    return kind
 end
 refold.type_of = type_of
+
+local function type_of_value(value)
+    local kind = type_of(value)
+    return kind == "row or event" and "userdata" or kind
+end
 
 local function tostring_of(value)
     local kind = raw_type(value)
@@ -244,7 +252,7 @@ end
 
 local env = {
     assert = assert, error = raw_error, ipairs = ipairs_of, math = freeze(closed_math),
-    next = next_in_order, pairs = pairs_in_order, select = select, table = freeze(closed_table), tonumber = tonumber_of, tostring = tostring_of, type = type_of,
+    next = next_in_order, pairs = pairs_in_order, select = select, table = freeze(closed_table), tonumber = tonumber_of, tostring = tostring_of, type = type_of_value,
     unpack = unpack_of,
 }
 refold.env = env

@@ -403,6 +403,9 @@ local function parse_parts(list)
     local parts = {}
     for i = 1, #list do
         parts[i] = parse_field(list[i], true)
+        if parts[i].kind == "float" or parts[i].kind == "json" then
+            fail("a key has a part of kind %s, which it cannot (`%s`)", parts[i].kind, list[i])
+        end
     end
     for name in pairs(list) do
         if type(name) ~= "number" then

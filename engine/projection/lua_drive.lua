@@ -361,9 +361,7 @@ end
 local function settle()
     local fine, what = pcall(write_live)
     if not fine then
-        local handler = declared.handlers[cursor.calls[cursor.at].handler + 1]
-        local info = debug.getinfo(handler.fn, "S")
-        error({ place = info.source:gsub("^@", "") .. ":" .. info.linedefined, what = what }, 0)
+        error({ place = refold.places[cursor.calls[cursor.at].handler + 1], what = what }, 0)
     end
     refold.unlive()
 end
@@ -694,6 +692,13 @@ local function fill_lists(tables)
     tables.flags = (declared.all_types and 1 or 0) + (declared.no_key_ignore and 2 or 0)
 end
 
+-- Where functions that the loop calls begin, as "FILE:LINE".
+refold.places = {}
+local function place_of(fn)
+    local info = debug.getinfo(fn, "S")
+    return info.source:gsub("^@", "") .. ":" .. info.linedefined
+end
+
 -- Tables of the handlers; `events` and `fns` get what the loop calls: by handler, and behind them
 -- what computes its key.
 local function handlers_of(events, fns)
@@ -707,11 +712,13 @@ local function handlers_of(events, fns)
         to.event_size = #handler.fields > 0 and ffi.sizeof(struct) or 0
         to.every_row = handler.every_row and 1 or 0
         events[i], fns[i] = event, handler.fn
+        refold.places[i] = place_of(handler.fn)
         events[count + i], fns[count + i] = false, false
         if key and key.compute then
             local key_event, key_struct = make_event({ type = handler.type, fields = key.fields })
             events[count + i] = key_event
             fns[count + i] = make_compute(key, declared.key.parts, key.compute)
+            refold.places[count + i] = place_of(key.compute)
             to.key = key_of(key, key_struct)
         elseif key and not (is_stream(key) and is_stream(declared.key)) then
             to.key = key_of(key)

@@ -48,7 +48,7 @@ struct rf_lua_state {
     uint32_t looked_at; /* the call at the last look, and the thread's time when it was first seen */
     double looked_since;
     bool looked;
-    int run_ref, forget_ref, unlive_ref, upcast_ref;
+    int places_ref, run_ref, forget_ref, unlive_ref, upcast_ref;
     rf_zones *zones;
     rf_lua_cursor cursor;
     bool evolution_only;
@@ -160,6 +160,20 @@ static int explain(lua_State *lua)
     return 1;
 }
 
+/* Where the handler begins that was called last, as it cannot be told from within without memory; the
+ * file where none was. The text is the state's. */
+static const char *place_of_call(rf_lua_state *state)
+{
+    const char *place = NULL;
+
+    if (state->cursor.calls) {
+        lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->places_ref);
+        lua_rawgeti(state->lua, -1, (int)state->cursor.calls[state->cursor.at].handler + 1);
+        place = lua_tostring(state->lua, -1);
+    }
+    return place ? place : state->file->parts[0].name;
+}
+
 /* What a call under protection came to. The message is taken from the stack. */
 static rf_status outcome(rf_lua_state *state, int result, rf_err *err)
 {
@@ -171,9 +185,9 @@ static rf_status outcome(rf_lua_state *state, int result, rf_err *err)
         status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted; what was live is live");
     else if (state->memory_spent)
         status = rf_fail(err, RF_ERR_PLUGIN, "%s: takes more than %d MiB of memory",
-                         state->file->parts[0].name, RF_LUA_MEMORY_MAX >> 20);
+                         place_of_call(state), RF_LUA_MEMORY_MAX >> 20);
     else if (result == LUA_ERRMEM)
-        status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", state->file->parts[0].name);
+        status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", place_of_call(state));
     else
         status = rf_fail(err, RF_ERR_PLUGIN, "%s", message ? message : "an error without a reason");
     lua_settop(state->lua, 0);
@@ -287,6 +301,8 @@ static int load(lua_State *lua)
         lua_getfield(lua, refold, "make");
         lua_call(lua, 0, 1);
         state->run_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
+        lua_getfield(lua, refold, "places");
+        state->places_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
     }
     lua_getfield(lua, refold, "make_evolution");
     lua_call(lua, 0, 0);
@@ -433,6 +449,7 @@ static rf_status run_upcast(void *arg, uint32_t index, rf_upcast_batch *batch, r
                                .arena = batch->text};
 
     state->cursor.fold = &text.fold;
+    state->cursor.calls = NULL;
     state->cursor.at = 0;
     state->looked = false;
     lua_pushcfunction(state->lua, explain);

@@ -258,6 +258,17 @@ class Lua(tool.Shop):
             [(['o-1', 'x-1'], 7, True), (['o-1', 'x-2'], 3, True), (['o-2', 'x-1'], 4, False)],
         )
 
+    def test_a_key_that_cannot_be_is_told_with_its_line(self):
+        path = self.lua(
+            "name 'p' version (1)\nkey 'price json'\ncolumns { 'n int' }\n"
+            "on ('ItemAdded', {}, function (row, e) row.n = 1 end)"
+        )
+        self.refused(tool.FAILED, ['p.lua:2: a key has a part of kind json'], path)
+
+    def test_the_type_of_a_row_is_a_word_of_lua(self):
+        self.rebuild(self.small("row.t = type(row) .. type(e) .. type({})"))
+        self.assertIn(b'"userdatauserdatatable"', self.rows('small'))
+
     def test_a_keyed_handler_that_fails_names_line_and_event(self):
         path = self.lua(
             "name 'p' version (1) key 'qty int' columns { 'n int' }\n"

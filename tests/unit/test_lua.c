@@ -464,8 +464,8 @@ ParameterizedTestParameters(lua, refuses_while_running)
         {"local x = #row", "a row has no arithmetic, order or text"},
         {"local x = row < e", "has no arithmetic, order or text"},
         {"row()", "has no arithmetic, order or text"},
-        {"tostring(row)", "a cdata has no text"},
-        {"for k in pairs(row) do end", "pairs of a cdata"},
+        {"tostring(row)", "a row or event has no text"},
+        {"for k in pairs(row) do end", "pairs of a row or event"},
         {"const.a = 2", "p.lua:3: a table from outside the handler cannot be changed (member `a`)"},
         {"const.list[1] = 2", "a table from outside the handler cannot be changed"},
         {"table.insert(const.list, 2)", "bad argument"},
@@ -481,8 +481,9 @@ ParameterizedTestParameters(lua, refuses_while_running)
         {"helper(row)", "p.lua:2: column n (int) cannot hold 0.25"},
         {"while true do end", "p.lua:3: runs for more than 5 s"},
         {"for i = 1, 1/0 do end", "runs for more than 5 s"},
-        {"local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end", "takes more than 256 MiB"},
-        {"local s = e.s while true do s = s .. s end", "takes more than 256 MiB"},
+        {"local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end",
+         "p.lua:3: takes more than 256 MiB"},
+        {"local s = e.s while true do s = s .. s end", "p.lua:3: takes more than 256 MiB"},
     };
     return cr_make_param_array(struct failure, failures, sizeof failures / sizeof failures[0]);
 }
@@ -754,7 +755,7 @@ ParameterizedTestParameters(lua, refuses_json_that_cannot_be)
         {"row.j = { 1, x = 2 }", "a json value has the key 1"},
         {"row.j = { [1.5] = 2 }", "a json value has the key 1.5"},
         {"row.j = 1/0", "a json value has the number inf"},
-        {"row.j = row", "a json value has a cdata"},
+        {"row.j = row", "a json value has a row or event"},
         {"row.j = { tostring }", "a json value has a function"},
         {"local t = {} t[1] = t row.j = t", "a json value is deeper than 64"},
         {"row.j = ('\\195\\169'):sub(1, 1)", "a text of a json value is no UTF-8"},
