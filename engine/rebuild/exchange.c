@@ -541,11 +541,13 @@ static void add_up(const rf_exchange *job, rf_fold_stats *stats_out)
 rf_status rf_exchange_run(rf_log *log, rf_pool *pool, rf_fold_target *target,
                           const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err)
 {
+    rf_fold_options bounded = *options;
+    rf_log_info info;
     rf_exchange job = {
         .log = log,
         .pool = pool,
         .target = target,
-        .options = options,
+        .options = &bounded,
         .partition_count = rf_log_partitions(log),
         .worker_count = rf_pool_worker_slots(pool),
         .start = rf_clock_seconds(),
@@ -558,7 +560,11 @@ rf_status rf_exchange_run(rf_log *log, rf_pool *pool, rf_fold_target *target,
     rf_faults_init(&target->faults);
     rf_exchange_guard_begin(&job);
     job.careful = job.guard.on || target->definition->faults_late;
-    rf_status status = job_begin(&job, err);
+    rf_status status = rf_log_get_info(log, &info, err);
+    if (status == RF_OK && info.position < bounded.until)
+        bounded.until = info.position; /* there are no windows behind the log */
+    if (status == RF_OK)
+        status = job_begin(&job, err);
     if (status == RF_OK)
         status = run_rounds(&job, err);
     if (status == RF_OK)

@@ -115,12 +115,15 @@ static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, r
     return RF_OK;
 }
 
-static rf_fault_policy policy; /* of the folds of a test; each begins with none */
+/* Of the folds of a test; each begins with none. */
+static rf_fault_policy policy;
+static uint64_t until; /* 0: the log's last position */
 
 static rf_status fold(const rf_projection *tables, uint32_t workers, uint64_t memory_bytes,
                       struct collected *collected, rf_fold_target *target, rf_err *err)
 {
-    const rf_fold_options options = {.until = fixture_position(), .memory_bytes = memory_bytes};
+    const rf_fold_options options = {.until = until ? until : fixture_position(),
+                                     .memory_bytes = memory_bytes};
     rf_definition *definition;
     rf_fold_stats stats;
     rf_pool *pool;
@@ -275,6 +278,15 @@ Test(exchange, keeps_no_rows_of_a_partition_that_is_left_to_another_pass)
             (void)fixture_append();
     }
     all_agree(&sums, 20000);
+}
+
+Test(exchange, ends_with_the_log_where_the_last_position_is_beyond_it)
+{
+    rf_projection tables = ordered_by(&by_sku);
+
+    append_events(3000, false);
+    until = UINT64_MAX;
+    all_agree(&tables, 3000);
 }
 
 Test(exchange, gives_no_rows_for_an_empty_log)
@@ -557,7 +569,6 @@ static void skips_as_on_record(const rf_projection *tables, int count)
     collected_free(&aside);
     rf_faults_free(&target.faults);
     free(positions);
-    policy = (rf_fault_policy){0};
 }
 
 Test(exchange, skips_an_event_as_if_it_were_put_aside)
@@ -614,7 +625,6 @@ static void quarantines_keys(const rf_projection *tables, int count, bool has_ot
     }
     collected_free(&got);
     rf_faults_free(&target.faults);
-    policy = (rf_fault_policy){0};
 }
 
 Test(exchange, quarantines_all_keys_of_an_event)
@@ -639,5 +649,4 @@ Test(exchange, refuses_the_event_that_is_one_too_many)
         fails(i == 0 ? &single : i == 1 ? &several : &sums, RF_ERR_PLUGIN,
               "sample: more than 3 events failed (--max-errors); one: thirteen, at position 507 "
               "(stream s-21, type E)");
-    policy = (rf_fault_policy){0};
 }
