@@ -254,18 +254,6 @@ rf_status rf_file_create(const char *path, rf_slice bytes, rf_err *err)
     return status == RF_OK ? rf_dir_sync(dir, err) : status;
 }
 
-rf_status rf_file_copy(const char *from, const char *to, rf_err *err)
-{
-    rf_buf bytes;
-    rf_buf_init(&bytes, (size_t)1 << 30);
-
-    rf_status status = rf_file_read(from, &bytes, err);
-    if (status == RF_OK)
-        status = write_new_file(to, O_EXCL, rf_buf_slice(&bytes), err);
-    rf_buf_free(&bytes);
-    return status;
-}
-
 rf_status rf_lock_acquire(const char *path, rf_lock_mode mode, int64_t wait_ms, const char *what,
                           int *fd_out, rf_err *err)
 {

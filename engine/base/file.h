@@ -28,8 +28,6 @@ rf_status rf_file_read(const char *path, rf_buf *buf_out, rf_err *err);
 rf_status rf_file_replace(const char *path, rf_slice bytes, rf_err *err);
 /* Durable: creates `path`, which must not exist, and fsyncs it and its directory. */
 rf_status rf_file_create(const char *path, rf_slice bytes, rf_err *err);
-/* Copies a regular file; the copy is fsynced, its directory is not. */
-rf_status rf_file_copy(const char *from, const char *to, rf_err *err);
 
 typedef enum rf_lock_mode { RF_LOCK_SHARED, RF_LOCK_EXCLUSIVE } rf_lock_mode;
 

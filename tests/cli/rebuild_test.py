@@ -5,11 +5,32 @@ once.
 import json
 import os
 import shutil
+import subprocess
 import sys
+import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 import tool
 from tool import event
+
+ZONE_TABLE = '/usr/share/zoneinfo/tzdata.zi'
+SHIM = '''
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+int open(const char *path, int flags, ...)
+{
+    int (*real)(const char *, int, ...) = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open");
+    va_list args;
+    va_start(args, flags);
+    int mode = va_arg(args, int);
+    va_end(args);
+    return real(strcmp(path, "%s") == 0 ? "%s" : path, flags, mode);
+}
+int open64(const char *path, int flags, ...) __attribute__((alias("open")));
+'''
 
 
 class Rebuild(tool.Shop):
@@ -120,6 +141,31 @@ class Rebuild(tool.Shop):
         self.gives(tool.NOTHING, 'rebuild', self.store, self.orders, '--if-changed', '--quiet')
         self.import_lines(event('order-9', 'OrderPlaced', {'customer': 'c-9'}))
         self.assertEqual(self.rebuild(self.orders, options=('--if-changed',))[0]['rows'], 4)
+
+    @unittest.skipUnless(os.path.exists(ZONE_TABLE), 'there is no ' + ZONE_TABLE)
+    def test_if_changed_notices_another_table_of_time_zones_where_it_is_used(self):
+        rules = self.path('tzdata.zi', '# version 2099a\nZ Europe/Berlin 1 - CET\n')
+        shim = self.path('shim.so')
+        subprocess.run(
+            ['cc', '-shared', '-fPIC', '-o', shim, self.path('shim.c', SHIM % (ZONE_TABLE, rules))],
+            check=True,
+        )
+        head = 'name "days" version (1) columns { "on date" }\non ("OrderPlaced", {}, function (row, e) '
+        days = self.path('days.lua', head + 'row.on = date(e.time, "Europe/Berlin") end)')
+        plain = self.path('plain.lua', head.replace('days', 'plain') + 'row.on = nil end)')
+        again = ('--if-changed', '--quiet')
+        other = {'LD_PRELOAD': shim}
+        for path, uses in ((days, True), (plain, False)):
+            first = self.rebuild(path)[0]['generation']
+            self.gives(tool.NOTHING, 'rebuild', self.store, path, *again)
+            changed = self.gives(
+                tool.DONE if uses else tool.NOTHING,
+                *('rebuild', self.store, path, *again, '--json'), env=other,
+            )  # fmt: skip
+            if uses:  # the version stays: another table is no other definition
+                self.assertEqual(changed.json['projections'][0]['generation'], first + 1)
+                self.gives(tool.NOTHING, 'rebuild', self.store, path, *again, env=other)
+                self.ok('rebuild', self.store, path, *again)
 
     def test_a_small_memory_budget_gives_the_same_rows(self):
         self.import_lines(
