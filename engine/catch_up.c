@@ -34,7 +34,16 @@ bool rf_catch_up_resumes(const rf_definition *definition)
             covered = column->offset < word + 8 && column->offset + size > word;
         }
     }
-    return covered && definition->by_stream;
+    for (uint32_t i = 0; i < definition->handler_count; i++)
+        covered = covered && !definition->handlers[i].every_row;
+    return covered && definition->carry_count == 0;
+}
+
+/* Under a policy, what is left out of rows of other keys depends on all of their events. */
+static bool item_resumes(const rf_catch_up_item *item)
+{
+    return rf_catch_up_resumes(item->definition) &&
+           (item->definition->by_stream || item->pinned.manifest.on_error == RF_ON_ERROR_STOP);
 }
 
 /* ---- open and close ---- */
@@ -86,7 +95,7 @@ static rf_status item_open(rf_catch_up *catch_up, const rf_catch_up_of *of, rf_c
         status = read_left_out(item, catalog, err);
     if (status != RF_OK)
         return status;
-    item->resumes = rf_catch_up_resumes(item->definition);
+    item->resumes = item_resumes(item);
     item->columns = calloc(manifest->column_count + 1, sizeof *item->columns);
     item->changes = calloc(slots, sizeof *item->changes);
     item->slots = calloc(slots, sizeof *item->slots);
@@ -324,19 +333,21 @@ static rf_status fold_items(rf_catch_up *catch_up, bool resumed, uint64_t until,
     rf_status status = RF_OK;
 
     for (uint32_t i = 0; i < catch_up->count; i++)
-        if (catch_up->items[i].resumes == resumed)
+        if (catch_up->items[i].goes_on == resumed)
             rf_catch_up_target(&catch_up->items[i], &targets[count++]);
     if (count == 0)
         return RF_OK;
     status = rf_fold_run(catch_up->store->log, catch_up->pool, targets, count, &options, &stats,
                          err);
     for (uint32_t i = 0, at = 0; i < catch_up->count; i++) {
-        if (catch_up->items[i].resumes != resumed)
+        rf_catch_up_item *item = &catch_up->items[i];
+        if (item->goes_on != resumed)
             continue;
-        rf_faults *faults = &targets[at++].faults;
+        rf_fold_target *target = &targets[at++];
         if (status == RF_OK)
-            status = note_left_out(&catch_up->items[i], &on_record[i], faults, until, err);
-        rf_faults_free(faults);
+            status = note_left_out(item, &on_record[i], &target->faults, until, err);
+        rf_faults_free(&target->faults);
+        item->needs_all = status == RF_OK && target->needs_all;
     }
     return status;
 }
@@ -382,8 +393,25 @@ static rf_status begin_item(rf_catch_up *catch_up, rf_catch_up_item *item, uint6
     if (status == RF_OK)
         status = take_skips(item, catalog, until, on_record, err);
     rf_delta_part_free(&item->delta);
-    if (status == RF_OK && !item->resumes)
+    if (status == RF_OK && !item->goes_on)
         status = rf_rows_take_delta(catalog, &item->pinned, &item->delta, NULL, &checkpoint, err);
+    return status;
+}
+
+/* Items of which the stored rows turned out to tell too little are folded anew after all. */
+static rf_status begin_anew(rf_catch_up *catch_up, uint64_t until, rf_left_out_list *on_record,
+                            rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; status == RF_OK && i < catch_up->count; i++) {
+        rf_catch_up_item *item = &catch_up->items[i];
+        if (!item->needs_all)
+            continue;
+        item->goes_on = item->needs_all = false;
+        rf_left_out_list_free(&on_record[i]);
+        status = begin_item(catch_up, item, until, &on_record[i], err);
+    }
     return status;
 }
 
@@ -401,12 +429,16 @@ rf_status rf_catch_up_fold(rf_catch_up *catch_up, uint64_t until, const volatile
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a catch-up");
     if (status == RF_OK)
         status = check_census(catch_up, err);
-    for (uint32_t i = 0; status == RF_OK && i < count; i++)
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        catch_up->items[i].goes_on = catch_up->items[i].resumes;
         status = begin_item(catch_up, &catch_up->items[i], until, &on_record[i], err);
+    }
     if (status == RF_OK)
         status = find_time(catch_up, until, &time_last, err);
     if (status == RF_OK)
         status = fold_items(catch_up, true, until, cancel, targets, on_record, err);
+    if (status == RF_OK)
+        status = begin_anew(catch_up, until, on_record, err);
     if (status == RF_OK)
         status = fold_items(catch_up, false, until, cancel, targets, on_record, err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++)

@@ -29,7 +29,7 @@ typedef struct rf_catch_up_item {
     rf_pinned pinned;
     rf_definition *definition;
     rf_reader_column *columns;
-    bool resumes;
+    bool resumes; /* as a rule: from stored rows on */
     /* where it is, and what it left out up to there */
     rf_checkpoint checkpoint;
     rf_left_out_list left_out;
@@ -37,6 +37,8 @@ typedef struct rf_catch_up_item {
     rf_slice *shut_out; /* keys in quarantine, in order; text of left_out */
     uint32_t shut_out_count;
     /* of a fold */
+    bool goes_on;   /* from stored rows; else all is folded and compared with them */
+    bool needs_all; /* it could not */
     uint64_t *skips;
     uint32_t skip_count;
     rf_delta_part delta; /* where all is folded and compared */

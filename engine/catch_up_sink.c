@@ -315,8 +315,8 @@ void rf_catch_up_target(rf_catch_up_item *item, rf_fold_target *target_out)
 {
     *target_out = (rf_fold_target){
         .definition = item->definition,
-        .row = item->resumes ? take_row : compare_row,
-        .partition_end = item->resumes ? ignore_partition_end : compare_end,
+        .row = item->goes_on ? take_row : compare_row,
+        .partition_end = item->goes_on ? ignore_partition_end : compare_end,
         .start = start_row,
         .gone = take_gone,
         .sink_arg = item,

@@ -341,6 +341,120 @@ bool rf_combiner_merge(const rf_combiner *combiner, char *accumulator, const cha
     return merged;
 }
 
+/* ---- stored rows ---- */
+
+/* The value of a column that is no sum, as first or last. */
+static bool take_stored(const struct rf_combined_column *column, char *at, const char *from,
+                        rf_arena *arena)
+{
+    held_value *held = (held_value *)(void *)at;
+    rf_slice text;
+
+    held->position = 1; /* before any other */
+    if (column->form == FORM_TEXT) {
+        memcpy(&text, from, sizeof text);
+        held->text = (held_text){0};
+        return hold_text(&held->text, text, arena);
+    }
+    if (column->form == FORM_BOOL)
+        held->boolean = *from != 0;
+    else
+        memcpy(&held->word, from, sizeof held->word);
+    return true;
+}
+
+/* Whether a stored value is one, or may be; of times, dates and texts it is known. */
+static bool is_stored(const struct rf_combined_column *column, const rf_column *of, const char *from,
+                      bool *known_out)
+{
+    rf_slice text;
+    int64_t word = 0;
+
+    *known_out = true;
+    if (column->form == FORM_TEXT) {
+        memcpy(&text, from, sizeof text);
+        return text.data != NULL;
+    }
+    if (column->form == FORM_BOOL)
+        word = *(const unsigned char *)from;
+    else
+        memcpy(&word, from, sizeof word);
+    if (of->kind == RF_TIME || of->kind == RF_DATE)
+        return word != RF_TIME_NONE;
+    *known_out = word != 0;
+    return word != 0;
+}
+
+static bool add_stored_by_position(const struct rf_combined_column *column, const rf_column *of,
+                                   char *at, const char *from, rf_arena *arena, bool *ambiguous)
+{
+    const held_value *held = (const held_value *)(const void *)at;
+    bool known;
+    bool stored = is_stored(column, of, from, &known);
+
+    if (column->combine == RF_COMBINE_LAST ? held->position != 0 : !stored) {
+        *ambiguous |= column->combine == RF_COMBINE_FIRST && !known && held->position != 0;
+        return true;
+    }
+    return !stored || take_stored(column, at, from, arena);
+}
+
+/* The least or greatest of numbers: a zero that may be none counts only where it would not show. */
+static void add_stored_number(const struct rf_combined_column *column, const rf_column *of, char *at,
+                              const char *from, bool *ambiguous)
+{
+    int64_t word, held;
+    double number;
+    bool known;
+    bool stored = is_stored(column, of, from, &known);
+
+    memcpy(&held, at, sizeof held);
+    memcpy(&word, from, sizeof word);
+    memcpy(&number, from, sizeof number);
+    if (!known && held != column->unset) {
+        double value = 0;
+        memcpy(&value, &held, sizeof value);
+        if (column->form == FORM_WORD)
+            value = (double)held;
+        *ambiguous |= column->combine == RF_COMBINE_MIN ? value > 0 : value <= 0;
+    }
+    if (!stored)
+        return;
+    if (column->form == FORM_WORD)
+        add_word(column, at, word);
+    else
+        add_float(column, at, number);
+}
+
+bool rf_combiner_add_stored(const rf_combiner *combiner, char *accumulator, const char *row,
+                            rf_arena *text, bool *ambiguous_out)
+{
+    bool added = true;
+
+    for (uint32_t i = 0; added && i < combiner->definition->column_count; i++) {
+        const struct rf_combined_column *column = &combiner->columns[i];
+        const rf_column *of = &combiner->definition->columns[i];
+        const char *from = row + column->row_offset;
+        char *at = accumulator + column->offset;
+        int64_t word;
+        rf_slice slice;
+        if (column->form == FORM_SUM) {
+            memcpy(&word, from, sizeof word);
+            *(__int128 *)(void *)at += word;
+        } else if (by_position(column->combine)) {
+            added = add_stored_by_position(column, of, at, from, text, ambiguous_out);
+        } else if (column->form == FORM_TEXT) {
+            memcpy(&slice, from, sizeof slice);
+            added = add_text(column, at, slice, text);
+        } else if (column->form == FORM_BOOL) {
+            *at = column->combine == RF_COMBINE_ANY ? *at | (*from != 0) : *at & (*from != 0);
+        } else {
+            add_stored_number(column, of, at, from, ambiguous_out);
+        }
+    }
+    return added;
+}
+
 /* ---- rows ---- */
 
 /* Whether a value fits; a column that nothing was given stays as it is in an unset row. */

@@ -50,6 +50,11 @@ static inline bool rf_combiner_add(const rf_combiner *combiner, char *accumulato
 }
 bool rf_combiner_merge(const rf_combiner *combiner, char *accumulator, const char *other,
                        rf_arena *text);
+/* What a row was that was finished and stored, before the first of the events that `accumulator` has:
+ * one that there is. A stored zero may be a value or the lack of one; where that matters *ambiguous_out
+ * is set, and the row has to be folded from its first event on. False without memory. */
+bool rf_combiner_add_stored(const rf_combiner *combiner, char *accumulator, const char *row,
+                            rf_arena *text, bool *ambiguous_out);
 /* The row; its text stays the accumulator's. NULL, or the column whose value is beyond 64 bits. */
 const rf_column *rf_combiner_finish(const rf_combiner *combiner, const char *accumulator,
                                     char *row_out);

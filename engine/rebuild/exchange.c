@@ -462,7 +462,7 @@ static rf_status run_pass(rf_exchange *job, rf_err *err)
                          i < job->partition_count;
          i++)
         status = reset_source(job, &job->sources[i], err);
-    job->from = 1;
+    job->from = rf_exchange_goes_on(job) ? job->options->from : 1;
     while (status == RF_OK && job->from <= end_of(job)) {
         uint64_t left = end_of(job) - job->from;
         job->until = job->from + (left < job->window ? left : job->window - 1);
@@ -526,6 +526,7 @@ static void add_up(const rf_exchange *job, rf_fold_stats *stats_out)
     };
 
     job->target->events = job->target->keyless = 0;
+    job->target->needs_all = atomic_load(&job->ambiguous);
     for (uint32_t i = 0; i < job->worker_count; i++) {
         const rf_exchange_worker *worker = &job->workers[i];
         stats.fold_s += worker->fold_s;
@@ -557,6 +558,7 @@ rf_status rf_exchange_run(rf_log *log, rf_pool *pool, rf_fold_target *target,
     atomic_init(&job.events_done, 0);
     atomic_init(&job.limit, UINT64_MAX);
     atomic_init(&job.drops, 0);
+    atomic_init(&job.ambiguous, false);
     rf_faults_init(&target->faults);
     rf_exchange_guard_begin(&job);
     job.careful = job.guard.on || target->definition->faults_late;

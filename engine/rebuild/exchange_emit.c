@@ -65,8 +65,8 @@ static rf_status refuse_overflow(const rf_exchange *job, const rf_column *column
     return status;
 }
 
-static rf_status emit_rows(rf_exchange_worker *worker, uint32_t partition, rf_keyed_row **rows,
-                           uint32_t count, rf_err *err)
+static rf_status emit_rows(rf_exchange_worker *worker, uint32_t partition, rf_exchange_rows *from,
+                           rf_keyed_row **rows, uint32_t count, rf_err *err)
 {
     const rf_exchange *job = worker->job;
     const rf_fold_target *target = job->target;
@@ -75,6 +75,16 @@ static rf_status emit_rows(rf_exchange_worker *worker, uint32_t partition, rf_ke
     for (uint32_t i = 0; status == RF_OK && i < count; i++) {
         const void *row = rf_keyed_row_data(rows[i]);
         rf_slice key = rf_keyed_row_key(rows[i]);
+        if (!(rows[i]->flags & RF_STATE_EXISTS)) {
+            if (!(rows[i]->marks & RF_EXCHANGE_STARTED))
+                continue;
+            status = target->gone(target->sink_arg, worker->index, key, err);
+            continue;
+        }
+        if (worker->own && rf_exchange_goes_on(job))
+            status = rf_exchange_start_combined(worker, from, rows[i], err);
+        if (status != RF_OK)
+            return status;
         if (worker->own) {
             const rf_column *column = rf_combiner_finish(&job->combiner, row, worker->row);
             if (column)
@@ -99,11 +109,13 @@ rf_status rf_exchange_emit(rf_exchange_worker *worker, uint32_t partition, rf_er
         leave_shut(job, &job->workers[0].own[partition]);
     }
     rf_exchange_rows *from = worker->own ? &job->workers[0].own[partition] : &job->rows[partition];
-    if (status == RF_OK && !rf_key_table_sort(&from->table, RF_STATE_EXISTS, &rows, &count))
+    /* Of a fold that goes on rows may be gone; combined ones never are. */
+    uint8_t wanted = rf_exchange_goes_on(job) && !worker->own ? 0 : RF_STATE_EXISTS;
+    if (status == RF_OK && !rf_key_table_sort(&from->table, wanted, &rows, &count))
         status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its rows",
                          job->keying.definition->name);
     if (status == RF_OK)
-        status = emit_rows(worker, partition, rows, count, err);
+        status = emit_rows(worker, partition, from, rows, count, err);
     if (status == RF_OK)
         status = job->target->partition_end(job->target->sink_arg, worker->index, partition, err);
     free(rows);

@@ -193,14 +193,19 @@ static rf_slice stream_of(const rf_exchange *job, rf_slice key)
     return (rf_slice){key.data, end ? (size_t)(end + 1 - key.data) : key.size};
 }
 
-rf_keyed_row *rf_exchange_take_row(const rf_exchange *job, rf_exchange_rows *rows,
-                                   const rf_exchange_record *record)
+rf_status rf_exchange_take_row(rf_exchange_worker *worker, rf_exchange_rows *rows,
+                               const rf_exchange_record *record, rf_keyed_row **row_out, rf_err *err)
 {
+    const rf_exchange *job = worker->job;
     rf_keyed_row *row = rf_exchange_record_row(record);
     bool linked = !job->keying.has_every_row || row->marks & RF_EXCHANGE_LINKED ||
                   rf_exchange_rows_link(rows, stream_of(job, rf_keyed_row_key(row)), row);
 
-    return linked ? row : NULL;
+    *row_out = row;
+    if (!linked)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its rows",
+                       job->keying.definition->name);
+    return rf_exchange_goes_on(job) ? rf_exchange_start_row(worker, rows, row, err) : RF_OK;
 }
 
 static inline void fetch_row(const rf_exchange_record *record)
@@ -231,10 +236,10 @@ static rf_status fold_records(rf_exchange_worker *worker, rf_exchange_rows *rows
             fine = call_every_row(worker, rows, record, &status, err);
             continue;
         }
-        rf_keyed_row *row = rf_exchange_take_row(job, rows, record);
-        if (!row)
-            return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its rows",
-                           job->keying.definition->name);
+        rf_keyed_row *row = NULL;
+        status = rf_exchange_take_row(worker, rows, record, &row, err);
+        if (status != RF_OK)
+            return status;
         fine = call_row(worker, record, row);
     }
     if (fine)

@@ -319,11 +319,9 @@ static bool take_record(rf_exchange_worker *worker, rf_exchange_rows *rows,
         free(found);
         return fine && *status_out == RF_OK;
     }
-    rf_keyed_row *row = rf_exchange_take_row(job, rows, record);
-    if (!row)
-        *status_out = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its rows",
-                              job->keying.definition->name);
-    return row && take_row(worker, record, row);
+    rf_keyed_row *row = NULL;
+    *status_out = rf_exchange_take_row(worker, rows, record, &row, err);
+    return *status_out == RF_OK && take_row(worker, record, row);
 }
 
 rf_status rf_exchange_fold_guarded(rf_exchange_worker *worker, rf_exchange_rows *rows,

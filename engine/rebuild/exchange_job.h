@@ -94,6 +94,7 @@ enum {
     RF_EXCHANGE_FRAMED = 4, /* the event at hand has it, and it was saved */
     RF_EXCHANGE_FAILED = 8, /* the event at hand failed with it */
     RF_EXCHANGE_SHUT = 16,  /* of combined columns: an event of its key failed */
+    RF_EXCHANGE_STARTED = 32, /* it was asked how it stood before the first event that is folded */
 };
 
 /* Rows of one partition and their text; confined to the worker that folds it. */
@@ -258,6 +259,7 @@ struct rf_exchange {
     atomic_uint_fast64_t limit; /* position of the fault: what comes after it does not count */
     atomic_uint_fast64_t events_done;
     atomic_bool *active; /* by partition of the rows: in this pass */
+    atomic_bool ambiguous; /* see rf_combiner_add_stored */
     atomic_uint drops;   /* times that partitions were left to another pass while workers ran */
 };
 
@@ -407,9 +409,10 @@ void rf_exchange_bound_own(rf_exchange_worker *worker, rf_carried *carried);
 rf_status rf_exchange_fold(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
 /* The row's texts are not its own now. False without memory. */
 bool rf_exchange_mark_dirty(rf_exchange_worker *worker, rf_keyed_row *row);
-/* The record's row, in the list of its stream; NULL without memory. */
-rf_keyed_row *rf_exchange_take_row(const rf_exchange *job, rf_exchange_rows *rows,
-                                   const rf_exchange_record *record);
+/* The record's row, in the list of its stream, as it stood before its first event. */
+rf_status rf_exchange_take_row(rf_exchange_worker *worker, rf_exchange_rows *rows,
+                               const rf_exchange_record *record, rf_keyed_row **row_out,
+                               rf_err *err);
 /* The rows of the record's stream that exist, in key order: malloc'ed. NULL without memory. */
 rf_keyed_row **rf_exchange_rows_of_stream(rf_exchange_rows *rows, const rf_exchange_record *record,
                                           size_t *count_out);
@@ -448,6 +451,17 @@ const char *rf_exchange_run_row(const rf_exchange_worker *worker, uint32_t index
 /* The parts of a computed key, into the worker's struct of them. */
 bool rf_exchange_run_compute(rf_exchange_worker *worker, uint32_t handler, const char *event,
                              uint64_t position);
+
+/* exchange_start.c, where the fold begins behind the first event: a row that is new becomes as the
+ * target's source gives it; what is stored is combined with what its events gave. */
+static inline bool rf_exchange_goes_on(const rf_exchange *job)
+{
+    return job->options->from > 1;
+}
+rf_status rf_exchange_start_row(rf_exchange_worker *worker, rf_exchange_rows *rows,
+                                rf_keyed_row *row, rf_err *err);
+rf_status rf_exchange_start_combined(rf_exchange_worker *worker, rf_exchange_rows *rows,
+                                     rf_keyed_row *row, rf_err *err);
 
 /* exchange_emit.c: the rows of a partition to the sink. */
 rf_status rf_exchange_emit(rf_exchange_worker *worker, uint32_t partition, rf_err *err);

@@ -56,6 +56,7 @@ typedef struct rf_fold_target {
     void *sink_arg;
     rf_fault_policy policy; /* zeroed: the first event that fails ends the fold */
     uint64_t events;  /* out: that its handlers got */
+    bool needs_all;   /* out: stored rows did not tell enough to go on from; nothing it gave counts */
     uint64_t keyless; /* out: that some handler did not get for want of a key */
     rf_faults faults; /* out: what was left out by its policy, in position order; after success or
                          failure the caller frees it */

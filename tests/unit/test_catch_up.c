@@ -211,7 +211,9 @@ static void check_projection(int index, uint32_t workers)
     rf_rebuilt first, other;
     rf_reader *reader;
 
-    seed = 1000u + (unsigned)index * 10 + workers;
+    const char *other_seed = getenv("REFOLD_SEED"); /* for longer runs by hand */
+    seed = 1000u + (unsigned)index * 10 + workers +
+           (other_seed ? 100u * (unsigned)strtoul(other_seed, NULL, 10) : 0);
     write_projection(index, file);
     import_events(150);
     rebuild(file, 0, &first);
