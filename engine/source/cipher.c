@@ -1,6 +1,8 @@
 /* See cipher.h. */
 #include "source/cipher.h"
 
+#include "base/base64.h"
+
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -14,34 +16,22 @@ struct rf_cipher {
     unsigned char key[KEY_SIZE_MAX];
 };
 
-static int digit_of(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-
-    return at ? (int)(at - digits) : -1;
-}
-
 /* Base64 with its padding; 0 where it is none, or no key. */
 static size_t key_read(const char *text, unsigned char key_out[KEY_SIZE_MAX])
 {
-    size_t size = strlen(text);
-    size_t count = 0;
-    unsigned bits = 0;
+    rf_buf key;
+    size_t size = 0;
 
-    if (size % 4 != 0 || size > 44)
-        return 0;
-    size -= size > 0 && text[size - 1] == '=';
-    size -= size > 0 && text[size - 1] == '=';
-    for (size_t i = 0; i < size; i++) {
-        int digit = digit_of(text[i]);
-        if (digit < 0 || count == KEY_SIZE_MAX)
-            return 0;
-        bits = (bits << 6 | (unsigned)digit) & 0xffffff;
-        if (i % 4 > 0)
-            key_out[count++] = (unsigned char)(bits >> (6 - 2 * (i % 4)));
+    rf_buf_init(&key, 2 * KEY_SIZE_MAX);
+    if (rf_base64_decode(rf_slice_of(text), &key) &&
+        (key.size == 16 || key.size == 24 || key.size == KEY_SIZE_MAX)) {
+        size = key.size;
+        memcpy(key_out, key.data, size);
     }
-    return count == 16 || count == 24 || count == 32 ? count : 0;
+    if (key.data)
+        OPENSSL_cleanse(key.data, key.capacity);
+    rf_buf_free(&key);
+    return size;
 }
 
 rf_status rf_cipher_new(const char *variable, rf_cipher **cipher_out, rf_err *err)

@@ -90,15 +90,15 @@ void rf_line_raw(rf_buf *out, const char *name, rf_slice json)
     rf_buf_append_slice(out, json);
 }
 
-/* Behind the string that begins at `at`; NULL where it does not end, or has a line break inside. */
+/* Behind the string that begins at `at`; NULL where it does not end, or has a control character inside. */
 static const char *string_end(const char *at, const char *end)
 {
     for (at++; at < end; at++) {
         if (*at == '"')
             return at + 1;
-        if (*at == '\n')
+        if ((unsigned char)*at < 0x20)
             return NULL;
-        at += *at == '\\';
+        at += *at == '\\' && at + 1 < end && (unsigned char)at[1] >= 0x20;
     }
     return NULL;
 }
@@ -148,6 +148,16 @@ static bool is_one_value(rf_slice json)
     return done && depth == 0;
 }
 
+static void blank_breaks(rf_buf *out, size_t begin, char byte)
+{
+    for (char *at; begin < out->size; begin = (size_t)(at + 1 - out->data)) {
+        at = memchr(out->data + begin, byte, out->size - begin);
+        if (!at)
+            break;
+        *at = ' ';
+    }
+}
+
 bool rf_line_json(rf_buf *out, const char *name, rf_slice json)
 {
     if (!is_one_value(json))
@@ -156,11 +166,7 @@ bool rf_line_json(rf_buf *out, const char *name, rf_slice json)
     size_t begin = out->size;
     rf_buf_append_slice(out, json);
     /* Strings have none. */
-    for (char *at; begin < out->size; begin = (size_t)(at + 1 - out->data)) {
-        at = memchr(out->data + begin, '\n', out->size - begin);
-        if (!at)
-            break;
-        *at = ' ';
-    }
+    blank_breaks(out, begin, '\n');
+    blank_breaks(out, begin, '\r');
     return true;
 }

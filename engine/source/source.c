@@ -1,6 +1,7 @@
 /* See source.h. */
 #include "source/source.h"
 
+#include "source/document_feed.h"
 #include "source/exec_feed.h"
 #include "source/lines.h"
 #include "source/sqlite_feed.h"
@@ -115,6 +116,24 @@ rf_status rf_source_check(const char *source, const rf_import_options *options, 
     return options->preset ? preset_check(options->preset, kind, err) : RF_OK;
 }
 
+/* Lines of a file or program, which a preset may have to turn into events first. */
+static rf_status text_open(const char *source, const rf_import_options *options,
+                           const rf_feed_start *start, rf_feed **feed_out, rf_err *err)
+{
+    rf_feed *lines = NULL;
+
+    rf_status status = source ? rf_lines_open(source, options->run.cancel, &lines, err)
+                              : rf_exec_feed_open(options->exec, options, start, &lines, err);
+    if (status || !options->preset) {
+        *feed_out = lines;
+        return status;
+    }
+    status = rf_document_feed_open(lines, options->preset, feed_out, err);
+    if (status)
+        rf_feed_close(lines);
+    return status;
+}
+
 rf_status rf_source_open(const char *source, const rf_import_options *options,
                          const rf_feed_start *start, rf_feed **feed_out, rf_err *err)
 {
@@ -125,9 +144,7 @@ rf_status rf_source_open(const char *source, const rf_import_options *options,
         return status;
     if (kind == RF_SOURCE_SQLITE)
         return rf_sqlite_feed_open(source + strlen("sqlite:"), options, start, feed_out, err);
-    if (kind == RF_SOURCE_EXEC)
-        return rf_exec_feed_open(options->exec, options, start, feed_out, err);
-    if (kind != RF_SOURCE_FILE)
+    if (kind == RF_SOURCE_POSTGRES)
         return rf_fail(err, RF_ERR_USAGE, "this build cannot read from %s", kind_name(kind));
-    return rf_lines_open(source, options->run.cancel, feed_out, err);
+    return text_open(source, options, start, feed_out, err);
 }

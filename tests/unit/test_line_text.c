@@ -28,13 +28,13 @@ Test(line_text, writes_members_with_their_escapes)
     rf_line_string(&out, "stream", RF_SLICE("a\"b\\\n\x01\xc4\x8d"));
     rf_line_time(&out, "time", 1500000);
     rf_line_raw(&out, "schema", RF_SLICE("2"));
-    cr_assert(rf_line_json(&out, "data", RF_SLICE("{\n \"a\\\"}\" : [1,\n2] }\n")));
+    cr_assert(rf_line_json(&out, "data", RF_SLICE("{\r\n \"a\\\"}\" : [1,\n2] }\n")));
     rf_line_end(&out);
     cr_assert(rf_slice_equal(
         rf_buf_slice(&out),
         RF_SLICE("{\"position\":-9223372036854775808,\"stream\":\"a\\\"b\\\\\\n\\u0001\xc4\x8d\","
                  "\"time\":\"1970-01-01T00:00:01.500000Z\",\"schema\":2,"
-                 "\"data\":{  \"a\\\"}\" : [1, 2] } }\n")),
+                 "\"data\":{   \"a\\\"}\" : [1, 2] } }\n")),
               "%.*s", (int)out.size, out.data);
     rf_buf_free(&out);
 }
@@ -43,7 +43,7 @@ Test(line_text, takes_no_json_that_could_add_members_to_the_line)
 {
     static const char *const refused[] = {
         "",         " ",        "{}{}",         "{},\"stream\":\"x\"", "1,\"metadata\":{}",
-        "{",        "[}",       "{]",           "\"a",                 "\"a\nb\"",
+        "{",        "[}",       "{]",           "\"a",                 "\"a\nb\"", "\"a\rb\"", "\"\\\n\"",
         "}",        "1}",       "{}}",          "\"a\":1",             "\"a\\\"",
         "null true", "{\"a\":\"}", "\"a\" \"b\"", "1\"",
     };

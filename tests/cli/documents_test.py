@@ -1,0 +1,205 @@
+"""Files of other systems: CloudEvents as lines and as batches, pages of KurrentDB's Atom feed."""
+
+import base64
+import json
+import os
+import random
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import tool
+
+
+class Documents(tool.Case):
+    preset = None
+
+    def load(self, content, *options):
+        path = self.path('events', content)
+        return self.ok('import', self.store, path, '--preset', self.preset, '--json',
+                       *options).json
+
+    def refused(self, words, content, *options):
+        path = self.path('events', content)
+        return self.refuses(tool.FAILED, words, 'import', self.store, path, '--preset',
+                            self.preset, *options)
+
+    def events(self):
+        return [json.loads(line) for line in self.ok('events', self.store).out.splitlines()]
+
+
+def cloud(**members):
+    event = {'specversion': '1.0', 'id': 'e-1', 'source': '/shop', 'type': 'com.shop.placed'}
+    event.update(members)
+    return event
+
+
+class CloudEvents(Documents):
+    preset = 'cloudevents'
+
+    def test_attributes_become_members(self):
+        self.load(json.dumps(cloud(
+            subject='order-1', time='2024-07-10T12:00:00.5+02:00', sequence='7',
+            datacontenttype='application/json', dataschema='https://shop/order/2', tenant='t1',
+            gone=None, flag=True, data={'a': [1, 2.5, 'x']})).replace('2.5,', '2.50,'), '--gaps', 'allow')
+        self.assertEqual(self.events(), [{
+            'position': 1, 'stream': 'order-1', 'version': 7, 'type': 'com.shop.placed',
+            'schema': 1, 'time': '2024-07-10T10:00:00.500000Z', 'data': {'a': [1, 2.5, 'x']},
+            'metadata': {'id': 'e-1', 'source': '/shop', 'subject': 'order-1', 'sequence': '7',
+                         'datacontenttype': 'application/json',
+                         'dataschema': 'https://shop/order/2', 'tenant': 't1', 'flag': True}}])
+        self.assertIn(b'2.50', self.ok('events', self.store).out)
+
+    def test_lines_batches_and_indented_text_are_the_same(self):
+        events = [cloud(id='e%d' % i, subject='s%d' % (i % 3), sequence=i // 3 + 1,
+                        data={'n': i, 'text': '],{"}\\' * (i % 4)}) for i in range(30)]
+        batch = json.dumps(events)
+        forms = (
+            '\n'.join(json.dumps(e) for e in events),
+            batch,
+            json.dumps(events, indent=3),
+            json.dumps(events[:10]) + '\r\n\n' + json.dumps(events[10:], indent=1) + '[]\n',
+            '[' + ' ,\n'.join(json.dumps(e, indent=1) for e in events) + ']',
+            ' '.join(json.dumps(e) for e in events),
+        )
+        digests = set()
+        for number, form in enumerate(forms):
+            self.store = self.path('s%d.refold' % number)
+            self.assertEqual(self.load(form)['added'], 30)
+            digests.add(json.dumps(self.events()))
+            self.assertEqual(self.load(form)['duplicates'], 30)
+        self.assertEqual(len(digests), 1)
+
+    def test_data_may_be_anything_and_is_not_parsed_again(self):
+        for data in ('{"a":1}', 'text', 7, 1.50, None, True, [], {}, '\n"'):
+            self.store = self.path('%s.refold' % abs(hash(str(data))))
+            self.load(json.dumps(cloud(subject='s', sequence=1, data=data)))
+            self.assertEqual(self.events()[0]['data'], data)
+        self.store = self.path('without.refold')
+        self.load(json.dumps(cloud()))
+        self.assertIsNone(self.events()[0]['data'])
+        self.assertEqual(self.events()[0]['stream'], '/shop')
+
+    def test_bytes_are_decoded_where_they_are_json(self):
+        packed = base64.b64encode(b'{"a":\n1}').decode()
+        for content, data in ((None, {'a': 1}), ('application/json; charset=utf-8', {'a': 1}),
+                              ('application/geo+json', {'a': 1}), ('image/png', packed)):
+            self.store = self.path('%s.refold' % abs(hash(content)))
+            self.load(json.dumps(cloud(data_base64=packed, datacontenttype=content)))
+            self.assertEqual(self.events()[0]['data'], data)
+
+    def test_maps_choose_otherwise(self):
+        self.load(json.dumps(cloud(subject='x', partitionkey='p-1', version=3, rev=4,
+                                   data={'order': 'o-9'})),
+                  '--map', 'stream=metadata.partitionkey,version=metadata.rev,schema=metadata.version',
+                  '--gaps', 'allow')
+        event = self.events()[0]
+        self.assertEqual((event['stream'], event['version'], event['schema']), ('p-1', 4, 3))
+
+    def test_what_is_no_cloudevent_is_refused_with_its_line(self):
+        good = json.dumps(cloud(subject='s', sequence=1))
+        for words, text in (
+            (['events:2', 'attribute id'], good + '\n' + json.dumps(cloud(id=''))),
+            (['events:3', 'attribute type'], '[\n' + good + ',\n' + json.dumps(cloud(type=5)) + ']'),
+            (['specversion is 0.3'], json.dumps(cloud(specversion='0.3'))),
+            (['exclude each other'], json.dumps(cloud(data=1, data_base64=''))),
+            (['not valid base64'], json.dumps(cloud(data_base64='a=b='))),
+            (['not valid JSON, as datacontenttype'],
+             json.dumps(cloud(data_base64=base64.b64encode(b'{}{}').decode()))),
+            (['time is no string'.replace('time', 'attribute time')], json.dumps(cloud(time=5))),
+            (['not an object'], '7'),
+            (['not an object'], '[[]]'),
+            (['not valid JSON'], '{"a" 1}'),
+            (['middle of an array'], '[' + good),
+            (['middle of an array'], '[' + good + ','),
+            (['comma or a value'], '[' + good + good + ']'),
+            (['comma or a value'], '[' + good + ',]'),
+            (['comma or a value'], '[,' + good + ']'),
+            (['middle of a JSON value'], good + '{"a":"}'),
+            (['stands twice'], '{"id":"a","id":"b"}'),
+        ):
+            self.refused(words, text)
+        self.assertEqual(self.info()['events'], 0)
+
+    def test_programs_may_write_them(self):
+        self.assertEqual(self.ok('import', self.store, '--preset', 'cloudevents', '--exec',
+                                 "printf '%%s' '%s'" % json.dumps([cloud(subject='a')]),
+                                 '--json').json['added'], 1)
+
+
+def entry(number, stream='order-1', feed=None, position=None, **members):
+    made = {
+        'eventId': 'fbf4a1a1-b4a3-4dfe-a01f-ec52c34e16e4', 'eventType': 'Placed',
+        'eventNumber': number, 'data': '{\n  "n": %d\n}' % number, 'metaData': '', 'streamId': stream,
+        'isJson': True, 'isMetaData': False, 'isLinkMetaData': False,
+        'positionEventNumber': number if position is None else position,
+        'positionStreamId': feed or stream, 'title': '%d@%s' % (number, stream),
+        'updated': '2017-12-14T05:09:58.816079Z', 'summary': 'Placed'}
+    made.update(members)
+    return made
+
+
+def page(*entries, **members):
+    return dict({'title': "Event stream 'x'", 'eTag': '1;2', 'entries': list(entries)}, **members)
+
+
+class KurrentDb(Documents):
+    preset = 'kurrentdb'
+
+    def test_entries_come_oldest_first_whatever_the_order_of_pages(self):
+        numbers = list(range(100))
+        pages = [page(*[entry(n) for n in reversed(numbers[at:at + 20])])
+                 for at in range(0, 100, 20)]
+        for number in range(4):
+            self.store = self.path('s%d.refold' % number)
+            random.Random(number).shuffle(pages)
+            text = '\n'.join(json.dumps(p, indent=number or None) for p in pages)
+            self.assertEqual(self.load(text)['added'], 100)
+            self.assertEqual([e['version'] for e in self.events()], numbers)
+            self.assertEqual([e['data']['n'] for e in self.events()], numbers)
+
+    def test_members_of_an_entry(self):
+        self.load(json.dumps(page(
+            entry(1, data='no json', isJson=False),
+            entry(0, metaData='{ "user": "u\\"1" }', data='{"a":\r\n[1.10]}'))))
+        first, second = self.events()
+        self.assertEqual((first['stream'], first['type'], first['time'], first['metadata']),
+                         ('order-1', 'Placed', '2017-12-14T05:09:58.816079Z', {'user': 'u"1'}))
+        self.assertIn(b'1.10', self.ok('events', self.store).out)
+        self.assertEqual(second['data'], 'no json')
+        self.assertNotIn('metadata', second)
+
+    def test_a_feed_of_several_streams_keeps_its_order(self):
+        feed = [entry(0, 'a', '$ce-x', 0), entry(0, 'b', '$ce-x', 1), entry(1, 'a', '$ce-x', 2),
+                entry(0, '$$a', '$ce-x', 3, eventType='$metadata'), entry(1, 'b', '$ce-x', 4)]
+        self.assertEqual(self.load(json.dumps(page(*reversed(feed))))['added'], 4)
+        self.assertEqual([(e['stream'], e['version']) for e in self.events()],
+                         [('a', 0), ('b', 0), ('a', 1), ('b', 1)])
+        every = [entry(2, 'a'), entry(2, 'b'), entry(3, 'a')]
+        self.load(json.dumps(page(*reversed(every))))
+        self.assertEqual([(e['stream'], e['version']) for e in self.events()[4:]],
+                         [('a', 2), ('b', 2), ('a', 3)])
+
+    def test_what_is_no_page_is_refused_with_its_line(self):
+        for words, text in (
+            (['events:2', 'entries'], json.dumps(page()) + '\n{}'),
+            (['entries'], '[]'),
+            (['entries'], '{"entries":{}}'),
+            (['an entry is no object'], '{"entries":[1]}'),
+            (['embed=body', 'text data'], json.dumps(page(entry(0, data=None)))),
+            (['embed=body', 'eventType'], '{"entries":[{"title":"0@a"}]}'),
+            (['number eventNumber'], json.dumps(page(entry(0, eventNumber='0')))),
+            (['0@order-1', 'not valid JSON'], json.dumps(page(entry(0, data='{}{}')))),
+            (['0@order-1', 'not valid JSON'], json.dumps(page(entry(0, metaData='{')))),
+            (['not valid JSON'], '{"entries":[{"a"}]}'),
+            (['middle of a JSON value'], '{"entries":['),
+        ):
+            self.refused(words, text)
+        self.assertEqual(self.info()['events'], 0)
+
+    def test_presets_are_for_what_they_are_for(self):
+        path = self.path('x', '{}')
+        self.refuses(tool.USAGE, ["no preset 'eventsourcing' for files", 'cloudevents, kurrentdb'],
+                     'import', self.store, path, '--preset', 'eventsourcing')
+
+
+tool.main(__name__)
