@@ -93,5 +93,8 @@ const rf_lua_function rf_lua_functions[] = {
     FUNCTION("month", rf_calendar_month),
     FUNCTION("day", rf_calendar_day),
     FUNCTION("hour", rf_calendar_hour),
+    FUNCTION("year_of_date", rf_calendar_year_of_date),
+    FUNCTION("month_of_date", rf_calendar_month_of_date),
+    FUNCTION("day_of_date", rf_calendar_day_of_date),
 };
 const size_t rf_lua_function_count = sizeof rf_lua_functions / sizeof rf_lua_functions[0];

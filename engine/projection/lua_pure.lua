@@ -90,12 +90,21 @@ local function view_of(zone)
     return view
 end
 
+-- A date, which is a number as a time is, is told by "days" in place of a zone.
 for name in ("date year month day hour"):gmatch("%a+") do
     local c_calendar = c_function(name, "double (*)(void *, double)")
+    local of_date = refold.functions[name .. "_of_date"] and
+        c_function(name .. "_of_date", "double (*)(void *, double)")
     env[name] = function(time, zone)
-        local value = c_calendar(view_of(zone or "UTC"), number_of(time, name))
+        local value
+        if zone == "days" and of_date then
+            value = of_date(views.UTC, number_of(time, name))
+        else
+            value = c_calendar(view_of(zone or "UTC"), number_of(time, name))
+        end
         if value ~= value then
-            fail("%s of %.17g; it takes a time", name, number_of(time, name))
+            fail("%s of %.17g; it takes a %s", name, number_of(time, name),
+                zone == "days" and "date" or "time")
         end
         return value
     end

@@ -116,7 +116,7 @@ class Maker:
         if kind == 12:
             return ('length',)
         part, field = r.choice(('year', 'month', 'day', 'hour')), 'at'
-        if r.randrange(2) and part != 'hour' and self.projection.dates_of_days:
+        if r.randrange(2) and part != 'hour':
             field = 'on'
         return ('or', ('and', ('has', field), (part, ('event', field))), ('number', 0))
 
@@ -269,6 +269,8 @@ def lua(tree):
         return '(%s):sub(1, %d)' % (lua(tree[1]), tree[2])
     if kind == 'tostring':
         return 'tostring(%s + 0)' % lua(tree[1])  # there is a -0
+    if tree[1:] == (('event', 'on'),):
+        return '%s(e.on, "days")' % kind
     if kind in ('year', 'month', 'day', 'hour', 'date', 'muldiv', 'math.max', 'join'):
         return '%s(%s)' % (kind, ', '.join(map(lua, tree[1:])))
     return '(%s %s %s)' % (lua(tree[1]), kind, lua(tree[2]))
@@ -457,9 +459,8 @@ OTHER = ('by { "s text" }', ('s',))  # one handler's own, where the key is one t
 
 
 class Projection:
-    def __init__(self, seed, dates_of_days=False, keys_known=False):
+    def __init__(self, seed):
         self.random = r = random.Random(seed)
-        self.dates_of_days = dates_of_days
         self.mode = r.choice(('stream',) * 5 + tuple(KEYS)[1:])
         self.combines = self.mode not in ('stream', 'every') and r.random() < 0.4
         self.text_key = self.mode in ('stream', 'field', 'carried', 'types')

@@ -167,6 +167,9 @@ ParameterizedTestParameters(lua, refuses_while_loading)
         {"money '1.234'", "money \"1.234\": it"},
         {"date (nil)", "date of a nil; it takes numbers"},
         {"date (0.5)", "date of 0.5; it takes a time"},
+        {"year (0.5, 'days')", "year of 0.5; it takes a date"},
+        {"hour (1, 'days')", "`days` is no time zone"},
+        {"date (1, 'days')", "`days` is no time zone"},
         {"hour (0, 'Nowhere/At_All')", "`Nowhere/At_All` is no time zone"},
         {HEAD "on ('A', {}, 7, function () end)", "there may be by (...) or every_row"},
         {"version (1) columns { 'a int' } on ('A', function () end)", "no `name` is declared"},
@@ -647,6 +650,8 @@ Test(lua, numbers_and_the_calendar_are_exact)
              "  assert(muldiv(1999, 119, 100) == 2379 and rescale(12345, 3, 2) == 1234)\n"
              "  assert(money('1.5', 3) == 1500 and round(e.q) == 7)\n"
              "  assert(year(0) == 1970 and month(0) == 1 and day(0) == 1 and hour(0) == 0)\n"
+             "  assert(year(19914, 'days') == 2024 and month(19914, 'days') == 7)\n"
+             "  assert(day(19914, 'days') == 10 and year(-1, 'days') == 1969)\n"
              "  assert(date(86400e6) == 1 and hour(0, 'Europe/Berlin') == 1)\n"
              "  assert(date(23 * 3600e6, 'Europe/Berlin') == 1) end)");
 
