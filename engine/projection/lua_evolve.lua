@@ -64,7 +64,7 @@ refold.evolution_sizes = ffi.sizeof("refold_evolution") + 1000 * ffi.sizeof("ref
     1000000 * ffi.sizeof("refold_upcast_move") + 1000000000 * ffi.sizeof("refold_batch")
 
 -- rf_assigned_kind
-local NIL, INT, FLOAT, BOOL, TEXT = 1, 2, 3, 4, 5
+local NIL, INT, FLOAT, BOOL, TEXT, JSON = 1, 2, 3, 4, 5, 6
 
 ---- declarations ----
 
@@ -292,6 +292,7 @@ end
 local now = ffi.new("struct { refold_assigned **assigned; }")
 local keep, text_at = drive.keep, drive.text_at
 local LIMIT = 9007199254740992LL
+local of_json = { kind = "json" }
 
 local function put(to, value, name)
     local kind = type(value)
@@ -309,6 +310,9 @@ local function put(to, value, name)
         to.kind, to.as.truth = BOOL, value
     elseif refold.is_integer(value) then
         to.kind, to.as.number = INT, value
+    elseif refold.type_of(value) == "table" then
+        local text = refold.column_text(value, of_json)
+        to.kind, to.as.text.data, to.as.text.size = JSON, keep(text), #text
     else
         fail("`%s` cannot become a %s", name, refold.type_of(value))
     end
@@ -328,6 +332,8 @@ local function get(from)
         return from.as.truth
     elseif kind == TEXT then
         return text_at(from.as.text.data, from.as.text.size)
+    elseif kind == JSON then
+        return refold.from_json(text_at(from.as.text.data, from.as.text.size))
     end
 end
 

@@ -144,6 +144,32 @@ class Plugins(tool.Case):
             self.path('nothing.lua'),
         )
 
+    def test_a_table_that_an_upcaster_assigns_is_json(self):
+        source = (
+            'name "p" version (1) columns { "j json", "t text" }\n'
+            'on ("A", { "doc json?", "tags json?", "x text?" }, function (row, e)\n'
+            '  row.j = { e.doc, e.tags } row.t = e.doc.x or e.x end)\n'
+            'upcast ("A", 1, { "x text" }, function (e)\n'
+            '  e.doc = { x = e.x, list = { 1, { deep = true } } } e.tags = {}\n'
+            '  if e.doc.x == "q" then e.%s = { e.x, 2.5 } end end)\n'
+            'upcast ("A", 2, { "doc json" }, function (e) local d = e.doc d.more = 2 e.doc = d end)\n'
+        )
+        events = [
+            {'stream': 'a-1', 'type': 'A', 'data': {'x': 'é'}},
+            {'stream': 'a-2', 'type': 'A', 'schema': 2, 'data': {'doc': {'x': 'old'}, 'tags': [1]}},
+            {'stream': 'a-3', 'type': 'A', 'data': {'x': 'q'}},
+        ]
+        made = {'list': [1, {'deep': True}], 'more': 2}
+        rows = [
+            {'key': 'a-1', 'j': [{**made, 'x': 'é'}, []], 't': 'é'},
+            {'key': 'a-2', 'j': [{'more': 2, 'x': 'old'}, [1]], 't': 'old'},
+            {'key': 'a-3', 'j': [{**made, 'x': 'q'}, ['q', 2.5]], 't': 'q'},
+        ]
+        cases = self.path('p.cases.jsonl', json.dumps({'events': events, 'rows': rows}) + '\n')
+        self.ok('test', self.path('p.lua', source % 'tags'), cases)
+        result = self.gives(tool.FAILED, 'test', self.path('p.lua', source % 'x'), cases)
+        self.assertIn('upcast of A 1: field x: an array or object is no text', result.out.decode())
+
     def test_a_file_of_an_evolution_declares_nothing_else(self):
         for text, words in (
             ('', ['no `rename`, `upcast` or `schemas`']),
@@ -215,7 +241,8 @@ class Lua(tool.Case):
             ('if e.cents == 2 then error "two" end e.price = 1',
              ['two', 'upcast of ItemAdded 1', 'position 2', 'stream a-7', 'type ItemAdded']),
             ('e.price = e.cents / 4', ['upcast of ItemAdded 1', '0.25', 'position 1']),
-            ('e.price = {}', ['cannot become a table', 'items.lua:8']),
+            ('e.price = {}', ['upcast of itemadded 1: field price: an array or object is no int']),
+            ('e.price = string.rep', ['cannot become a function', 'items.lua:8']),
             ('local n = "pri" .. "cy" e.price = 1 e[n] = e.cents', ['computed', 'items.lua:8']),
             ('e.price = e.sents', ['declares no field `sents`', 'cents']),
             ('e.price = e.cents while true do end', ['runs for more than', 'upcast of ItemAdded 1']),

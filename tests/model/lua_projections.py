@@ -267,6 +267,8 @@ def lua(tree):
         return '(not %s)' % lua(tree[1])
     if kind == 'sub':
         return '(%s):sub(1, %d)' % (lua(tree[1]), tree[2])
+    if kind == 'object':
+        return '{ made = %s, list = { 1, { by = %s } } }' % (lua(tree[1]), lua(tree[2]))
     if kind == 'tostring':
         return 'tostring(%s + 0)' % lua(tree[1])  # there is a -0
     if tree[1:] == (('event', 'on'),):
@@ -370,6 +372,7 @@ class Run:
             '<': lambda: a < b, '<=': lambda: a <= b, '==': lambda: same(a, b),
             '~=': lambda: not same(a, b),
             'join': lambda: 'long' if len((a + b).encode()) > 60 else a + b, 'not': lambda: not truth(a),
+            'object': lambda: {'made': a, 'list': [1, {} if b is None else {'by': b}]},
             'tostring': lambda: str(a), 'math.max': lambda: max(a, b),
         }[kind]()  # fmt: skip
 
@@ -483,6 +486,7 @@ class Projection:
             ('n', ('+', ('event', 'n'), ('number', 100))), ('yes', ('not', ('event', 'yes'))),
             ('p', ('+', ('event', 'p'), ('*', ('event', 'q'), ('number', 10)))),
             ('s', ('join', ('or', ('event', 's'), ('constant', '?')), ('event', 'type'))),
+            ('j', ('object', ('+', ('event', 'n'), ('number', 100)), ('event', 'full'))),
         ]  # fmt: skip
         for schema in range(1, SCHEMAS['Moved']):
             from_list = moves if maker.r.random() < 0.5 else moves + functions * 2
