@@ -83,9 +83,8 @@ static rf_status parse_target(const char *text, const rf_export_options *options
                    text);
 }
 
-static rf_status check_options(const char *const *names, uint32_t name_count,
-                               const struct target *target, const rf_export_options *options,
-                               rf_err *err)
+static rf_status check_options(uint32_t name_count, const struct target *target,
+                               const rf_export_options *options, rf_err *err)
 {
     if (name_count == 0 || name_count > NAMES_MAX)
         return rf_fail(err, RF_ERR_USAGE, "no read models to publish, or more than %d", NAMES_MAX);
@@ -101,11 +100,25 @@ static rf_status check_options(const char *const *names, uint32_t name_count,
     if (name_count > 1 && target->kind != TARGET_POSTGRES)
         return rf_fail(err, RF_ERR_USAGE, "%s: such a file has one read model, not %u",
                        target->place, name_count);
+    return RF_OK;
+}
+
+static rf_status check_names(const char *const *names, uint32_t name_count, rf_err *err)
+{
     for (uint32_t i = 0; i < name_count; i++)
         for (uint32_t k = 0; k < i; k++)
             if (strcmp(names[i], names[k]) == 0)
                 return rf_fail(err, RF_ERR_USAGE, "%s is named twice", names[i]);
     return RF_OK;
+}
+
+rf_status rf_export_check(const char *target_text, uint32_t name_count,
+                          const rf_export_options *options, rf_err *err)
+{
+    struct target target;
+
+    rf_status status = parse_target(target_text, options, &target, err);
+    return status == RF_OK ? check_options(name_count, &target, options, err) : status;
 }
 
 static rf_status open_readers(struct publication *publication, rf_store *store,
@@ -252,7 +265,9 @@ rf_status rf_export(rf_store *store, const char *const *names, uint32_t name_cou
 
     rf_status status = parse_target(target_text, options, &target, err);
     if (status == RF_OK)
-        status = check_options(names, name_count, &target, options, err);
+        status = check_options(name_count, &target, options, err);
+    if (status == RF_OK)
+        status = check_names(names, name_count, err);
     if (status != RF_OK)
         return status;
     struct publication *publication = calloc(1, sizeof *publication);

@@ -1,20 +1,25 @@
 /* rebuild: checks, folds, seals and swaps in. */
 #include "cli/command.h"
+#include "cli/exported.h"
 #include "cli/fail.h"
 #include "cli/findings.h"
+#include "cli/interrupt.h"
+#include "cli/metrics.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/publish.h"
 
 #include <string.h>
+#include <time.h>
 
 typedef struct rebuild_options {
-    bool all, no_swap, full, allow_missing, dev, independent, if_changed, quiet, json;
+    bool all, no_swap, full, allow_missing, dev, independent, if_changed, summary, quiet, json;
     cli_count workers, memory, keep, min_rows, max_errors;
     const char *on_error, *unknown;
     cli_share max_removed;
     cli_moment until;
     int64_t wait_lock_ms;
-    const char *evolution;
+    const char *evolution, *publish, *metrics;
 } rebuild_options;
 
 #define AT(member) offsetof(rebuild_options, member)
@@ -50,6 +55,11 @@ static const cli_option table[] = {
      AT(independent), 0, 0},
     {"if-changed", NULL, "exit 3 if nothing changed since the live generations", CLI_FLAG,
      AT(if_changed), 0, 0},
+    {"publish", "URL|FILE", "publish what is live then, as export does", CLI_TEXT, AT(publish), 0,
+     0},
+    {"metrics", "FILE", "write what came of it as metrics for Prometheus, after a failure too",
+     CLI_TEXT, AT(metrics), 0, 0},
+    {"summary", NULL, "the report as one line", CLI_FLAG, AT(summary), 0, 0},
     {"wait-lock", "[SECONDS]", "wait while another rebuild runs", CLI_WAIT, AT(wait_lock_ms), 0, 0},
     {"quiet", NULL, "no progress", CLI_FLAG, AT(quiet), 0, 0},
     {"json", NULL, "the report as one JSON object", CLI_FLAG, AT(json), 0, 0},
@@ -79,7 +89,8 @@ static void print_json_projection(cli_json *json, const rf_rebuilt *rebuilt)
     cli_json_close(json, '}');
 }
 
-static rf_status print_json(const rf_rebuild_report *report, rf_err *err)
+static rf_status print_json(const rf_rebuild_report *report, const rf_export_report *published,
+                            rf_err *err)
 {
     cli_json json;
     rf_status status = cli_json_begin(&json, err);
@@ -103,6 +114,11 @@ static rf_status print_json(const rf_rebuild_report *report, rf_err *err)
         print_json_projection(&json, &report->projections[i]);
     cli_json_close(&json, ']');
     cli_findings_json(&json, report->findings, report->finding_count);
+    if (published) {
+        cli_json_open(&json, "published", '{');
+        cli_exported_json(&json, published);
+        cli_json_close(&json, '}');
+    }
     return cli_json_finish(&json, err);
 }
 
@@ -162,6 +178,28 @@ static void print_text(const rf_rebuild_report *report, const char *told)
               report->workers, cli_plural(report->workers));
 }
 
+/* For a log that has a line a night. */
+static void print_summary(const rf_rebuild_report *report, const rf_export_report *published)
+{
+    char a[CLI_NUMBER_SIZE], b[CLI_NUMBER_SIZE], c[CLI_NUMBER_SIZE];
+    cli_print("%s event%s in %s:", cli_format_count(report->events, a),
+              cli_plural(report->events), cli_format_seconds(report->seconds, b));
+    for (uint32_t i = 0; i < report->projection_count; i++) {
+        const rf_rebuilt *rebuilt = &report->projections[i];
+        cli_print("%s %s generation %llu %s, ", i ? ";" : "", rebuilt->name,
+                  (unsigned long long)rebuilt->generation, rebuilt->live ? "live" : "not live");
+        cli_print("%s row%s (+%s ", cli_format_count(rebuilt->rows, a), cli_plural(rebuilt->rows),
+                  cli_format_count(rebuilt->rows_added, b));
+        cli_print("-%s)", cli_format_count(rebuilt->rows_removed, c));
+    }
+    if (published) {
+        cli_print("; published to ");
+        cli_print_safe((rf_slice){published->target, strlen(published->target)});
+        cli_print(" in %s", cli_format_seconds(published->seconds, a));
+    }
+    cli_print("\n");
+}
+
 static rf_on_error on_error_of(const char *given)
 {
     if (given && strcmp(given, "skip") == 0)
@@ -179,6 +217,10 @@ static rf_status check_usage(const cli_call *call, rf_err *err)
         return cli_fail(err, RF_ERR_USAGE, "--all takes no PROJECTION");
     if (!given->all && !named)
         return cli_fail(err, RF_ERR_USAGE, "no PROJECTION given, nor --all");
+    if (given->publish && given->no_swap)
+        return cli_fail(err, RF_ERR_USAGE, "--publish takes what is live: not with --no-swap");
+    if (given->summary && given->json)
+        return cli_fail(err, RF_ERR_USAGE, "--summary and --json exclude each other");
     if (given->until.given && !given->no_swap)
         return cli_fail(err, RF_ERR_USAGE, "--until needs --no-swap");
     if (given->until.given && !given->until.is_time && !given->until.position)
@@ -216,33 +258,121 @@ static rf_rebuild_options make_options(const rebuild_options *given)
     };
 }
 
-static rf_status run(const cli_call *call, rf_err *err)
+struct outcome {
+    rf_store *store;
+    rf_rebuild_report *rebuilt;
+    rf_export_report *published;
+};
+
+static bool any_row_changed(const rf_export_report *published)
+{
+    for (uint32_t i = 0; published && i < published->model_count; i++)
+        if (published->models[i].way != RF_EXPORT_SAME)
+            return true;
+    return false;
+}
+
+/* Behind a rebuild that is done or had nothing to do: last time publishing may have failed. */
+static rf_status publish(const cli_call *call, const rf_run *run, rf_status rebuilt,
+                         struct outcome *outcome, rf_err *err)
 {
     const rebuild_options *given = call->options;
-    rf_store *store = NULL;
-    rf_status status = check_usage(call, err);
+    cli_names names = {0};
+    rf_err nothing = *err;
+
+    rf_status status = cli_names_of_run(outcome->store, outcome->rebuilt, given->all,
+                                        call->operands + 1, call->operand_count - 1, &names, err);
     if (status == RF_OK)
-        status = rf_store_open(call->operands[0], NULL, &store, err);
+        status = cli_publish(outcome->store, &names, given->publish, run, rebuilt == RF_OK,
+                             &outcome->published, err);
+    cli_names_free(&names);
+    if (status == RF_OK && rebuilt == RF_ERR_NOTHING && !any_row_changed(outcome->published)) {
+        *err = nothing;
+        return rebuilt;
+    }
+    return status;
+}
+
+static rf_status print(const rebuild_options *given, const struct outcome *outcome,
+                       rf_status status, rf_err *err)
+{
+    if (!outcome->rebuilt && outcome->published && status == RF_OK)
+        cli_exported_print(outcome->published);
+    if (!outcome->rebuilt)
+        return RF_OK;
+    if (given->json) {
+        rf_err unused;
+        return print_json(outcome->rebuilt, outcome->published, status == RF_OK ? err : &unused);
+    }
+    if (given->summary && status == RF_OK) {
+        print_summary(outcome->rebuilt, outcome->published);
+        return RF_OK;
+    }
+    print_text(outcome->rebuilt, status != RF_OK ? err->message : NULL);
+    if (outcome->published)
+        cli_exported_print(outcome->published);
+    return RF_OK;
+}
+
+static rf_status rebuild(const cli_call *call, struct outcome *outcome, rf_err *err)
+{
+    const rebuild_options *given = call->options;
+    uint32_t named = call->operand_count - 1;
+    cli_progress progress;
+
+    rf_status status = rf_store_open(call->operands[0], NULL, &outcome->store, err);
+    if (status == RF_OK && given->publish)
+        status = cli_publish_check(outcome->store, given->publish, given->all, named, err);
     if (status != RF_OK)
         return status;
     rf_rebuild_options options = make_options(given);
-    rf_rebuild_report *report = NULL;
-    cli_progress progress;
     cli_progress_start(&progress, given->quiet, &options.run);
-    status =
-        rf_rebuild(store, call->operands + 1, call->operand_count - 1, &options, &report, err);
+    status = rf_rebuild(outcome->store, call->operands + 1, named, &options, &outcome->rebuilt, err);
+    if (given->publish && (status == RF_OK || status == RF_ERR_NOTHING))
+        status = publish(call, &options.run, status, outcome, err);
     cli_progress_end(&progress);
-    rf_store_close(store);
-    if (report) {
-        /* The report of a refused rebuild is printed too; the refusal stays the status. */
-        rf_status print_status = RF_OK;
-        if (given->json)
-            print_status = print_json(report, status == RF_OK ? err : &(rf_err){.status = RF_OK});
-        else
-            print_text(report, status != RF_OK ? err->message : NULL);
-        status = status == RF_OK ? print_status : status;
+    /* The report of a refused rebuild is printed too; the refusal stays the status. */
+    rf_status print_status = print(given, outcome, status, err);
+    return status == RF_OK ? print_status : status;
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static rf_status run(const cli_call *call, rf_err *err)
+{
+    const rebuild_options *given = call->options;
+    struct outcome outcome = {0};
+    double start = seconds_now();
+
+    rf_status status = check_usage(call, err);
+    if (status != RF_OK)
+        return status;
+    status = rebuild(call, &outcome, err);
+    if (given->metrics) {
+        rf_err metrics_err;
+        const cli_run facts = {
+            .store = outcome.store,
+            .store_path = call->operands[0],
+            .exit_code = status == RF_ERR_INTERRUPTED ? cli_interrupt_exit_code()
+                                                      : rf_status_exit_code(status),
+            .seconds = seconds_now() - start,
+            .rebuilt = outcome.rebuilt,
+            .published = outcome.published,
+        };
+        rf_status written = cli_metrics_write(given->metrics, &facts, &metrics_err);
+        if (written != RF_OK && status == RF_OK) {
+            *err = metrics_err;
+            status = written;
+        }
     }
-    rf_rebuild_report_free(report);
+    rf_export_report_free(outcome.published);
+    rf_rebuild_report_free(outcome.rebuilt);
+    rf_store_close(outcome.store);
     return status;
 }
 
@@ -254,7 +384,9 @@ const cli_command cli_rebuild = {
         "A path (projections/order_summary.so) deploys that definition; a name rebuilds the\n"
         "live read model with the definition that it keeps. Several projections share one\n"
         "pass over the log and swap together or not at all. Exit 4: a check or gate refused,\n"
-        "and what was live stays live.\n",
+        "and what was live stays live. With --publish the new generations are then published as\n"
+        "export does it, and where --if-changed finds nothing, what is live is, unless it was:\n"
+        "so a run makes up for one that could not reach the database.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(rebuild_options),

@@ -70,6 +70,10 @@ typedef struct rf_export_report {
 RF_API rf_status rf_export(rf_store *store, const char *const *names, uint32_t name_count,
                            const char *target, const rf_export_options *options,
                            rf_export_report **report_out, rf_err *err);
+/* Whether target, options and number of names fit each other, without touching anything: before long
+ * work whose result is to be published. */
+RF_API rf_status rf_export_check(const char *target, uint32_t name_count,
+                                 const rf_export_options *options, rf_err *err);
 RF_API void rf_export_report_free(rf_export_report *report);
 
 #endif
