@@ -435,6 +435,14 @@ class PostgreSQL:
             'checkpoint',
         )
 
+    def copy_out(self, statement, file):
+        self.must(
+            subprocess.run(
+                ['psql', '-X', '-qAt', '-h', self.folder, '-d', 'postgres', '-c', statement],
+                user=self.user, stdout=file, stderr=subprocess.PIPE, text=True, cwd='/',
+            )
+        )
+
     def rebuild(self, way):
         source, _, alone = way.partition(', ')
         fold = fold_packed('ev' if source == 'table' else source)

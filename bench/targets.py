@@ -9,6 +9,7 @@ the ratio, and whether that is enough. Refold and a rival take turns within one 
 CACHE/targets-EVENTS.json, each with commit and time, so that rows may be measured one by one.
 """
 
+import getpass
 import glob
 import json
 import os
@@ -563,6 +564,54 @@ def keyed(bench, number, name, what, least):
     )
 
 
+def publishing(bench):
+    """22: a read model into PostgreSQL, against a plain COPY of the same bytes."""
+    store = bench.store()
+    bench.rebuild(store, 'order_summary')
+    try:
+        server = rivals.PostgreSQL(bench, 0)
+        server.start()
+    except rivals.Absent as absent:
+        say('PostgreSQL: %s' % absent)
+        return
+    url = 'postgresql:///postgres?host=%s&user=%s' % (server.folder, server.user or getpass.getuser())
+    export = [bench.refold, 'export', store, 'order_summary', url, '--full', '--quiet']
+    bytes_file = bench.path('published.copy')
+    ours, theirs, copies = [], [], []
+    try:
+        for _ in range(bench.runs):
+            old = server.run(
+                "select nspname from pg_namespace where nspname ~ '^(order_summary_g|refold_pub)'"
+            )[1]
+            server.run(
+                'drop view if exists order_summary',
+                *('drop schema %s cascade' % schema for schema in old),
+                'checkpoint',
+            )
+            ours.append(Run(export).seconds)
+            table = server.run('select data_schema from refold_published.models')[1][0]
+            if not copies:
+                with open(bytes_file, 'wb') as file:
+                    server.copy_out('copy %s.order_summary to stdout (format binary)' % table, file)
+            server.run('drop table if exists t', 'create table t (like %s.order_summary)' % table)
+            with open(bytes_file, 'rb') as file:
+                copies.append(server.run('copy t from stdin (format binary)', stdin=file)[0])
+            rest = server.run('alter table t add primary key (key)', 'analyze t')[0]
+            theirs.append(copies[-1] + rest)
+    finally:
+        server.close()
+    ours, theirs, copies = Figures(ours), Figures(theirs), Figures(copies)
+    yield '22', row(
+        'order_summary into PostgreSQL, with key and statistics; COPY of the same bytes, then the same',
+        ours,
+        theirs,
+        theirs.median / ours.median,
+        'at least 0.8',
+        theirs.median >= 0.8 * ours.median,
+    )
+    yield '22 copy', row('of that the COPY of the same bytes alone', '', copies)
+
+
 def prepare(bench):
     """Logs, stores and databases, so that a later call only measures."""
     for kind, events in (
@@ -629,8 +678,9 @@ TARGETS = {
     '16': lambda bench: keyed(bench, '16', 'sku_sales', 'sums by sku', 2.5),
     '17': lambda bench: keyed(bench, '17', 'customer_revenue', 'sums by a carried customer', 4),
     '18': lambda bench: keyed(bench, '18', 'price_rises', 'by sku in the order of the log', 2.5),
+    '22': publishing,
 }
-DEFAULT = ('1+2', 'rivals', '3+4') + tuple(str(number) for number in range(5, 19))
+DEFAULT = ('1+2', 'rivals', '3+4') + tuple(str(number) for number in range(5, 19)) + ('22',)
 
 
 # ---- what is known ----

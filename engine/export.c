@@ -10,6 +10,7 @@
 #include "refold/read.h"
 #include "sink/lines.h"
 #include "sink/postgres.h"
+#include "sink/sqlite.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 
 enum { NAMES_MAX = 4096 };
 
-typedef enum target_kind { TARGET_CSV, TARGET_JSON_LINES, TARGET_POSTGRES } target_kind;
+typedef enum target_kind { TARGET_CSV, TARGET_JSON_LINES, TARGET_SQLITE, TARGET_POSTGRES } target_kind;
 
 struct target {
     target_kind kind;
@@ -44,7 +45,10 @@ static bool kind_of_file(const char *name, target_kind *kind_out)
     static const struct {
         const char *word;
         target_kind kind;
-    } kinds[] = {{"csv", TARGET_CSV}, {"jsonl", TARGET_JSON_LINES}, {"ndjson", TARGET_JSON_LINES}};
+    } kinds[] = {
+        {"csv", TARGET_CSV},       {"jsonl", TARGET_JSON_LINES}, {"ndjson", TARGET_JSON_LINES},
+        {"sqlite", TARGET_SQLITE}, {"sqlite3", TARGET_SQLITE},   {"db", TARGET_SQLITE},
+    };
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         char end[16] = ".";
@@ -67,6 +71,13 @@ static rf_status parse_target(const char *text, const rf_export_options *options
         target_out->kind = TARGET_POSTGRES;
         return options->format ? rf_fail(err, RF_ERR_USAGE, "a format is for files") : RF_OK;
     }
+    if (strncmp(text, "sqlite:", 7) == 0) {
+        /* sqlite:PATH, and sqlite:///PATH as some libraries write it */
+        const char *path = text + 7;
+        *target_out = (struct target){.kind = TARGET_SQLITE,
+                                      .place = strncmp(path, "//", 2) == 0 ? path + 2 : path};
+        return *target_out->place == '\0' ? rf_fail(err, RF_ERR_USAGE, "sqlite: needs a path") : RF_OK;
+    }
     if (scheme)
         return rf_fail(err, RF_ERR_USAGE, "%.*s: no read models can be published there",
                        (int)(scheme - text), text);
@@ -75,11 +86,11 @@ static rf_status parse_target(const char *text, const rf_export_options *options
     if (options->format && kind_of_file(options->format, &target_out->kind))
         return RF_OK;
     if (options->format)
-        return rf_fail(err, RF_ERR_USAGE, "%s is no format: csv or jsonl", options->format);
+        return rf_fail(err, RF_ERR_USAGE, "%s is no format: csv, jsonl or sqlite", options->format);
     if (kind_of_file(text, &target_out->kind))
         return RF_OK;
     return rf_fail(err, RF_ERR_USAGE,
-                   "%s: neither a URL nor a name that ends in .csv or .jsonl (--format says it)",
+                   "%s: neither a URL nor a name that ends in .csv, .jsonl or .sqlite (--format says it)",
                    text);
 }
 
@@ -95,9 +106,12 @@ static rf_status check_options(uint32_t name_count, const struct target *target,
          options->keep))
         return rf_fail(err, RF_ERR_USAGE, "%s is a file: that option is for PostgreSQL",
                        target->place);
+    if (options->decimals_text && target->kind != TARGET_SQLITE)
+        return rf_fail(err, RF_ERR_USAGE, "%s is no SQLite file: decimals are exact there anyway",
+                       target->place);
     if (options->changes_only && options->load_all)
         return rf_fail(err, RF_ERR_USAGE, "either changes only or all rows");
-    if (name_count > 1 && target->kind != TARGET_POSTGRES)
+    if (name_count > 1 && target->kind != TARGET_POSTGRES && target->kind != TARGET_SQLITE)
         return rf_fail(err, RF_ERR_USAGE, "%s: such a file has one read model, not %u",
                        target->place, name_count);
     return RF_OK;
@@ -242,6 +256,14 @@ static rf_status publish(struct publication *publication, const struct target *t
     switch (target->kind) {
     case TARGET_POSTGRES:
         return publish_to_postgres(publication, target, options, err);
+    case TARGET_SQLITE:
+        status = rf_sink_sqlite(target->place, publication->readers,
+                                publication->report.model_count,
+                                &(rf_sink_sqlite_options){.decimals_text = options->decimals_text,
+                                                          .replace = options->replace,
+                                                          .run = &options->run},
+                                &publication->report.bytes, err);
+        break;
     case TARGET_CSV:
     case TARGET_JSON_LINES:
         status = rf_sink_lines(publication->readers[0], target->place,

@@ -6,7 +6,7 @@
 #include <string.h>
 
 typedef struct export_options {
-    const char *format, *schema, *as;
+    const char *format, *schema, *as, *decimals;
     cli_count generation, keep;
     int64_t wait_lock_ms;
     bool changes, full, replace, quiet, json;
@@ -14,9 +14,11 @@ typedef struct export_options {
 
 #define AT(member) offsetof(export_options, member)
 static const cli_option table[] = {
-    {"format", "csv|jsonl", "of a file, where its name does not say it", CLI_CHOICE, AT(format), 0,
+    {"format", "csv|jsonl|sqlite", "of a file, where its name does not say it", CLI_CHOICE, AT(format), 0,
      0},
     {"generation", "N", "of one NAME, instead of the live one", CLI_COUNT, AT(generation), 1, 0},
+    {"decimals", "number|text", "SQLite: as numbers of up to 15 digits, or as texts (number)",
+     CLI_CHOICE, AT(decimals), 0, 0},
     {"as", "view|table", "what the public name is in PostgreSQL (as before; view)", CLI_CHOICE, AT(as), 0, 0},
     {"schema", "NAME", "PostgreSQL: where the public names are (public)", CLI_TEXT, AT(schema), 0,
      0},
@@ -51,6 +53,7 @@ static rf_status run(const cli_call *call, rf_err *err)
         .format = given->format,
         .generation = given->generation.value,
         .replace = given->replace,
+        .decimals_text = given->decimals && strcmp(given->decimals, "text") == 0,
         .schema = given->schema,
         .as = !given->as                       ? RF_EXPORT_AS_BEFORE
               : strcmp(given->as, "table") == 0 ? RF_EXPORT_AS_TABLE
@@ -88,6 +91,7 @@ const cli_command cli_export = {
         "postgresql://...: a view NAME over a table of this generation, changed in one\n"
         "transaction for all NAMEs, with a row of refold_published.models for each. Rows that are\n"
         "there already are not copied again, and where few differ only these are sent.\n"
+        "FILE.sqlite or sqlite:PATH: a finished SQLite file with a table for each NAME.\n"
         "FILE.csv is CSV by RFC 4180, FILE.jsonl is JSON Lines, as scan prints them: one NAME; a\n"
         "file appears whole, or stays what it was.\n",
     .options = table,

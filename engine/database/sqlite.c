@@ -1,10 +1,11 @@
 /* See sqlite.h. */
 #include "database/sqlite.h"
 
+#include "database/sqlite_state.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>

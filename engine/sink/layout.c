@@ -22,17 +22,20 @@ static bool name_part(const rf_layout *layout, uint32_t part, const char *prefix
                       char name_out[RF_LAYOUT_NAME_SIZE])
 {
     const char *name = layout->info->key_parts[part].name;
-    size_t prefix_size = strlen(prefix), size = strlen(name);
+    size_t at = strlen(prefix);
 
-    if (size == 0 || prefix_size + size >= RF_LAYOUT_NAME_SIZE)
+    if (*name == '\0' || at + strlen(name) >= RF_LAYOUT_NAME_SIZE)
         return false;
-    memcpy(name_out, prefix, prefix_size);
-    for (size_t i = 0; i <= size; i++) {
-        char c = name[i];
+    memcpy(name_out, prefix, at);
+    for (; *name; name++) {
+        char c = *name;
+        if (c == '"') /* of a name with a literal dot or blank */
+            continue;
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '\0' || (c & 0x80) != 0;
-        name_out[prefix_size + i] = plain ? c : '_';
+                     (c & 0x80) != 0;
+        name_out[at++] = plain ? c : '_';
     }
+    name_out[at] = '\0';
     return !is_taken(layout, part, name_out);
 }
 

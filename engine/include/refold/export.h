@@ -62,7 +62,7 @@ typedef struct rf_export_report {
     uint32_t model_count;
 } rf_export_report;
 
-/* `target` is a path, or a URL: postgresql://…. RF_ERR_ABSENT if a read model is not
+/* `target` is a path, or a URL: postgresql://… or sqlite:PATH. RF_ERR_ABSENT if a read model is not
  * live, RF_ERR_USAGE where target and options do not fit, RF_ERR_LOCKED while another export writes
  * the same target, RF_ERR_UNREACHABLE where it cannot be reached or what is replaced is in use for
  * a minute, RF_ERR_REFUSED where something is in the way that only `replace` takes away.
