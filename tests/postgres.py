@@ -16,7 +16,9 @@ A server refuses to run as root: then it runs as nobody. It keeps nothing on the
 (fsync is off) and listens to no port.
 """
 
+import atexit
 import glob
+import json
 import os
 import pwd
 import shutil
@@ -25,9 +27,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 import urllib.parse
 
-SKIPPED = 77
+import tool
+
 SUPERUSER = 'refold'
 OPTIONS = {
     'listen_addresses': '',
@@ -48,6 +52,10 @@ def find(name):
     return None
 
 
+def is_installed():
+    return bool(find('initdb') and find('psql'))
+
+
 def as_server(*argv):
     return ['runuser', '-u', 'nobody', '--', *argv] if os.getuid() == 0 else list(argv)
 
@@ -56,12 +64,7 @@ class Server:
     """A server in a folder of its own. `case` is the unittest.TestCase or class whose end is its end."""
 
     def __init__(self, case=None, folder=None, **options):
-        if not find('initdb') or not find('psql'):
-            if case is None:
-                print('skipped: PostgreSQL is not installed', file=sys.stderr)
-                sys.exit(SKIPPED)
-            import unittest
-
+        if not is_installed():
             raise unittest.SkipTest('PostgreSQL is not installed')
         if folder:
             self.folder = folder
@@ -69,8 +72,7 @@ class Server:
         # short: a socket's path has at most 107 bytes
         self.folder = tempfile.mkdtemp(prefix='refold-pg.', dir='/tmp')
         if case is not None:
-            (getattr(case, 'addClassCleanup', None) if isinstance(case, type)
-             else case.addCleanup)(self.remove)
+            (case.addClassCleanup if isinstance(case, type) else case.addCleanup)(self.remove)
         try:
             if os.getuid() == 0:
                 os.chown(self.folder, pwd.getpwnam('nobody').pw_uid, -1)
@@ -194,8 +196,64 @@ class Session:
         self.process.stdout.close()
 
 
+MESSAGES = """
+CREATE SCHEMA IF NOT EXISTS message_store;
+CREATE TABLE message_store.messages (
+  global_position bigserial NOT NULL PRIMARY KEY,
+  position bigint NOT NULL,
+  time TIMESTAMP WITHOUT TIME ZONE DEFAULT (now() AT TIME ZONE 'utc') NOT NULL,
+  stream_name text NOT NULL, type text NOT NULL, data jsonb, metadata jsonb,
+  id UUID NOT NULL DEFAULT gen_random_uuid());
+CREATE UNIQUE INDEX messages_stream ON message_store.messages (stream_name, position);
+"""
+
+
+class Case(tool.Case):
+    """A test with a database of its own on a server of the script's, `self.server`, and `self.url`."""
+
+    server = None
+
+    def setUp(self):
+        super().setUp()
+        if Case.server is None:
+            Case.server = Server(max_prepared_transactions='5')
+            atexit.register(Case.server.remove)
+        self.database = self.id().split('.')[-1][:60]
+        self.server.sql('CREATE DATABASE "%s"' % self.database)
+        self.url = self.server.url(self.database)
+
+    def sql(self, text):
+        return self.server.sql(text, self.database)
+
+    def session(self):
+        return Session(self, self.server, self.database)
+
+    def imports(self, *options, url=None, **how):
+        """Imports and gives how many were added."""
+        return self.ok('import', self.store, url or self.url, '--quiet', '--json', *options,
+                       **how).json['added']
+
+    def events(self, *options):
+        return [json.loads(line) for line in self.ok('events', self.store, *options).lines]
+
+    def brief(self):
+        return [(e['source_position'], e['stream'], e['version'], e['type']) for e in self.events()]
+
+    def message(self, stream, position, type='T', data="'{}'", metadata='NULL'):
+        self.sql("INSERT INTO message_store.messages (position, stream_name, type, data, metadata) "
+                 "VALUES (%d, '%s', '%s', %s, %s)" % (position, stream, type, data, metadata))
+
+    def messages(self, first, count):
+        self.sql("INSERT INTO message_store.messages (position, stream_name, type, data) "
+                 "SELECT n / 7, 'order-' || n %% 7, 'T', jsonb_build_object('n', n) "
+                 "FROM generate_series(%d, %d) n" % (first, first + count - 1))
+
+
 def main(argv):
     if len(argv) == 1 and argv[0] == 'start':
+        if not is_installed():
+            print('skipped: PostgreSQL is not installed', file=sys.stderr)
+            return tool.SKIPPED
         print(Server().folder)
     elif len(argv) == 2 and argv[0] == 'url':
         print(Server(folder=argv[1]).url())

@@ -4,6 +4,7 @@
 #include "cli/json.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "refold/url.h"
 
 #include <errno.h>
 #include <string.h>
@@ -88,7 +89,8 @@ static rf_status check_files(const char *const *paths, uint32_t count, rf_err *e
         struct stat found;
         if (strcmp(paths[i], "-") == 0)
             continue;
-        if (strncmp(paths[i], "sqlite:", 7) == 0 || strstr(paths[i], "://"))
+        if (strncmp(paths[i], "sqlite:", 7) == 0 || strstr(paths[i], "://") ||
+            rf_url_find(paths[i]) == paths[i])
             continue;
         if (stat(paths[i], &found) != 0 || access(paths[i], R_OK) != 0)
             return cli_fail(err, RF_ERR_IO, "%s: %s; nothing was added", paths[i], strerror(errno));

@@ -31,9 +31,12 @@ static void message_of(const rf_postgres *postgres, const char *said, char out[M
     size_t used = 0;
 
     for (const char *at = said; *at && used + 3 < MESSAGE_SIZE; at++) {
+        bool is_blank = *at == '\t' || *at == ' ';
+        if (is_blank && used > 0 && out[used - 1] == ' ')
+            continue;
         if (*at != '\n')
-            out[used++] = *at == '\t' ? ' ' : *at;
-        else if (at[1] && used > 0 && out[used - 1] != ' ')
+            out[used++] = is_blank ? ' ' : *at;
+        else if (at[1] && used > 0)
             memcpy(out + used, "; ", 2), used += 2;
     }
     while (used > 0 && (out[used - 1] == ' ' || out[used - 1] == ';'))

@@ -1,9 +1,11 @@
 /* See source.h. */
 #include "source/source.h"
 
+#include "database/postgres.h"
 #include "source/document_feed.h"
 #include "source/exec_feed.h"
 #include "source/lines.h"
+#include "source/postgres_feed.h"
 #include "source/sqlite_feed.h"
 
 #include <stdio.h>
@@ -31,7 +33,7 @@ rf_source_kind rf_source_kind_of(const char *source)
 {
     if (strncmp(source, "sqlite:", 7) == 0)
         return RF_SOURCE_SQLITE;
-    if (strncmp(source, "postgresql://", 13) == 0 || strncmp(source, "postgres://", 11) == 0)
+    if (rf_postgres_is_url(source))
         return RF_SOURCE_POSTGRES;
     return RF_SOURCE_FILE;
 }
@@ -145,6 +147,6 @@ rf_status rf_source_open(const char *source, const rf_import_options *options,
     if (kind == RF_SOURCE_SQLITE)
         return rf_sqlite_feed_open(source + strlen("sqlite:"), options, start, feed_out, err);
     if (kind == RF_SOURCE_POSTGRES)
-        return rf_fail(err, RF_ERR_USAGE, "this build cannot read from %s", kind_name(kind));
+        return rf_postgres_feed_open(source, options, start, feed_out, err);
     return text_open(source, options, start, feed_out, err);
 }
