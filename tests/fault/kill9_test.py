@@ -1,4 +1,4 @@
-"""kill -9 at random moments of import, rebuild, rollback, swap and gc: nothing acknowledged lost,
+"""kill -9 at random moments of import, rebuild, follow, rollback, swap and gc: nothing acknowledged lost,
 nothing half-visible.
 
 A process group is killed after a random part of the time that the command usually takes. What it
@@ -72,6 +72,7 @@ class Kill9(tool.Case):
         return {
             'import': ['-', '--quiet'],
             'rebuild': [tool.projection(story.NAME), '--quiet'],
+            'follow': [story.NAME, '--once', '--quiet'],
             'gc': ['--keep', '2'],
         }.get(command, [story.NAME])
 
@@ -93,6 +94,8 @@ class Kill9(tool.Case):
                         'rebuild',
                         'rebuild',
                         'rebuild',
+                        'follow',
+                        'follow',
                         'rollback',
                         'swap',
                         'gc',
