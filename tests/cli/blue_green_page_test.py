@@ -1,0 +1,61 @@
+"""docs/BLUE-GREEN.md: its commands, run as they stand there, beside a process that follows."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import tool
+
+MORE = '{"stream":"order-1","type":"ItemAdded","data":{"qty":4,"price":2.25}}\n'
+
+
+class Page(tool.Case):
+    def blocks(self):
+        with open(os.path.join(tool.ROOT, 'docs', 'BLUE-GREEN.md'), encoding='utf-8') as file:
+            return re.findall(r'runs: ([\w. -]+) -->\n```\w*\n(.*?)```', file.read(), re.S)
+
+    def run_command(self, words):
+        if words[-1] == '&':
+            follower = subprocess.Popen(
+                [tool.refold, *words[:-1]],
+                cwd=self.folder,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self.addCleanup(follower.wait)
+            self.addCleanup(os.killpg, follower.pid, signal.SIGKILL)
+            return ''
+        return self.ok(*words, cwd=self.folder).out.decode()
+
+    def test_every_command_does_what_the_page_says(self):
+        printed = {}
+        for name, text in self.blocks():
+            if name == 'events':
+                self.path('events.jsonl', text)
+                self.path('more.jsonl', MORE)
+            elif name.endswith('.lua'):
+                self.path(name, text)
+            else:
+                commands = text.split('$ refold ')[1:]
+                printed[name] = [self.run_command(shlex.split(line)) for line in commands]
+        self.assertEqual(
+            list(printed), ['begin', 'build', 'look', 'swap', 'wait', 'back'], 'blocks of the page'
+        )
+        self.assertIn('"items":2,"total":"3.00"', printed['look'][0])
+        self.assertIn('orders 1 -> 2', printed['swap'][0])
+        self.assertIn('"items":6,"total":"12.00"', printed['wait'][2])
+        self.assertIn('orders 2 -> 1', printed['back'][0])
+        row = self.ok('get', 'shop.refold', 'orders', 'order-1', cwd=self.folder).json
+        self.assertEqual(row, {'key': 'order-1', 'customer': 'c-1', 'total': '12.00'})
+        held = self.gives(
+            tool.REFUSED, 'rebuild', 'shop.refold', 'orders-2.lua', '--quiet', cwd=self.folder
+        )
+        self.assertIn('rollback', held.message)
+        self.ok('verify', 'shop.refold', '--serial', cwd=self.folder)
+
+
+tool.main(__name__)
