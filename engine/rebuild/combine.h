@@ -30,13 +30,13 @@ typedef struct rf_combiner {
 bool rf_combiner_begin(rf_combiner *combiner, const rf_definition *definition);
 void rf_combiner_end(rf_combiner *combiner);
 void rf_combiner_clear(const rf_combiner *combiner, char *accumulator);
-/* What of a row is no sum. */
+/* What of a row that a handler wrote for the event at `position` is no sum. Texts are copied into
+ * `text`. False without memory. */
 bool rf_combiner_add_others(const rf_combiner *combiner, char *accumulator, const char *row,
                             uint64_t position, rf_arena *text);
-/* What a handler wrote for the event at `position`. Texts are copied into `text`. False without
- * memory. */
-static inline bool rf_combiner_add(const rf_combiner *combiner, char *accumulator, const char *row,
-                                   uint64_t position, rf_arena *text)
+/* What is. */
+static inline void rf_combiner_add_sums(const rf_combiner *combiner, char *accumulator,
+                                        const char *row)
 {
     __int128 *sums = (__int128 *)(void *)accumulator; /* the first of all, one after another */
 
@@ -45,8 +45,6 @@ static inline bool rf_combiner_add(const rf_combiner *combiner, char *accumulato
         memcpy(&word, row + combiner->sums[i], sizeof word);
         sums[i] += word;
     }
-    return combiner->other_count == 0 ||
-           rf_combiner_add_others(combiner, accumulator, row, position, text);
 }
 bool rf_combiner_merge(const rf_combiner *combiner, char *accumulator, const char *other,
                        rf_arena *text);

@@ -8,19 +8,30 @@
 
 #include <stdlib.h>
 
-/* What a handler wrote, into the row of the key. False at a fault. */
-static inline bool add_written(rf_exchange_worker *worker, const char *written, uint64_t position,
-                               rf_keyed_row *row)
+/* What of a handler's row is no sum. False at a fault. */
+static __attribute__((noinline)) bool add_others(rf_exchange_worker *worker, const char *written,
+                                                 uint64_t position, rf_keyed_row *row)
 {
     const rf_exchange *job = worker->job;
     rf_exchange_rows *rows = &worker->own[row->hash & (job->partition_count - 1)];
 
-    row->flags = RF_STATE_TOUCHED | RF_STATE_EXISTS;
-    if (rf_combiner_add(&job->combiner, rf_keyed_row_data(row), written, position, &rows->text))
+    if (rf_combiner_add_others(&job->combiner, rf_keyed_row_data(row), written, position,
+                               &rows->text))
         return true;
     rf_exchange_fault(worker->job, RF_ERR_MEMORY, position, 0, RF_SLICE(""),
                       "out of memory for the text of rows");
     return false;
+}
+
+/* What a handler wrote, into the row of the key. False at a fault. */
+static inline bool add_written(rf_exchange_worker *worker, const char *written, uint64_t position,
+                               rf_keyed_row *row)
+{
+    const rf_combiner *combiner = &worker->job->combiner;
+
+    row->flags = RF_STATE_TOUCHED | RF_STATE_EXISTS;
+    rf_combiner_add_sums(combiner, rf_keyed_row_data(row), written);
+    return combiner->other_count == 0 || add_others(worker, written, position, row);
 }
 
 /* Under a policy: a call that failed. One whose row was shut before does not count. */
@@ -62,12 +73,12 @@ combine_event(rf_exchange_worker *worker, const rf_keying_handler *handler, cons
               uint64_t position, rf_keyed_row *row)
 {
     rf_exchange *job = worker->job;
-    uint32_t index = (uint32_t)(handler - job->keying.handlers);
 
     rf_exchange_copy(worker->row, job->combiner.row_template, job->combiner.row_size);
     rf_fold_result result = handler->handler->fold(&worker->context.fold, worker->row, event);
     if (__builtin_expect(result != RF_ROW_WRITTEN || worker->out_of_memory, false))
-        return take_result(worker, result, position, index, row);
+        return take_result(worker, result, position, (uint32_t)(handler - job->keying.handlers),
+                           row);
     return add_written(worker, worker->row, position, row);
 }
 

@@ -95,6 +95,9 @@ static bool set_call(rf_exchange_worker *worker, const rf_plan_call *plan, uint3
         .way = (uint8_t)way_of(handler),
         .fills = plan->handler->field_count > 0,
     };
+    while (call->word_count < plan->word_count &&
+           plan->words[call->word_count].offset < plan->handler->event_size)
+        call->word_count++;
     bool carries = call->way == RF_EXCHANGE_CARRY && keying->slots[handler->slot].is_place;
     if (call->way != RF_EXCHANGE_TEXT && !carries)
         return true;

@@ -128,37 +128,102 @@ rf_keyed_row *rf_key_table_take(rf_key_table *table, uint32_t hash, rf_slice key
     return add(table, hash, key);
 }
 
-/* ---- order ---- */
+/* ---- order ----
+ *
+ * By eight bytes of each key, those behind what all keys begin with, digit by digit from the lowest
+ * up; digits that all have the same are left out. Rows that have these bytes alike stand together
+ * then, and are sorted by comparing keys. */
 
-/* The first eight bytes of a key as a number, which nearly always decides. */
 typedef struct order_entry {
-    uint64_t first;
+    uint64_t bytes;
     rf_keyed_row *row;
 } order_entry;
+
+enum { DIGIT = 8, DIGITS = 1 << DIGIT, FEW = 32 };
 
 static int compare_entries(const void *left, const void *right)
 {
     const order_entry *a = left;
     const order_entry *b = right;
 
-    if (a->first != b->first)
-        return a->first < b->first ? -1 : 1;
     return rf_slice_compare(rf_keyed_row_key(a->row), rf_keyed_row_key(b->row));
 }
 
-static uint64_t first_of(rf_slice key)
+/* How many bytes all keys begin with. */
+static size_t beginning_of(const order_entry *entries, uint32_t count)
+{
+    rf_slice first = rf_keyed_row_key(entries[0].row);
+    size_t shared = first.size;
+
+    for (uint32_t i = 1; i < count && shared > 0; i++) {
+        rf_slice key = rf_keyed_row_key(entries[i].row);
+        size_t end = shared < key.size ? shared : key.size;
+        for (shared = 0; shared < end && key.data[shared] == first.data[shared];)
+            shared++;
+    }
+    return shared;
+}
+
+static uint64_t bytes_from(rf_slice key, size_t begin)
 {
     char bytes[8] = {0};
+    size_t left = key.size - begin;
 
-    memcpy(bytes, key.data, key.size < sizeof bytes ? key.size : sizeof bytes);
+    memcpy(bytes, key.data + begin, left < sizeof bytes ? left : sizeof bytes);
     return rf_load_u64_be(bytes);
+}
+
+/* Sorts by the digit at `shift`; false where all have the same, and nothing is moved. */
+static bool sort_digit(const order_entry *from, order_entry *to, uint32_t count, unsigned shift)
+{
+    uint32_t starts[DIGITS] = {0};
+    uint32_t sum = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        starts[from[i].bytes >> shift & (DIGITS - 1)]++;
+    if (starts[from[0].bytes >> shift & (DIGITS - 1)] == count)
+        return false;
+    for (uint32_t d = 0; d < DIGITS; d++) {
+        uint32_t held = starts[d];
+        starts[d] = sum;
+        sum += held;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        to[starts[from[i].bytes >> shift & (DIGITS - 1)]++] = from[i];
+    return true;
+}
+
+/* The entries in order: they are these or those of `room`. */
+static order_entry *sort_entries(order_entry *entries, order_entry *room, uint32_t count)
+{
+    if (count <= FEW) {
+        qsort(entries, count, sizeof *entries, compare_entries);
+        return entries;
+    }
+    size_t begin = beginning_of(entries, count);
+    for (uint32_t i = 0; i < count; i++)
+        entries[i].bytes = bytes_from(rf_keyed_row_key(entries[i].row), begin);
+    for (unsigned shift = 0; shift < 64; shift += DIGIT) {
+        if (!sort_digit(entries, room, count, shift))
+            continue;
+        order_entry *swapped = entries;
+        entries = room;
+        room = swapped;
+    }
+    for (uint32_t i = 0, end; i < count; i = end) {
+        for (end = i + 1; end < count && entries[end].bytes == entries[i].bytes;)
+            end++;
+        if (end - i > 1)
+            qsort(entries + i, end - i, sizeof *entries, compare_entries);
+    }
+    return entries;
 }
 
 bool rf_key_table_sort(const rf_key_table *table, uint8_t flags, rf_keyed_row ***rows_out,
                        uint32_t *count_out)
 {
     size_t room = table->row_count ? table->row_count : 1;
-    order_entry *entries = malloc(room * sizeof *entries);
+    order_entry *entries = malloc(2 * room * sizeof *entries);
     rf_keyed_row **rows = malloc(room * sizeof(rf_keyed_row *));
     uint32_t count = 0;
 
@@ -170,11 +235,11 @@ bool rf_key_table_sort(const rf_key_table *table, uint8_t flags, rf_keyed_row **
     for (uint32_t i = 0; i < table->row_count; i++) {
         rf_keyed_row *row = rf_key_table_row(table, i);
         if ((row->flags & flags) == flags)
-            entries[count++] = (order_entry){first_of(rf_keyed_row_key(row)), row};
+            entries[count++].row = row;
     }
-    qsort(entries, count, sizeof *entries, compare_entries);
+    const order_entry *sorted = sort_entries(entries, entries + room, count);
     for (uint32_t i = 0; i < count; i++)
-        rows[i] = entries[i].row;
+        rows[i] = sorted[i].row;
     free(entries);
     *rows_out = rows;
     *count_out = count;

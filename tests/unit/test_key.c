@@ -1,5 +1,6 @@
 /* event/key.h: keys sort as their values do, come back as they were, and are printed and parsed. */
 #include "event/key.h"
+#include "rebuild/key_table.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -201,4 +202,46 @@ Test(key, refuses_bytes_that_are_no_key)
     for (int i = 0; i < 5; i++)
         cr_assert_eq(rf_key_decode(wrong[i], parts, 2, values, NULL), RF_ERR_DAMAGED, "%d", i);
     cr_assert_eq(rf_key_decode(RF_SLICE("\x01\x02"), &parts[3], 1, values, NULL), RF_ERR_DAMAGED);
+}
+
+/* Keys of one length and of many, that begin alike or not, that differ late or only in length. */
+Test(key, sorts_the_rows_of_a_table_by_their_bytes)
+{
+    static const uint32_t counts[] = {0, 1, 2, 31, 32, 33, 500, 3000};
+
+    for (uint32_t form = 0; form < 6; form++)
+        for (uint32_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+            rf_key_table table;
+            rf_keyed_row **rows;
+            uint32_t count;
+            char key[64];
+            bool nul;
+            rf_key_table_init(&table, 8);
+            for (uint32_t i = 0; i < counts[c]; i++) {
+                uint32_t mixed = i * 2654435761u;
+                int size = form == 0   ? snprintf(key, sizeof key, "SKU-%05u", mixed % 90001)
+                           : form == 1 ? snprintf(key, sizeof key, "%u", mixed)
+                           : form == 2 ? snprintf(key, sizeof key, "a longer beginning %08x", mixed)
+                           : form == 3 ? snprintf(key, sizeof key, "%c late, %040u", 'a' + i % 3, i)
+                                       : (int)(i % 64);
+                if (form == 4)
+                    memset(key, 0, sizeof key);
+                if (form == 5)
+                    memset(key, 'a' + (int)(mixed >> 30), sizeof key);
+                const rf_slice slice = {key, (size_t)size};
+                rf_keyed_row *row = rf_key_table_take(&table, rf_key_hash(slice, &nul), slice);
+                cr_assert_not_null(row);
+                row->flags = i % 5 ? 3 : 1;
+            }
+            cr_assert(rf_key_table_sort(&table, 2, &rows, &count));
+            uint32_t flagged = 0;
+            for (uint32_t i = 0; i < table.row_count; i++)
+                flagged += (rf_key_table_row(&table, i)->flags & 2) != 0;
+            cr_assert_eq(count, flagged);
+            for (uint32_t i = 1; i < count; i++)
+                cr_assert_lt(rf_slice_compare(rf_keyed_row_key(rows[i - 1]),
+                                              rf_keyed_row_key(rows[i])), 0);
+            free(rows);
+            rf_key_table_free(&table);
+        }
 }
