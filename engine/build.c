@@ -359,28 +359,79 @@ static bool may_be_known(const rf_build *build)
            found;
 }
 
-rf_status rf_build_seal(rf_build *build, rf_pool *pool, const rf_build_fold *fold, rf_err *err)
+rf_status rf_build_end_rows(rf_build *build, const rf_build_fold *fold, rf_err *err)
 {
     RF_ASSERT(!build->sealed);
     rf_status status = fill_manifest(build, fold, err);
     if (status == RF_OK)
         status = rf_quarantine_write(build->dir, fold->left_out, fold->left_out_count,
                                      &build->manifest.left_out_checksum, err);
+    build->manifest.file_count = rf_base_writer_file_count(build->writer);
+    build->manifest.index_count = rf_build_index_count(build->indexes);
+    return status;
+}
+
+uint32_t rf_build_sync_count(const rf_build *build)
+{
+    return 1 + rf_base_writer_file_count(build->writer) + rf_build_index_count(build->indexes);
+}
+
+/* The definition, and that directories have the names that they were given. */
+static rf_status sync_names(const rf_build *build, rf_err *err)
+{
+    const char *name = build->definition->name;
+    rf_catalog *catalog = build->store->catalog;
+    char path[RF_PATH_SIZE];
+
+    rf_status status = rf_path_format(path, "%s/definition", err, build->dir);
     if (status == RF_OK)
-        status = rf_base_writer_seal(build->writer, pool, build->manifest.files,
-                                     &build->manifest.file_count, err);
-    if (status == RF_OK)
-        status = rf_build_index_seal(build->indexes, pool, &build->manifest, err);
+        status = rf_dir_sync_all(path, err);
     if (status == RF_OK)
         status = rf_dir_sync(build->dir, err);
-    if (status == RF_OK)
-        status = rf_manifest_write(build->dir, &build->manifest, err);
-    if (status != RF_OK)
-        return status;
-    if (!build->scratch)
-        status = rf_catalog_add_generation(build->store->catalog, &build->manifest, err);
+    if (status == RF_OK && rf_base_writer_took_spares(build->writer))
+        status = rf_catalog_spare_path(catalog, name, path, err);
+    if (status == RF_OK && rf_base_writer_took_spares(build->writer))
+        status = rf_dir_sync(path, err);
+    return status == RF_OK && !build->scratch ? rf_catalog_sync_directories(catalog, name, err)
+                                              : status;
+}
+
+rf_status rf_build_sync(rf_build *build, uint32_t index, rf_err *err)
+{
+    uint32_t file_count = rf_base_writer_file_count(build->writer);
+
+    RF_ASSERT(index < rf_build_sync_count(build));
+    if (index == 0)
+        return sync_names(build, err);
+    index--;
+    if (index < file_count)
+        return rf_base_writer_seal_file(build->writer, index, &build->manifest.files[index], err);
+    return rf_build_index_seal_file(build->indexes, index - file_count, &build->manifest, err);
+}
+
+rf_status rf_build_seal(rf_build *build, rf_err *err)
+{
+    rf_status status = rf_manifest_write(build->dir, &build->manifest, err);
+
     build->sealed = status == RF_OK;
-    build->kept = !build->scratch && (status == RF_OK || may_be_known(build));
+    return status;
+}
+
+rf_status rf_build_record(rf_build *const *builds, uint32_t count, rf_err *err)
+{
+    const rf_manifest **manifests = calloc(count, sizeof *manifests);
+
+    if (!manifests)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u generations", count);
+    for (uint32_t i = 0; i < count; i++) {
+        RF_ASSERT(builds[i]->sealed && !builds[i]->scratch);
+        manifests[i] = &builds[i]->manifest;
+    }
+    rf_status status =
+        rf_catalog_add_generations(builds[0]->store->catalog, manifests, count, err);
+    for (uint32_t i = 0; i < count; i++)
+        builds[i]->kept = status == RF_OK || may_be_known(builds[i]);
+    free(manifests);
     return status;
 }
 

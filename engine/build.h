@@ -1,18 +1,20 @@
 /* A build: one new generation on its way from the fold's rows to a sealed directory.
  *
- *     rf_build_begin -> rf_build_target -> (the fold runs) -> rf_build_seal -> rf_build_free
+ *     rf_build_begin -> rf_build_target -> (the fold runs) -> rf_build_end_rows -> rf_build_sync … ->
+ *     rf_build_seal -> rf_build_record -> rf_build_free
  *
  * begin takes the next generation number, makes the directory and keeps the definition in it. The
  * fold's rows arrive per worker (rf_build_target gives the sinks): each worker encodes them, adds
  * them to its digest and collects finished blocks, which go to the base files about a MiB at a
- * time. seal fsyncs everything, MANIFEST last, and tells the catalog. free without seal removes the
- * directory.
+ * time. sync fsyncs everything in pieces, those of all builds side by side, because each waits for
+ * the disk; nothing is synced before. Then seal writes MANIFEST, and record tells the catalog of all
+ * builds at once. free without that removes the directory.
  *
  * A scratch build goes the same way into a directory that is no generation: the catalog never hears
  * of it, and free always removes it. There is one of a name at a time.
  *
- * Threads: begin and free on one thread; the sinks on any worker, each with its own slot. seal runs on
- * one thread with a pool, or without one as a task of it: then several builds are sealed side by side.
+ * Threads: the sinks on any worker, each with its own slot; the pieces of sync on any threads, and
+ * seal after them too. The rest on one thread.
  */
 #ifndef RF_BUILD_H
 #define RF_BUILD_H
@@ -46,7 +48,14 @@ void rf_build_target(rf_build *build, rf_fold_target *target_out);
 /* What MANIFEST says of the schemas of types: those of the build's definition. */
 rf_status rf_build_keep_schemas(rf_build *build, const rf_check_schema *schemas, uint32_t count,
                                 rf_err *err);
-rf_status rf_build_seal(rf_build *build, rf_pool *pool, const rf_build_fold *fold, rf_err *err);
+/* Once the fold has ended: what MANIFEST will say, and QUARANTINE. */
+rf_status rf_build_end_rows(rf_build *build, const rf_build_fold *fold, rf_err *err);
+/* The pieces of what is to be durable before MANIFEST, each once. */
+uint32_t rf_build_sync_count(const rf_build *build);
+rf_status rf_build_sync(rf_build *build, uint32_t index, rf_err *err);
+rf_status rf_build_seal(rf_build *build, rf_err *err);
+/* All or none; for builds that are no scratch. */
+rf_status rf_build_record(rf_build *const *builds, uint32_t count, rf_err *err);
 /* After seal; valid until free. */
 const rf_manifest *rf_build_manifest(const rf_build *build);
 /* Seconds that the sinks spent in writing, added over the workers. */

@@ -224,22 +224,20 @@ rf_status rf_build_index_end(rf_build_index *build, uint32_t slot, uint32_t part
     return status;
 }
 
-rf_status rf_build_index_seal(rf_build_index *build, rf_pool *pool, rf_manifest *manifest,
-                              rf_err *err)
+uint32_t rf_build_index_count(const rf_build_index *build)
 {
-    rf_base_file files[RF_BASE_FILES_MAX];
-    uint32_t file_count;
-    rf_status status = RF_OK;
+    return build ? build->definition->index_count : 0;
+}
 
-    for (uint32_t i = 0; build && status == RF_OK && i < build->definition->index_count; i++) {
-        const rf_definition_index *index = &build->definition->indexes[i];
-        rf_manifest_index *out = &manifest->indexes[manifest->index_count++];
-        status = rf_base_writer_seal(build->writers[i], pool, files, &file_count, err);
-        out->column_count = index->column_count;
-        for (uint32_t k = 0; k < index->column_count; k++)
-            out->columns[k] = index->columns[k];
-        if (status == RF_OK)
-            out->file = files[0];
-    }
-    return status;
+rf_status rf_build_index_seal_file(rf_build_index *build, uint32_t index, rf_manifest *manifest,
+                                   rf_err *err)
+{
+    RF_ASSERT(index < rf_build_index_count(build));
+    const rf_definition_index *from = &build->definition->indexes[index];
+    rf_manifest_index *out = &manifest->indexes[index];
+
+    out->column_count = from->column_count;
+    for (uint32_t k = 0; k < from->column_count; k++)
+        out->columns[k] = from->columns[k];
+    return rf_base_writer_seal_file(build->writers[index], 0, &out->file, err);
 }

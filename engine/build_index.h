@@ -23,8 +23,10 @@ void rf_build_index_free(rf_build_index *build); /* takes NULL, as all that foll
 rf_status rf_build_index_row(rf_build_index *build, uint32_t slot, rf_slice key, const void *row,
                              rf_err *err);
 rf_status rf_build_index_end(rf_build_index *build, uint32_t slot, uint32_t partition, rf_err *err);
-rf_status rf_build_index_seal(rf_build_index *build, rf_pool *pool, rf_manifest *manifest,
-                              rf_err *err);
+/* The files, each once, on any threads side by side; `manifest` says of each what it needs. */
+uint32_t rf_build_index_count(const rf_build_index *build);
+rf_status rf_build_index_seal_file(rf_build_index *build, uint32_t index, rf_manifest *manifest,
+                                   rf_err *err);
 
 /* The entry of a row whose columns have these values; false where it is longer than a key may be. */
 bool rf_index_entry(const rf_value *values, const uint32_t *columns, uint32_t column_count,

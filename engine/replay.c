@@ -15,6 +15,7 @@ rf_status rf_replay_begin(rf_replay *replay, rf_store *store, const rf_resolved 
         .store = store,
         .resolved = resolved,
         .pool = pool,
+        .scratch = scratch,
         .builds = calloc(resolved->count, sizeof(rf_build *)),
         .skips = calloc(resolved->count, sizeof(rf_left_out_list)),
         .faults = calloc(resolved->count, sizeof(rf_faults)),
@@ -142,12 +143,11 @@ static rf_status merge_left_out(const rf_replay *replay, uint32_t index, uint64_
 
 struct seal_run {
     rf_replay *replay;
-    rf_pool *pool; /* for one build's files; NULL: builds are sealed side by side */
     uint64_t position;
     int64_t time_last;
 };
 
-static rf_status seal_build(void *arg, uint32_t worker, size_t index, rf_err *err)
+static rf_status end_rows(void *arg, uint32_t worker, size_t index, rf_err *err)
 {
     const struct seal_run *run = arg;
     rf_left_out_list list;
@@ -163,20 +163,47 @@ static rf_status seal_build(void *arg, uint32_t worker, size_t index, rf_err *er
         .left_out_count = list.count,
     };
     if (status == RF_OK)
-        status = rf_build_seal(run->replay->builds[index], run->pool, &fold, err);
+        status = rf_build_end_rows(run->replay->builds[index], &fold, err);
     rf_left_out_list_free(&list);
     return status;
 }
 
-/* One build's files side by side, or several builds. */
+static rf_status sync_piece(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    const struct seal_run *run = arg;
+    rf_build **build = run->replay->builds;
+
+    (void)worker;
+    for (; index >= rf_build_sync_count(*build); build++)
+        index -= rf_build_sync_count(*build);
+    return rf_build_sync(*build, (uint32_t)index, err);
+}
+
+static rf_status seal_build(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    const struct seal_run *run = arg;
+
+    (void)worker;
+    return rf_build_seal(run->replay->builds[index], err);
+}
+
+/* Whatever waits for the disk waits side by side. */
 rf_status rf_replay_seal(rf_replay *replay, uint64_t position, int64_t time_last, rf_err *err)
 {
     double start = rf_clock_seconds();
     uint32_t count = replay->resolved->count;
-    struct seal_run run = {replay, count == 1 ? replay->pool : NULL, position, time_last};
+    struct seal_run run = {replay, position, time_last};
+    size_t pieces = 0;
 
-    rf_status status = count == 1 ? seal_build(&run, 0, 0, err)
-                                  : rf_pool_run(replay->pool, count, seal_build, &run, err);
+    rf_status status = rf_pool_run(replay->pool, count, end_rows, &run, err);
+    for (uint32_t i = 0; i < count; i++)
+        pieces += rf_build_sync_count(replay->builds[i]);
+    if (status == RF_OK)
+        status = rf_pool_run(replay->pool, pieces, sync_piece, &run, err);
+    if (status == RF_OK)
+        status = rf_pool_run(replay->pool, count, seal_build, &run, err);
+    if (status == RF_OK && !replay->scratch)
+        status = rf_build_record(replay->builds, count, err);
     replay->timings.seal = rf_clock_seconds() - start;
     return status;
 }

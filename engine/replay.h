@@ -19,6 +19,7 @@ typedef struct rf_replay {
     rf_store *store;
     const rf_resolved *resolved;
     rf_pool *pool;
+    bool scratch;
     /* set by the caller between begin and fold; zeroed: the first event that fails ends it */
     rf_on_error on_error;
     uint64_t errors_max;
@@ -39,7 +40,7 @@ rf_status rf_replay_begin(rf_replay *replay, rf_store *store, const rf_resolved 
                           rf_pool *pool, bool scratch, rf_err *err);
 /* options->memory_bytes 0: 256 MiB. */
 rf_status rf_replay_fold(rf_replay *replay, const rf_fold_options *options, rf_err *err);
-/* See rf_build_seal. What was left out up to `position` is kept with the generations. */
+/* Makes all builds durable and tells the catalog, see build.h. What was left out up to `position` is kept with the generations. */
 rf_status rf_replay_seal(rf_replay *replay, uint64_t position, int64_t time_last, rf_err *err);
 /* How many of the skips of a definition are of events up to `position`. */
 uint32_t rf_replay_skips_until(const rf_replay *replay, uint32_t index, uint64_t position);

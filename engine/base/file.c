@@ -211,7 +211,8 @@ static rf_status parent_of(const char *path, char dir_out[RF_PATH_SIZE], rf_err 
     return rf_path_format(dir_out, "%.*s", err, size, path);
 }
 
-static rf_status write_new_file(const char *path, int flags, rf_slice bytes, rf_err *err)
+static rf_status write_new_file(const char *path, int flags, rf_slice bytes, int *fd_out,
+                                rf_err *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600);
 
@@ -222,7 +223,51 @@ static rf_status write_new_file(const char *path, int flags, rf_slice bytes, rf_
         (void)close(fd);
         return status;
     }
+    *fd_out = fd;
+    return RF_OK;
+}
+
+static rf_status write_new_file_durably(const char *path, int flags, rf_slice bytes, rf_err *err)
+{
+    int fd = -1;
+    rf_status status = write_new_file(path, flags, bytes, &fd, err);
+
+    return status == RF_OK ? sync_and_close(fd, path, err) : status;
+}
+
+rf_status rf_file_write(const char *path, rf_slice bytes, rf_err *err)
+{
+    int fd = -1;
+    rf_status status = write_new_file(path, O_EXCL, bytes, &fd, err);
+
+    if (status == RF_OK && close(fd) != 0)
+        status = rf_fail_errno(err, "%s: cannot write", path);
+    return status;
+}
+
+static rf_status sync_entry(void *dir, const char *name, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+
+    rf_status status = rf_path_format(path, "%s/%s", err, (const char *)dir, name);
+    if (status != RF_OK)
+        return status;
+    if (rf_path_is_dir(path))
+        return rf_dir_sync_all(path, err);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return rf_fail_errno(err, "%s: cannot open", path);
     return sync_and_close(fd, path, err);
+}
+
+rf_status rf_dir_sync_all(const char *path, rf_err *err)
+{
+    char dir[RF_PATH_SIZE];
+
+    rf_status status = rf_path_format(dir, "%s", err, path);
+    if (status == RF_OK)
+        status = rf_dir_list(path, sync_entry, dir, err);
+    return status == RF_OK ? rf_dir_sync(path, err) : status;
 }
 
 rf_status rf_file_replace(const char *path, rf_slice bytes, rf_err *err)
@@ -234,7 +279,7 @@ rf_status rf_file_replace(const char *path, rf_slice bytes, rf_err *err)
     if (status == RF_OK)
         status = parent_of(path, dir, err);
     if (status == RF_OK)
-        status = write_new_file(temporary, O_TRUNC, bytes, err);
+        status = write_new_file_durably(temporary, O_TRUNC, bytes, err);
     if (status == RF_OK && rename(temporary, path) != 0)
         status = rf_fail_errno(err, "%s: cannot rename to it", path);
     if (status != RF_OK) {
@@ -250,7 +295,7 @@ rf_status rf_file_create(const char *path, rf_slice bytes, rf_err *err)
 
     rf_status status = parent_of(path, dir, err);
     if (status == RF_OK)
-        status = write_new_file(path, O_EXCL, bytes, err);
+        status = write_new_file_durably(path, O_EXCL, bytes, err);
     return status == RF_OK ? rf_dir_sync(dir, err) : status;
 }
 

@@ -28,6 +28,11 @@ rf_status rf_file_read(const char *path, rf_buf *buf_out, rf_err *err);
 rf_status rf_file_replace(const char *path, rf_slice bytes, rf_err *err);
 /* Durable: creates `path`, which must not exist, and fsyncs it and its directory. */
 rf_status rf_file_create(const char *path, rf_slice bytes, rf_err *err);
+/* The same, and not durable: rf_dir_sync_all of its directory makes it so. */
+rf_status rf_file_write(const char *path, rf_slice bytes, rf_err *err);
+/* fsyncs all files and directories below, then the directory. For many files: whatever else is
+ * synced meanwhile waits with them for the disk, where one by one each waits by itself. */
+rf_status rf_dir_sync_all(const char *path, rf_err *err);
 
 typedef enum rf_lock_mode { RF_LOCK_SHARED, RF_LOCK_EXCLUSIVE } rf_lock_mode;
 

@@ -495,7 +495,9 @@ rf_status rf_kv_bulk_finish(rf_kv_bulk *bulk, uint64_t *size_out, rf_err *err)
     /* what was written over may have been longer */
     if (status == RF_OK && ftruncate(bulk->fd, (off_t)(page_count * PAGE_SIZE)) != 0)
         status = rf_fail_errno(err, "%s: cannot be cut to its size", bulk->path);
-    if (status == RF_OK && fsync(bulk->fd) != 0)
+    /* with all that is needed to read it again; not its times, which would be the only change where a
+     * file of this size was written over */
+    if (status == RF_OK && fdatasync(bulk->fd) != 0)
         status = rf_fail_errno(err, "%s: cannot be made durable", bulk->path);
     if (status != RF_OK) {
         atomic_store(&bulk->failed, true);

@@ -38,11 +38,13 @@ rf_status rf_base_part_begin(rf_base_writer *writer, uint32_t partition, rf_base
 rf_status rf_base_part_room(rf_base_part *part, rf_slice first_key, size_t size, char **room_out,
                             rf_err *err);
 rf_status rf_base_part_end(rf_base_part *part, rf_err *err);
-/* Once all parts have ended: fsyncs the files, on `pool` side by side (NULL: one by one), and lists
- * them. */
-rf_status rf_base_writer_seal(rf_base_writer *writer, rf_pool *pool,
-                              rf_base_file files_out[RF_BASE_FILES_MAX], uint32_t *count_out,
-                              rf_err *err);
+/* Once all parts have ended: ends a file and fsyncs it. Each once, on any threads side by side. */
+uint32_t rf_base_writer_file_count(const rf_base_writer *writer);
+rf_status rf_base_writer_seal_file(rf_base_writer *writer, uint32_t index, rf_base_file *file_out,
+                                   rf_err *err);
+/* Whether files came from `spare_dir`, which is to be fsynced then before the files are said to be
+ * sealed: after a power cut no spare file may be one of those, the next build would write over it. */
+bool rf_base_writer_took_spares(const rf_base_writer *writer);
 /* Takes NULL; without seal the files are left for the caller to remove with their directory. */
 void rf_base_writer_free(rf_base_writer *writer);
 

@@ -26,6 +26,7 @@ struct rf_base_writer {
     uint32_t group; /* partitions of a file */
     bool is_index;
     uint32_t first_number; /* of the files' names */
+    bool took_spares;
     rf_kv_bulk *files[RF_BASE_FILES_MAX];
     /* each confined to its thread while it is open */
     rf_base_part parts[];
@@ -78,18 +79,13 @@ static rf_status new_writer(const char *dir, const char *spare_dir, uint32_t par
     writer->is_index = index_number != NULL;
     writer->first_number = index_number ? *index_number : 0;
     writer->group = partitions / count;
-    bool any_over = false;
     rf_status status = RF_OK;
     for (uint32_t i = 0; status == RF_OK && i < count; i++) {
         bool over = false;
         writer->file_count = i + 1;
         status = open_file(writer, dir, spare_dir, i, &over, err);
-        any_over = any_over || over;
+        writer->took_spares = writer->took_spares || over;
     }
-    /* After a power cut no spare file may be one that was sealed: the next build would write over
-     * it. */
-    if (status == RF_OK && any_over)
-        status = rf_dir_sync(spare_dir, err);
     if (status != RF_OK) {
         rf_base_writer_free(writer);
         return status;
@@ -155,36 +151,24 @@ rf_status rf_base_part_end(rf_base_part *part, rf_err *err)
     return rf_kv_bulk_run_end(run, err);
 }
 
-typedef struct seal_run {
-    rf_base_writer *writer;
-    rf_base_file *files;
-} seal_run;
-
-static rf_status seal_file(void *arg, uint32_t worker, size_t index, rf_err *err)
+bool rf_base_writer_took_spares(const rf_base_writer *writer)
 {
-    const seal_run *run = arg;
-    const rf_base_writer *writer = run->writer;
-    rf_base_file *out = &run->files[index];
-    uint32_t number = (uint32_t)index;
-
-    (void)worker;
-    *out = (rf_base_file){
-        .first_partition = number * writer->group,
-        .last_partition = (number + 1) * writer->group - 1,
-    };
-    name_file(writer, out->name, number);
-    return rf_kv_bulk_finish(writer->files[number], &out->size, err);
+    return writer->took_spares;
 }
 
-rf_status rf_base_writer_seal(rf_base_writer *writer, rf_pool *pool,
-                              rf_base_file files_out[RF_BASE_FILES_MAX], uint32_t *count_out,
-                              rf_err *err)
+uint32_t rf_base_writer_file_count(const rf_base_writer *writer)
 {
-    seal_run run = {writer, files_out};
+    return writer->file_count;
+}
 
-    rf_status status = RF_OK;
-    *count_out = writer->file_count;
-    for (uint32_t i = 0; !pool && status == RF_OK && i < writer->file_count; i++)
-        status = seal_file(&run, 0, i, err);
-    return !pool ? status : rf_pool_run(pool, writer->file_count, seal_file, &run, err);
+rf_status rf_base_writer_seal_file(rf_base_writer *writer, uint32_t index, rf_base_file *file_out,
+                                   rf_err *err)
+{
+    RF_ASSERT(index < writer->file_count);
+    *file_out = (rf_base_file){
+        .first_partition = index * writer->group,
+        .last_partition = (index + 1) * writer->group - 1,
+    };
+    name_file(writer, file_out->name, index);
+    return rf_kv_bulk_finish(writer->files[index], &file_out->size, err);
 }

@@ -157,7 +157,7 @@ static rf_status take_number(rf_catalog *catalog, const char *name, const char *
 
     rf_status status = rf_dir_list(dir, note_number, &highest, err);
     if (status == RF_OK)
-        status = rf_kv_begin(catalog->kv, true, &txn, err);
+        status = rf_kv_begin_revocable(catalog->kv, &txn, err);
     if (status != RF_OK)
         return status;
     status = rf_record_get_model(txn, name, &model, &found, err);
@@ -175,8 +175,8 @@ static rf_status take_number(rf_catalog *catalog, const char *name, const char *
     return rf_kv_commit(txn, err);
 }
 
-/* A new directory with definition/ in it; both are durable. */
-static rf_status make_build_dir(const char *parent, const char *dir, rf_err *err)
+/* A new directory with definition/ in it. */
+static rf_status make_build_dir(const char *dir, rf_err *err)
 {
     char definition[RF_PATH_SIZE];
 
@@ -185,35 +185,43 @@ static rf_status make_build_dir(const char *parent, const char *dir, rf_err *err
         status = rf_dir_make(dir, err);
     if (status == RF_OK)
         status = rf_dir_make(definition, err);
-    return status == RF_OK ? rf_dir_sync(parent, err) : status;
+    return status;
 }
 
 rf_status rf_catalog_new_generation(rf_catalog *catalog, const char *name, uint64_t *number_out,
                                     char dir_out[RF_PATH_SIZE], rf_err *err)
 {
-    char all[RF_PATH_SIZE], parent[RF_PATH_SIZE], dir[RF_PATH_SIZE];
+    char parent[RF_PATH_SIZE], dir[RF_PATH_SIZE];
     uint64_t number = 0;
 
     if (!rf_record_name_valid(name))
         return rf_fail(err, RF_ERR_INPUT, "%s is no name of a read model", name);
-    rf_status status = rf_path_format(all, "%s/generations", err, catalog->path);
-    if (status == RF_OK)
-        status = rf_path_format(parent, "%s/%s", err, all, name);
+    rf_status status = rf_path_format(parent, "%s/generations/%s", err, catalog->path, name);
     if (status == RF_OK)
         status = rf_dir_make(parent, err);
-    if (status == RF_OK)
-        status = rf_dir_sync(all, err);
     if (status == RF_OK)
         status = take_number(catalog, name, parent, &number, err);
     if (status == RF_OK)
         status = rf_catalog_path(catalog, name, number, dir, err);
     if (status == RF_OK)
-        status = make_build_dir(parent, dir, err);
+        status = make_build_dir(dir, err);
     if (status != RF_OK)
         return status;
     memcpy(dir_out, dir, sizeof dir);
     *number_out = number;
     return RF_OK;
+}
+
+rf_status rf_catalog_sync_directories(rf_catalog *catalog, const char *name, rf_err *err)
+{
+    char all[RF_PATH_SIZE], parent[RF_PATH_SIZE];
+
+    rf_status status = rf_path_format(all, "%s/generations", err, catalog->path);
+    if (status == RF_OK)
+        status = rf_path_format(parent, "%s/%s", err, all, name);
+    if (status == RF_OK)
+        status = rf_dir_sync(parent, err);
+    return status == RF_OK ? rf_dir_sync(all, err) : status;
 }
 
 rf_status rf_catalog_new_scratch(rf_catalog *catalog, const char *name, char dir_out[RF_PATH_SIZE],
@@ -229,7 +237,7 @@ rf_status rf_catalog_new_scratch(rf_catalog *catalog, const char *name, char dir
     if (status == RF_OK)
         status = rf_dir_make(parent, err);
     if (status == RF_OK)
-        status = make_build_dir(parent, dir, err);
+        status = make_build_dir(dir, err);
     if (status == RF_OK)
         memcpy(dir_out, dir, sizeof dir);
     return status;
@@ -243,7 +251,7 @@ rf_status rf_catalog_remove_scratch(rf_catalog *catalog, rf_err *err)
     return status == RF_OK ? rf_dir_remove(dir, err) : status;
 }
 
-rf_status rf_catalog_add_generation(rf_catalog *catalog, const rf_manifest *manifest, rf_err *err)
+static rf_status add_generation(rf_kv_txn *txn, const rf_manifest *manifest, rf_err *err)
 {
     rf_catalog_generation generation = {
         .number = manifest->number,
@@ -254,22 +262,29 @@ rf_status rf_catalog_add_generation(rf_catalog *catalog, const rf_manifest *mani
         .manifest_checksum = rf_manifest_checksum(manifest),
     };
     rf_catalog_model model;
-    rf_kv_txn *txn;
     bool found;
 
     RF_ASSERT(manifest->number > 0);
     memcpy(generation.name, manifest->name, sizeof generation.name);
-    rf_status status = rf_kv_begin(catalog->kv, true, &txn, err);
-    if (status != RF_OK)
-        return status;
-    status = rf_record_get_model(txn, manifest->name, &model, &found, err);
+    rf_status status = rf_record_get_model(txn, manifest->name, &model, &found, err);
     if (status == RF_OK && (!found || manifest->number >= model.next_number))
         status = rf_fail(err, RF_ERR_USAGE, "generation %" PRIu64 " of %s was never begun",
                          manifest->number, manifest->name);
     if (status == RF_OK)
         status = rf_record_take_delta(txn, &generation.delta, err);
-    if (status == RF_OK)
-        status = rf_record_put_generation(txn, &generation, err);
+    return status == RF_OK ? rf_record_put_generation(txn, &generation, err) : status;
+}
+
+rf_status rf_catalog_add_generations(rf_catalog *catalog, const rf_manifest *const *manifests,
+                                     uint32_t count, rf_err *err)
+{
+    rf_kv_txn *txn;
+
+    rf_status status = rf_kv_begin(catalog->kv, true, &txn, err);
+    if (status != RF_OK)
+        return status;
+    for (uint32_t i = 0; status == RF_OK && i < count; i++)
+        status = add_generation(txn, manifests[i], err);
     if (status != RF_OK) {
         rf_kv_abort(txn);
         return status;

@@ -90,18 +90,22 @@ rf_status rf_catalog_remove_skip(rf_catalog *catalog, const char *name, uint64_t
 
 /* The rest is called by the holder of the store's LOCK. */
 
-/* Gives the next number of `name` (durable: never given again) and makes its empty directory with
- * definition/ in it. */
+/* Gives the next number of `name` and makes its empty directory with definition/ in it. A power cut
+ * may take both back until sync_directories has made them durable; then the number is never given
+ * again. */
 rf_status rf_catalog_new_generation(rf_catalog *catalog, const char *name, uint64_t *number_out,
                                     char dir_out[RF_PATH_SIZE], rf_err *err);
+/* fsyncs the directories in which those of generations of `name` stand. */
+rf_status rf_catalog_sync_directories(rf_catalog *catalog, const char *name, rf_err *err);
 /* The same for a build that is no generation and takes no number: the directory of `name` in
  * generations/.scratch. remove takes all of them away, also what a killed run left, and does
  * nothing where there are none. */
 rf_status rf_catalog_new_scratch(rf_catalog *catalog, const char *name, char dir_out[RF_PATH_SIZE],
                                  rf_err *err);
 rf_status rf_catalog_remove_scratch(rf_catalog *catalog, rf_err *err);
-/* Records a sealed generation; its MANIFEST is durable already. */
-rf_status rf_catalog_add_generation(rf_catalog *catalog, const rf_manifest *manifest, rf_err *err);
+/* Records sealed generations, all or none; their MANIFESTs are durable already. */
+rf_status rf_catalog_add_generations(rf_catalog *catalog, const rf_manifest *const *manifests,
+                                     uint32_t count, rf_err *err);
 rf_status rf_catalog_path(rf_catalog *catalog, const char *name, uint64_t number,
                           char dir_out[RF_PATH_SIZE], rf_err *err);
 

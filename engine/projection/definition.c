@@ -443,7 +443,7 @@ rf_status rf_definition_save(const rf_definition *definition, const char *path, 
 {
     if (definition->lua)
         return rf_lua_file_save(definition->lua, path, err);
-    return rf_file_create(path, definition->content, err);
+    return rf_file_write(path, definition->content, err);
 }
 
 bool rf_definition_reads_payload(const rf_definition_handler *handler)

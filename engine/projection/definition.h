@@ -106,7 +106,7 @@ void rf_definition_free(rf_definition *definition);
 void rf_definition_use_zones(rf_definition *definition);
 /* Whether the handler has a payload field. */
 bool rf_definition_reads_payload(const rf_definition_handler *handler);
-/* Writes the loaded bytes (not the file at `path`, which may have changed) to a new file, fsynced;
+/* Writes the loaded bytes (not the file at `path`, which may have changed) to a new file, not durable;
  * those that a Lua file requires beside it. */
 rf_status rf_definition_save(const rf_definition *definition, const char *path, rf_err *err);
 /* The content hash of a definition that was saved at `path`; all files beside a Lua file belong to

@@ -90,7 +90,7 @@ rf_status rf_evolution_file_save(const rf_definition *definition, const char *di
         status = rf_evolution_file_path(dir, file->name, path, err);
     if (status == RF_OK)
         status = rf_lua_file_save(file->file, path, err);
-    return status == RF_OK ? rf_dir_sync(folder, err) : status;
+    return status;
 }
 
 rf_status rf_evolution_file_hash(const char *path, rf_hash128 *hash, rf_err *err)

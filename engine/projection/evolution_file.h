@@ -14,7 +14,7 @@ rf_status rf_evolution_file_load(const char *path, rf_definition *definition, rf
 void rf_evolution_file_free(rf_definition *definition);
 /* The file's name; NULL: the definition has none. */
 const char *rf_evolution_file_name(const rf_definition *definition);
-/* New files in a new folder `evolution` in DIR, fsynced. */
+/* New files in a new folder `evolution` in DIR, not durable. */
 rf_status rf_evolution_file_save(const rf_definition *definition, const char *dir, rf_err *err);
 /* Where save puts the file. `path_out` has RF_PATH_SIZE bytes. */
 rf_status rf_evolution_file_path(const char *dir, const char *name, char *path_out, rf_err *err);

@@ -154,13 +154,13 @@ rf_status rf_lua_file_take_all(rf_lua_file *file, rf_err *err)
 
 rf_status rf_lua_file_save(const rf_lua_file *file, const char *path, rf_err *err)
 {
-    rf_status status = rf_file_create(path, rf_buf_slice(&file->parts[0].bytes), err);
+    rf_status status = rf_file_write(path, rf_buf_slice(&file->parts[0].bytes), err);
 
     for (uint32_t i = 1; status == RF_OK && i < file->count; i++) {
         char other[RF_PATH_SIZE];
         status = beside(path, file->parts[i].name, other, err);
         if (status == RF_OK)
-            status = rf_file_create(other, rf_buf_slice(&file->parts[i].bytes), err);
+            status = rf_file_write(other, rf_buf_slice(&file->parts[i].bytes), err);
     }
     return status;
 }

@@ -33,7 +33,7 @@ rf_status rf_lua_file_require(rf_lua_file *file, const char *name, const rf_lua_
 rf_hash128 rf_lua_file_hash(const rf_lua_file *file);
 /* Takes in all files beside the main one: those of a kept definition. */
 rf_status rf_lua_file_take_all(rf_lua_file *file, rf_err *err);
-/* New files, fsynced: the main one at `path`, the others beside it. */
+/* New files, not durable: the main one at `path`, the others beside it. */
 rf_status rf_lua_file_save(const rf_lua_file *file, const char *path, rf_err *err);
 
 #endif

@@ -76,13 +76,14 @@ static uint64_t fixture_generation(rf_catalog *catalog, const char *name, uint64
     FIXTURE_CHECK(rf_base_writer_new(dir, NULL, partitions, 0, &writer, NULL) == RF_OK);
     fixture_rows(writer, &manifest, rows);
     manifest.rows = manifest.digest.rows;
-    rf_pool *pool = NULL;
-    FIXTURE_CHECK(rf_pool_new(0, &pool, NULL) == RF_OK);
-    FIXTURE_CHECK(rf_base_writer_seal(writer, pool, manifest.files, &manifest.file_count, NULL) == RF_OK);
-    rf_pool_free(pool);
+    manifest.file_count = rf_base_writer_file_count(writer);
+    for (uint32_t i = 0; i < manifest.file_count; i++)
+        FIXTURE_CHECK(rf_base_writer_seal_file(writer, i, &manifest.files[i], NULL) == RF_OK);
     rf_base_writer_free(writer);
     FIXTURE_CHECK(rf_manifest_write(dir, &manifest, NULL) == RF_OK);
-    FIXTURE_CHECK(rf_catalog_add_generation(catalog, &manifest, NULL) == RF_OK);
+    FIXTURE_CHECK(rf_catalog_sync_directories(catalog, name, NULL) == RF_OK);
+    const rf_manifest *added = &manifest;
+    FIXTURE_CHECK(rf_catalog_add_generations(catalog, &added, 1, NULL) == RF_OK);
     return manifest.number;
 }
 

@@ -575,7 +575,29 @@ Test(catalog, refuses_a_generation_that_was_never_begun)
 {
     rf_manifest manifest = {.name = "a", .number = 1, .partitions = 1};
 
-    cr_assert_eq(rf_catalog_add_generation(catalog, &manifest, NULL), RF_ERR_USAGE);
+    const rf_manifest *added = &manifest;
+
+    cr_assert_eq(rf_catalog_add_generations(catalog, &added, 1, NULL), RF_ERR_USAGE);
+}
+
+Test(catalog, adds_all_generations_or_none)
+{
+    rf_manifest known = {.name = "a", .number = 1, .partitions = 1};
+    rf_manifest unknown = {.name = "b", .number = 1, .partitions = 1};
+    const rf_manifest *both[] = {&known, &unknown};
+    rf_catalog_generation *generations = NULL;
+    char path[RF_PATH_SIZE];
+    uint32_t count = 1;
+
+    cr_assert_eq(rf_catalog_new_generation(catalog, "a", &known.number, path, NULL), RF_OK);
+    cr_assert_eq(rf_catalog_add_generations(catalog, both, 2, NULL), RF_ERR_USAGE);
+    cr_assert_eq(rf_catalog_generations(catalog, NULL, &generations, &count, NULL), RF_OK);
+    cr_assert_eq(count, 0);
+    free(generations);
+    cr_assert_eq(rf_catalog_add_generations(catalog, both, 1, NULL), RF_OK);
+    cr_assert_eq(rf_catalog_generations(catalog, NULL, &generations, &count, NULL), RF_OK);
+    cr_assert_eq(count, 1);
+    free(generations);
 }
 
 Test(catalog, is_absent_where_there_is_none)

@@ -132,3 +132,25 @@ Test(file, a_suffix_stays_whole_behind_a_message_that_is_cut)
     cr_assert_eq(rf_err_suffix(&err, "%d", 3), RF_ERR_INPUT);
     cr_assert_str_eq(err.message, "short; 3");
 }
+
+Test(file, writes_a_new_file_and_syncs_a_whole_tree)
+{
+    char inner[80], new_file[96];
+    rf_buf read;
+    rf_err err = {0};
+
+    (void)snprintf(inner, sizeof inner, "%s/inner", dir);
+    cr_assert_eq(rf_dir_make(inner, NULL), RF_OK);
+    (void)snprintf(new_file, sizeof new_file, "%s/new", inner);
+    cr_assert_eq(rf_file_write(new_file, RF_SLICE("text"), &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_file_write(new_file, RF_SLICE("other"), NULL), RF_ERR_IO, "it is there already");
+    rf_buf_init(&read, 100);
+    cr_assert_eq(rf_file_read(new_file, &read, NULL), RF_OK);
+    cr_assert(rf_slice_equal(rf_buf_slice(&read), RF_SLICE("text")));
+    rf_buf_free(&read);
+    cr_assert_eq(rf_dir_sync_all(dir, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_dir_sync_all(new_file, NULL), RF_ERR_IO, "a file is no directory");
+    (void)snprintf(new_file, sizeof new_file, "%s/dangling", inner);
+    cr_assert_eq(symlink("nowhere", new_file), 0);
+    cr_assert_eq(rf_dir_sync_all(dir, NULL), RF_ERR_IO, "what cannot be opened is not durable");
+}
