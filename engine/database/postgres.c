@@ -491,8 +491,10 @@ rf_status rf_postgres_open(const char *url, const rf_postgres_options *options,
 {
     rf_postgres_options none = {0};
     rf_postgres *postgres;
-    rf_status status = url_check(url, err);
+    rf_status status = rf_libpq_load(err);
 
+    if (status == RF_OK)
+        status = url_check(url, err);
     if (status != RF_OK)
         return status;
     if (!options)

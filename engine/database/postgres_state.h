@@ -1,10 +1,9 @@
-/* The parts of a connection: private to the postgres files, and what includes libpq for them. */
+/* The parts of a connection: private to the postgres files, with libpq as they use it. */
 #ifndef RF_DATABASE_POSTGRES_STATE_H
 #define RF_DATABASE_POSTGRES_STATE_H
 
+#include "database/libpq.h"
 #include "database/postgres.h"
-
-#include <libpq-fe.h>
 
 enum { POSTGRES_POLL_MS = 200 /* how soon a wait sees *cancel */ };
 

@@ -2,11 +2,54 @@
 #include "source/cipher.h"
 
 #include "base/base64.h"
+#include "base/library.h"
 
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
+
+/* libcrypto is loaded with the first key: it takes a process longer to start with than the rest. */
+#define FUNCTIONS(F) \
+    F(EVP_CIPHER_CTX_ctrl) \
+    F(EVP_CIPHER_CTX_free) \
+    F(EVP_CIPHER_CTX_new) \
+    F(EVP_DecryptFinal_ex) \
+    F(EVP_DecryptInit_ex) \
+    F(EVP_DecryptUpdate) \
+    F(EVP_aes_128_gcm) \
+    F(EVP_aes_192_gcm) \
+    F(EVP_aes_256_gcm) \
+    F(OPENSSL_cleanse)
+
+#define POINTER(name) __typeof__(name) *name##_;
+#define NAME(name) #name,
+
+static struct {
+    FUNCTIONS(POINTER)
+} functions; /* fixed after load */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static rf_err fault; /* of the load; fixed after it */
+
+static void load(void)
+{
+    static const char *const names[] = {FUNCTIONS(NAME)};
+
+    (void)rf_library_load("libcrypto.so.3", names, sizeof names / sizeof names[0], &functions,
+                          &fault);
+}
+
+#define EVP_CIPHER_CTX_ctrl functions.EVP_CIPHER_CTX_ctrl_
+#define EVP_CIPHER_CTX_free functions.EVP_CIPHER_CTX_free_
+#define EVP_CIPHER_CTX_new functions.EVP_CIPHER_CTX_new_
+#define EVP_DecryptFinal_ex functions.EVP_DecryptFinal_ex_
+#define EVP_DecryptInit_ex functions.EVP_DecryptInit_ex_
+#define EVP_DecryptUpdate functions.EVP_DecryptUpdate_
+#define EVP_aes_128_gcm functions.EVP_aes_128_gcm_
+#define EVP_aes_192_gcm functions.EVP_aes_192_gcm_
+#define EVP_aes_256_gcm functions.EVP_aes_256_gcm_
+#define OPENSSL_cleanse functions.OPENSSL_cleanse_
 
 enum { NONCE_SIZE = 12, TAG_SIZE = 16, KEY_SIZE_MAX = 32 };
 
@@ -37,8 +80,11 @@ static size_t key_read(const char *text, unsigned char key_out[KEY_SIZE_MAX])
 rf_status rf_cipher_new(const char *variable, rf_cipher **cipher_out, rf_err *err)
 {
     const char *text = getenv(variable);
-    rf_cipher *cipher = calloc(1, sizeof *cipher);
 
+    (void)pthread_once(&once, load);
+    if (fault.status != RF_OK)
+        return rf_fail(err, fault.status, "%s", fault.message);
+    rf_cipher *cipher = calloc(1, sizeof *cipher);
     if (!cipher || !(cipher->context = EVP_CIPHER_CTX_new())) {
         rf_cipher_free(cipher);
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for decrypting");
