@@ -136,13 +136,14 @@ static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
         status = rf_base_part_begin(build->writer, partition, &slot->part, err);
     if (status != RF_OK)
         return status;
+    bool is_ascii = false;
     char *at = rf_block_row_begin(slot->blocks, key, room);
     if (at)
         at = rf_row_encode_at(definition->columns, definition->column_count, row, at,
-                              rf_block_row_limit(slot->blocks));
+                              rf_block_row_limit(slot->blocks), &is_ascii);
     if (__builtin_expect(!at, false))
         status = take_large_row(slot, key, row, err);
-    else
+    else if (!is_ascii)
         status = check_text(build, key, row, err);
     if (at && status == RF_OK)
         status = rf_block_row_end(slot->blocks, at, &slot->digest, err);

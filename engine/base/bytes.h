@@ -161,33 +161,45 @@ static inline uint64_t rf_load_u64_be(const void *at)
     return __builtin_bswap64(rf_load_u64(at));
 }
 
-/* As memcpy, for keys and texts, most of which are shorter than a call is worth. */
-static inline void rf_copy_short(char *to, const char *from, size_t size)
+/* As memcpy, for keys and texts, most of which are shorter than a call is worth. Returns the bits that
+ * any of the bytes has, spread over eight: with none of RF_HIGH_BITS the text is ASCII. */
+#define RF_HIGH_BITS UINT64_C(0x8080808080808080)
+static inline uint64_t rf_copy_short(char *to, const char *from, size_t size)
 {
     typedef struct step {
         char bytes[16];
     } step;
     step a, b;
+    uint64_t bits = 0;
 
     if (size >= sizeof a) {
         for (size_t i = 0; i + sizeof a < size; i += sizeof a) {
             memcpy(&a, from + i, sizeof a);
             memcpy(to + i, &a, sizeof a);
+            bits |= rf_load_u64(a.bytes) | rf_load_u64(a.bytes + 8);
         }
         memcpy(&b, from + size - sizeof b, sizeof b);
         memcpy(to + size - sizeof b, &b, sizeof b);
+        bits |= rf_load_u64(b.bytes) | rf_load_u64(b.bytes + 8);
     } else if (size >= 8) {
         uint64_t first = rf_load_u64(from);
-        rf_store_u64(to + size - 8, rf_load_u64(from + size - 8));
+        uint64_t last = rf_load_u64(from + size - 8);
+        rf_store_u64(to + size - 8, last);
         rf_store_u64(to, first);
+        bits = first | last;
     } else if (size >= 4) {
         uint32_t first = rf_load_u32(from);
-        rf_store_u32(to + size - 4, rf_load_u32(from + size - 4));
+        uint32_t last = rf_load_u32(from + size - 4);
+        rf_store_u32(to + size - 4, last);
         rf_store_u32(to, first);
+        bits = first | last;
     } else {
-        for (size_t i = 0; i < size; i++)
+        for (size_t i = 0; i < size; i++) {
             to[i] = from[i];
+            bits |= (uint8_t)from[i];
+        }
     }
+    return bits;
 }
 
 /* Whether `a` is below `b`. Keys of a table share their first bytes, eight of which are compared at

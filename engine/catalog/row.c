@@ -92,13 +92,15 @@ static inline char *put_int(char *at, int64_t value)
     return put_wide(at, value < 0 ? &negative[size] : &positive[size], value);
 }
 
-static inline char *put_text(char *at, rf_slice text)
+/* *bits gets those that any byte of a short text has, and all of a long one. */
+static inline char *put_text(char *at, rf_slice text, uint64_t *bits)
 {
     if (text.size < 32) {
         at = put_byte(at, FIXED_STR | (unsigned)text.size);
-        rf_copy_short(at, text.data, text.size);
+        *bits |= rf_copy_short(at, text.data, text.size);
         return at + text.size;
     }
+    *bits = UINT64_MAX;
     if (text.size <= UINT8_MAX)
         at = put_byte(put_byte(at, STR_8), (unsigned)text.size);
     else if (text.size <= UINT16_MAX)
@@ -138,10 +140,13 @@ static char *put_float(char *at, const char *from)
 }
 
 /* Writes the columns, without measuring them first; NULL where a text does not fit. There are
- * VALUE_SIZE_MAX bytes a column before `end` that no text gets, so nothing else is checked. */
+ * VALUE_SIZE_MAX bytes a column before `end` that no text gets, so nothing else is checked. *bits_out:
+ * see put_text. */
 static char *put_columns(char *at, const char *end, const rf_column *columns, uint32_t column_count,
-                         const void *row)
+                         const void *row, uint64_t *bits_out)
 {
+    uint64_t bits = 0;
+
     const char *limit = end - VALUE_SIZE_MAX * (size_t)column_count;
 
     for (const rf_column *column = columns; column < columns + column_count; column++) {
@@ -173,11 +178,12 @@ static char *put_columns(char *at, const char *end, const rf_column *columns, ui
             }
             if (at > limit || text.size > (size_t)(limit - at))
                 return NULL;
-            at = put_text(at, text);
+            at = put_text(at, text, &bits);
             break;
         }
         }
     }
+    *bits_out = bits;
     return at;
 }
 
@@ -206,12 +212,13 @@ static void encode_measured(const rf_column *columns, uint32_t column_count, con
         out->failed = true;
         return;
     }
+    uint64_t bits;
     rf_buf exact;
     rf_buf_init(&exact, room);
     char *start = rf_buf_reserve(&exact, room);
     if (start) {
         char *at =
-            put_columns(put_head(start, column_count), start + room, columns, column_count, row);
+            put_columns(put_head(start, column_count), start + room, columns, column_count, row, &bits);
         RF_ASSERT(at != NULL);
         rf_buf_append(out, start, (size_t)(at - start));
     }
@@ -220,14 +227,19 @@ static void encode_measured(const rf_column *columns, uint32_t column_count, con
 }
 
 char *rf_row_encode_at(const rf_column *columns, uint32_t column_count, const void *row, char *at,
-                       const char *end)
+                       const char *end, bool *ascii_out)
 {
-    return put_columns(put_head(at, column_count), end, columns, column_count, row);
+    uint64_t bits = 0;
+
+    at = put_columns(put_head(at, column_count), end, columns, column_count, row, &bits);
+    *ascii_out = (bits & RF_HIGH_BITS) == 0;
+    return at;
 }
 
 void rf_row_encode(const rf_column *columns, uint32_t column_count, const void *row, rf_buf *out)
 {
     size_t room = rf_row_room(column_count);
+    uint64_t bits;
     char *at = NULL;
 
     RF_ASSERT(column_count <= UINT16_MAX);
@@ -239,7 +251,8 @@ void rf_row_encode(const rf_column *columns, uint32_t column_count, const void *
             return;
         size_t end = out->capacity < out->size_max ? out->capacity : out->size_max;
         at =
-            put_columns(put_head(start, column_count), out->data + end, columns, column_count, row);
+            put_columns(put_head(start, column_count), out->data + end, columns, column_count, row,
+                        &bits);
     }
     if (at)
         out->size = (size_t)(at - out->data);

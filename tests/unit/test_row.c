@@ -278,3 +278,34 @@ Test(row, digest_of_a_large_row_is_that_of_its_bytes_together)
         cr_assert_eq(digest.high, hash.high);
     }
 }
+
+/* The plain twin of seeing while copying: each byte by itself. */
+Test(row, tells_of_texts_that_are_not_ascii)
+{
+    typedef struct texts {
+        rf_slice a, b;
+    } texts;
+    static const rf_column columns[] = {RF_COLUMN(texts, a, RF_TEXT), RF_COLUMN(texts, b, RF_TEXT)};
+    char room[4096];
+    char bytes[40];
+    rf_buf out;
+
+    for (size_t size = 0; size <= sizeof bytes; size++)
+        for (size_t at = 0; at <= size; at++) {
+            bool is_ascii = size < 32;
+            bool seen = !is_ascii;
+            memset(bytes, 'x', sizeof bytes);
+            if (at < size)
+                bytes[at] = (char)0xc3;
+            for (size_t i = 0; i < size; i++)
+                is_ascii = is_ascii && !(bytes[i] & 0x80);
+            const texts row = {{"plain", 5}, {bytes, size}};
+            const char *end = rf_row_encode_at(columns, 2, &row, room, room + sizeof room, &seen);
+            cr_assert_not_null(end);
+            cr_assert_eq(seen, is_ascii, "size %zu, byte %zu", size, at);
+            rf_buf_init(&out, sizeof room);
+            rf_row_encode(columns, 2, &row, &out);
+            cr_assert(rf_slice_equal(rf_buf_slice(&out), (rf_slice){room, (size_t)(end - room)}));
+            rf_buf_free(&out);
+        }
+}
