@@ -14,12 +14,23 @@ flags="-g -O1 -fno-omit-frame-pointer $sanitize -fno-sanitize=vptr -D_GNU_SOURCE
     -I$root/engine/projection $(pkg-config --cflags luajit)"
 libraries="-lsimdjson -lxxhash -lzstd -lz -llmdb -lpthread -ldl -lstdc++ -lm $(pkg-config --libs luajit)"
 skipped='^$'
+skip() {
+    skipped="$skipped\\|/$1\.c\$"
+}
 for feature in sqlite3:SQLITE libpq:POSTGRESQL libcrypto:OPENSSL; do # as meson.build has them
     if pkg-config --exists "${feature%:*}"; then
         flags="$flags -DRF_HAVE_${feature#*:} $(pkg-config --cflags "${feature%:*}")"
         libraries="$libraries $(pkg-config --libs "${feature%:*}")"
-    elif [ "$feature" = libpq:POSTGRESQL ]; then
-        skipped='/database/postgres\(_copy\)\?\.c$'
+        case $feature in
+        sqlite3:*) skip source/sqlite_absent ;;
+        libcrypto:*) skip source/cipher_absent ;;
+        esac
+    else
+        case $feature in
+        libpq:*) skip 'database/postgres\(_copy\)\?' ;;
+        sqlite3:*) skip 'database/sqlite' && skip 'source/sqlite_\(feed\|rows\)' ;;
+        libcrypto:*) skip source/cipher ;;
+        esac
     fi
 done
 
