@@ -1,7 +1,9 @@
 /* export: publishes read models into a file or another database. */
 #include "cli/command.h"
 #include "cli/exported.h"
+#include "cli/fail.h"
 #include "cli/progress.h"
+#include "cli/publish.h"
 
 #include <string.h>
 
@@ -9,11 +11,12 @@ typedef struct export_options {
     const char *format, *schema, *as, *decimals;
     cli_count generation, keep;
     int64_t wait_lock_ms;
-    bool changes, full, replace, quiet, json;
+    bool all, changes, full, replace, quiet, json;
 } export_options;
 
 #define AT(member) offsetof(export_options, member)
 static const cli_option table[] = {
+    {"all", NULL, "every live read model; then no NAME is given", CLI_FLAG, AT(all), 0, 0},
     {"format", "csv|jsonl|sqlite", "of a file, where its name does not say it", CLI_CHOICE, AT(format), 0,
      0},
     {"generation", "N", "of one NAME, instead of the live one", CLI_COUNT, AT(generation), 1, 0},
@@ -45,11 +48,9 @@ static rf_status print_json(const rf_export_report *report, rf_err *err)
     return cli_json_finish(&json, err);
 }
 
-static rf_status run(const cli_call *call, rf_err *err)
+static rf_export_options make_options(const export_options *given)
 {
-    const export_options *given = call->options;
-    uint32_t name_count = call->operand_count - 2;
-    rf_export_options options = {
+    return (rf_export_options){
         .format = given->format,
         .generation = given->generation.value,
         .replace = given->replace,
@@ -63,17 +64,44 @@ static rf_status run(const cli_call *call, rf_err *err)
         .keep = (uint32_t)given->keep.value,
         .run = {.workers_default = true, .wait_lock_ms = given->wait_lock_ms},
     };
+}
+
+static rf_status export_names(rf_store *store, const cli_call *call, rf_export_report **report_out,
+                              rf_err *err)
+{
+    const export_options *given = call->options;
+    uint32_t count = call->operand_count - 2;
+    const char *target = call->operands[count + 1];
+    rf_export_options options = make_options(given);
+    cli_names all = {0};
+    cli_progress progress;
+    rf_status status = RF_OK;
+
+    if (given->all)
+        status = cli_names_of_run(store, NULL, true, NULL, 0, &all, err);
+    if (status == RF_OK && given->all && all.count == 0)
+        status = cli_fail(err, RF_ERR_ABSENT, "no read model is live");
+    cli_progress_start(&progress, given->quiet, &options.run);
+    if (status == RF_OK)
+        status = rf_export(store, given->all ? (const char *const *)all.items : call->operands + 1,
+                           given->all ? all.count : count, target, &options, report_out, err);
+    cli_progress_end(&progress);
+    cli_names_free(&all);
+    return status;
+}
+
+static rf_status run(const cli_call *call, rf_err *err)
+{
+    const export_options *given = call->options;
     rf_export_report *report = NULL;
     rf_store *store = NULL;
-    cli_progress progress;
 
+    if (given->all != (call->operand_count == 2))
+        return cli_fail(err, RF_ERR_USAGE,
+                        given->all ? "--all takes no NAME" : "too few arguments: NAME and URL|FILE");
     rf_status status = rf_store_open(call->operands[0], NULL, &store, err);
-    if (status != RF_OK)
-        return status;
-    cli_progress_start(&progress, given->quiet, &options.run);
-    status = rf_export(store, call->operands + 1, name_count, call->operands[name_count + 1],
-                       &options, &report, err);
-    cli_progress_end(&progress);
+    if (status == RF_OK)
+        status = export_names(store, call, &report, err);
     rf_store_close(store);
     if (status == RF_OK && given->json)
         status = print_json(report, err);
@@ -85,7 +113,7 @@ static rf_status run(const cli_call *call, rf_err *err)
 
 const cli_command cli_export = {
     .name = "export",
-    .operands = "STORE NAME... URL|FILE",
+    .operands = "STORE NAME...|--all URL|FILE",
     .summary = "Publishes the rows of NAME into a database or a file.",
     .details =
         "postgresql://...: a view NAME over a table of this generation, changed in one\n"
@@ -97,7 +125,7 @@ const cli_command cli_export = {
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(export_options),
-    .operands_min = 3,
+    .operands_min = 2,
     .operands_max = CLI_OPERANDS_MAX,
     .orderly = true,
     .run = run,

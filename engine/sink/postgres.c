@@ -21,6 +21,7 @@ struct publication {
     rf_publish_plan *plans;
     uint32_t count;
     rf_sink_watch watch;
+    bool commits; /* the one transaction: from then on a lost connection leaves it open what came of it */
 };
 
 static rf_status pause_for(const struct publication *publication, long milliseconds, rf_err *err)
@@ -159,7 +160,8 @@ static rf_status publish_once(struct publication *publication, bool *fits_out, b
         if (!*fits_out)
             publication->plans[i].refuse_changes = true;
     }
-    if (status == RF_OK && *fits_out)
+    publication->commits = status == RF_OK && *fits_out;
+    if (publication->commits)
         status = rf_postgres_run(publication->sql.db, "COMMIT", err);
     *blocked_out = status != RF_OK && is_in_the_way(publication);
     return status == RF_OK && *fits_out ? RF_OK : roll_back(publication, status);
@@ -249,7 +251,10 @@ rf_status rf_sink_postgres(const char *url, rf_sink_model *models, uint32_t mode
         status = rf_publish_prepare(&publication.sql, publication.schema, err);
     if (status == RF_OK) {
         status = run(&publication, err);
-        if (status != RF_OK && status != RF_ERR_REFUSED)
+        if (status != RF_OK && publication.commits && rf_postgres_is_lost(db))
+            (void)rf_err_suffix(err, "it went away while it committed: the next export tells what is "
+                                     "published");
+        else if (status != RF_OK && status != RF_ERR_REFUSED)
             (void)rf_err_suffix(err, "what was published stays");
     }
     for (uint32_t i = 0; publication.plans && i < model_count; i++) {

@@ -113,6 +113,7 @@ class Files(tool.Shop):
             (tool.FAILED, ['No such file'], ['order_summary', self.path('no/where.csv')]),
             (tool.FAILED, ['generation 7'], ['order_summary', path, '--generation', 7]),
             (tool.USAGE, ['too few'], ['order_summary']),
+            (tool.USAGE, ['--all takes no NAME'], ['order_summary', path, '--all']),
         ):
             self.refuses(code, words, 'export', self.store, *operands)
         self.assertEqual(tool.read(path), b'old')
@@ -256,7 +257,7 @@ class Sqlite(tool.Shop):
 
     def test_several_read_models_are_of_one_publication(self):
         self.rebuild(tool.projection('case_summary'))
-        self.export('order_summary', 'case_summary')
+        self.export('--all')
         self.assertEqual(len(self.ask('SELECT * FROM refold_published')), 2)
         self.refuses(
             tool.REFUSED, ['case_summary', '--replace'],
