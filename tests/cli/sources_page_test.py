@@ -11,6 +11,7 @@ import sys
 import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import postgres
 import tool
 
 RECORDER = """CREATE TABLE stored_events (originator_id TEXT, originator_version INTEGER, topic TEXT,
@@ -99,6 +100,22 @@ class Page(tool.Case):
                   '2017-12-14T05:09:58.816079Z')]}
         self.path('pages.json', json.dumps(page))
         self.runs('kurrentdb')
+
+
+class PostgresPage(postgres.Case):
+    blocks, runs = Page.blocks, Page.runs
+
+    def test_postgres(self):
+        self.server.sql('CREATE DATABASE shop')
+        self.database = 'shop'
+        self.sql(postgres.MESSAGES)
+        for stream, position in (('order-1', 0), ('order-2', 0), ('order-1', 1)):
+            self.message(stream, position)
+        self.sql("""CREATE TABLE facts (no serial, subject text, kind text, body jsonb);
+            INSERT INTO facts (subject, kind, body) VALUES ('a-1', 'K', '{}'), ('a-1', 'K', '{}')""")
+        os.environ['DATABASE_URL'] = self.server.url('shop')
+        self.addCleanup(os.environ.pop, 'DATABASE_URL')
+        self.runs('postgres')
 
 
 tool.main(__name__)
