@@ -410,6 +410,7 @@ rf_status rf_build_sync(rf_build *build, uint32_t index, rf_err *err)
     return rf_build_index_seal_file(build->indexes, index - file_count, &build->manifest, err);
 }
 
+/* Step `seal` of tests/model/swap.pml. */
 rf_status rf_build_seal(rf_build *build, rf_err *err)
 {
     rf_status status = rf_manifest_write(build->dir, &build->manifest, err);

@@ -415,6 +415,7 @@ static rf_status begin_anew(rf_catch_up *catch_up, uint64_t until, rf_left_out_l
     return status;
 }
 
+/* Step `fold` of tests/model/swap.pml. */
 rf_status rf_catch_up_fold(rf_catch_up *catch_up, uint64_t until, const volatile int *cancel,
                            rf_err *err)
 {

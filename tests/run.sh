@@ -104,7 +104,7 @@ build() {
 
 install_packages "command valgrind valgrind" "file /usr/lib/postgresql/15/bin/initdb postgresql-15" \
     "file /usr/lib/python3/dist-packages/lmdb python3-lmdb" \
-    "file /usr/lib/python3/dist-packages/msgpack python3-msgpack" "command jq jq"
+    "file /usr/lib/python3/dist-packages/msgpack python3-msgpack" "command jq jq" "command spin spin"
 [ -n "$shared" ] || echo "no shared data: tests on other logs than the fixtures are skipped"
 
 build build "--buildtype=release -Dwerror=true"

@@ -150,7 +150,8 @@ static rf_status check_targets(rf_catalog *catalog, const rf_catalog_change *cha
     return RF_OK;
 }
 
-/* All changes and the new epoch in one transaction; *text gets the witness that belongs to it. */
+/* All changes and the new epoch in one transaction; *text gets the witness that belongs to it. Step `flip` of
+ * tests/model/swap.pml. */
 static rf_status commit_changes(rf_catalog *catalog, const rf_catalog_change *changes,
                                 uint32_t count, uint64_t *from, rf_buf *text, rf_err *err)
 {

@@ -88,7 +88,8 @@ static bool is_kept(const rf_catalog_model *model, const rf_catalog_generation *
     return newer < keep;
 }
 
-/* Under live/SWAP: locks up to BATCH generations that may go and takes their records away. */
+/* Under live/SWAP: locks up to BATCH generations that may go and takes their records away. Step `forget` of
+ * tests/model/swap.pml. */
 static rf_status forget(rf_catalog *catalog, const char *name, uint32_t keep, gc_victim *victims,
                         uint32_t *count_out, uint32_t *busy_out, rf_err *err)
 {

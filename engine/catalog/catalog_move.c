@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+/* Step `move` of tests/model/swap.pml. */
 rf_status rf_catalog_apply_move(rf_kv_txn *txn, const rf_catalog_move *move, rf_err *err)
 {
     rf_catalog_generation generation = {0};

@@ -121,6 +121,7 @@ static rf_status pin_open(rf_catalog *catalog, const rf_catalog_generation *gene
     return RF_OK;
 }
 
+/* Step `pin` of tests/model/swap.pml. */
 rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number,
                          rf_pinned *pinned_out, rf_err *err)
 {
