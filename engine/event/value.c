@@ -413,11 +413,32 @@ size_t rf_format_float(double value, char text_out[RF_VALUE_TEXT_SIZE])
     return (size_t)size;
 }
 
+/* Most texts need no escapes, and then go in one piece. */
+static bool append_plain(rf_buf *out, rf_slice text)
+{
+    bool is_plain = true;
+
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned char byte = (unsigned char)text.data[i];
+        is_plain &= byte >= 0x20 && byte != '"' && byte != '\\';
+    }
+    char *at = is_plain ? rf_buf_reserve(out, text.size + 2) : NULL;
+    if (!at)
+        return false;
+    *at = '"';
+    rf_copy_short(at + 1, text.data, text.size);
+    at[text.size + 1] = '"';
+    out->size += text.size + 2;
+    return true;
+}
+
 void rf_append_json_string(rf_buf *out, rf_slice text)
 {
     static const char hex[] = "0123456789abcdef";
     size_t plain = 0;
 
+    if (append_plain(out, text))
+        return;
     rf_buf_append_byte(out, '"');
     for (size_t i = 0; i < text.size; i++) {
         unsigned char byte = (unsigned char)text.data[i];

@@ -45,11 +45,18 @@ rf_status rf_line_blocks_give(rf_line_blocks *blocks, rf_slice cursor, rf_feed_b
 
 static void member_begin(rf_buf *out, const char *name)
 {
-    if (out->size > 0 && out->data[out->size - 1] != '{')
-        rf_buf_append_byte(out, ',');
-    rf_buf_append_byte(out, '"');
-    rf_buf_append(out, name, strlen(name));
-    rf_buf_append(out, "\":", 2);
+    size_t size = strlen(name);
+    bool is_first = out->size == 0 || out->data[out->size - 1] == '{';
+    char *at = rf_buf_reserve(out, size + 4);
+
+    if (!at)
+        return;
+    *at = ',';
+    at += !is_first;
+    *at++ = '"';
+    rf_copy_short(at, name, size);
+    memcpy(at + size, "\":", 2);
+    out->size += size + 3 + !is_first;
 }
 
 void rf_line_begin(rf_buf *out)

@@ -24,10 +24,11 @@ for feature in sqlite3:SQLITE libpq:POSTGRESQL libcrypto:OPENSSL; do # as meson.
         case $feature in
         sqlite3:*) skip source/sqlite_absent ;;
         libcrypto:*) skip source/cipher_absent ;;
+        libpq:*) skip source/postgres_absent ;;
         esac
     else
         case $feature in
-        libpq:*) skip 'database/postgres\(_copy\)\?' ;;
+        libpq:*) skip 'database/postgres\(_copy\)\?' && skip 'source/postgres_[^a].*' ;;
         sqlite3:*) skip 'database/sqlite' && skip 'source/sqlite_\(feed\|rows\)' ;;
         libcrypto:*) skip source/cipher ;;
         esac
