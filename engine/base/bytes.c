@@ -181,12 +181,6 @@ rf_slice rf_read_slice(rf_bytes_reader *reader, size_t size)
     return slice;
 }
 
-uint8_t rf_read_byte(rf_bytes_reader *reader)
-{
-    rf_slice bytes = rf_read_slice(reader, 1);
-    return bytes.size ? (uint8_t)bytes.data[0] : 0;
-}
-
 uint16_t rf_read_u16(rf_bytes_reader *reader)
 {
     rf_slice bytes = rf_read_slice(reader, 2);

@@ -234,7 +234,14 @@ static inline size_t rf_bytes_left(const rf_bytes_reader *reader)
     return (size_t)(reader->end - reader->at);
 }
 rf_slice rf_read_slice(rf_bytes_reader *reader, size_t size);
-uint8_t rf_read_byte(rf_bytes_reader *reader);
+static inline uint8_t rf_read_byte(rf_bytes_reader *reader)
+{
+    if (reader->failed || reader->at == reader->end) {
+        reader->failed = true;
+        return 0;
+    }
+    return (uint8_t)*reader->at++;
+}
 uint16_t rf_read_u16(rf_bytes_reader *reader);
 uint32_t rf_read_u32(rf_bytes_reader *reader);
 uint64_t rf_read_u64(rf_bytes_reader *reader);

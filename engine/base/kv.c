@@ -374,6 +374,14 @@ void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out)
     };
 }
 
+uint64_t rf_kv_last_txn_id(const rf_kv *kv)
+{
+    MDB_envinfo info;
+
+    (void)mdb_env_info(kv->env, &info);
+    return info.me_last_txnid;
+}
+
 void rf_kv_unload(rf_kv *kv)
 {
     MDB_envinfo info;

@@ -45,6 +45,8 @@ typedef struct rf_kv_info {
                         NULL if it is empty */
 } rf_kv_info;
 void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out);
+/* The same as in the info, for who asks often. */
+uint64_t rf_kv_last_txn_id(const rf_kv *kv);
 /* Takes pages that were read out of this process' memory, as far as that is possible; those that
  * are still needed come back from the system's cache. For who goes through a large file once. */
 void rf_kv_unload(rf_kv *kv);

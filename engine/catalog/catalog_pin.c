@@ -190,8 +190,5 @@ void rf_catalog_unpin(rf_pinned *pinned)
 
 uint64_t rf_catalog_stamp(rf_catalog *catalog)
 {
-    rf_kv_info info;
-
-    rf_kv_get_info(catalog->kv, &info);
-    return info.last_txn_id;
+    return rf_kv_last_txn_id(catalog->kv);
 }

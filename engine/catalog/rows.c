@@ -121,6 +121,12 @@ rf_status rf_rows_refresh(rf_rows *rows, rf_err *err)
     return status;
 }
 
+/* Whether the delta is known to be empty: nothing was committed since it was seen so. */
+static bool has_base_only(const rf_rows *rows)
+{
+    return rows->checkpoint.delta_rows == 0 && rf_catalog_stamp(rows->catalog) == rows->stamp;
+}
+
 /* The delta's entry, copied. */
 static rf_status look_in_delta(rf_rows *rows, rf_slice key, rf_delta_entry *entry_out,
                                bool *found_out, rf_err *err)
@@ -129,7 +135,7 @@ static rf_status look_in_delta(rf_rows *rows, rf_slice key, rf_delta_entry *entr
     bool found = false;
 
     *found_out = false;
-    if (rows->checkpoint.delta_rows == 0 && rf_catalog_stamp(rows->catalog) == rows->stamp)
+    if (has_base_only(rows))
         return RF_OK;
     rf_status status = begin(rows, err);
     if (status == RF_OK)
@@ -156,6 +162,8 @@ rf_status rf_rows_get(rf_rows *rows, rf_slice key, rf_slice *row_out, bool *foun
     rf_delta_entry entry;
     bool in_delta;
 
+    if (has_base_only(rows))
+        return rf_base_reader_get(rows->base, key, row_out, found_out, err);
     rf_status status = look_in_delta(rows, key, &entry, &in_delta, err);
     if (status != RF_OK)
         return status;
@@ -228,7 +236,7 @@ static rf_status take_range(rf_rows *rows, uint32_t table, const rf_delta_range 
 {
     rf_delta_part part = {0};
 
-    if (rows->checkpoint.delta_rows > 0 || rf_catalog_stamp(rows->catalog) != rows->stamp) {
+    if (!has_base_only(rows)) {
         rf_status status = begin(rows, err);
         if (status == RF_OK)
             status = read_checkpoint(rows, err);
