@@ -223,6 +223,7 @@ static rf_status publish_to_postgres(struct publication *publication, const stru
         .changes_only = options->changes_only,
         .load_all = options->load_all,
         .keep = options->keep,
+        .wait_readers_s = options->wait_readers_s,
         .find_changes = find_changes,
         .find_changes_arg = publication,
         .run = &options->run,

@@ -57,7 +57,8 @@ static inline rf_slice rf_slice_of(const char *text)
 
 static inline bool rf_slice_starts_with(rf_slice text, rf_slice prefix)
 {
-    return text.size >= prefix.size && memcmp(text.data, prefix.data, prefix.size) == 0;
+    return prefix.size == 0 ||
+           (text.size >= prefix.size && memcmp(text.data, prefix.data, prefix.size) == 0);
 }
 
 /* Bytes of the character that `text` begins with: 1 to 4, or 0 where it is not valid UTF-8. */

@@ -9,7 +9,7 @@
 
 typedef struct export_options {
     const char *format, *schema, *as, *decimals;
-    cli_count generation, keep;
+    cli_count generation, keep, wait_readers;
     int64_t wait_lock_ms;
     bool all, changes, full, replace, quiet, json;
 } export_options;
@@ -29,6 +29,8 @@ static const cli_option table[] = {
     {"full", NULL, "PostgreSQL: copy all rows also where few differ", CLI_FLAG, AT(full), 0, 0},
     {"keep", "N", "PostgreSQL: tables of generations that stay, with the published one (2)",
      CLI_COUNT, AT(keep), 1, 1000},
+    {"wait-readers", "SECONDS", "PostgreSQL: for queries that read the old rows (60)", CLI_COUNT,
+     AT(wait_readers), 1, 86400},
     {"replace", NULL, "also what stands in the way, as a refusal before named it", CLI_FLAG,
      AT(replace), 0, 0},
     {"wait-lock", "[SECONDS]", "wait while another export publishes there", CLI_WAIT,
@@ -62,6 +64,7 @@ static rf_export_options make_options(const export_options *given)
         .changes_only = given->changes,
         .load_all = given->full,
         .keep = (uint32_t)given->keep.value,
+        .wait_readers_s = (uint32_t)given->wait_readers.value,
         .run = {.workers_default = true, .wait_lock_ms = given->wait_lock_ms},
     };
 }

@@ -273,18 +273,21 @@ static bool any_row_changed(const rf_export_report *published)
 }
 
 /* Behind a rebuild that is done or had nothing to do: last time publishing may have failed. */
-static rf_status publish(const cli_call *call, const rf_run *run, rf_status rebuilt,
+static rf_status publish(const cli_call *call, rf_run run, rf_status rebuilt,
                          struct outcome *outcome, rf_err *err)
 {
     const rebuild_options *given = call->options;
+    cli_progress progress; /* its own, as its seconds begin anew */
     cli_names names = {0};
     rf_err nothing = *err;
 
     rf_status status = cli_names_of_run(outcome->store, outcome->rebuilt, given->all,
                                         call->operands + 1, call->operand_count - 1, &names, err);
+    cli_progress_start(&progress, given->quiet, &run);
     if (status == RF_OK)
-        status = cli_publish(outcome->store, &names, given->publish, run, rebuilt == RF_OK,
+        status = cli_publish(outcome->store, &names, given->publish, &run, rebuilt == RF_OK,
                              &outcome->published, err);
+    cli_progress_end(&progress);
     cli_names_free(&names);
     if (status == RF_OK && rebuilt == RF_ERR_NOTHING && !any_row_changed(outcome->published)) {
         *err = nothing;
@@ -328,9 +331,9 @@ static rf_status rebuild(const cli_call *call, struct outcome *outcome, rf_err *
     rf_rebuild_options options = make_options(given);
     cli_progress_start(&progress, given->quiet, &options.run);
     status = rf_rebuild(outcome->store, call->operands + 1, named, &options, &outcome->rebuilt, err);
-    if (given->publish && (status == RF_OK || status == RF_ERR_NOTHING))
-        status = publish(call, &options.run, status, outcome, err);
     cli_progress_end(&progress);
+    if (given->publish && (status == RF_OK || status == RF_ERR_NOTHING))
+        status = publish(call, options.run, status, outcome, err);
     /* The report of a refused rebuild is printed too; the refusal stays the status. */
     rf_status print_status = print(given, outcome, status, err);
     return status == RF_OK ? print_status : status;

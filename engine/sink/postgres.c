@@ -8,7 +8,7 @@
 
 enum {
     KEEP_DEFAULT = 2,
-    WAIT_SECONDS_MAX = 60, /* for readers of what is replaced */
+    WAIT_SECONDS_DEFAULT = 60, /* for readers of what is replaced */
     PAUSE_MS = 300,        /* in which queries that wait behind the publication go on */
     LOCK_POLL_MS = 200,
     LOCK_NUMBER = 1919247983, /* "refo" */
@@ -169,7 +169,9 @@ static rf_status publish_once(struct publication *publication, bool *fits_out, b
 
 static rf_status publish(struct publication *publication, bool *fits_out, rf_err *err)
 {
-    double end = rf_clock_seconds() + WAIT_SECONDS_MAX;
+    uint32_t wait_s = publication->options->wait_readers_s;
+    wait_s = wait_s ? wait_s : WAIT_SECONDS_DEFAULT;
+    double end = rf_clock_seconds() + wait_s;
 
     for (;;) {
         bool blocked = false;
@@ -177,8 +179,7 @@ static rf_status publish(struct publication *publication, bool *fits_out, rf_err
         if (status == RF_OK || !blocked)
             return status;
         if (rf_clock_seconds() >= end) {
-            (void)rf_err_context(err, "queries that read it stood in the way for %d s",
-                                 WAIT_SECONDS_MAX);
+            (void)rf_err_context(err, "queries that read it stood in the way for %u s", wait_s);
             return status;
         }
         status = pause_for(publication, PAUSE_MS, err);

@@ -56,6 +56,7 @@ typedef struct rf_sink_postgres_options {
     bool replace;
     bool changes_only; /* fail where only loading all rows is possible */
     bool load_all;     /* do not look for changes */
+    uint32_t wait_readers_s; /* 0: 60 */
     uint32_t keep;     /* tables of generations that stay, the published one counted; 0: 2 */
     rf_sink_find_changes find_changes;
     void *find_changes_arg;

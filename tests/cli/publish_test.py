@@ -328,6 +328,21 @@ class Switches(Published):
         self.rebuild('order_summary')
         self.assertEqual(self.export('order_summary')[0]['way'], 'copied')
 
+    def test_a_reader_that_never_ends_is_waited_for_in_vain(self):
+        session = postgres.Session(self, self.server, self.database)
+        session.sql('BEGIN; SELECT count(*) FROM order_summary')
+        self.orders(1, first=50)
+        self.rebuild('order_summary')
+        self.refuses(
+            tool.UNREACHABLE, ['stood in the way for 2 s', 'what was published stays'],
+            'export', self.store, 'order_summary', self.url, '--quiet', '--full', '--wait-readers', '2',
+        )  # fmt: skip
+        session.sql('COMMIT')
+        self.assertEqual(self.sql('SELECT count(*) FROM order_summary'), '5')
+        # what was loaded is there
+        self.assertEqual(self.export('order_summary', options=('--full',))[0]['way'], 'shown')
+        self.assert_rows()
+
     def test_as_table_only_rows_that_differ_are_written(self):
         self.export('order_summary', options=('--as', 'table'))
         self.assertEqual(
@@ -657,7 +672,11 @@ class Crash(tool.Case):
         process = subprocess.Popen(
             [tool.refold, *argv, '--full'], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
-        time.sleep(0.12)
+        # until it has begun to send rows, or is done
+        while process.poll() is None and server.sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY %' AND state = 'active'"
+        ) == '0':
+            time.sleep(0.001)
         server.kill()
         err = process.communicate()[1].decode()
         server.start()

@@ -28,6 +28,7 @@ typedef struct rf_export_options {
     rf_export_as as;    /* what the public name is */
     bool changes_only;  /* fail rather than copy all rows */
     bool load_all;      /* copy all rows also where few differ */
+    uint32_t wait_readers_s; /* for queries that read what is replaced; 0: 60 */
     uint32_t keep;      /* tables of generations that stay, the published one counted; 0: 2 */
     rf_run run;         /* of its wait_lock_ms: for another export into the same schema */
 } rf_export_options;
@@ -65,7 +66,7 @@ typedef struct rf_export_report {
 /* `target` is a path, or a URL: postgresql://… or sqlite:PATH. RF_ERR_ABSENT if a read model is not
  * live, RF_ERR_USAGE where target and options do not fit, RF_ERR_LOCKED while another export writes
  * the same target, RF_ERR_UNREACHABLE where it cannot be reached or what is replaced is in use for
- * a minute, RF_ERR_REFUSED where something is in the way that only `replace` takes away.
+ * that long, RF_ERR_REFUSED where something is in the way that only `replace` takes away.
  * *report_out is set on success only; free it. */
 RF_API rf_status rf_export(rf_store *store, const char *const *names, uint32_t name_count,
                            const char *target, const rf_export_options *options,
