@@ -2,12 +2,15 @@
 
 #include <stdlib.h>
 
+enum { ROWS_UNASKED = 1024 /* between two looks at the cancel flag */ };
+
 struct walk {
     /* fixed after start */
     const rf_diff_side *before;
     const rf_diff_side *after;
     rf_diff_fn visit;
     void *arg;
+    const volatile int *cancel;
     /* one per partition, written by its task */
     rf_diff_counts *counts;
 };
@@ -73,7 +76,9 @@ static rf_status walk_both(const struct walk *walk, uint32_t partition, struct c
 
     if (status == RF_OK)
         status = next(after, err);
-    while (status == RF_OK && (before->found || after->found)) {
+    for (uint32_t row = 1; status == RF_OK && (before->found || after->found); row++) {
+        if (row % ROWS_UNASKED == 0 && walk->cancel && *walk->cancel)
+            return rf_fail(err, RF_ERR_INTERRUPTED, "interrupted");
         int order = !before->found  ? 1
                     : !after->found ? -1
                                     : rf_slice_compare(before->key, after->key);
@@ -106,11 +111,12 @@ static rf_status walk_partition(void *arg, uint32_t worker, size_t index, rf_err
     return status;
 }
 
-rf_status rf_diff_walk(rf_store *store, rf_pool *pool, const rf_diff_side *before,
-                       const rf_diff_side *after, rf_diff_fn visit, void *arg,
-                       rf_diff_counts *counts_out, rf_err *err)
+rf_status rf_diff_walk(rf_store *store, rf_pool *pool, const volatile int *cancel,
+                       const rf_diff_side *before, const rf_diff_side *after, rf_diff_fn visit,
+                       void *arg, rf_diff_counts *counts_out, rf_err *err)
 {
-    struct walk walk = {.before = before, .after = after, .visit = visit, .arg = arg};
+    struct walk walk = {
+        .before = before, .after = after, .visit = visit, .arg = arg, .cancel = cancel};
     rf_diff_counts counts = {0};
 
     walk.counts = calloc(store->partitions, sizeof *walk.counts);
@@ -126,5 +132,56 @@ rf_status rf_diff_walk(rf_store *store, rf_pool *pool, const rf_diff_side *befor
     if (status == RF_OK)
         *counts_out = counts;
     free(walk.counts);
+    return status;
+}
+
+rf_status rf_diff_walk_in_order(const volatile int *cancel, const rf_diff_side *before,
+                                const rf_diff_side *after, rf_diff_fn visit, void *arg, rf_diff_counts *counts_out,
+                                rf_err *err)
+{
+    rf_diff_counts counts = {0};
+    const struct walk walk = {.before = before,
+                              .after = after,
+                              .visit = visit,
+                              .arg = arg,
+                              .cancel = cancel,
+                              .counts = &counts};
+    struct cursor old = {0};
+    struct cursor new = {0};
+
+    rf_status status = rf_rows_cursor_open_all(&before->pinned, &before->delta, &old.rows, err);
+    if (status == RF_OK)
+        status = rf_rows_cursor_open_all(&after->pinned, &after->delta, &new.rows, err);
+    if (status == RF_OK)
+        status = walk_both(&walk, 0, &old, &new, err);
+    rf_rows_cursor_close(old.rows);
+    rf_rows_cursor_close(new.rows);
+    if (status == RF_OK)
+        *counts_out = counts;
+    return status;
+}
+
+rf_status rf_diff_find(const rf_diff_side *side, rf_base_reader *reader, rf_slice key,
+                       rf_slice *row_out, rf_err *err)
+{
+    const rf_delta_part *delta = &side->delta;
+    uint32_t low = 0;
+    uint32_t high = delta->count;
+    bool found = false;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (rf_slice_compare(delta->entries[middle].key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < delta->count && rf_slice_equal(delta->entries[low].key, key)) {
+        *row_out = delta->entries[low].row;
+        return RF_OK;
+    }
+    rf_status status = rf_base_reader_get(reader, key, row_out, &found, err);
+    if (status == RF_OK && !found)
+        *row_out = (rf_slice){NULL, 0};
     return status;
 }

@@ -41,9 +41,19 @@ typedef struct rf_diff_counts {
     uint64_t added, removed, changed; /* keys */
 } rf_diff_counts;
 
-/* `visit` may be NULL. */
-rf_status rf_diff_walk(rf_store *store, rf_pool *pool, const rf_diff_side *before,
-                       const rf_diff_side *after, rf_diff_fn visit, void *arg,
-                       rf_diff_counts *counts_out, rf_err *err);
+/* `visit` and `cancel` may be NULL. */
+rf_status rf_diff_walk(rf_store *store, rf_pool *pool, const volatile int *cancel,
+                       const rf_diff_side *before, const rf_diff_side *after, rf_diff_fn visit,
+                       void *arg, rf_diff_counts *counts_out, rf_err *err);
+
+/* The same on the calling thread, `visit` called in key order over all partitions. */
+rf_status rf_diff_walk_in_order(const volatile int *cancel, const rf_diff_side *before,
+                                const rf_diff_side *after, rf_diff_fn visit, void *arg, rf_diff_counts *counts_out,
+                                rf_err *err);
+
+/* A row of a side, by `reader` of its base: *row_out has no data where there is none. Valid while the side
+ * and the reader are open. */
+rf_status rf_diff_find(const rf_diff_side *side, rf_base_reader *reader, rf_slice key,
+                       rf_slice *row_out, rf_err *err);
 
 #endif

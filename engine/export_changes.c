@@ -78,7 +78,7 @@ static rf_status walk(rf_store *store, const rf_run *run, struct search *search,
     rf_status status =
         rf_pool_new(run->workers_default ? rf_processor_count() : run->workers, &pool, err);
     if (status == RF_OK)
-        status = rf_diff_walk(store, pool, before, after, keep, search, &counts, err);
+        status = rf_diff_walk(store, pool, run->cancel, before, after, keep, search, &counts, err);
     rf_pool_free(pool);
     return status;
 }

@@ -53,7 +53,7 @@ rf_status rf_gates_check(rf_store *store, rf_pool *pool, const rf_manifest *mani
     counts.rows_before = before.checkpoint.digest.rows;
     counts.added = live != 0 ? 0 : rows;
     if (live != 0 && !rf_diff_is_empty(&before, &after))
-        status = rf_diff_walk(store, pool, &before, &after, NULL, NULL, &keys, err);
+        status = rf_diff_walk(store, pool, options->run.cancel, &before, &after, NULL, NULL, &keys, err);
     counts.added += keys.added;
     counts.removed = keys.removed;
     rf_diff_close(&before);

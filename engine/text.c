@@ -145,6 +145,16 @@ static void append_value_json(rf_buf *out, const rf_value *value)
     }
 }
 
+void rf_text_append_value_json(rf_text *text, const rf_value *value)
+{
+    append_value_json(&text->buf, value);
+}
+
+void rf_text_append_key_json(rf_text *text, const rf_reader_info *info, rf_slice key)
+{
+    rf_key_append_json(&text->buf, key, info->key_parts, info->key_part_count);
+}
+
 void rf_text_append_row_json(rf_text *text, const rf_reader_info *info, const rf_row *row)
 {
     rf_buf *out = &text->buf;

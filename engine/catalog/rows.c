@@ -287,19 +287,18 @@ rf_status rf_rows_cursor_open(rf_rows *rows, uint32_t table, const rf_delta_rang
     return RF_OK;
 }
 
-rf_status rf_rows_cursor_open_partition(const rf_pinned *pinned, const rf_delta_part *delta,
-                                        uint32_t partition, rf_rows_cursor **cursor_out,
-                                        rf_err *err)
+/* Over a delta that is lent. */
+static rf_status open_lent(const rf_pinned *pinned, const rf_delta_part *delta, uint32_t partition,
+                           rf_rows_cursor **cursor_out, rf_err *err)
 {
     rf_rows_cursor *cursor = calloc(1, sizeof *cursor);
 
-    RF_ASSERT(delta->first && partition < pinned->manifest.partitions);
     if (!cursor)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a cursor");
     cursor->delta = delta;
-    cursor->by_partition = true;
+    cursor->by_partition = partition != RF_BASE_ALL;
     cursor->base_due = true;
-    cursor->at = delta->first[partition];
+    cursor->at = cursor->by_partition ? delta->first[partition] : 0;
     rf_status status = rf_base_cursor_open(pinned->base, partition, RF_SLICE(""), &cursor->base,
                                            err);
     if (status != RF_OK) {
@@ -308,6 +307,20 @@ rf_status rf_rows_cursor_open_partition(const rf_pinned *pinned, const rf_delta_
     }
     *cursor_out = cursor;
     return RF_OK;
+}
+
+rf_status rf_rows_cursor_open_partition(const rf_pinned *pinned, const rf_delta_part *delta,
+                                        uint32_t partition, rf_rows_cursor **cursor_out,
+                                        rf_err *err)
+{
+    RF_ASSERT(delta->first && partition < pinned->manifest.partitions);
+    return open_lent(pinned, delta, partition, cursor_out, err);
+}
+
+rf_status rf_rows_cursor_open_all(const rf_pinned *pinned, const rf_delta_part *delta,
+                                  rf_rows_cursor **cursor_out, rf_err *err)
+{
+    return open_lent(pinned, delta, RF_BASE_ALL, cursor_out, err);
 }
 
 void rf_rows_cursor_close(rf_rows_cursor *cursor)

@@ -47,6 +47,9 @@ rf_status rf_rows_cursor_open_partition(const rf_pinned *pinned, const rf_delta_
                                         uint32_t partition, rf_rows_cursor **cursor_out,
                                         rf_err *err);
 void rf_rows_cursor_close(rf_rows_cursor *cursor); /* takes NULL */
+/* The same of all partitions, in key order, over all of a delta. */
+rf_status rf_rows_cursor_open_all(const rf_pinned *pinned, const rf_delta_part *delta,
+                                  rf_rows_cursor **cursor_out, rf_err *err);
 /* Key and row are valid until the next call. Goes past the end of a range: `to` and `prefix` are the
  * caller's to look at. */
 rf_status rf_rows_cursor_next(rf_rows_cursor *cursor, rf_slice *key_out, rf_slice *row_out,

@@ -280,7 +280,7 @@ static rf_text *make_command(const cli_call *call, const rf_bench_report *report
     return text;
 }
 
-static rf_status write_page(cli_bench_page *page, const cli_call *call,
+static rf_status write_page(cli_page *page, const cli_call *call,
                             const rf_bench_report *report, rf_err *err)
 {
     rf_text *command = make_command(call, report);
@@ -324,16 +324,16 @@ static rf_status measure(const cli_call *call, rf_bench_report **report_out, rf_
 static rf_status run(const cli_call *call, rf_err *err)
 {
     const bench_options *given = call->options;
-    cli_bench_page page = {.fd = -1};
+    cli_page page = CLI_PAGE_NONE;
     rf_bench_report *report = NULL;
-    rf_status status = given->html ? cli_bench_page_begin(&page, given->html, err) : RF_OK;
+    rf_status status = given->html ? cli_page_begin(&page, given->html, "nothing was measured", err) : RF_OK;
     if (status == RF_OK)
         status = measure(call, &report, err);
     if (status == RF_OK)
         status = given->json ? print_json(report, err) : print_text(report, err);
     if (status == RF_OK && given->html)
         status = write_page(&page, call, report, err);
-    cli_bench_page_end(&page);
+    cli_page_end(&page);
     rf_bench_report_free(report);
     return status;
 }

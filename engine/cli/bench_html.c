@@ -5,36 +5,14 @@
 #include "cli/html.h"
 #include "cli/output.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* The fills of the shares carry dark figures in both modes. */
 static const char style[] =
-    ":root{color-scheme:light dark;--paper:#fff;--ink:#1b1f24;--soft:#5b6470;--line:#dfe3e8;"
-    "--card:#f5f7f9;--replay:#2f6fdd;--on-replay:#fff;--floor:#a9b4c0;--dot:#0b2a63;--ideal:#"
-    "c2410c}\n"
-    "@media (prefers-color-scheme:dark){:root{--paper:#14171b;--ink:#e8ebef;--soft:#9aa5b1;"
-    "--line:#2c333b;--card:#1c2127;--replay:#6ea2f7;--on-replay:#0b1a33;--floor:#56616d;"
+    ":root{--replay:#2f6fdd;--on-replay:#fff;--floor:#a9b4c0;--dot:#0b2a63;--ideal:#c2410c}\n"
+    "@media (prefers-color-scheme:dark){:root{--replay:#6ea2f7;--on-replay:#0b1a33;--floor:#56616d;"
     "--dot:#e3edff;--ideal:#fb9a5b}}\n"
-    "*{box-sizing:border-box}\n"
-    "body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"
-    "'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;font-variant-numeric:tabular-nums}\n"
-    "main{max-width:860px;margin:0 auto;padding:36px 28px 48px}\n"
-    "h1{font-size:26px;line-height:1.25;margin:0 0 4px;letter-spacing:-.01em}\n"
-    "h2{font-size:17px;margin:40px 0 2px}\n"
-    "p{margin:4px 0 10px}.soft,.note{color:var(--soft)}.note{font-size:13.5px}\n"
-    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(148px,1fr));gap:12px;"
-    "margin:22px 0 6px}\n"
-    ".tile{background:var(--card);border:1px solid var(--line);border-radius:10px;"
-    "padding:11px 14px}\n"
-    ".tile "
-    "b{display:block;font-size:22px;line-height:1.3;letter-spacing:-.01em;white-space:nowrap}\n"
-    ".tile span{color:var(--soft);font-size:13px}\n"
     ".legend{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:13px;color:var(--soft);"
     "margin:6px 0 4px}\n"
     ".legend i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:6px;"
@@ -56,20 +34,9 @@ static const char style[] =
     ".decode{fill:#8cc0f2;background:#8cc0f2}.fold{fill:#f4cf7c;background:#f4cf7c}\n"
     ".emit{fill:#8ad8b6;background:#8ad8b6}.write{fill:#dcb4e6;background:#dcb4e6}\n"
     ".seal{fill:#f3a58f;background:#f3a58f}.idle{fill:#ccd3da;background:#ccd3da}\n"
-    "table{border-collapse:collapse;width:100%;font-size:13.5px;margin-top:8px}\n"
-    "th{font-weight:600;color:var(--soft);font-size:12.5px;vertical-align:bottom;line-height:1.3}\n"
-    "th,td{text-align:right;padding:6px 0 6px 14px;border-bottom:1px solid var(--line);"
-    "white-space:nowrap}\n"
-    "th{white-space:normal}th:first-child,td:first-child{text-align:left;padding-left:0}\n"
-    "dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;margin:10px 0;"
-    "font-size:14px}\n"
-    "dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}\n"
-    "code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:13px}\n"
-    "pre{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 14px;"
-    "white-space:pre-wrap;overflow-wrap:anywhere;margin:10px 0}\n"
-    "@media (max-width:640px){main{padding:20px 16px 32px}h1{font-size:22px}svg text{font-size:16px}"
-    "svg .tick{font-size:15px}svg .part{font-size:15px}}\n"
-    "@media print{main{padding:0}h2{break-after:avoid}svg,table{break-inside:avoid}}\n";
+    "@media (max-width:640px){svg text{font-size:16px}svg .tick{font-size:15px}"
+    "svg .part{font-size:15px}}\n"
+    "@media print{svg{break-inside:avoid}}\n";
 
 /* Of the fastest number of workers. */
 static const rf_bench_case *best_of(const rf_bench_report *report)
@@ -94,13 +61,12 @@ static void put_head(rf_text *page, const rf_bench_report *report)
 {
     char number[CLI_NUMBER_SIZE];
 
-    cli_html_put(page, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                       "<title>refold bench: ");
+    cli_page_head(page);
+    cli_html_put(page, "<title>refold bench: ");
     put_names(page, report);
-    cli_html_put(page, "</title>\n<style>\n");
-    rf_text_append(page, (rf_slice){style, sizeof style - 1});
-    cli_html_put(page, "</style>\n</head>\n<body>\n<main>\n<h1>Replay of ");
+    cli_html_put(page, "</title>\n");
+    cli_page_style(page, (rf_slice){style, sizeof style - 1});
+    cli_html_put(page, "<h1>Replay of ");
     put_names(page, report);
     cli_html_put(page, "</h1>\n<p class=\"soft\">%s events, ",
                  cli_format_count(report->events, number));
@@ -269,44 +235,12 @@ static void put_circumstances(rf_text *page, const rf_bench_report *report, cons
               "sealed files, by the same code and with the same fsyncs; checks, gates, catalog "
               "and swap are left out, and nothing live was touched. All replays gave the same "
               "digests. Peak memory is the largest resident set of the process, pages of mapped "
-              "files included. 1 MB is 10<sup>6</sup> bytes, 1 MiB is 2<sup>20</sup>.</p>\n"
-              "</main>\n</body>\n</html>\n");
+              "files included. 1 MB is 10<sup>6</sup> bytes, 1 MiB is 2<sup>20</sup>.</p>\n");
+    cli_page_foot(page);
 }
 
-/* ---- the file ---- */
-
-rf_status cli_bench_page_begin(cli_bench_page *page, const char *path, rf_err *err)
-{
-    struct stat info;
-
-    *page = (cli_bench_page){.path = path, .fd = -1};
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
-        return cli_fail(err, RF_ERR_INPUT, "%s: not a file; nothing was measured", path);
-    size_t size = strlen(path) + sizeof ".tmp";
-    page->temporary = malloc(size);
-    if (!page->temporary)
-        return cli_fail(err, RF_ERR_MEMORY, "out of memory for a path");
-    snprintf(page->temporary, size, "%s.tmp", path);
-    page->fd = open(page->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (page->fd < 0)
-        return cli_fail(err, RF_ERR_IO, "%s: cannot be written: %s; nothing was measured", path,
-                        strerror(errno));
-    return RF_OK;
-}
-
-static rf_status write_all(const cli_bench_page *page, rf_slice bytes, rf_err *err)
-{
-    for (size_t at = 0; at < bytes.size;) {
-        ssize_t written = write(page->fd, bytes.data + at, bytes.size - at);
-        if (written < 0)
-            return cli_fail(err, RF_ERR_IO, "%s: %s", page->path, strerror(errno));
-        at += (size_t)written;
-    }
-    return RF_OK;
-}
-
-rf_status cli_bench_page_write(cli_bench_page *page, const rf_bench_report *report,
-                               const char *command, rf_err *err)
+rf_status cli_bench_page_write(cli_page *page, const rf_bench_report *report, const char *command,
+                               rf_err *err)
 {
     rf_text *text = rf_text_new();
 
@@ -317,24 +251,7 @@ rf_status cli_bench_page_write(cli_bench_page *page, const rf_bench_report *repo
     put_charts(text, report);
     put_figures(text, report);
     put_circumstances(text, report, command);
-    rf_status status = rf_text_check(text, err);
-    if (status == RF_OK)
-        status = write_all(page, rf_text_bytes(text), err);
+    rf_status status = cli_page_write(page, text, err);
     rf_text_free(text);
-    if (status == RF_OK && rename(page->temporary, page->path) != 0)
-        status = cli_fail(err, RF_ERR_IO, "%s: %s", page->path, strerror(errno));
-    if (status == RF_OK) {
-        (void)close(page->fd);
-        page->fd = -1;
-    }
     return status;
-}
-
-void cli_bench_page_end(cli_bench_page *page)
-{
-    if (page->fd >= 0) {
-        (void)close(page->fd);
-        (void)unlink(page->temporary);
-    }
-    free(page->temporary);
 }

@@ -43,9 +43,12 @@ class Page(tool.Case):
                 commands = text.split('$ refold ')[1:]
                 printed[name] = [self.run_command(shlex.split(line)) for line in commands]
         self.assertEqual(
-            list(printed), ['begin', 'build', 'look', 'swap', 'wait', 'back'], 'blocks of the page'
+            list(printed), ['begin', 'build', 'look', 'diff', 'swap', 'wait', 'back'], 'blocks of the page'
         )
         self.assertIn('"items":2,"total":"3.00"', printed['look'][0])
+        with open(os.path.join(tool.ROOT, 'docs', 'BLUE-GREEN.md'), encoding='utf-8') as file:
+            self.assertIn('```\n' + printed['diff'][0] + '```', file.read())
+        self.assertEqual(printed['diff'][1], '')
         self.assertIn('orders 1 -> 2', printed['swap'][0])
         self.assertIn('"items":6,"total":"12.00"', printed['wait'][2])
         self.assertIn('orders 2 -> 1', printed['back'][0])

@@ -30,6 +30,7 @@ COMMANDS = (
     'follow',
     'wait',
     'resume',
+    'diff',
 )
 OPTIONS = {
     'import': (
@@ -72,6 +73,7 @@ OPTIONS = {
     'follow': ('--once', '--workers', '--quiet'),
     'wait': ('--position', '--timeout'),
     'resume': (),
+    'diff': ('--rows', '--samples', '--html', '--exit-code', '--catch-up', '--json'),
     'gc': ('--keep',),
     'scan': ('--prefix', '--from', '--to', '--limit', '--generation', '--format'),
     'get': ('--generation',),

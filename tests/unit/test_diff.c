@@ -117,7 +117,7 @@ static void check_walk(uint32_t workers)
     cr_assert_eq(rf_pool_new(workers, &pool, NULL), RF_OK);
     cr_assert_eq(rf_diff_open(store, "stamps", numbers[0], &before, NULL), RF_OK);
     cr_assert_eq(rf_diff_open(store, "stamps", numbers[1], &after, NULL), RF_OK);
-    cr_assert_eq(rf_diff_walk(store, pool, &before, &after, visit, NULL, &counts, NULL), RF_OK);
+    cr_assert_eq(rf_diff_walk(store, pool, NULL, &before, &after, visit, NULL, &counts, NULL), RF_OK);
     for (int i = 0; i < KEYS; i++) {
         int64_t a = stamps[0][i], b = stamps[1][i];
         cr_assert_eq(seen[i], a != b, "key %d: %lld, %lld", i, (long long)a, (long long)b);
@@ -181,7 +181,7 @@ Test(diff, ends_when_the_visitor_wants_it)
     cr_assert_eq(rf_pool_new(2, &pool, NULL), RF_OK);
     cr_assert_eq(rf_diff_open(store, "stamps", numbers[0], &before, NULL), RF_OK);
     cr_assert_eq(rf_diff_open(store, "stamps", numbers[1], &after, NULL), RF_OK);
-    cr_assert_eq(rf_diff_walk(store, pool, &before, &after, stop, NULL, &counts, NULL),
+    cr_assert_eq(rf_diff_walk(store, pool, NULL, &before, &after, stop, NULL, &counts, NULL),
                  RF_ERR_NOTHING);
     rf_diff_close(&before);
     rf_diff_close(&after);

@@ -19,6 +19,7 @@
 #include "refold/generation.h"
 #include "refold/follow.h"
 #include "refold/read.h"
+#include "refold/diff.h"
 #include "refold/text.h"
 #include "refold/export.h"
 #include "refold/url.h"

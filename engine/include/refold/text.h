@@ -33,6 +33,9 @@ RF_API void rf_text_append_json_string(rf_text *text, rf_slice string);
 /* {"key":"order-1","items":3,…}: columns in declared order, null where unset, a tuple key as an
  * array; no newline. */
 RF_API void rf_text_append_row_json(rf_text *text, const rf_reader_info *info, const rf_row *row);
+/* One value of a row, and a row's key, as they stand there. */
+RF_API void rf_text_append_value_json(rf_text *text, const rf_value *value);
+RF_API void rf_text_append_key_json(rf_text *text, const rf_reader_info *info, rf_slice key);
 /* key,items,…: RFC 4180, CR LF included. A null is an empty field, an empty text is "". A tuple key
  * is one field, a JSON array. */
 RF_API void rf_text_append_row_csv(rf_text *text, const rf_reader_info *info, const rf_row *row);
