@@ -602,13 +602,43 @@ local function add_carried(handler, names, computes)
     end
 end
 
--- Fields for row.key, under names that no field has. `key`: nil for the stream.
-local function add_key(handler, key)
-    if handler.every_row or key and key.compute then
-        return
+local stream_parts = { { source = 1, kind = "text", scale = 0 } }
+
+-- What row.key is made of.
+local function parts_of_key(handler)
+    local of_types = declared.key and declared.key.of_types
+    local key = handler.key or of_types and of_types[handler.type] or declared.key
+    if key and key.compute then
+        key = declared.key
+    end
+    return key and key.parts or stream_parts
+end
+
+-- The fields that row.key is computed of, once more: under names that no field has, and how they are
+-- called in the function, with their places among the handler's.
+local function add_computed(handler, fields)
+    handler.key_fields = {}
+    for i, field in ipairs(fields) do
+        local own, seen = {}, {}
+        for name, value in pairs(field) do
+            own[name], seen[name] = value, value
+        end
+        own.name = "\1key " .. i
+        handler.fields[#handler.fields + 1] = own
+        seen.at = #handler.fields
+        handler.key_fields[i] = seen
+    end
+end
+
+-- Fields for row.key, under names that no field has.
+local function add_key(handler)
+    if handler.every_row then
+        return refold.refuse_key(handler)
+    elseif handler.key and handler.key.compute then
+        return add_computed(handler, handler.key.fields)
     end
     handler.key_names = {}
-    for i, part in ipairs(key and key.parts or { { source = 1, kind = "text", scale = 0 } }) do
+    for i, part in ipairs(parts_of_key(handler)) do
         local field = { ask = false, name = "\1key " .. i }
         for _, member in ipairs({ "source", "kind", "scale", "rounding", "path" }) do
             field[member] = part[member]
@@ -637,6 +667,15 @@ local function complete_handler(handler)
     end
 end
 
+-- The same for a key that is computed, once: handlers may share it.
+local function complete_key(key)
+    if key and key.compute and not key.is_complete then
+        complete_handler({ fn = key.compute, fields = key.fields })
+        refold.check_dates(key.compute, key.fields)
+        key.is_complete = true
+    end
+end
+
 -- Nothing is compiled before all is declared: compiled code changes the bytecode.
 function refold.load(source, place)
     jit.off()
@@ -654,16 +693,16 @@ function refold.load(source, place)
         refold.prove_handlers()
     end
     for _, handler in ipairs(declared.handlers) do
+        complete_key(handler.key)
         complete_handler(handler)
+        refold.check_dates(handler.fn, handler.fields, parts_of_key(handler))
         if names_in(handler.fn).key then
-            local of_types = declared.key and declared.key.of_types
-            add_key(handler, handler.key or of_types and of_types[handler.type] or declared.key)
+            add_key(handler)
         end
     end
     for _, handler in ipairs(declared.handlers) do
         freeze_within(handler.fn)
         if handler.key and handler.key.compute then
-            complete_handler({ fn = handler.key.compute, fields = handler.key.fields })
             freeze_within(handler.key.compute)
         end
     end

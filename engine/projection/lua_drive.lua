@@ -404,7 +404,8 @@ end
 local function chain(list, of)
     local parts = {}
     for i, item in ipairs(list) do
-        local code = of(item):gsub("N0", item.name):gsub("cN", "c" .. i):gsub("hN", "h" .. i)
+        local at = item.at or i
+        local code = of(item):gsub("N0", item.name):gsub("cN", "c" .. at):gsub("hN", "h" .. at)
         parts[#parts + 1] = ("if name == %q then %s end"):format(item.name, code)
     end
     return concat(parts, "\n")
@@ -501,15 +502,16 @@ local function chain_of_carried(fields)
     for i, field in ipairs(fields) do
         if field.carried then
             parts[#parts + 1] = ("if name == %q then %s end"):format(field.carried,
-                (getters[field.kind]:gsub("P", "p"):gsub("cN", "c" .. i)))
+                (getters[field.kind]:gsub("P", "p"):gsub("cN", "c" .. (field.at or i))))
         end
     end
     return concat(parts, "\n")
 end
 
 -- `changes`: what an upcaster assigns to the event, by functions; without, it cannot be changed.
-local function make_event(handler, changes)
-    local struct = struct_of(handler.fields)
+-- `struct`: where the fields stand, at their places in it (`at`); without, one is made.
+local function make_event(handler, changes, struct)
+    struct = struct or struct_of(handler.fields)
     local event_type = ffi.typeof("const $ *", struct)
     local meta = refuse_all("an event")
     local function refuse_change(_, name)
@@ -518,7 +520,7 @@ local function make_event(handler, changes)
     meta.__newindex = changes and changes.newindex or refuse_change
     local asked = {}
     for i, field in ipairs(handler.fields) do
-        asked[i] = { name = field.name, code = field.ask and "return p.hN" or "return true" }
+        asked[i] = { name = field.name, at = field.at, code = field.ask and "return p.hN" or "return true" }
     end
     local no_field = function(name)
         name = tostring(name)
@@ -714,6 +716,10 @@ local function handlers_of(events, fns)
         events[i], fns[i] = event, handler.fn
         refold.places[i] = place_of(handler.fn)
         events[count + i], fns[count + i] = false, false
+        if handler.key_fields then
+            handler.key_event =
+                make_event({ type = handler.type, fields = handler.key_fields }, nil, struct)
+        end
         if key and key.compute then
             local key_event, key_struct = make_event({ type = handler.type, fields = key.fields })
             events[count + i] = key_event
@@ -727,16 +733,30 @@ local function handlers_of(events, fns)
     return handlers
 end
 
--- row.key: a value, or a list of the values of a tuple.
+-- As a part of a key has it; the names of parts are those of make_compute.
+local function parts_in(...)
+    local parts = { ... }
+    for i = 1, #parts do
+        local value = settled(parts[i])
+        parts[i] = refold.is_integer(value) and whole(value, "part " .. i) or value
+    end
+    return parts
+end
+
+-- row.key: a value, or a list of the values of a tuple. One that is computed is computed once more.
 local function key_in(event, handler)
-    local names = handler.key_names
-    if not names then
-        fail("row.key is not known where %s; name the fields instead",
-            handler.every_row and "a handler gets every row" or "the key is computed")
+    local names, parts = handler.key_names, {}
+    if handler.key_event then
+        parts = parts_in(handler.key.compute(handler.key_event))
+        if #parts == 1 then
+            return parts[1]
+        end
+        return parts
+    elseif not names then
+        fail("row.key is not known where a handler gets every row; name the fields instead")
     elseif #names == 1 then
         return event[names[1]]
     end
-    local parts = {}
     for i, name in ipairs(names) do
         parts[i] = event[name]
     end

@@ -451,6 +451,7 @@ function refold.make_evolution()
     end
     for _, upcast in ipairs(declared.upcasts) do
         inside.complete_handler(upcast)
+        refold.check_dates(upcast.fn, upcast.fields)
         inside.freeze_within(upcast.fn)
         upcast.moves = moves_of(upcast)
         upcast.names = upcast.moves and {} or assigned_by(upcast)

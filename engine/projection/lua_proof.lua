@@ -46,7 +46,7 @@ local probes = {
 local function check_probes()
     for _, probe in ipairs(probes) do
         if names[inside.opcode(probe[1], probe[2]) + 1] ~= probe[3] then
-            fail("combine: the code of this LuaJIT is not known")
+            fail("the code of this LuaJIT is not known")
         end
     end
 end
@@ -597,8 +597,9 @@ local function step(at, regs, ins)
     end
 end
 
--- For lua_branches.lua.
+-- For lua_branches.lua and lua_reads.lua.
 refold.proving = {
+    call_gap = GAP,
     decode = decode, use = use, clean = clean, fresh = fresh, meet = meet, step = step, call = call,
     arguments = arguments, is_pure = is_pure, spoil = spoil,
     is_builtin = function(fn) return is_pure(fn) and not is_own(fn) end,

@@ -179,12 +179,47 @@ class Lua(tool.Shop):
             "on ('Sold', function (row, e) row.keys = row.key[1] .. ' ' .. row.key[2] end)"
         )
         self.assertEqual(rows, [{'key': [2, 'o-1'], 'keys': '2 o-1'}])
-        path = self.lua(
-            "name 'p' version (1) key 's text' columns { 't text' }\n"
-            "on ('Sold', by ({ 'sku text' }, function (e) return e.sku end),\n"
-            " function (row, e) row.t = row.key end)"
+
+    def test_row_key_tells_what_was_computed(self):
+        self.import_lines(
+            event('o-1', 'Placed', {'who': 'ann'}),
+            event('o-1', 'Sold', {'sku': 'x-1', 'n': 2}, time='2024-07-10T23:00:00Z'),
+            event('o-1', 'Sold', {'sku': 'y-1', 'n': 9007199254740991}, time='2024-07-10T20:00:00Z'),
+            event('o-1', 'Made', {'sku': 'x-1'}),
         )
-        self.refused(tool.FAILED, ['p.lua:3: row.key is not known where the key is computed'], path)
+        rows = self.keyed(
+            "key 's text' columns { 'keys text' }\n"
+            "local first = by ({ 'sku text' }, function (e) return e.sku:sub(1, 1) end)\n"
+            "local function f(row, e) row.keys = (row.keys or '') .. row.key .. e.position end\n"
+            "on ('Sold', {}, first, f) on ('Made', {}, first, f)"
+        )
+        self.assertEqual(rows, [{'key': 'x', 'keys': 'x9x11'}, {'key': 'y', 'keys': 'y10'}])
+        rows = self.keyed(
+            "key { 'day date', 'who text', 'large bool', 'n int' } columns { 't text', 'd date' }\n"
+            "carry { who = { Placed = 'who text' } }\n"
+            "on ('Sold', { 'sku text as n' }, by ({ 'n int' }, function (e)\n"
+            "  return date(e.time, 'Europe/Berlin'), e.carried.who, e.n > 9, e.n + 0LL end),\n"
+            "  function (row, e)\n"
+            "    local key = row.key  row.d = key[1]\n"
+            "    row.t = ('%s %s %s %d'):format(e.n, key[2], tostring(key[3]), key[4]) end)"
+        )
+        self.assertEqual(
+            rows,
+            [
+                {
+                    'key': ['2024-07-10', 'ann', True, 9007199254740991],
+                    't': 'y-1 ann true 9007199254740991',
+                    'd': '2024-07-10',
+                },
+                {'key': ['2024-07-11', 'ann', False, 2], 't': 'x-1 ann false 2', 'd': '2024-07-11'},
+            ],
+        )
+        rows = self.keyed(
+            "key 'large bool' columns { 't text' }\n"
+            "on ('Sold', by ({ 'n int' }, function (e) return e.n > 9 end), function (row, e)\n"
+            "  row.t = tostring(row.key) end)"
+        )
+        self.assertEqual(rows, [{'key': False, 't': 'false'}, {'key': True, 't': 'true'}])
 
     def test_least_and_greatest_begin_beyond_all_numbers(self):
         self.import_lines(

@@ -55,13 +55,15 @@ static rf_definition *load(const char *source)
 /* ---- refusals while loading ---- */
 
 struct refusal {
-    char source[256];
+    char source[320];
     char message[160]; /* that the error's has, after the folder */
 };
 
 ParameterizedTestParameters(lua, refuses_while_loading)
 {
     static struct refusal refusals[] = {
+        {HEAD "on ('A', every_row, function (row, e)\n row.t = row.key end)",
+         "p.lua:3: row.key is not known where a handler gets every row"},
         {"x = 1", "p.lua:1: `x` would be assigned outside of its function; write `local x`"},
         {HEAD "function f() end", "p.lua:2: `f` would be assigned"},
         {HEAD "local n = 0\non ('A', function (row, e)\n n = n + 1 end)", "p.lua:4: `n` is assigned"},
@@ -194,7 +196,7 @@ ParameterizedTestParameters(lua, refuses_while_loading)
     return cr_make_param_array(struct refusal, refusals, sizeof refusals / sizeof refusals[0]);
 }
 
-ParameterizedTest(struct refusal *refusal, lua, refuses_while_loading)
+static void expect_refused(const struct refusal *refusal)
 {
     rf_definition *definition = NULL;
     rf_err err = {0};
@@ -205,6 +207,63 @@ ParameterizedTest(struct refusal *refusal, lua, refuses_while_loading)
               err.message, refusal->message);
     if (status == RF_OK)
         rf_definition_free(definition);
+}
+
+ParameterizedTest(struct refusal *refusal, lua, refuses_while_loading)
+{
+    expect_refused(refusal);
+}
+
+#define DATES "name 'p' version (1) key 'day date' columns { 'n int', 'd date', 'at time' }\n"
+#define ON "on ('A', { 'day date', 'at time as t' }, function (row, e)\n"
+
+ParameterizedTestParameters(lua, refuses_dates_given_as_times)
+{
+    static struct refusal refusals[] = {
+        {DATES ON "row.n = month (e.day) end)",
+         "p.lua:3: `e.day` is a date and no time; write month (e.day, \"days\")"},
+        {DATES ON "\nrow.n = year (row.d, 'Europe/Prague') end)",
+         "p.lua:4: `row.d` is a date and no time; write year (row.d, \"days\")"},
+        {DATES ON "row.n = 1 row.d = day (row.key, nil) end)", "write day (row.key, \"days\")"},
+        {DATES ON "local d = e.day\nif d then row.n = 1 + month(d) end end)",
+         "p.lua:4: `e.day` is a date and no time"},
+        {DATES "local m = month " ON "return m (e.day) end)", "p.lua:3: `e.day` is a date"},
+        {DATES ON "row.n = hour (e.day) end)", "p.lua:3: `e.day` is a date, and `hour` takes a time"},
+        {DATES ON "row.d = date (row.d, 'days') end)", "`row.d` is a date, and `date` takes a time"},
+        {DATES "carry { born = { B = 'day date' } }\n" ON "row.n = year (e.carried.born) end)",
+         "p.lua:4: `e.carried.born` is a date and no time"},
+        {DATES "on ('A', by ({ 'day date' }, function (e)\n return month (e.day) end),\n"
+               "function (row, e) end)",
+         "p.lua:3: `e.day` is a date and no time"},
+        {DATES "upcast ('A', 1, { 'day date' }, function (e)\n e.month = month (e.day) end)\n"
+               "on ('A', { 'month int' }, function (row, e) end)",
+         "p.lua:3: `e.day` is a date and no time"},
+    };
+    return cr_make_param_array(struct refusal, refusals, sizeof refusals / sizeof refusals[0]);
+}
+
+ParameterizedTest(struct refusal *refusal, lua, refuses_dates_given_as_times)
+{
+    expect_refused(refusal);
+}
+
+Test(lua, dates_that_are_told_as_such_and_times_are_taken)
+{
+    static const char *const bodies[] = {
+        "row.n = month (e.day, 'days') end)",
+        "row.n = month (row.at) + hour (e.t, 'Europe/Prague') row.d = date (e.t) end)",
+        "local d = e.day d = e.t row.n = month (d) end)",
+        "local d, z = e.day, 'days' if row.at then d, z = e.t, 'UTC' end row.n = month (d, z) end)",
+        "local d = e.t if row.n > 0 then d = e.day row.d = d return end row.n = month (d) end)",
+        "local e = { day = e.t } row.n = month (e.day) end)",
+        "for d = e.day, 9 do row.n = row.n + month (d * 86400e6) end end)",
+    };
+    char source[512];
+
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        (void)snprintf(source, sizeof source, DATES ON "%s", bodies[i]);
+        rf_definition_free(load(source));
+    }
 }
 
 TestSuite(lua, .init = folder_make, .fini = folder_remove);
