@@ -32,7 +32,8 @@ static void must(rf_status status, const rf_err *err)
     abort();
 }
 
-/* Removes the folder once this process is no more, however it ended. */
+/* Removes the folder once this process is no more, however it ended: also by a signal to its whole
+ * group, which this one is not of. */
 static void remove_afterwards(void)
 {
     int ends[2];
@@ -47,6 +48,7 @@ static void remove_afterwards(void)
         (void)close(ends[0]);
         return;
     }
+    (void)setsid();
     (void)close(ends[1]);
     while (read(ends[0], &byte, 1) > 0)
         ;
