@@ -313,6 +313,29 @@ class Sqlite(Sources):
             self.ok('verify', self.path('bad%d.refold' % number))
 
 
+class Killed(Sources):
+    def test_an_import_that_was_killed_anywhere_is_gone_on_with(self):
+        """The cursor is in the commit that has the events: nothing is missing, nothing is there twice."""
+        path = self.database('PRAGMA journal_mode=WAL', RECORDER)
+        count = 40_000
+        with sqlite3.connect(path) as db:
+            db.executemany('INSERT INTO stored_events VALUES (?, ?, ?, ?)', (
+                ('s%d' % (i % 700), i // 700 + 1, 'T', b'{"text":"%d"}' % (i * i)) for i in range(count)))
+        db.close()
+        chance = random.Random(11)
+        for _ in range(12):
+            process = subprocess.Popen([tool.refold, 'import', self.store, 'sqlite:' + path, '--quiet'],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(chance.uniform(0.02, 0.6))
+            process.kill()
+            process.wait()
+        self.load('sqlite:' + path)
+        again = self.load('sqlite:' + path, '--from-start')
+        self.assertEqual((again['added'], again['duplicates']), (0, count))
+        self.assertEqual(self.info()['events'], count)
+        self.verifies()
+
+
 class Following(Sources):
     def follow(self, *arguments):
         process = subprocess.Popen(
