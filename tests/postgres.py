@@ -36,7 +36,6 @@ SUPERUSER = 'refold'
 OPTIONS = {
     'listen_addresses': '',
     'fsync': 'off',
-    'synchronous_commit': 'off',
     'full_page_writes': 'off',
     'max_connections': '40',
     'shared_buffers': '32MB',

@@ -85,7 +85,11 @@ rf_status rf_postgres_fail_result(rf_postgres *postgres, const PGresult *result,
     const char *primary = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     const char *detail = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
 
-    if (!state || PQstatus(postgres->connection) == CONNECTION_BAD)
+    const char *severity = result ? PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED) : NULL;
+
+    /* After FATAL the server hangs up, which libpq has perhaps not seen yet. */
+    if (!state || PQstatus(postgres->connection) == CONNECTION_BAD ||
+        (severity && strcmp(severity, "ERROR") != 0))
         postgres->is_lost = true;
     if (!state)
         return rf_postgres_fail_connection(postgres, "the connection was lost", err);

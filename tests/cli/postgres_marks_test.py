@@ -194,9 +194,11 @@ class Following(postgres.Case):
         self.addCleanup(process.stdout.close)
         return process
 
-    def reaches(self, count, seconds=15):
+    def reaches(self, process, count, seconds=30):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
+            if process.poll() is not None:
+                self.fail('it ended: %s' % process.stdout.read())
             if os.path.exists(os.path.join(self.store, 'FORMAT')):
                 result = tool.call('info', self.store, '--json')
                 if result.code == 0 and result.json['events'] >= count:
@@ -209,10 +211,10 @@ class Following(postgres.Case):
         self.sql(postgres.MESSAGES)
         self.messages(0, 7)
         process = self.follow()
-        self.reaches(7)
+        self.reaches(process, 7)
         for n in range(1, 4):
             self.messages(7 * n, 7)
-            self.reaches(7 * n + 7)
+            self.reaches(process, 7 * n + 7)
         process.send_signal(signal.SIGTERM)
         self.assertEqual(tool.wait_for(process, 10), tool.TERMINATED)
         self.assertEqual(self.imports(), 0)
@@ -221,12 +223,12 @@ class Following(postgres.Case):
         self.sql(postgres.MESSAGES)
         self.messages(0, 7)
         process = self.follow()
-        self.reaches(7)
+        self.reaches(process, 7)
         self.server.stop('immediate')
         time.sleep(1)
         self.server.start()
         self.messages(7, 7)
-        self.reaches(14)
+        self.reaches(process, 14)
         process.send_signal(signal.SIGINT)
         self.assertEqual(tool.wait_for(process, 10), tool.INTERRUPTED)
 
@@ -234,7 +236,7 @@ class Following(postgres.Case):
         self.sql(postgres.MESSAGES)
         self.messages(0, 7)
         process = self.follow('--wait-writers', '2')
-        self.reaches(7)
+        self.reaches(process, 7)
         self.server.stop('immediate')
         self.assertEqual(tool.wait_for(process, 20), tool.UNREACHABLE)
         self.server.start()
