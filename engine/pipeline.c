@@ -30,6 +30,10 @@ static rf_status check_options(const rf_rebuild_options *options, rf_err *err)
             "a rebuild up to a position or time needs --no-swap: it would go live behind");
     if (options->until != 0 && options->has_until_time)
         return rf_fail(err, RF_ERR_USAGE, "either a position or a time to end at, not both");
+    if (options->no_swap && (options->has_max_changed || options->expect_keys))
+        return rf_fail(err, RF_ERR_USAGE,
+                       "--max-changed and --expect-keys are gates of what goes live: not with "
+                       "--no-swap");
     if (options->has_max_errors && options->max_errors > RF_MAX_ERRORS_MAX)
         return rf_fail(err, RF_ERR_USAGE, "at most %d events that fail can be kept count of",
                        RF_MAX_ERRORS_MAX);
@@ -55,6 +59,18 @@ static rf_status find_end(struct pipeline *pipeline, rf_err *err)
     if (options->until != 0)
         pipeline->position = options->until;
     return RF_OK;
+}
+
+/* Read before anything is built, so that a bad file costs nothing. */
+static rf_status read_gate_keys(struct pipeline *pipeline, rf_err *err)
+{
+    const char *path = pipeline->options->expect_keys;
+
+    if (!path)
+        return RF_OK;
+    if (pipeline->resolved.count != 1)
+        return rf_fail(err, RF_ERR_USAGE, "--expect-keys goes with one projection");
+    return rf_gate_keys_read(path, pipeline->resolved.definitions[0], &pipeline->gate_keys, err);
 }
 
 static rf_status check_definitions(struct pipeline *pipeline, rf_err *err)
@@ -250,6 +266,8 @@ static rf_status build(struct pipeline *pipeline, rf_err *err)
     if (status == RF_OK)
         status = find_end(pipeline, err);
     if (status == RF_OK)
+        status = read_gate_keys(pipeline, err);
+    if (status == RF_OK)
         status = check_definitions(pipeline, err);
     if (status == RF_OK && options->if_changed)
         status = check_changed(pipeline, err);
@@ -365,6 +383,7 @@ static void pipeline_end(struct pipeline *pipeline)
         rf_catch_up_late_close(&pipeline->late[i]);
     free(pipeline->late);
     rf_replay_end(&pipeline->replay);
+    rf_gate_keys_free(&pipeline->gate_keys);
     free(pipeline->live);
     free(pipeline->counts);
     free(pipeline->flipped);

@@ -19,6 +19,8 @@ rf_status rf_pipeline_check_cancel(const struct pipeline *pipeline, rf_err *err)
 static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_err *err)
 {
     const rf_manifest *manifest = rf_build_manifest(pipeline->replay.builds[index]);
+    const rf_gates gates = {pipeline->store, pipeline->pool, pipeline->options,
+                            &pipeline->gate_keys};
     rf_catalog_model model = {0};
     bool found = false;
 
@@ -27,8 +29,9 @@ static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_err *e
     if (status != RF_OK)
         return status;
     pipeline->live[index] = found ? model.live : 0;
-    status = rf_gates_check(pipeline->store, pipeline->pool, manifest, pipeline->live[index],
-                            &pipeline->late[index], pipeline->options, &pipeline->counts[index], err);
+    status = rf_gates_check(&gates, pipeline->resolved.definitions[index], manifest,
+                            pipeline->live[index], &pipeline->late[index],
+                            &pipeline->counts[index], err);
     for (uint32_t i = 0; status == RF_OK && i < model.held_count; i++)
         if (model.held[i].low == manifest->content_hash.low &&
             model.held[i].high == manifest->content_hash.high)

@@ -22,6 +22,7 @@ struct pipeline {
     rf_replay replay;
     rf_fold_failure failure; /* the event that ended the fold */
     uint64_t *live; /* generation that each definition was compared with */
+    rf_gate_keys gate_keys;
     rf_gate_counts *counts;
     bool *flipped;
     rf_catch_up_late *late; /* one a definition */

@@ -138,7 +138,7 @@ static void clear_message(const trial *run, rf_err *err)
 {
     char message[sizeof err->message];
     size_t prefix = strlen(run->events);
-    static const char *const of_store[] = {"; nothing was ", "; to put it aside"};
+    static const char *const of_store[] = {"; nothing was ", "; to put it aside", "; generation "};
 
     for (size_t i = 0; i < sizeof of_store / sizeof of_store[0]; i++) {
         char *rest = strstr(err->message, of_store[i]);

@@ -19,7 +19,8 @@ typedef struct rebuild_options {
     cli_share max_removed;
     cli_moment until;
     int64_t wait_lock_ms;
-    const char *evolution, *publish, *metrics;
+    const char *evolution, *publish, *metrics, *expect_keys;
+    cli_share max_changed;
 } rebuild_options;
 
 #define AT(member) offsetof(rebuild_options, member)
@@ -37,6 +38,10 @@ static const cli_option table[] = {
     {"min-rows", "N", "gate: refuse fewer rows (1)", CLI_COUNT, AT(min_rows), 0, 0},
     {"max-removed", "SHARE", "gate: refuse if more of the live rows are gone (50%)", CLI_SHARE,
      AT(max_removed), 0, 0},
+    {"max-changed", "SHARE", "gate: refuse if more rows differ, as a share of the live ones",
+     CLI_SHARE, AT(max_changed), 0, 0},
+    {"expect-keys", "FILE", "gate: refuse if a key of it, one a line, has no row", CLI_TEXT,
+     AT(expect_keys), 0, 0},
     {"on-error", "stop|skip|quarantine",
      "an event that fails ends the rebuild (stop), or is left out, or its key", CLI_CHOICE, AT(on_error),
      0, 0},
@@ -247,6 +252,9 @@ static rf_rebuild_options make_options(const rebuild_options *given)
         .has_min_rows = given->min_rows.given,
         .max_removed = given->max_removed.value,
         .has_max_removed = given->max_removed.given,
+        .max_changed = given->max_changed.value,
+        .has_max_changed = given->max_changed.given,
+        .expect_keys = given->expect_keys,
         .on_error = on_error_of(given->on_error),
         .max_errors = given->max_errors.value,
         .has_max_errors = given->max_errors.given,
@@ -387,9 +395,10 @@ const cli_command cli_rebuild = {
         "A path (projections/order_summary.so) deploys that definition; a name rebuilds the\n"
         "live read model with the definition that it keeps. Several projections share one\n"
         "pass over the log and swap together or not at all. Exit 4: a check or gate refused,\n"
-        "and what was live stays live. With --publish the new generations are then published as\n"
-        "export does it, and where --if-changed finds nothing, what is live is, unless it was:\n"
-        "so a run makes up for one that could not reach the database.\n",
+        "and what was live stays live: the line says which gate, and how to look and to go on.\n"
+        "With --publish the new generations are then published as export does it, and\n"
+        "where --if-changed finds nothing, what is live is, unless it was: so a run makes up for\n"
+        "one that could not reach the database.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(rebuild_options),

@@ -370,6 +370,47 @@ static rf_status evolve(rf_definition *definition, const rf_evolution_tables *ta
                : status;
 }
 
+static rf_status take_expectation(rf_definition *definition, rf_arena *arena,
+                                  const rf_lua_expect *declared, const rf_reader_column *columns,
+                                  rf_definition_expect *out, rf_err *err)
+{
+    out->text = rf_arena_copy(arena, rf_slice_of(declared->text)).data;
+    out->place = rf_arena_copy(arena, rf_slice_of(declared->place)).data;
+    if (!out->text || !out->place)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a definition");
+    rf_status status = rf_expectation_new(rf_slice_of(declared->text), columns,
+                                          definition->column_count, &out->expectation, err);
+    return status == RF_OK ? RF_OK
+                           : rf_err_context(err, "%s: expect (\"%.160s\")", declared->place,
+                                            declared->text);
+}
+
+/* What its file says that holds for every row. */
+static rf_status take_expectations(struct owner *owner, const rf_lua_state *state, rf_err *err)
+{
+    rf_definition *definition = &owner->definition;
+    uint32_t count;
+    const rf_lua_expect *declared = rf_lua_state_expects(state, &count);
+    rf_reader_column *columns = rf_arena_alloc(
+        &owner->arena, (definition->column_count + 1) * sizeof *columns);
+    rf_definition_expect *expects = rf_arena_alloc(&owner->arena, (count + 1) * sizeof *expects);
+    rf_status status = RF_OK;
+
+    if (!columns || !expects)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a definition");
+    for (uint32_t i = 0; i < definition->column_count; i++)
+        columns[i] = (rf_reader_column){definition->columns[i].name, definition->columns[i].kind,
+                                        definition->columns[i].scale};
+    definition->expects = expects;
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        expects[i] = (rf_definition_expect){NULL, NULL, NULL};
+        status = take_expectation(definition, &owner->arena, &declared[i], columns, &expects[i],
+                                  err);
+        definition->expect_count = i + 1;
+    }
+    return status;
+}
+
 static rf_status load_lua(const char *path, rf_definition **definition_out, rf_err *err)
 {
     rf_lua_file *file = NULL;
@@ -397,6 +438,8 @@ static rf_status load_lua(const char *path, rf_definition **definition_out, rf_e
     if (rf_lua_state_uses_zones(state))
         rf_definition_use_zones(&owner->definition);
     status = evolve(&owner->definition, rf_lua_state_evolution(state), err);
+    if (status == RF_OK)
+        status = take_expectations(owner, state, err);
     if (status != RF_OK) {
         rf_definition_free(&owner->definition);
         return status;
@@ -459,6 +502,8 @@ void rf_definition_free(rf_definition *definition)
     if (!definition)
         return;
     struct owner *owner = (struct owner *)definition;
+    for (uint32_t i = 0; i < definition->expect_count; i++)
+        rf_expectation_free(definition->expects[i].expectation);
     rf_evolution_free(definition->evolution);
     rf_evolution_file_free(definition);
     rf_plugin_free(owner->plugin);

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "log/segment.h"
+#include "projection/expectation.h"
 #include "refold/projection.h"
 #include "refold/read.h"
 
@@ -49,6 +50,13 @@ typedef struct rf_definition_index {
     const uint32_t *columns; /* indexes of columns */
 } rf_definition_index;
 
+/* What holds for every row; a Lua file's. */
+typedef struct rf_definition_expect {
+    rf_expectation *expectation; /* owned by the definition */
+    const char *text;
+    const char *place; /* FILE:LINE */
+} rf_definition_expect;
+
 typedef struct rf_definition_handler {
     rf_slice type; /* "*" for all */
     bool every_type;
@@ -83,6 +91,8 @@ typedef struct rf_definition {
     uint32_t carry_count;
     const rf_definition_index *indexes;
     uint32_t index_count;
+    const rf_definition_expect *expects;
+    uint32_t expect_count;
     rf_hash128 content_hash; /* of its files */
     /* Of what they are run with: the ABI and, where they use the calendar, the zone table. Another one
      * means that rows may be others, not that the definition is. */

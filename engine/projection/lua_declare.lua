@@ -13,7 +13,7 @@ local type, ipairs, pairs, next, tostring, concat, sort, loadstring, error =
 
 local declared = {
     columns = nil, handlers = {}, column_by_name = {}, carries = {}, indexes = {}, combine = {},
-    renames = {}, upcasts = {}, schemas = {}, expects = {},
+    renames = {}, upcasts = {}, schemas = {},
 }
 refold.declared = declared
 refold.loading = true
@@ -501,6 +501,10 @@ declare("index", function(list)
         expect_text(list[i], "a column of an index")
     end
     declared.indexes[#declared.indexes + 1] = list
+end)
+
+declare("expect", function(text)
+    refold.take_expect(expect_text(text, "what is expected"))
 end)
 
 declare("no_key", function(what)

@@ -2,6 +2,7 @@
 #include "projection/lua_state.h"
 
 #include "projection/lua_cursor.h"
+#include "projection/expectation.h"
 #include "projection/lua_functions.h"
 
 #include <lauxlib.h>
@@ -54,6 +55,8 @@ struct rf_lua_state {
     bool evolution_only;
     bool uses_zones;
     rf_evolution_tables evolution; /* name NULL: none */
+    rf_lua_expect expects[RF_EXPECTATIONS_MAX];
+    uint32_t expect_count;
 };
 
 /* ---- limits ---- */
@@ -263,6 +266,30 @@ static int give_evolution(lua_State *lua)
     return 0;
 }
 
+/* expect (text): kept with the line of the projection's own file that calls. */
+static int take_expect(lua_State *lua)
+{
+    rf_lua_state *state = lua_touserdata(lua, lua_upvalueindex(1));
+    rf_lua_expect *expect = &state->expects[state->expect_count];
+    const char *text = luaL_checkstring(lua, 1);
+    lua_Debug frame = {0};
+
+    if (state->expect_count == RF_EXPECTATIONS_MAX)
+        return luaL_error(lua, "more than %d expectations", RF_EXPECTATIONS_MAX);
+    for (int level = 1; lua_getstack(lua, level, &frame); level++) {
+        lua_getinfo(lua, "Sl", &frame);
+        if (frame.source[0] == '@')
+            break;
+    }
+    const char *place = lua_pushfstring(lua, "%s:%d", frame.source + 1, frame.currentline);
+    expect->text = strdup(text);
+    expect->place = strdup(place);
+    state->expect_count++;
+    if (!expect->text || !expect->place)
+        return luaL_error(lua, "out of memory");
+    return 0;
+}
+
 /* Protected: makes the closed world, loads the file into it and keeps what runs it. */
 static int load(lua_State *lua)
 {
@@ -284,6 +311,7 @@ static int load(lua_State *lua)
     push_host_function(lua, state, look, "look");
     push_host_function(lua, state, read_required, "read");
     push_host_function(lua, state, give_evolution, "give_evolution");
+    push_host_function(lua, state, take_expect, "take_expect");
     for (size_t i = 0; i < rf_lua_chunk_count; i++) {
         const rf_lua_chunk *chunk = &rf_lua_chunks[i];
         if (luaL_loadbuffer(lua, chunk->bytes, chunk->size, chunk->name) != 0)
@@ -379,6 +407,10 @@ void rf_lua_state_free(rf_lua_state *state)
     lua_setallocf(state->lua, state->allocate, state->allocate_arg);
     lua_close(state->lua);
     rf_zones_free(state->zones);
+    for (uint32_t i = 0; i < state->expect_count; i++) {
+        free(state->expects[i].text);
+        free(state->expects[i].place);
+    }
     free(state);
 }
 
@@ -483,4 +515,10 @@ static void close_state(void *state)
 const rf_evolution_tables *rf_lua_state_evolution(const rf_lua_state *state)
 {
     return state->evolution.name ? &state->evolution : NULL;
+}
+
+const rf_lua_expect *rf_lua_state_expects(const rf_lua_state *state, uint32_t *count_out)
+{
+    *count_out = state->expect_count;
+    return state->expects;
 }

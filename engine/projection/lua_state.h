@@ -33,6 +33,12 @@ const rf_projection *rf_lua_state_tables(const rf_lua_state *state);
 bool rf_lua_state_uses_zones(const rf_lua_state *state);
 /* The row that a key begins with, row_size bytes. */
 const void *rf_lua_state_template(const rf_lua_state *state);
+/* What it says that holds for every row, in the order of the file; valid until free. */
+typedef struct rf_lua_expect {
+    char *text;
+    char *place; /* FILE:LINE */
+} rf_lua_expect;
+const rf_lua_expect *rf_lua_state_expects(const rf_lua_state *state, uint32_t *count_out);
 /* What the file declares of its events' own evolution, valid until free; NULL: nothing. Functions are
  * run by states of their own, which `ops` open of the file. */
 const rf_evolution_tables *rf_lua_state_evolution(const rf_lua_state *state);

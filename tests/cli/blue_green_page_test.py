@@ -37,13 +37,15 @@ class Page(tool.Case):
             if name == 'events':
                 self.path('events.jsonl', text)
                 self.path('more.jsonl', MORE)
-            elif name.endswith('.lua'):
+            elif name.endswith(('.lua', '.txt')):
                 self.path(name, text)
             else:
                 commands = text.split('$ refold ')[1:]
                 printed[name] = [self.run_command(shlex.split(line)) for line in commands]
         self.assertEqual(
-            list(printed), ['begin', 'build', 'look', 'diff', 'swap', 'wait', 'back'], 'blocks of the page'
+            list(printed),
+            ['begin', 'build', 'look', 'diff', 'swap', 'wait', 'back', 'gates'],
+            'blocks of the page',
         )
         self.assertIn('"items":2,"total":"3.00"', printed['look'][0])
         with open(os.path.join(tool.ROOT, 'docs', 'BLUE-GREEN.md'), encoding='utf-8') as file:
@@ -52,6 +54,7 @@ class Page(tool.Case):
         self.assertIn('orders 1 -> 2', printed['swap'][0])
         self.assertIn('"items":6,"total":"12.00"', printed['wait'][2])
         self.assertIn('orders 2 -> 1', printed['back'][0])
+        self.assertIn('orders generation 3', printed['gates'][0])
         row = self.ok('get', 'shop.refold', 'orders', 'order-1', cwd=self.folder).json
         self.assertEqual(row, {'key': 'order-1', 'customer': 'c-1', 'total': '12.00'})
         held = self.gives(

@@ -59,6 +59,8 @@ OPTIONS = {
         '--dev',
         '--min-rows',
         '--max-removed',
+        '--max-changed',
+        '--expect-keys',
         '--independent',
         '--on-error',
         '--max-errors',

@@ -23,6 +23,11 @@ typedef struct rf_rebuild_options {
     double max_removed; /* gate: share of the live rows that may be gone, 0 to 1; with
                            has_max_removed, else 0.5 */
     bool has_max_removed;
+    double max_changed; /* gate: rows that may differ (see refold/diff.h), as a share of the live ones, 0
+                           to 1; with has_max_changed */
+    bool has_max_changed;
+    const char *expect_keys; /* gate: file of keys, one a line as the command line takes them, that must
+                                have rows; for one projection; NULL */
     rf_on_error on_error; /* for events that fail */
     uint64_t max_errors;  /* with has_max_errors: past so many events that failed, of one projection,
                              the rebuild fails; else RF_MAX_ERRORS_DEFAULT */

@@ -1,0 +1,188 @@
+"""Gates of a rebuild: each refuses, keeps the generation, and says which it was and how to go on."""
+
+import os
+import shlex
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import tool
+from tool import event
+
+FIRST = """name "orders"
+version (1)
+columns { "customer text", "total decimal(2)", "items int" }
+on ("Placed", { "customer text" }, function (row, e) row.customer = e.customer end)
+on ("Added", { "qty int", "price decimal(2)" }, function (row, e)
+    row.items = row.items + e.qty
+    row.total = row.total + e.qty * e.price
+end)
+"""
+
+
+def version(number, *changes):
+    text = FIRST.replace('version (1)', 'version (%d)' % number)
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+class Orders(tool.Case):
+    def setUp(self):
+        super().setUp()
+        events = []
+        for i in range(20):
+            events.append(event('order-%02d' % i, 'Placed', {'customer': 'c-%d' % i}))
+            events.append(event('order-%02d' % i, 'Added', {'qty': i, 'price': 1.5}))
+        self.import_lines(*events)
+        self.ok('rebuild', self.store, self.path('orders.lua', FIRST), '--quiet')
+        self.before = self.ok('scan', self.store, 'orders').out
+
+    def refused(self, words, projection, *options):
+        """Refused with the words; what is live is as it was, the new one is sealed, and both commands of
+        the message do what they say."""
+        result = self.refuses(
+            tool.REFUSED, words, 'rebuild', self.store, projection, '--quiet', *options
+        )
+        self.assertEqual(self.ok('scan', self.store, 'orders').out, self.before)
+        listed = self.ok('generations', self.store, 'orders', '--json').json['generations']
+        self.assertEqual([g['number'] for g in listed if g['live']], [1])
+        kept = listed[-1]['number']
+        self.assertIn('generation %d is kept, not live' % kept, result.message)
+        look, swap = result.message.strip().split(': refold ')[-2:]
+        words = shlex.split(look.split(';')[0])
+        self.assertEqual(words, ['diff', self.store, 'orders', '1', str(kept)])
+        self.ok(*words)
+        swap = shlex.split(swap)
+        self.ok(*swap)
+        listed = self.ok('generations', self.store, 'orders', '--json').json['generations']
+        self.assertEqual([g['number'] for g in listed if g['live']], [kept])
+        return result
+
+
+class Gates(Orders):
+    def test_max_changed(self):
+        changed = self.path(
+            'changed.lua', version(2, ('e.qty * e.price', 'e.qty * e.price + (e.qty == 7 and 1 or 0)'))
+        )
+        self.refused(
+            ['max-changed', '1 of the 20 live rows', '5%', '4%'], changed, '--max-changed', '4%'
+        )
+
+    def test_max_changed_passes_at_its_limit(self):
+        changed = self.path(
+            'changed.lua', version(2, ('e.qty * e.price', 'e.qty * e.price + (e.qty == 7 and 1 or 0)'))
+        )
+        self.ok('rebuild', self.store, changed, '--quiet', '--max-changed', '5%')
+
+    def test_a_new_column_is_no_change(self):
+        wider = self.path('wider.lua', version(2, ('"items int"', '"items int", "paid bool"')))
+        self.ok('rebuild', self.store, wider, '--quiet', '--max-changed', '0')
+
+    def test_max_removed(self):
+        fewer = self.path(
+            'fewer.lua', version(2, ('row.customer = e.customer', 'if e.customer ~= "c-0" then row.customer = e.customer end'),
+                                 ('row.items = ', 'if e.qty == 0 then return end row.items = '))
+        )
+        self.refused(
+            ['max-removed', '1 of the 20 live rows', '5%', '0%'], fewer, '--max-removed', '0'
+        )
+
+    def test_min_rows(self):
+        self.refused(
+            ['min-rows', '20 rows', '21'],
+            self.path('same.lua', version(2)),
+            *('--min-rows', 21),
+        )
+
+    def test_expect_keys(self):
+        keys = self.path('keys', 'order-03\r\n\norder-99\norder-19\nno such\n')
+        self.refused(
+            ['expect-keys', '2 of 4 keys', 'order-99, no such'],
+            self.path('same.lua', version(2)),
+            *('--expect-keys', keys),
+        )
+        keys = self.path('keys', ''.join('order-%02d\n' % i for i in range(20)))
+        self.ok('rebuild', self.store, 'orders', '--quiet', '--expect-keys', keys)
+
+    def test_expect_keys_of_several_parts(self):
+        keyed = self.path('keyed.lua', version(1, ('"orders"', '"customers"'), ('columns', 'key { "stream", "type" }\ncolumns')))
+        keys = self.path('keys', '["order-03","Placed"]\n["order-03","Sent"]\n')
+        result = self.gives(tool.REFUSED, 'rebuild', self.store, keyed, '--quiet', '--expect-keys', keys)
+        self.assertIn('1 of 2 keys have no row: ["order-03","Sent"]', result.message)
+        self.assertNotIn('refold diff', result.message)
+        keys = self.path('keys', '["order-03","Placed"]\norder-03\n')
+        result = self.refuses(tool.FAILED, [keys + ':2'], 'rebuild', self.store, keyed, '--quiet', '--expect-keys', keys)
+
+    def test_what_is_no_gate_is_refused_before_anything_is_built(self):
+        same = self.path('same.lua', version(2))
+        args = ('rebuild', self.store, same, '--quiet')
+        self.refuses(tool.FAILED, ['nowhere'], *args, '--expect-keys', self.path('nowhere'))
+        self.refuses(tool.FAILED, ['no keys'], *args, '--expect-keys', self.path('empty', '\n'))
+        self.refuses(tool.USAGE, ['--no-swap'], *args, '--no-swap', '--max-changed', '1%')
+        self.refuses(tool.USAGE, ['--no-swap'], *args, '--no-swap', '--expect-keys', same)
+        self.refuses(tool.USAGE, ['101%'], *args, '--max-changed', '101%')
+        other = self.path('other.lua', version(1, ('"orders"', '"others"')))
+        self.refuses(tool.USAGE, ['one'], *args, other, '--expect-keys', self.path('k', 'order-03\n'))
+        listed = self.ok('generations', self.store, '--json').json['generations']
+        self.assertEqual(len(listed), 1)
+
+
+class Expectations(Orders):
+    def expecting(self, *texts):
+        clauses = ''.join('expect ("%s")\n' % text for text in texts)
+        return self.path('orders.lua', version(2, ('on ("Placed"', clauses + 'on ("Placed"')))
+
+    def test_rows_that_break_one_are_named_with_file_and_line(self):
+        path = self.expecting('items >= 0', 'total < 21.00 and customer ~= nil')
+        self.refused(
+            [path + ':5', 'total < 21.00', 'does not hold for 6 of 20 rows', '"order-14", "order-15"'],
+            path,
+        )
+
+    def test_what_holds_passes_and_is_asked_of_rows_that_came_meanwhile_too(self):
+        path = self.expecting('total >= 0', "total == items * 1.5", "customer > 'c'")
+        self.assertTrue(self.rebuild(path)[0]['live'])
+        self.import_lines(event('order-05', 'Added', {'qty': 1, 'price': 9}))
+        self.ok('follow', self.store, '--once', '--quiet')
+        # The definition that is kept has its expectations with it.
+        self.refuses(
+            tool.REFUSED,
+            ['orders.lua:5', '1 of 20', '"order-05"'],
+            *('rebuild', self.store, 'orders', '--quiet'),
+        )
+
+    def test_the_same_is_told_for_any_number_of_workers(self):
+        path = self.expecting('total < 10')
+        told = set()
+        for workers in (0, 1, 2, 5):
+            result = self.gives(tool.REFUSED, 'rebuild', self.store, path, '--quiet', '--workers', workers)
+            told.add(result.message.split('; generation')[0])
+        self.assertEqual(len(told), 1)
+
+    def test_what_is_no_expectation_is_refused_with_its_line(self):
+        for text, word in (('totl >= 0', 'totl'), ('total', 'true or false'), ('total = 1', '==')):
+            path = self.expecting(text)
+            result = self.gives(tool.FAILED, 'rebuild', self.store, path, '--quiet')
+            self.assertIn(path + ':4', result.message)
+            self.assertIn(word, result.message)
+
+    def test_cases_meet_them_too(self):
+        path = self.expecting('total >= 0')
+        good = (
+            '{"case":"a total","events":[%s],"rows":[{"key":"order-1","total":"3.00"}]}\n'
+            '{"case":"below zero","events":[%s],"error":"orders.lua:4: expect"}\n'
+        ) % (
+            event('order-1', 'Added', {'qty': 2, 'price': 1.5}),
+            event('order-1', 'Added', {'qty': -2, 'price': 1.5}),
+        )
+        self.ok('test', path, self.path('good.jsonl', good))
+        bad = '{"case":"below zero","events":[%s],"rows":[]}\n' % event(
+            'order-1', 'Added', {'qty': -2, 'price': 1.5}
+        )
+        result = self.gives(tool.FAILED, 'test', path, self.path('bad.jsonl', bad))
+        self.assertIn('does not hold for 1 of 1 row of orders: "order-1"', result.out.decode())
+        self.assertNotIn(b'is kept', result.out)
+
+
+tool.main(__name__)
