@@ -16,6 +16,7 @@ struct rf_catch_up {
     rf_catch_up_item *items;
     rf_catalog_move *moves;
     uint32_t count;
+    uint64_t events;
 };
 
 bool rf_catch_up_resumes(const rf_definition *definition)
@@ -23,8 +24,9 @@ bool rf_catch_up_resumes(const rf_definition *definition)
     uint32_t word = 0;
     bool covered = true;
 
-    /* A word of the row that no column has any byte of is something that the plugin keeps there. */
-    for (; covered && word + 8 <= definition->row_size; word += 8) {
+    /* A word of the row that no column has any byte of is something that the plugin keeps there. (What
+     * Lua has there means something within a batch only.) */
+    for (; !definition->lua && covered && word + 8 <= definition->row_size; word += 8) {
         covered = false;
         for (uint32_t i = 0; !covered && i < definition->column_count; i++) {
             const rf_column *column = &definition->columns[i];
@@ -136,7 +138,7 @@ rf_status rf_catch_up_open(rf_store *store, rf_pool *pool, const rf_catch_up_of 
     RF_ASSERT(count > 0);
     if (catch_up) {
         *catch_up = (rf_catch_up){store, pool, calloc(count, sizeof *catch_up->items),
-                                  calloc(count, sizeof *catch_up->moves), 0};
+                                  calloc(count, sizeof *catch_up->moves), 0, 0};
     }
     if (!catch_up || !catch_up->items || !catch_up->moves)
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a catch-up");
@@ -165,6 +167,11 @@ void rf_catch_up_close(rf_catch_up *catch_up)
     free(catch_up->items);
     free(catch_up->moves);
     free(catch_up);
+}
+
+uint64_t rf_catch_up_events(const rf_catch_up *catch_up)
+{
+    return catch_up->events;
 }
 
 uint64_t rf_catch_up_position(const rf_catch_up *catch_up)
@@ -348,6 +355,7 @@ static rf_status fold_items(rf_catch_up *catch_up, bool resumed, uint64_t until,
             status = note_left_out(item, &on_record[i], &target->faults, until, err);
         rf_faults_free(&target->faults);
         item->needs_all = status == RF_OK && target->needs_all;
+        catch_up->events += status == RF_OK ? target->events : 0;
     }
     return status;
 }

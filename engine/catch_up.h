@@ -32,6 +32,8 @@ typedef struct rf_catch_up_of {
 rf_status rf_catch_up_open(rf_store *store, rf_pool *pool, const rf_catch_up_of *of, uint32_t count,
                            rf_catch_up **catch_up_out, rf_err *err);
 void rf_catch_up_close(rf_catch_up *catch_up); /* takes NULL */
+/* That handlers got so far, of all generations together. */
+uint64_t rf_catch_up_events(const rf_catch_up *catch_up);
 /* Where all of them are. */
 uint64_t rf_catch_up_position(const rf_catch_up *catch_up);
 

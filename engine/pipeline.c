@@ -97,78 +97,7 @@ static rf_status check_definitions(struct pipeline *pipeline, rf_err *err)
     return rf_preflight_refusal(&pipeline->preflight, pipeline->options->allow_missing, err);
 }
 
-/* Whether a live generation was run with what this rebuild would be, and left out what it would: the
- * same skips on record, and by the same policy where that left anything out. */
-static rf_status same_run(struct pipeline *pipeline, const rf_definition *definition,
-                          uint64_t live, bool *same_out, rf_err *err)
-{
-    const char *name = definition->name;
-    rf_catalog *catalog = pipeline->store->catalog;
-    char dir[RF_PATH_SIZE];
-    rf_manifest manifest = {0};
-    rf_left_out_list had = {0};
-    rf_left_out_list skips = {0};
-    uint32_t at = 0;
-    bool same = true;
-
-    rf_status status = rf_catalog_path(catalog, name, live, dir, err);
-    if (status == RF_OK)
-        status = rf_manifest_read(dir, &manifest, err);
-    if (status != RF_OK)
-        return status;
-    status = rf_catalog_left_out(catalog, &manifest, &had, err);
-    if (status == RF_OK)
-        status = rf_catalog_skips(catalog, name, &skips, err);
-    same = manifest.engine_hash.low == definition->engine_hash.low &&
-           manifest.engine_hash.high == definition->engine_hash.high;
-    while (skips.count > 0 && skips.items[skips.count - 1].position > manifest.position)
-        skips.count--;
-    for (uint32_t i = 0; i < had.count; i++) {
-        if (had.items[i].cause != RF_CAUSE_ON_RECORD)
-            same = same && manifest.on_error == pipeline->options->on_error;
-        else if (at < skips.count && skips.items[at].position == had.items[i].position)
-            at++;
-        else
-            same = false;
-    }
-    *same_out = same && at == skips.count;
-    rf_left_out_list_free(&skips);
-    rf_left_out_list_free(&had);
-    rf_manifest_free(&manifest);
-    return status;
-}
-
-/* Whether every live generation has this very definition at this position. */
-static rf_status check_changed(struct pipeline *pipeline, rf_err *err)
-{
-    for (uint32_t i = 0; i < pipeline->resolved.count; i++) {
-        const rf_definition *definition = pipeline->resolved.definitions[i];
-        rf_catalog *catalog = pipeline->store->catalog;
-        rf_catalog_model model;
-        rf_catalog_generation live;
-        bool found = false;
-
-        rf_status status = rf_catalog_get_model(catalog, definition->name, &model, &found, err);
-        if (status == RF_OK && found)
-            status = rf_catalog_get_generation(catalog, definition->name, model.live, &live, &found,
-                                               err);
-        if (status != RF_OK || !found)
-            return status;
-        if (live.position != pipeline->position ||
-            live.content_hash.low != definition->content_hash.low ||
-            live.content_hash.high != definition->content_hash.high)
-            return RF_OK;
-        bool same = false;
-        status = same_run(pipeline, definition, live.number, &same, err);
-        if (status != RF_OK || !same)
-            return status;
-    }
-    return rf_fail(err, RF_ERR_NOTHING,
-                   "nothing changed: the live generations are at position %llu",
-                   (unsigned long long)pipeline->position);
-}
-
-static rf_status begin(struct pipeline *pipeline, rf_err *err)
+static rf_status make_arrays(struct pipeline *pipeline, rf_err *err)
 {
     uint32_t count = pipeline->resolved.count;
 
@@ -180,6 +109,11 @@ static rf_status begin(struct pipeline *pipeline, rf_err *err)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
     for (uint32_t i = 0; i < count; i++)
         rf_catalog_sweep(pipeline->store->catalog, pipeline->resolved.definitions[i]->name);
+    return RF_OK;
+}
+
+static rf_status begin(struct pipeline *pipeline, rf_err *err)
+{
     rf_status status = rf_replay_begin(&pipeline->replay, pipeline->store, &pipeline->resolved,
                                        pipeline->pool, false, err);
     pipeline->replay.on_error = pipeline->options->on_error;
@@ -261,6 +195,7 @@ static rf_status build(struct pipeline *pipeline, rf_err *err)
 {
     const rf_rebuild_options *options = pipeline->options;
     uint32_t workers = options->run.workers_default ? rf_processor_count() : options->run.workers;
+    bool reuses = false;
 
     rf_status status = rf_pool_new(workers, &pipeline->pool, err);
     if (status == RF_OK)
@@ -270,7 +205,13 @@ static rf_status build(struct pipeline *pipeline, rf_err *err)
     if (status == RF_OK)
         status = check_definitions(pipeline, err);
     if (status == RF_OK && options->if_changed)
-        status = check_changed(pipeline, err);
+        status = rf_pipeline_check_changed(pipeline, err);
+    if (status == RF_OK)
+        status = make_arrays(pipeline, err);
+    if (status == RF_OK)
+        status = rf_pipeline_find_reuse(pipeline, &reuses, err);
+    if (status == RF_OK && reuses)
+        return add_what_serves(pipeline, rf_pipeline_reuse(pipeline, err), err);
     if (status == RF_OK)
         status = begin(pipeline, err);
     if (status == RF_OK)
@@ -292,10 +233,28 @@ static rf_status run(struct pipeline *pipeline, rf_err *err)
     return status;
 }
 
+static rf_status count_left_out(const struct pipeline *pipeline, uint32_t index, rf_rebuilt *out,
+                                rf_err *err)
+{
+    const rf_manifest *manifest = rf_pipeline_manifest(pipeline, index);
+    rf_left_out_list list;
+
+    rf_status status = rf_catalog_left_out(pipeline->store->catalog, manifest, &list, err);
+    if (status != RF_OK)
+        return status;
+    for (uint32_t i = 0; i < list.count; i++) {
+        out->skipped += list.items[i].cause == RF_CAUSE_SKIPPED;
+        out->quarantined += list.items[i].cause == RF_CAUSE_QUARANTINED;
+        out->on_record += list.items[i].cause == RF_CAUSE_ON_RECORD;
+    }
+    rf_left_out_list_free(&list);
+    return RF_OK;
+}
+
 static rf_status report_projection(const struct pipeline *pipeline, uint32_t index, rf_arena *arena,
                                    rf_rebuilt *out, rf_err *err)
 {
-    const rf_manifest *manifest = rf_build_manifest(pipeline->replay.builds[index]);
+    const rf_manifest *manifest = rf_pipeline_manifest(pipeline, index);
     rf_checkpoint checkpoint;
 
     rf_status status =
@@ -308,23 +267,20 @@ static rf_status report_projection(const struct pipeline *pipeline, uint32_t ind
         .generation = manifest->number,
         .position = checkpoint.position,
         .rows = checkpoint.digest.rows,
-        .events = pipeline->replay.events[index],
-        .events_without_key = pipeline->replay.keyless[index],
+        .reused = pipeline->reused != NULL,
+        .events = pipeline->reused ? pipeline->reused[index].events : pipeline->replay.events[index],
+        .events_without_key = pipeline->reused ? 0 : pipeline->replay.keyless[index],
         .live = pipeline->flipped[index],
         .generation_before = pipeline->live[index],
         .rows_before = pipeline->counts[index].rows_before,
         .rows_added = pipeline->counts[index].added,
         .rows_removed = pipeline->counts[index].removed,
-        .on_record = rf_replay_skips_until(&pipeline->replay, index, manifest->position),
     };
-    if (manifest->on_error == RF_ON_ERROR_QUARANTINE)
-        out->quarantined = pipeline->replay.faults[index].count;
-    else
-        out->skipped = pipeline->replay.faults[index].count;
+    status = count_left_out(pipeline, index, out, err);
     for (uint32_t i = 0; i < manifest->file_count; i++)
         out->bytes += manifest->files[i].size;
     rf_digest_format(&checkpoint.digest, out->digest);
-    return RF_OK;
+    return status;
 }
 
 /* What was built and found, in memory of its own. A refused check has findings and no projections.
@@ -382,6 +338,7 @@ static void pipeline_end(struct pipeline *pipeline)
     for (uint32_t i = 0; pipeline->late && i < pipeline->resolved.count; i++)
         rf_catch_up_late_close(&pipeline->late[i]);
     free(pipeline->late);
+    rf_pipeline_free_reused(pipeline);
     rf_replay_end(&pipeline->replay);
     rf_gate_keys_free(&pipeline->gate_keys);
     free(pipeline->live);

@@ -18,7 +18,7 @@ rf_status rf_pipeline_check_cancel(const struct pipeline *pipeline, rf_err *err)
 /* Gates of one definition against what is live now, and whether a rollback holds its content. */
 static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_err *err)
 {
-    const rf_manifest *manifest = rf_build_manifest(pipeline->replay.builds[index]);
+    const rf_manifest *manifest = rf_pipeline_manifest(pipeline, index);
     const rf_gates gates = {pipeline->store, pipeline->pool, pipeline->options,
                             &pipeline->gate_keys};
     rf_catalog_model model = {0};
@@ -56,7 +56,7 @@ static rf_status flip(struct pipeline *pipeline, uint32_t begin, uint32_t end, r
         goto done;
     }
     for (uint32_t i = begin; i < end; i++) {
-        const rf_manifest *manifest = rf_build_manifest(pipeline->replay.builds[i]);
+        const rf_manifest *manifest = rf_pipeline_manifest(pipeline, i);
         pipeline->late[i] = (rf_catch_up_late){.store = pipeline->store,
                                                .pool = pipeline->pool,
                                                .name = manifest->name,
@@ -72,7 +72,7 @@ static rf_status flip(struct pipeline *pipeline, uint32_t begin, uint32_t end, r
             status = pass_gates(pipeline, begin + i, err);
             if (status != RF_OK)
                 goto done;
-            const rf_manifest *manifest = rf_build_manifest(pipeline->replay.builds[begin + i]);
+            const rf_manifest *manifest = rf_pipeline_manifest(pipeline, begin + i);
             changes[i] = (rf_catalog_change){.name = manifest->name,
                                              .to = manifest->number,
                                              .expected = pipeline->live[begin + i],

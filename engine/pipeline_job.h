@@ -26,11 +26,34 @@ struct pipeline {
     rf_gate_counts *counts;
     bool *flipped;
     rf_catch_up_late *late; /* one a definition */
+    struct rf_reused *reused; /* likewise; NULL: all was folded */
     bool sealed;
     bool flip_tried; /* from then on a failure says itself what was swapped */
     double swap_s;
     double start;
 };
+
+/* A generation whose base is the live one's. */
+typedef struct rf_reused {
+    rf_manifest manifest;
+    uint64_t events; /* that came since, and were folded */
+} rf_reused;
+
+/* Of the generation that was made for a definition. */
+static inline const rf_manifest *rf_pipeline_manifest(const struct pipeline *pipeline,
+                                                      uint32_t index)
+{
+    return pipeline->reused ? &pipeline->reused[index].manifest
+                            : rf_build_manifest(pipeline->replay.builds[index]);
+}
+
+/* pipeline_reuse.c: RF_ERR_NOTHING where every live generation has this very definition at this
+ * position; whether all of them are so near that only what came since has to be folded; and doing
+ * so. */
+rf_status rf_pipeline_check_changed(struct pipeline *pipeline, rf_err *err);
+rf_status rf_pipeline_find_reuse(struct pipeline *pipeline, bool *reuses_out, rf_err *err);
+rf_status rf_pipeline_reuse(struct pipeline *pipeline, rf_err *err);
+void rf_pipeline_free_reused(struct pipeline *pipeline);
 
 rf_status rf_pipeline_check_cancel(const struct pipeline *pipeline, rf_err *err);
 

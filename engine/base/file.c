@@ -334,3 +334,20 @@ void rf_lock_release(int fd)
     if (fd >= 0)
         (void)close(fd);
 }
+
+#define COPY_BYTES_MAX ((size_t)1 << 40)
+
+rf_status rf_file_link(const char *from, const char *to, rf_err *err)
+{
+    if (link(from, to) == 0)
+        return RF_OK;
+    if (errno != EXDEV && errno != EPERM && errno != EMLINK && errno != ENOTSUP)
+        return rf_fail_errno(err, "%s: cannot be given another name", from);
+    rf_buf bytes;
+    rf_buf_init(&bytes, COPY_BYTES_MAX);
+    rf_status status = rf_file_read(from, &bytes, err);
+    if (status == RF_OK)
+        status = rf_file_create(to, rf_buf_slice(&bytes), err);
+    rf_buf_free(&bytes);
+    return status;
+}

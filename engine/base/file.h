@@ -34,6 +34,10 @@ rf_status rf_file_write(const char *path, rf_slice bytes, rf_err *err);
  * synced meanwhile waits with them for the disk, where one by one each waits by itself. */
 rf_status rf_dir_sync_all(const char *path, rf_err *err);
 
+/* Gives a regular file that never changes again a second name, or where the file system cannot, copies
+ * it. The directory of `to` is not fsynced. */
+rf_status rf_file_link(const char *from, const char *to, rf_err *err);
+
 typedef enum rf_lock_mode { RF_LOCK_SHARED, RF_LOCK_EXCLUSIVE } rf_lock_mode;
 
 /* Opens (and, unless shared, creates) `path` and flock()s it, waiting up to `wait_ms` (-1: without

@@ -126,6 +126,11 @@ typedef struct rf_catalog_move {
 rf_status rf_catalog_move_on(rf_catalog *catalog, const rf_catalog_move *moves, uint32_t count,
                              rf_err *err);
 
+/* Generation `to`, sealed with the same base as `from`, gets its delta, its checkpoint and what it left
+ * out since it was sealed. One transaction. */
+rf_status rf_catalog_copy_moves(rf_catalog *catalog, const char *name, uint64_t from, uint64_t to,
+                                rf_err *err);
+
 /* Why nobody follows a generation on: an event that its definition cannot take. */
 typedef struct rf_catalog_suspension {
     uint64_t generation;

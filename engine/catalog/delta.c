@@ -247,6 +247,22 @@ void rf_delta_part_free(rf_delta_part *part)
     *part = (rf_delta_part){0};
 }
 
+rf_status rf_delta_copy(rf_kv_txn *txn, uint32_t from, uint32_t to, rf_err *err)
+{
+    const rf_delta_range all = {.limit = 0};
+    rf_status status = RF_OK;
+
+    /* By way of memory: what is read is valid until the next write only. */
+    for (uint32_t table = 0; status == RF_OK && table <= RF_MANIFEST_INDEXES_MAX; table++) {
+        rf_delta_part part = {0};
+        status = rf_delta_take(txn, from, table, &all, &part, err);
+        for (uint32_t i = 0; status == RF_OK && i < part.count; i++)
+            status = rf_delta_put(txn, to, table, &part.entries[i], err);
+        rf_delta_part_free(&part);
+    }
+    return status;
+}
+
 /* ---- leftovers ---- */
 
 static bool is_known(const rf_catalog_generation *generations, uint32_t count, uint32_t delta)

@@ -60,6 +60,8 @@ rf_status rf_delta_take(rf_kv_txn *txn, uint32_t delta, uint32_t table,
 rf_status rf_delta_split(rf_delta_part *part, uint32_t partitions, rf_err *err);
 void rf_delta_part_free(rf_delta_part *part); /* a zeroed one too */
 
+/* All entries of one delta once more under the number of another, which has none. */
+rf_status rf_delta_copy(rf_kv_txn *txn, uint32_t from, uint32_t to, rf_err *err);
 /* Deletes the entries of all deltas that are no known generation's, some thousand a transaction. */
 rf_status rf_delta_sweep(rf_catalog *catalog, rf_err *err);
 

@@ -32,7 +32,7 @@ static const cli_option table[] = {
      1 << 20, 0},
     {"no-swap", NULL, "build and seal; swap makes it live later", CLI_FLAG, AT(no_swap), 0, 0},
     {"until", "POSITION|TIME", "fold up to here; needs --no-swap", CLI_MOMENT, AT(until), 0, 0},
-    {"full", NULL, "read the whole log, reuse nothing", CLI_FLAG, AT(full), 0, 0},
+    {"full", NULL, "fold the whole log, also where few events are new", CLI_FLAG, AT(full), 0, 0},
     {"keep", "N", "generations that stay, the live one counted (3)", CLI_COUNT, AT(keep), 1,
      UINT32_MAX},
     {"min-rows", "N", "gate: refuse fewer rows (1)", CLI_COUNT, AT(min_rows), 0, 0},
@@ -82,6 +82,7 @@ static void print_json_projection(cli_json *json, const rf_rebuilt *rebuilt)
     cli_json_count(json, "events", rebuilt->events);
     cli_json_text(json, "digest", rebuilt->digest);
     cli_json_bool(json, "live", rebuilt->live);
+    cli_json_bool(json, "reused", rebuilt->reused);
     cli_json_count(json, "bytes", rebuilt->bytes);
     cli_json_count(json, "generation_before", rebuilt->generation_before);
     cli_json_count(json, "rows_before", rebuilt->rows_before);

@@ -146,10 +146,12 @@ static void write_projection(int index, char file_name[160])
 }
 
 static rf_on_error on_error;
+static bool fold_all = true;
 
 static void rebuild(const char *projection, uint64_t until, rf_rebuilt *out)
 {
-    const rf_rebuild_options options = {.until = until,
+    const rf_rebuild_options options = {.full = fold_all,
+                                        .until = until,
                                         .no_swap = until != 0,
                                         .allow_missing = true,
                                         .has_max_removed = true,
@@ -408,4 +410,55 @@ Test(catch_up, of_what_is_rebuilt_reaches_a_live_generation_that_moved_on_meanwh
     cr_assert(again.live);
     rebuild(file, 150, &whole);
     cr_assert_str_eq(again.digest, whole.digest);
+}
+
+/* Of rebuilds one after another, each few events later, all but the first go on from the one before; the
+ * digest is that of a full one. */
+static void check_incremental(int index, const char *name)
+{
+    char file[160];
+    rf_rebuilt built, whole;
+    int reused = 0;
+
+    seed = 77u + (unsigned)index;
+    write_projection(index, file);
+    for (int i = 0; i < 12; i++)
+        import_events(200);
+    rebuild(file, 0, &built);
+    cr_assert(!built.reused);
+    for (int i = 0; i < 6; i++) {
+        import_events(1);
+        fold_all = false;
+        rebuild(i % 2 ? name : file, 0, &built);
+        fold_all = true;
+        reused += built.reused;
+        rebuild(file, log_position(), &whole);
+        cr_assert_eq(built.position, log_position());
+        cr_assert_eq(built.rows, whole.rows);
+        cr_assert_str_eq(built.digest, whole.digest);
+        cr_assert(built.live);
+    }
+    cr_assert_geq(reused, 3, "%d of them went on", reused);
+    verify();
+}
+
+Test(catch_up, lets_a_rebuild_of_the_same_definition_fold_only_what_is_new)
+{
+    check_incremental(0, "shops");
+}
+
+Test(catch_up, of_what_is_carried_is_never_taken_for_a_rebuild_that_could_go_on)
+{
+    char file[160];
+    rf_rebuilt built;
+
+    seed = 3;
+    write_projection(2, file);
+    import_events(2000);
+    rebuild(file, 0, &built);
+    import_events(1);
+    fold_all = false;
+    rebuild(file, 0, &built);
+    cr_assert(!built.reused);
+    fold_all = true;
 }

@@ -11,7 +11,7 @@ typedef struct rf_rebuild_options {
     bool allow_missing; /* checks that find a type or field that never occurred only note it */
     bool dev;           /* accept a lower version, or the same one with other content */
     bool independent;   /* several projections swap one by one instead of together or not at all */
-    bool full;          /* accepted; every rebuild is full */
+    bool full;          /* fold all, also where the live generation could be gone on from */
     bool if_changed; /* RF_ERR_NOTHING if log and definitions are as the live generations have them
                       */
     uint64_t until;  /* fold up to this position; needs no_swap; 0: the end of the log */
@@ -46,7 +46,8 @@ typedef struct rf_rebuilt {
     uint64_t position; /* that it is at: further than the rebuild's end where it caught up with events
                           that came meanwhile */
     uint64_t rows;
-    uint64_t events; /* that its handlers got */
+    bool reused;     /* the base is that of the generation before: only what came since was folded */
+    uint64_t events; /* that its handlers got, in this rebuild */
     uint64_t events_without_key; /* that a handler was not given for want of a key */
     uint64_t bytes;              /* of its base files */
     char digest[33];
