@@ -167,6 +167,7 @@ static rf_status take_base(struct pipeline *pipeline, const char *name, uint64_t
     char from[RF_PATH_SIZE], to[RF_PATH_SIZE];
     const struct linking linking = {from, to};
     rf_manifest manifest;
+    const rf_manifest *made = &manifest;
 
     rf_status status = rf_catalog_path(catalog, name, live, from, err);
     if (status == RF_OK)
@@ -185,7 +186,9 @@ static rf_status take_base(struct pipeline *pipeline, const char *name, uint64_t
     if (status == RF_OK)
         status = rf_manifest_write(to, &manifest, err);
     if (status == RF_OK)
-        status = rf_catalog_add_generation(catalog, &manifest, err);
+        status = rf_catalog_sync_directories(catalog, name, err);
+    if (status == RF_OK)
+        status = rf_catalog_add_generations(catalog, &made, 1, err);
     if (status != RF_OK) {
         (void)rf_dir_remove(to, NULL); /* else it is a leftover */
         rf_manifest_free(&manifest);

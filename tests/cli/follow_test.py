@@ -75,6 +75,11 @@ class Follow(tool.Case):
         self.processes.append(process)
         return process
 
+    def until_followed(self):
+        """Until the process that was started has taken its lock: an event that came is folded then."""
+        self.send(1)
+        self.ok('wait', self.store, '--timeout', '20')
+
     def position(self):
         return self.info()['position']
 
@@ -120,11 +125,25 @@ class Follow(tool.Case):
         self.send(30, '--apply')
         self.assertEqual(self.status('counts')['lag'], 0)
         self.start('counts')
-        time.sleep(0.3)
+        self.until_followed()
         self.send(30, '--apply')
         self.assertEqual(self.status('counts')['lag'], 0)
         self.check('counts')
         self.refuses(tool.USAGE, ['--apply'], 'import', self.store, '-', '--apply', '--follow')
+
+    def test_a_rebuild_folds_only_what_is_new_where_that_is_little(self):
+        self.rebuild(self.lua('counts', COUNTS))
+        self.send(400)
+        self.assertFalse(self.rebuild('counts')[0]['reused'], 'ten times as many events are new')
+        for full in ((), ('--full',), ()):
+            self.send(1)
+            built = self.rebuild('counts', options=full)[0]
+            self.assertEqual(built['reused'], not full)
+            self.assertEqual((built['position'], built['live']), (self.position(), True))
+            self.check('counts')
+        self.ok('gc', self.store, '--keep', '1')
+        self.check('counts')
+        self.gives(tool.NOTHING, 'rebuild', self.store, 'counts', '--if-changed', '--quiet')
 
     def test_a_swap_and_a_rollback_are_followed_with_their_own_definitions(self):
         self.rebuild(self.lua('owners', OWNERS % (1, 1)))
@@ -162,7 +181,7 @@ class Follow(tool.Case):
         self.assertIsNone(self.status('counts')['suspended'])
         self.assertIn('too many', self.ok('status', self.store).out.decode())
         self.ok('resume', self.store, 'strict')
-        time.sleep(0.3)
+        self.refuses(tool.REFUSED, ['suspended'], 'wait', self.store, 'strict', '--timeout', '20')
         self.assertEqual(self.status('strict')['suspended_at'], bad, 'the event still fails')
         self.ok('skip', self.store, 'strict', bad, '--reason', 'a typo')
         self.ok('resume', self.store, 'strict')
@@ -179,7 +198,7 @@ class Follow(tool.Case):
     def test_one_run_follows_a_read_model(self):
         self.rebuild(self.lua('counts', COUNTS))
         self.start()
-        time.sleep(0.3)
+        self.until_followed()
         self.refuses(tool.LOCKED, ['follow'], 'follow', self.store, 'counts', '--once')
         self.refuses(tool.FAILED, ['nobody'], 'follow', self.store, 'nobody')
 
