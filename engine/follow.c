@@ -142,16 +142,18 @@ static rf_status look(follower *run, bool first, rf_err *err)
 {
     rf_catalog_model *known = NULL;
     uint32_t count = 0;
-    uint64_t stamp = rf_catalog_stamp(run->store->catalog);
+    uint64_t visible = 0;
 
-    if (!first && stamp == run->stamp)
+    if (!first && rf_catalog_stamp(run->store->catalog) == run->stamp)
         return RF_OK;
-    rf_status status = rf_catalog_models(run->store->catalog, &known, &count, err);
+    rf_status status = rf_kv_visible(rf_catalog_kv(run->store->catalog), &visible, err);
+    if (status == RF_OK)
+        status = rf_catalog_models(run->store->catalog, &known, &count, err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++)
         if (known[i].live != 0 && is_wanted(run->options, known[i].name))
             status = look_at(run, &known[i], first, err);
     free(known);
-    run->stamp = stamp;
+    run->stamp = visible;
     for (uint32_t i = 0; status == RF_OK && first && i < run->options->name_count; i++)
         if (!find_followed(run, run->options->names[i]))
             status = rf_fail(err, RF_ERR_ABSENT, "%s: no live read model of this name",
@@ -361,7 +363,7 @@ static rf_status run_on(follower *run, rf_err *err)
 
     while (status == RF_OK && !is_cancelled(run)) {
         rf_kv_info info;
-        uint64_t until = 0;
+        uint64_t until = 0, visible = 0;
         rf_kv_get_info(rf_log_kv(run->store->log), &info);
         bool is_idle = info.last_txn_id == seen &&
                        rf_catalog_stamp(run->store->catalog) == run->stamp;
@@ -371,10 +373,12 @@ static rf_status run_on(follower *run, rf_err *err)
         }
         status = look(run, false, err);
         if (status == RF_OK)
+            status = rf_kv_visible(rf_log_kv(run->store->log), &visible, err);
+        if (status == RF_OK)
             status = log_position(run->store, &until, err);
         if (status == RF_OK)
             status = advance(run, until, err);
-        seen = run->group || status != RF_OK ? info.last_txn_id : UINT64_MAX;
+        seen = run->group || status != RF_OK ? visible : UINT64_MAX;
         if (!run->group)
             pause_idle(); /* everything is suspended, or to be looked at again */
     }

@@ -113,8 +113,9 @@ rf_status rf_reader_open(rf_store *store, const char *name, uint64_t generation,
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a reader", name);
     reader->store = store;
     memcpy(reader->name, name, size + 1);
-    reader->stamp = rf_catalog_stamp(store->catalog);
-    rf_status status = take_generation(reader, generation, err);
+    rf_status status = rf_kv_visible(rf_catalog_kv(store->catalog), &reader->stamp, err);
+    if (status == RF_OK)
+        status = take_generation(reader, generation, err);
     if (status != RF_OK) {
         free(reader);
         return status;
@@ -139,10 +140,13 @@ rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err)
     bool found;
 
     RF_ASSERT(reader->cursor_count == 0);
-    uint64_t stamp = rf_catalog_stamp(catalog);
+    uint64_t visible = reader->stamp;
     bool changed = false;
-    if (stamp != reader->stamp) {
-        rf_status status = rf_catalog_get_model(catalog, reader->name, &model, &found, err);
+    bool looks = rf_catalog_stamp(catalog) != reader->stamp;
+    if (looks) {
+        rf_status status = rf_kv_visible(rf_catalog_kv(catalog), &visible, err);
+        if (status == RF_OK)
+            status = rf_catalog_get_model(catalog, reader->name, &model, &found, err);
         if (status != RF_OK)
             return status;
         changed = model.live != 0 && model.live != reader->info.generation;
@@ -155,7 +159,7 @@ rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err)
             return status;
         }
         drop_generation(&before);
-    } else if (stamp != reader->stamp) {
+    } else if (looks) {
         uint64_t position = reader->info.position;
         rf_status status = rf_rows_refresh(reader->rows, err);
         if (status != RF_OK)
@@ -163,7 +167,7 @@ rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err)
         note_checkpoint(reader);
         changed = reader->info.position != position;
     }
-    reader->stamp = stamp;
+    reader->stamp = visible;
     if (changed_out)
         *changed_out = changed;
     return RF_OK;

@@ -535,6 +535,18 @@ rf_status rf_kv_renew(rf_kv_txn *txn, rf_err *err)
     return code == 0 ? RF_OK : fail_kv(err, code, txn->kv->path, "cannot begin to read");
 }
 
+rf_status rf_kv_visible(rf_kv *kv, uint64_t *txn_id_out, rf_err *err)
+{
+    rf_kv_txn *txn = NULL;
+    rf_status status = rf_kv_begin(kv, false, &txn, err);
+
+    if (status != RF_OK)
+        return status;
+    *txn_id_out = rf_kv_txn_id(txn);
+    rf_kv_abort(txn);
+    return RF_OK;
+}
+
 uint64_t rf_kv_txn_id(rf_kv_txn *txn)
 {
     return mdb_txn_id(txn->txn);

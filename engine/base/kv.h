@@ -47,6 +47,9 @@ typedef struct rf_kv_info {
 void rf_kv_get_info(rf_kv *kv, rf_kv_info *info_out);
 /* The same as in the info, for who asks often. */
 uint64_t rf_kv_last_txn_id(const rf_kv *kv);
+/* The last commit that a read transaction begun now would see. rf_kv_info tells of one already while it
+ * is being written: whoever remembers how far it has read has to ask here, before it reads. */
+rf_status rf_kv_visible(rf_kv *kv, uint64_t *txn_id_out, rf_err *err);
 /* Takes pages that were read out of this process' memory, as far as that is possible; those that
  * are still needed come back from the system's cache. For who goes through a large file once. */
 void rf_kv_unload(rf_kv *kv);
