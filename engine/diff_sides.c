@@ -66,21 +66,6 @@ static rf_status choose(rf_store *store, const rf_diff_options *options, struct 
     return RF_OK;
 }
 
-static rf_status position_of(rf_store *store, const char *name, uint64_t number,
-                             uint64_t *position_out, rf_err *err)
-{
-    rf_catalog_generation generation;
-    bool found = false;
-
-    rf_status status =
-        rf_catalog_get_generation(store->catalog, name, number, &generation, &found, err);
-    if (status == RF_OK && !found)
-        status = rf_fail(err, RF_ERR_ABSENT, "%s has no sealed generation %" PRIu64, name, number);
-    if (status == RF_OK)
-        *position_out = generation.position;
-    return status;
-}
-
 static rf_status bring(rf_store *store, rf_pool *pool, const char *name, uint64_t number,
                        uint64_t position, const rf_run *run, rf_err *err)
 {
@@ -120,7 +105,7 @@ static rf_status meet(rf_store *store, rf_pool *pool, const struct choice *choic
 
     rf_status status = rf_diff_open(store, choice->name, first, first_side, err);
     if (status == RF_OK)
-        status = position_of(store, choice->name, second, &position, err);
+        status = rf_catalog_get_position(store->catalog, choice->name, second, &position, err);
     if (status != RF_OK)
         return status;
     uint64_t at = first_side->checkpoint.position;

@@ -116,21 +116,6 @@ static rf_status catch_up_in_flip(void *arg, uint64_t position, const rf_catalog
     return rf_fail(err, RF_ERR_LOCKED, "%s: the live generation moved on meanwhile", late->name);
 }
 
-static rf_status get_position(rf_store *store, const char *name, uint64_t number,
-                              uint64_t *position_out, rf_err *err)
-{
-    rf_catalog_generation generation;
-    bool found = false;
-
-    rf_status status =
-        rf_catalog_get_generation(store->catalog, name, number, &generation, &found, err);
-    if (status == RF_OK && !found)
-        status = rf_fail(err, RF_ERR_ABSENT, "%s has no sealed generation %" PRIu64, name, number);
-    if (status == RF_OK)
-        *position_out = generation.position;
-    return status;
-}
-
 /* Chooses, and looks whether something has to catch up. */
 static rf_status prepare(struct flipping *flipping, uint32_t index, rf_err *err)
 {
@@ -141,9 +126,9 @@ static rf_status prepare(struct flipping *flipping, uint32_t index, rf_err *err)
     rf_status status =
         choose(flipping->store, name, flipping->number, flipping->is_rollback, change, err);
     if (status == RF_OK)
-        status = get_position(flipping->store, name, change->to, &to, err);
+        status = rf_catalog_get_position(flipping->store->catalog, name, change->to, &to, err);
     if (status == RF_OK && change->expected != 0)
-        status = get_position(flipping->store, name, change->expected, &live, err);
+        status = rf_catalog_get_position(flipping->store->catalog, name, change->expected, &live, err);
     if (status != RF_OK || !flipping->catches_up)
         return status;
     flipping->late[index] = (rf_catch_up_late){.store = flipping->store,
@@ -217,7 +202,7 @@ static rf_status report(const struct flipping *flipping, rf_flip *flips_out, rf_
 
     for (uint32_t i = 0; status == RF_OK && i < flipping->count; i++) {
         uint64_t position = 0;
-        status = get_position(flipping->store, flipping->names[i], flipping->changes[i].to,
+        status = rf_catalog_get_position(flipping->store->catalog, flipping->names[i], flipping->changes[i].to,
                               &position, err);
         flips_out[i] = (rf_flip){
             .name = flipping->names[i],

@@ -2,6 +2,7 @@
 #include "refold/text.h"
 
 #include "base/bytes.h"
+#include "catalog/row.h"
 #include "event/key.h"
 #include "event/value.h"
 
@@ -77,27 +78,6 @@ static void append_int(rf_buf *out, int64_t value)
     rf_buf_append(out, digits + at, sizeof digits - at);
 }
 
-static bool value_is_null(const rf_value *value)
-{
-    if (value->is_null)
-        return true;
-    switch (value->kind) {
-    case RF_TIME:
-    case RF_DATE:
-        return value->integer == RF_TIME_NONE;
-    case RF_TEXT:
-    case RF_JSON:
-        return !value->text.data;
-    case RF_FLOAT: /* neither JSON nor SQL's CSV has a word for them that all readers take */
-        return !__builtin_isfinite(value->number);
-    case RF_INT:
-    case RF_DECIMAL:
-    case RF_BOOL:
-        break;
-    }
-    return false;
-}
-
 /* A value that is neither null nor text nor json, as it stands in JSON (without quotes) and CSV. */
 static void append_scalar(rf_buf *out, const rf_value *value)
 {
@@ -130,7 +110,7 @@ static void append_scalar(rf_buf *out, const rf_value *value)
 
 static void append_value_json(rf_buf *out, const rf_value *value)
 {
-    if (value_is_null(value)) {
+    if (rf_value_is_null(value)) {
         append_literal(out, "null");
     } else if (value->kind == RF_TEXT) {
         rf_append_json_string(out, value->text);
@@ -219,7 +199,7 @@ void rf_text_append_row_csv(rf_text *text, const rf_reader_info *info, const rf_
     for (uint32_t i = 0; i < info->column_count; i++) {
         const rf_value *value = &row->values[i];
         rf_buf_append_byte(out, ',');
-        if (value_is_null(value))
+        if (rf_value_is_null(value))
             continue;
         if (value->kind == RF_TEXT || value->kind == RF_JSON)
             append_text_csv(out, value->text);

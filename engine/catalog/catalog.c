@@ -98,6 +98,20 @@ rf_status rf_catalog_get_generation(rf_catalog *catalog, const char *name, uint6
     return status;
 }
 
+rf_status rf_catalog_get_position(rf_catalog *catalog, const char *name, uint64_t number,
+                                  uint64_t *position_out, rf_err *err)
+{
+    rf_catalog_generation generation;
+    bool found = false;
+
+    rf_status status = rf_catalog_get_generation(catalog, name, number, &generation, &found, err);
+    if (status == RF_OK && !found)
+        status = rf_fail(err, RF_ERR_ABSENT, "%s has no sealed generation %" PRIu64, name, number);
+    if (status == RF_OK)
+        *position_out = generation.position;
+    return status;
+}
+
 rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_t *count_out,
                             rf_err *err)
 {

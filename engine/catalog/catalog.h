@@ -65,6 +65,9 @@ rf_status rf_catalog_get_model(rf_catalog *catalog, const char *name, rf_catalog
                                bool *found_out, rf_err *err);
 rf_status rf_catalog_get_generation(rf_catalog *catalog, const char *name, uint64_t number,
                                     rf_catalog_generation *out, bool *found_out, rf_err *err);
+/* Where a sealed generation is: its checkpoint. RF_ERR_ABSENT if there is none. */
+rf_status rf_catalog_get_position(rf_catalog *catalog, const char *name, uint64_t number,
+                                  uint64_t *position_out, rf_err *err);
 /* malloc'ed lists, by name (and number); the caller frees. `name` NULL: of all. */
 rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_t *count_out,
                             rf_err *err);

@@ -477,3 +477,24 @@ void rf_digest_format(const rf_digest *digest, char text_out[33])
     rf_store_u64(bytes + 16, digest->rows);
     rf_hash128_format(rf_hash128_of((rf_slice){bytes, sizeof bytes}), text_out);
 }
+
+bool rf_value_is_null(const rf_value *value)
+{
+    if (value->is_null)
+        return true;
+    switch (value->kind) {
+    case RF_TIME:
+    case RF_DATE:
+        return value->integer == RF_TIME_NONE;
+    case RF_TEXT:
+    case RF_JSON:
+        return !value->text.data;
+    case RF_FLOAT: /* neither JSON nor SQL's CSV has a word for them that all readers take */
+        return !__builtin_isfinite(value->number);
+    case RF_INT:
+    case RF_DECIMAL:
+    case RF_BOOL:
+        break;
+    }
+    return false;
+}

@@ -56,4 +56,7 @@ void rf_digest_remove(rf_digest *digest, const rf_digest *other);
 /* 32 hex digits; the row count is mixed in. */
 void rf_digest_format(const rf_digest *digest, char text_out[33]);
 
+/* Whether it is printed and published as null: unset, or a float that is no number. */
+bool rf_value_is_null(const rf_value *value);
+
 #endif

@@ -97,23 +97,3 @@ rf_status rf_layout_values(const rf_layout *layout, const rf_reader *reader, con
     return status;
 }
 
-bool rf_layout_is_null(const rf_value *value)
-{
-    if (value->is_null)
-        return true;
-    switch (value->kind) {
-    case RF_TIME:
-    case RF_DATE:
-        return value->integer == RF_TIME_NONE;
-    case RF_TEXT:
-    case RF_JSON:
-        return !value->text.data;
-    case RF_FLOAT:
-        return !__builtin_isfinite(value->number);
-    case RF_INT:
-    case RF_DECIMAL:
-    case RF_BOOL:
-        break;
-    }
-    return false;
-}

@@ -40,7 +40,4 @@ static inline uint32_t rf_layout_indexed(const rf_layout *layout, uint32_t index
 rf_status rf_layout_values(const rf_layout *layout, const rf_reader *reader, const rf_row *row,
                            rf_value *values_out, rf_err *err);
 
-/* Whether it is null: unset, or a float that is no number. */
-bool rf_layout_is_null(const rf_value *value);
-
 #endif

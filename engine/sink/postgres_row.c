@@ -1,5 +1,6 @@
 #include "sink/postgres_row.h"
 
+#include "catalog/row.h"
 #include "sink/layout.h"
 
 #define MICROSECONDS_TO_2000 INT64_C(946684800000000) /* from 1970 */
@@ -130,7 +131,7 @@ rf_status rf_postgres_row_add(rf_buf *out, const rf_value *values, uint32_t coun
     at = put_u16(at, count);
     for (uint32_t i = 0; i < count; i++) {
         const rf_value *value = &values[i];
-        if (rf_layout_is_null(value)) {
+        if (rf_value_is_null(value)) {
             at = put_u32(at, UINT32_MAX);
         } else if (value->kind != RF_TEXT && value->kind != RF_JSON) {
             at = put_fixed(at, value);

@@ -1,5 +1,6 @@
 #include "sink/sqlite_value.h"
 
+#include "catalog/row.h"
 #include "event/value.h"
 
 enum { EXACT_DIGITS = 15 /* that a double brings back as they were */ };
@@ -35,7 +36,7 @@ bool rf_sqlite_bind(rf_sqlite_writer *writer, uint32_t column, const rf_value *v
     char text[RF_VALUE_TEXT_SIZE];
     int index = (int)column + 1;
 
-    if (rf_layout_is_null(value))
+    if (rf_value_is_null(value))
         return true;
     switch (value->kind) {
     case RF_INT:

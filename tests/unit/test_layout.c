@@ -1,3 +1,4 @@
+#include "catalog/row.h"
 #include "sink/layout.h"
 
 #include <criterion/criterion.h>
@@ -63,7 +64,7 @@ Test(layout, numbers_that_are_no_number_and_unset_values_are_null)
         {.kind = RF_FLOAT}, {.kind = RF_DATE}, {.kind = RF_TEXT, .text = {"", 0}}, {.kind = RF_BOOL}};
 
     for (size_t i = 0; i < 4; i++) {
-        cr_assert(rf_layout_is_null(&nulls[i]));
-        cr_assert_not(rf_layout_is_null(&values[i]));
+        cr_assert(rf_value_is_null(&nulls[i]));
+        cr_assert_not(rf_value_is_null(&values[i]));
     }
 }
