@@ -100,6 +100,24 @@ static rf_status fail_cursor(const postgres_feed *feed, const char *text, rf_err
                    text, feed->layout->identity);
 }
 
+/* The row that was read last has to be there, or one after it: a server that lost its last transactions, or
+ * was restored from an older copy, draws positions anew that count as read. */
+static rf_status refuse_older(const postgres_feed *feed, rf_err *err)
+{
+    rf_postgres_mark before = {0, feed->done.position - 1}, highest;
+    bool any = true;
+    rf_status status = RF_OK;
+
+    if (!feed->layout->transaction && feed->done.position >= 0)
+        status = rf_postgres_bound_look(feed->postgres, feed->layout, before, &any, &highest, err);
+    if (status == RF_OK && !any)
+        status = rf_fail(err, RF_ERR_INPUT,
+                         "%s was read up to position %" PRId64 ", and has no row there or after it any more: it was restored "
+                         "from an older copy, or its last rows were deleted; --from-start reads it again",
+                         feed->name, feed->done.position);
+    return status;
+}
+
 static rf_status cursor_read(postgres_feed *feed, rf_slice cursor, rf_err *err)
 {
     char text[RF_LINE_CURSOR_SIZE + 1];
@@ -131,7 +149,7 @@ static rf_status cursor_read(postgres_feed *feed, rf_slice cursor, rf_err *err)
                        feed->name);
     if (is_foreign || !has_transaction)
         rf_postgres_layout_order_by_position(feed->layout);
-    return RF_OK;
+    return refuse_older(feed, err);
 }
 
 static rf_status feed_connect(postgres_feed *feed, rf_err *err)
@@ -248,6 +266,8 @@ static rf_status wait_for_server(postgres_feed *feed, bool *more_out, rf_err *er
     if (now < feed->look_at)
         return pause_ms(feed, RF_FEED_WAIT_MS / 2, err);
     rf_status status = feed_connect(feed, err);
+    if (status == RF_OK)
+        status = refuse_older(feed, err);
     now = rf_clock_seconds();
     *more_out = status == RF_OK;
     if (status == RF_OK) {
