@@ -22,7 +22,9 @@
  * A row begins with all columns unset: text NULL, times and dates RF_TIME_NONE, numbers 0, bools
  * false. The struct may have more members than columns (scratch for the fold); they begin as zero
  * bytes. Only columns may hold text from elsewhere: the engine moves the text that columns refer
- * to, and knows of no other member.
+ * to, and knows of no other member. Scratch takes whole words of 8 bytes that no column touches: by
+ * these it is known that a row as it is stored does not tell all, and `follow` and catch-up fold its
+ * events anew. Scratch in what lies between two columns of a word would be lost there.
  */
 #ifndef REFOLD_PROJECTION_H
 #define REFOLD_PROJECTION_H
