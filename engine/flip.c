@@ -241,6 +241,7 @@ static rf_status flip(struct flipping *flipping, rf_flip *flips_out, rf_err *err
     return status;
 }
 
+/* Step `operator` of tests/model/swap.pml. */
 rf_status rf_swap(rf_store *store, const char *const *names, uint32_t name_count, uint64_t number,
                   int64_t wait_lock_ms, rf_flip *flips_out, rf_err *err)
 {

@@ -182,6 +182,7 @@ static void names_forget(rf_appender *appender)
             rf_streams_flushed(appender->parts[i].streams);
 }
 
+/* Step `append` of tests/model/swap.pml. */
 rf_status rf_appender_commit(rf_appender *appender, rf_err *err)
 {
     RF_ASSERT(!appender->is_failed);

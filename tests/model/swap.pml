@@ -12,7 +12,7 @@
  *   seal      rf_build_seal                     engine/build.c
  *   flip      commit_changes, rf_witness_write  engine/catalog/catalog_flip.c, witness.c
  *   forget    forget, under live/SWAP           engine/catalog/catalog_gc.c
- *   operator  rf_rollback, rf_swap              engine/flip.c
+ *   operator  rf_rollback, then rf_swap         engine/flip.c
  *   pin       rf_catalog_pin                    engine/catalog/catalog_pin.c
  */
 #define EVENTS 1
