@@ -297,3 +297,81 @@ rf_status rf_log_names_next(rf_log_names_cursor *cursor, const rf_log_names_want
     }
     return RF_OK;
 }
+
+/* ---- by number ---- */
+
+static int compare_names(const void *left, const void *right)
+{
+    const rf_stream_name *a = left;
+    const rf_stream_name *b = right;
+
+    return rf_slice_compare(a->name, b->name);
+}
+
+/* Names that were asked for by number, on their way out. */
+typedef struct names_found {
+    rf_stream_name *names;
+    uint32_t count, wanted;
+    rf_arena *arena;
+} names_found;
+
+/* What of the wanted stands in one run. */
+static rf_status find_in_run(rf_log_names_cursor *cursor, const rf_streams_run *run, uint8_t *flags,
+                             uint32_t number_end, names_found *found, rf_err *err)
+{
+    const rf_log_names_wanted wanted = {0, number_end, flags, UINT8_MAX};
+
+    rf_status status =
+        rf_streams_merge_open_copied(&cursor->merge, rf_log_kv(cursor->log), cursor->txn,
+                                     RF_LOG_STREAMS, cursor->partition, run, 1, err);
+    cursor->is_merging = true;
+    cursor->at_end = false;
+    if (status == RF_OK)
+        status = step(cursor, err);
+    while (status == RF_OK && !cursor->at_end && found->count < found->wanted) {
+        uint32_t count = 0;
+        status = take_names(cursor, &wanted, &count, err);
+        for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+            rf_stream_name name = cursor->names[i];
+            if (!flags[name.number]) /* of a damaged run that has it twice */
+                continue;
+            flags[name.number] = 0;
+            name.name = rf_arena_copy(found->arena, name.name);
+            if (!name.name.data)
+                return rf_fail(err, RF_ERR_MEMORY, "out of memory for the names of %u streams",
+                               found->wanted);
+            RF_ASSERT(found->count < found->wanted);
+            found->names[found->count++] = name;
+        }
+    }
+    stop_merging(cursor);
+    return status;
+}
+
+rf_status rf_log_names_find(rf_log_names_cursor *cursor, uint32_t partition, uint8_t *flags,
+                            uint32_t number_end, uint32_t count, rf_arena *arena,
+                            rf_stream_name *names_out, rf_err *err)
+{
+    names_found found = {.names = names_out, .wanted = count, .arena = arena};
+    rf_streams_run *runs = NULL;
+    uint32_t run_count = 0;
+
+    rf_log_names_restart(cursor, partition);
+    rf_status status = cursor->txn ? rf_kv_renew(cursor->txn, err)
+                                   : rf_kv_begin(rf_log_kv(cursor->log), false, &cursor->txn, err);
+    if (status == RF_OK)
+        status = rf_streams_run_ids(cursor->txn, RF_LOG_STREAMS, partition, &runs, &run_count, err);
+    for (uint32_t i = run_count; status == RF_OK && i > 0 && found.count < count; i--)
+        status = find_in_run(cursor, &runs[i - 1], flags, number_end, &found, err);
+    free(runs);
+    stop_merging(cursor);
+    cursor->at_end = true;
+    if (cursor->txn)
+        rf_kv_reset(cursor->txn);
+    if (status == RF_OK && found.count < count)
+        return rf_fail(err, RF_ERR_DAMAGED, "partition %u: %u of %u stream numbers have no name",
+                       partition, count - found.count, count);
+    if (status == RF_OK)
+        qsort(names_out, count, sizeof *names_out, compare_names);
+    return status;
+}

@@ -230,7 +230,7 @@ static rf_status begin_ahead(rf_exchange *job, rf_err *err)
     job->ahead = rf_ahead_new(&config);
     if (!job->ahead)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
-    job->reads_names = rf_ahead_reads_stream(job->ahead) || rf_ahead_reads_category(job->ahead);
+    job->reads_names = rf_ahead_reads_names(job->ahead);
     job->by_call = rf_exchange_goes_by_call(job);
     set_budgets(job, config.census, config.census_count);
     return RF_OK;

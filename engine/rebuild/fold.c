@@ -48,62 +48,8 @@ static void context_fail(rf_fold *fold, const char *reason)
 
 /* ---- a partition ---- */
 
-/* The part of a name before the first '-', for each stream of the range. */
-static rf_status index_categories(rf_fold_worker *worker, rf_err *err)
-{
-    uint32_t count = worker->range.count;
-    rf_slice *categories =
-        rf_arena_alloc(&worker->names_arena, (size_t)count * sizeof *categories);
-
-    if (!categories)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the categories of %u streams", count);
-    for (uint32_t i = 0; i < count; i++) {
-        rf_slice name = worker->names_by_number[i];
-        const char *end = memchr(name.data, '-', name.size);
-        categories[i] = (rf_slice){name.data, end ? (size_t)(end - name.data) : name.size};
-    }
-    worker->categories_by_number = categories;
-    return RF_OK;
-}
-
-/* The names of the range's streams by number. */
-static rf_status index_names(rf_fold_worker *worker, rf_err *err)
-{
-    const rf_log_names_wanted wanted = {worker->range.first, worker->range.count, NULL, 0};
-    size_t size = (size_t)wanted.count * sizeof *worker->names_by_number;
-    const rf_stream_name *names;
-    uint32_t count = 1;
-    rf_status status = RF_OK;
-
-    rf_slice *by_number = rf_arena_alloc(&worker->names_arena, size);
-    if (!by_number)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the names of %u streams",
-                       wanted.count);
-    memset(by_number, 0, size);
-    rf_log_names_restart(worker->names, worker->partition);
-    while (status == RF_OK && count > 0) {
-        status = rf_log_names_next(worker->names, &wanted, &names, &count, err);
-        for (uint32_t i = 0; status == RF_OK && i < count; i++) {
-            rf_slice *name = &by_number[names[i].number - wanted.first];
-            *name = rf_arena_copy(&worker->names_arena, names[i].name);
-            if (!name->data)
-                return rf_fail(err, RF_ERR_MEMORY, "out of memory for the names of %u streams",
-                               wanted.count);
-        }
-    }
-    for (uint32_t i = 0; status == RF_OK && i < wanted.count; i++)
-        if (!by_number[i].data)
-            return rf_fail(err, RF_ERR_DAMAGED, "partition %u: stream number %u has no name",
-                           worker->partition, wanted.first + i);
-    worker->names_by_number = by_number;
-    if (status == RF_OK && rf_ahead_reads_category(worker->job->ahead))
-        status = index_categories(worker, err);
-    return status;
-}
-
 static rf_status begin_range(rf_fold_worker *worker, rf_fold_range range, rf_err *err)
 {
-    const rf_ahead *ahead = worker->job->ahead;
     rf_status status = RF_OK;
 
     worker->range = range;
@@ -122,8 +68,6 @@ static rf_status begin_range(rf_fold_worker *worker, rf_fold_range range, rf_err
             return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u streams", range.count);
         worker->exists = exists;
     }
-    if (status == RF_OK && (rf_ahead_reads_stream(ahead) || rf_ahead_reads_category(ahead)))
-        status = index_names(worker, err);
     return status;
 }
 
@@ -180,6 +124,8 @@ static rf_status fold_ranges(rf_fold_worker *worker, range_list *list, rf_err *e
         bool fits = true;
         mark_range(worker);
         status = begin_range(worker, (rf_fold_range){first, count}, err);
+        if (status == RF_OK && rf_ahead_reads_names(job->ahead))
+            status = rf_fold_read_names(worker, err);
         if (status == RF_OK)
             status = rf_fold_range_fold(worker, &fits, err);
         if (status == RF_OK && !fits) {
@@ -387,7 +333,7 @@ static void set_budgets(rf_fold_job *job)
     job->mapped_budget = share / 16 > MAPPED_BUDGET_MIN ? share / 16 : MAPPED_BUDGET_MIN;
     for (uint32_t i = 0; i < job->target_count; i++)
         bytes += rf_state_stream_bytes(job->definitions[i]);
-    if (rf_ahead_reads_stream(job->ahead) || rf_ahead_reads_category(job->ahead))
+    if (rf_ahead_reads_names(job->ahead))
         bytes += NAME_BYTES;
     uint64_t streams = states / bytes;
     job->streams_budget = job->options->spill_dir && streams < UINT32_MAX

@@ -72,8 +72,11 @@ struct rf_fold_worker {
     rf_slice *categories_by_number; /* likewise */
     uint32_t *listed; /* events of a segment */
     uint8_t *wanted;  /* by type: whether the definition at hand has calls */
-    uint8_t *touched; /* fold_start.c: of the partition's streams, whether they have events */
-    rf_log_scan *scan; /* likewise */
+    /* fold_start.c: of the partition's streams, which have events, and their names in name order */
+    uint8_t *touched;
+    uint32_t touched_count;
+    rf_stream_name *touched_names; /* in names_arena */
+    rf_log_scan *scan;
     uint8_t *exists; /* of the range, for several definitions: whether any has the row */
     rf_fold_lane *lanes;
     uint32_t lane_capacity;
@@ -153,6 +156,12 @@ rf_status rf_fold_blame(rf_fold_worker *worker, const rf_log_step *step, uint32_
                         uint32_t target, rf_status failure, const char *reason, rf_err *err);
 rf_status rf_fold_refuse_result(rf_fold_worker *worker, const rf_log_step *step, uint32_t event,
                                 uint32_t target, rf_fold_result result, rf_err *err);
+
+/* fold_names.c: names for handlers that read them: of all streams of the range, or of those that are
+ * given, which stay valid; the others' are empty. */
+rf_status rf_fold_read_names(rf_fold_worker *worker, rf_err *err);
+rf_status rf_fold_index_names(rf_fold_worker *worker, const rf_stream_name *names, uint32_t count,
+                              rf_err *err);
 
 /* fold_start.c, for a fold that begins behind the first event. begin sets the states of the range,
  * which is all of the partition, to what the targets' sources give for its streams that have events;

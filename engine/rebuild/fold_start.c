@@ -1,8 +1,9 @@
 /* Folding on from rows that are stored; see fold.h.
  *
  * Which streams of the partition have events is read first, from the segments' column of streams. Then
- * their names come in name order, each row is asked for under its name, and the fold goes as any: a
- * row that is there is one that an earlier event wrote. In the end the same names come again.
+ * their names are found by number (rf_log_names_find), each row is asked for under its name, and the
+ * fold goes as any: a row that is there is one that an earlier event wrote. In the end the same names
+ * come again.
  */
 #include "rebuild/fold_job.h"
 
@@ -20,6 +21,7 @@ static rf_status mark_step(rf_fold_worker *worker, const rf_log_step *step, rf_e
         if (stream >= worker->stream_count)
             return rf_fail(err, RF_ERR_DAMAGED, "partition %u: an event is of stream number %llu",
                            worker->partition, (unsigned long long)stream);
+        worker->touched_count += !worker->touched[stream];
         worker->touched[stream] = 1;
     }
     return status;
@@ -40,6 +42,7 @@ static rf_status mark_streams(rf_fold_worker *worker, rf_err *err)
     if (!touched || !worker->positions)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u streams", worker->stream_count);
     memset(touched, 0, worker->stream_count);
+    worker->touched_count = 0;
     rf_status status =
         worker->scan ? rf_log_scan_restart(worker->scan, worker->partition, job->options->from,
                                            job->options->until, err)
@@ -89,23 +92,32 @@ static rf_status emit_stream(rf_fold_worker *worker, const rf_stream_name *name,
     return status;
 }
 
-/* All marked streams in name order. */
-static rf_status walk_marked(rf_fold_worker *worker,
-                             rf_status (*visit)(rf_fold_worker *, const rf_stream_name *, rf_err *),
-                             rf_err *err)
+/* The names of the marked streams; by number too, for handlers that read them. */
+static rf_status find_names(rf_fold_worker *worker, rf_err *err)
 {
-    const rf_log_names_wanted wanted = {
-        .count = worker->stream_count, .flags = worker->touched, .mask = 1};
-    const rf_stream_name *names;
-    uint32_t count = 1;
+    uint32_t count = worker->touched_count;
+
+    worker->touched_names =
+        rf_arena_alloc(&worker->names_arena, (count + 1) * sizeof *worker->touched_names);
+    if (!worker->touched_names)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the names of %u streams", count);
+    rf_status status =
+        rf_log_names_find(worker->names, worker->partition, worker->touched, worker->stream_count,
+                          count, &worker->names_arena, worker->touched_names, err);
+    return status == RF_OK && rf_ahead_reads_names(worker->job->ahead)
+               ? rf_fold_index_names(worker, worker->touched_names, count, err)
+               : status;
+}
+
+static rf_status walk_touched(rf_fold_worker *worker,
+                              rf_status (*visit)(rf_fold_worker *, const rf_stream_name *,
+                                                 rf_err *),
+                              rf_err *err)
+{
     rf_status status = RF_OK;
 
-    rf_log_names_restart(worker->names, worker->partition);
-    while (status == RF_OK && count > 0) {
-        status = rf_log_names_next(worker->names, &wanted, &names, &count, err);
-        for (uint32_t i = 0; status == RF_OK && i < count; i++)
-            status = visit(worker, &names[i], err);
-    }
+    for (uint32_t i = 0; status == RF_OK && i < worker->touched_count; i++)
+        status = visit(worker, &worker->touched_names[i], err);
     return status;
 }
 
@@ -113,13 +125,15 @@ rf_status rf_fold_start_begin(rf_fold_worker *worker, rf_err *err)
 {
     RF_ASSERT(worker->range.first == 0 && worker->range.count == worker->stream_count);
     rf_status status = mark_streams(worker, err);
-    return status == RF_OK ? walk_marked(worker, start_stream, err) : status;
+    if (status == RF_OK)
+        status = find_names(worker, err);
+    return status == RF_OK ? walk_touched(worker, start_stream, err) : status;
 }
 
 rf_status rf_fold_start_emit(rf_fold_worker *worker, rf_err *err)
 {
     double start = rf_clock_seconds();
-    rf_status status = walk_marked(worker, emit_stream, err);
+    rf_status status = walk_touched(worker, emit_stream, err);
 
     worker->emit_s += rf_clock_seconds() - start;
     return status;

@@ -150,9 +150,9 @@ rf_steps *rf_ahead_steps(rf_ahead *ahead, uint32_t worker)
     return &ahead->steps[worker];
 }
 
-bool rf_ahead_reads_stream(const rf_ahead *ahead)
+bool rf_ahead_reads_names(const rf_ahead *ahead)
 {
-    return rf_plan_reads_stream(ahead->steps[0].own[0].plan);
+    return rf_plan_reads_stream(ahead->steps[0].own[0].plan) || rf_ahead_reads_category(ahead);
 }
 
 bool rf_ahead_reads_category(const rf_ahead *ahead)

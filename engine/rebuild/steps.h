@@ -41,8 +41,8 @@ typedef struct rf_ahead_config {
 rf_ahead *rf_ahead_new(const rf_ahead_config *config); /* NULL without memory */
 void rf_ahead_free(rf_ahead *ahead);                   /* takes NULL */
 rf_steps *rf_ahead_steps(rf_ahead *ahead, uint32_t worker);
-/* Whether any handler reads the event's stream, or its category. */
-bool rf_ahead_reads_stream(const rf_ahead *ahead);
+/* Whether any handler reads the event's stream or its category; its category. */
+bool rf_ahead_reads_names(const rf_ahead *ahead);
 bool rf_ahead_reads_category(const rf_ahead *ahead);
 /* Once nobody works: so many partitions will be folded now. */
 void rf_ahead_restart(rf_ahead *ahead, uint32_t partition_count);

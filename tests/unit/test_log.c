@@ -417,6 +417,81 @@ Test(log, gives_the_names_that_are_asked_for)
     cr_assert_eq(walk_names(flags, 100, 1000, false), 4 * 50);
 }
 
+/* Finds every `stride`-th number of each partition. */
+static void find_names(uint32_t stride)
+{
+    rf_log_names_cursor *cursor;
+    rf_arena arena;
+    rf_err err = {0};
+
+    rf_arena_init(&arena, 16 << 20);
+    cr_assert_eq(rf_log_names_open(fixture_log, &cursor, &err), RF_OK);
+    for (uint32_t p = 0; p < FIXTURE_PARTITIONS; p++) {
+        rf_log_partition info;
+        cr_assert_eq(rf_log_get_partition(fixture_log, p, &info, &err), RF_OK);
+        uint8_t *flags = calloc(info.streams, 1);
+        uint8_t *asked = calloc(info.streams, 1);
+        rf_stream_name *names = calloc(info.streams, sizeof *names);
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < info.streams; i += stride, count++)
+            flags[i] = asked[i] = 1;
+        cr_assert_eq(rf_log_names_find(cursor, p, flags, info.streams, count, &arena, names, &err),
+                     RF_OK, "%s", err.message);
+        for (uint32_t i = 0; i < count; i++) {
+            rf_stream_name stored;
+            rf_kv_txn *txn;
+            bool found = false;
+            cr_assert(asked[names[i].number]);
+            asked[names[i].number] = 0;
+            cr_assert(i == 0 || rf_slice_compare(names[i - 1].name, names[i].name) < 0);
+            cr_assert_eq(rf_kv_begin(rf_log_kv(fixture_log), false, &txn, &err), RF_OK);
+            cr_assert_eq(rf_streams_get(txn, RF_LOG_STREAMS, p, names[i].name, &stored, &found,
+                                        &err),
+                         RF_OK);
+            cr_assert(found && stored.number == names[i].number);
+            rf_kv_abort(txn);
+        }
+        for (uint32_t i = 0; i < info.streams; i++)
+            cr_assert(!asked[i] && !flags[i], "number %u", i);
+        free(names);
+        free(asked);
+        free(flags);
+    }
+    rf_log_names_close(cursor);
+    rf_arena_free(&arena);
+}
+
+Test(log, finds_names_by_their_numbers_in_whatever_run_they_stand)
+{
+    append_names(0, 9000);
+    append_names(9000, 9400);
+    find_names(7);
+    append_names(9400, 9410);
+    append_names(3, 8); /* stored already */
+    for (int i = 9410; i < 9440; i++)
+        append_names(i, i + 1); /* runs are merged now and then */
+    find_names(1);
+    find_names(1009);
+}
+
+Test(log, says_of_a_number_that_it_has_no_name)
+{
+    rf_log_names_cursor *cursor;
+    rf_stream_name name;
+    uint8_t flags[4000] = {0};
+    rf_arena arena;
+    rf_err err = {0};
+
+    append_names(0, 100);
+    rf_arena_init(&arena, 1 << 20);
+    flags[3999] = 1;
+    cr_assert_eq(rf_log_names_open(fixture_log, &cursor, &err), RF_OK);
+    cr_assert_eq(rf_log_names_find(cursor, 0, flags, 4000, 1, &arena, &name, &err), RF_ERR_DAMAGED);
+    cr_assert_not_null(strstr(err.message, "1 of 1 stream numbers have no name"), "%s", err.message);
+    rf_log_names_close(cursor);
+    rf_arena_free(&arena);
+}
+
 /* Names with and without a UUID, of which neighbours share much or little. */
 static void name_of_kind(uint32_t i, char name_out[64])
 {
