@@ -10,15 +10,6 @@
 
 enum { ROUND_EVENTS = 256 << 10 };
 
-struct rf_catch_up {
-    rf_store *store;
-    rf_pool *pool;
-    rf_catch_up_item *items;
-    rf_catalog_move *moves;
-    uint32_t count;
-    uint64_t events;
-};
-
 bool rf_catch_up_resumes(const rf_definition *definition)
 {
     uint32_t word = 0;
@@ -206,7 +197,7 @@ static rf_status check_schemas(const rf_catch_up_item *item, const rf_census_typ
     return RF_OK;
 }
 
-static rf_status check_census(const rf_catch_up *catch_up, rf_err *err)
+rf_status rf_catch_up_check_census(const rf_catch_up *catch_up, rf_err *err)
 {
     const rf_census_type *types = NULL;
     uint32_t count = 0;
@@ -360,8 +351,8 @@ static rf_status fold_items(rf_catch_up *catch_up, bool resumed, uint64_t until,
     return status;
 }
 
-static void make_move(rf_catch_up_item *item, uint64_t until, int64_t time_last,
-                      rf_catalog_move *move)
+void rf_catch_up_make_move(rf_catch_up_item *item, uint64_t until, int64_t time_last,
+                           rf_catalog_move *move)
 {
     rf_checkpoint to = item->checkpoint;
 
@@ -379,7 +370,7 @@ static void make_move(rf_catch_up_item *item, uint64_t until, int64_t time_last,
         .name = item->name,
         .number = item->number,
         .if_live = item->if_live,
-        .from = item->checkpoint.position,
+        .from = item->checkpoint,
         .to = to,
         .changes = item->changes,
         .change_count = item->slot_count,
@@ -388,8 +379,8 @@ static void make_move(rf_catch_up_item *item, uint64_t until, int64_t time_last,
     };
 }
 
-static rf_status begin_item(rf_catch_up *catch_up, rf_catch_up_item *item, uint64_t until,
-                            rf_left_out_list *on_record, rf_err *err)
+rf_status rf_catch_up_item_begin(rf_catch_up *catch_up, rf_catch_up_item *item, uint64_t until,
+                                 rf_left_out_list *on_record, rf_err *err)
 {
     rf_catalog *catalog = catch_up->store->catalog;
     rf_checkpoint checkpoint;
@@ -418,7 +409,7 @@ static rf_status begin_anew(rf_catch_up *catch_up, uint64_t until, rf_left_out_l
             continue;
         item->goes_on = item->needs_all = false;
         rf_left_out_list_free(&on_record[i]);
-        status = begin_item(catch_up, item, until, &on_record[i], err);
+        status = rf_catch_up_item_begin(catch_up, item, until, &on_record[i], err);
     }
     return status;
 }
@@ -437,10 +428,10 @@ rf_status rf_catch_up_fold(rf_catch_up *catch_up, uint64_t until, const volatile
     if (!targets || !on_record)
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a catch-up");
     if (status == RF_OK)
-        status = check_census(catch_up, err);
+        status = rf_catch_up_check_census(catch_up, err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++) {
         catch_up->items[i].goes_on = catch_up->items[i].resumes;
-        status = begin_item(catch_up, &catch_up->items[i], until, &on_record[i], err);
+        status = rf_catch_up_item_begin(catch_up, &catch_up->items[i], until, &on_record[i], err);
     }
     if (status == RF_OK)
         status = find_time(catch_up, until, &time_last, err);
@@ -451,7 +442,7 @@ rf_status rf_catch_up_fold(rf_catch_up *catch_up, uint64_t until, const volatile
     if (status == RF_OK)
         status = fold_items(catch_up, false, until, cancel, targets, on_record, err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++)
-        make_move(&catch_up->items[i], until, time_last, &catch_up->moves[i]);
+        rf_catch_up_make_move(&catch_up->items[i], until, time_last, &catch_up->moves[i]);
     for (uint32_t i = 0; on_record && i < count; i++)
         rf_left_out_list_free(&on_record[i]);
     free(on_record);

@@ -48,6 +48,42 @@ typedef struct rf_catch_up_item {
     rf_slice *changes;      /* by slot */
 } rf_catch_up_item;
 
+struct rf_catch_up {
+    rf_store *store;
+    rf_pool *pool;
+    rf_catch_up_item *items;
+    rf_catalog_move *moves;
+    uint32_t count;
+    uint64_t events;
+};
+
+/* A row at three times: as it becomes, as it is, and in the base; data NULL where there is none. */
+enum { RF_CHANGE_NEW, RF_CHANGE_CURRENT, RF_CHANGE_BASE, RF_CHANGE_SIDES };
+typedef struct rf_catch_up_change {
+    rf_slice key;
+    rf_slice rows[RF_CHANGE_SIDES];
+    bool in_delta;
+    bool of_base; /* as it becomes it is the base's */
+} rf_catch_up_change;
+
+/* catch_up.c: clears what an earlier fold left, and finds the events up to `until` that are put aside;
+ * and what the slots' changes make of the checkpoint. */
+rf_status rf_catch_up_item_begin(rf_catch_up *catch_up, rf_catch_up_item *item, uint64_t until,
+                                 rf_left_out_list *on_record, rf_err *err);
+void rf_catch_up_make_move(rf_catch_up_item *item, uint64_t until, int64_t time_last,
+                           rf_catalog_move *move);
+/* RF_ERR_REFUSED where an event up to the log's end is of a schema that a generation was not built for. */
+rf_status rf_catch_up_check_census(const rf_catch_up *catch_up, rf_err *err);
+
+/* catch_up_sink.c: the row as it is stored, in slot->row; what handlers make is checked as a build does. */
+rf_status rf_catch_up_encode(const rf_catch_up_item *item, rf_catch_up_slot *slot, rf_slice key,
+                             const void *row, rf_err *err);
+/* What was found of a row, to the slot's changes, with its entries in the indexes. */
+rf_status rf_catch_up_put_change(rf_catch_up_item *item, rf_catch_up_slot *slot,
+                                 const rf_catch_up_change *at, rf_err *err);
+/* Whether two rows are the same, or both are none. */
+bool rf_catch_up_same_row(rf_slice a, rf_slice b);
+
 /* catch_up_sink.c: the sinks and the source of a target; `sink_arg` is the item. */
 void rf_catch_up_target(rf_catch_up_item *item, rf_fold_target *target_out);
 rf_status rf_catch_up_slot_open(rf_catch_up_item *item, rf_catalog *catalog, rf_catch_up_slot *slot,

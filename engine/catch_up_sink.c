@@ -10,16 +10,8 @@
 
 #include <stdlib.h>
 
-enum { NEW, CURRENT, BASE, SIDES };
+enum { NEW = RF_CHANGE_NEW, CURRENT = RF_CHANGE_CURRENT, BASE = RF_CHANGE_BASE, SIDES = RF_CHANGE_SIDES };
 #define CHANGES_BYTES_MAX ((size_t)1 << 40)
-
-/* A row at three times: as it becomes, as it is, and in the base; data NULL where there is none. */
-typedef struct change {
-    rf_slice key;
-    rf_slice rows[SIDES];
-    bool in_delta;
-    bool of_base; /* as it becomes it is the base's */
-} change;
 
 rf_status rf_catch_up_slot_open(rf_catch_up_item *item, rf_catalog *catalog, rf_catch_up_slot *slot,
                                 rf_err *err)
@@ -54,7 +46,7 @@ void rf_catch_up_slot_close(rf_catch_up_slot *slot)
         free(slot->values[i]);
 }
 
-static bool same_row(rf_slice a, rf_slice b)
+bool rf_catch_up_same_row(rf_slice a, rf_slice b)
 {
     return a.data && b.data ? rf_slice_equal(a, b) : !a.data && !b.data;
 }
@@ -65,7 +57,7 @@ static void count_entry(rf_catch_up_slot *slot, rf_slice key, rf_slice row, int6
     slot->delta_bytes += by * (int64_t)(key.size + row.size);
 }
 
-static void change_row(rf_catch_up_slot *slot, const change *at)
+static void change_row(rf_catch_up_slot *slot, const rf_catch_up_change *at)
 {
     const rf_delta_entry entry = {at->key, at->rows[NEW]};
     const int sides[] = {CURRENT, NEW};
@@ -86,7 +78,7 @@ static void change_row(rf_catch_up_slot *slot, const change *at)
 
 /* The entries of one index: those that the delta has go, and those that it needs come. */
 static rf_status change_index(const rf_catch_up_item *item, rf_catch_up_slot *slot,
-                              const change *at, uint32_t number, rf_err *err)
+                              const rf_catch_up_change *at, uint32_t number, rf_err *err)
 {
     const rf_manifest_index *index = &item->pinned.manifest.indexes[number];
     uint32_t table = RF_DELTA_INDEXES + number;
@@ -117,12 +109,27 @@ static rf_status change_index(const rf_catch_up_item *item, rf_catch_up_slot *sl
     return RF_OK;
 }
 
+rf_status rf_catch_up_put_change(rf_catch_up_item *item, rf_catch_up_slot *slot,
+                                 const rf_catch_up_change *at, rf_err *err)
+{
+    const rf_manifest *manifest = &item->pinned.manifest;
+    rf_status status = RF_OK;
+
+    change_row(slot, at);
+    for (int i = 0; status == RF_OK && manifest->index_count > 0 && i < SIDES; i++)
+        if (at->rows[i].data)
+            status = rf_row_decode(at->rows[i], item->columns, manifest->column_count,
+                                   slot->values[i], err);
+    for (uint32_t i = 0; status == RF_OK && i < manifest->index_count; i++)
+        status = change_index(item, slot, at, i, err);
+    return status == RF_OK ? rf_buf_check(&slot->changes, item->name, err) : status;
+}
+
 /* The row of `key` becomes `row`; data NULL: it is gone. */
 static rf_status take_change(rf_catch_up_item *item, rf_catch_up_slot *slot, rf_slice key,
                              rf_slice row, rf_err *err)
 {
-    const rf_manifest *manifest = &item->pinned.manifest;
-    change at = {.key = key};
+    rf_catch_up_change at = {.key = key};
     rf_delta_entry entry = {.key = key};
 
     at.rows[NEW] = row;
@@ -131,17 +138,10 @@ static rf_status take_change(rf_catch_up_item *item, rf_catch_up_slot *slot, rf_
     if (status != RF_OK)
         return status;
     at.rows[CURRENT] = at.in_delta ? entry.row : at.rows[BASE];
-    if (same_row(at.rows[NEW], at.rows[CURRENT]))
+    if (rf_catch_up_same_row(at.rows[NEW], at.rows[CURRENT]))
         return RF_OK;
-    at.of_base = same_row(at.rows[NEW], at.rows[BASE]);
-    change_row(slot, &at);
-    for (int i = 0; status == RF_OK && manifest->index_count > 0 && i < SIDES; i++)
-        if (at.rows[i].data)
-            status = rf_row_decode(at.rows[i], item->columns, manifest->column_count,
-                                   slot->values[i], err);
-    for (uint32_t i = 0; status == RF_OK && i < manifest->index_count; i++)
-        status = change_index(item, slot, &at, i, err);
-    return status == RF_OK ? rf_buf_check(&slot->changes, item->name, err) : status;
+    at.of_base = rf_catch_up_same_row(at.rows[NEW], at.rows[BASE]);
+    return rf_catch_up_put_change(item, slot, &at, err);
 }
 
 /* ---- rows that the fold gives ---- */
@@ -163,9 +163,8 @@ static rf_status refuse_row(const rf_catch_up_item *item, rf_status failure, rf_
     return status;
 }
 
-/* The row as it is stored, in slot->row. What handlers make is checked as a build does. */
-static rf_status encode(const rf_catch_up_item *item, rf_catch_up_slot *slot, rf_slice key,
-                        const void *row, rf_err *err)
+rf_status rf_catch_up_encode(const rf_catch_up_item *item, rf_catch_up_slot *slot, rf_slice key,
+                             const void *row, rf_err *err)
 {
     const rf_definition *definition = item->definition;
 
@@ -236,7 +235,7 @@ static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
     rf_catch_up_slot *slot = &item->slots[worker];
 
     (void)partition;
-    rf_status status = encode(item, slot, key, row, err);
+    rf_status status = rf_catch_up_encode(item, slot, key, row, err);
     return status == RF_OK ? take_change(item, slot, key, rf_buf_slice(&slot->row), err) : status;
 }
 
@@ -291,7 +290,7 @@ static rf_status compare_row(void *arg, uint32_t worker, uint32_t partition, rf_
     rf_catch_up_item *item = arg;
     rf_catch_up_slot *slot = &item->slots[worker];
 
-    rf_status status = encode(item, slot, key, row, err);
+    rf_status status = rf_catch_up_encode(item, slot, key, row, err);
     if (status == RF_OK)
         status = pass(item, slot, partition, key, err);
     bool stored = status == RF_OK && slot->cursor_found && rf_slice_equal(slot->cursor_key, key);

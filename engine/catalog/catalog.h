@@ -112,12 +112,13 @@ rf_status rf_catalog_add_generations(rf_catalog *catalog, const rf_manifest *con
 rf_status rf_catalog_path(rf_catalog *catalog, const char *name, uint64_t number,
                           char dir_out[RF_PATH_SIZE], rf_err *err);
 
-/* A generation moves on: what becomes of its delta, made against the checkpoint at `from`. */
+/* A generation moves on: what becomes of its delta, made against the rows of the checkpoint `from`. One
+ * that stays at its position changes rows alone. */
 typedef struct rf_catalog_move {
     const char *name;
     uint64_t number;
     bool if_live; /* refused where it is not live any more */
-    uint64_t from;
+    rf_checkpoint from;
     rf_checkpoint to;
     const rf_slice *changes; /* see rf_delta_apply */
     uint32_t change_count;
@@ -125,7 +126,7 @@ typedef struct rf_catalog_move {
     uint32_t left_out_count;
 } rf_catalog_move;
 /* All in one transaction. RF_ERR_LOCKED, and nothing is changed, if one of the generations is not
- * there any more or not at its `from`. */
+ * there any more or not as at its `from`: at that position with those rows. */
 rf_status rf_catalog_move_on(rf_catalog *catalog, const rf_catalog_move *moves, uint32_t count,
                              rf_err *err);
 

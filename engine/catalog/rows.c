@@ -128,8 +128,8 @@ static bool has_base_only(const rf_rows *rows)
 }
 
 /* The delta's entry, copied. */
-static rf_status look_in_delta(rf_rows *rows, rf_slice key, rf_delta_entry *entry_out,
-                               bool *found_out, rf_err *err)
+rf_status rf_rows_look_delta(rf_rows *rows, rf_slice key, rf_delta_entry *entry_out,
+                             bool *found_out, rf_err *err)
 {
     rf_delta_entry entry = {.key = key};
     bool found = false;
@@ -164,7 +164,7 @@ rf_status rf_rows_get(rf_rows *rows, rf_slice key, rf_slice *row_out, bool *foun
 
     if (has_base_only(rows))
         return rf_base_reader_get(rows->base, key, row_out, found_out, err);
-    rf_status status = look_in_delta(rows, key, &entry, &in_delta, err);
+    rf_status status = rf_rows_look_delta(rows, key, &entry, &in_delta, err);
     if (status != RF_OK)
         return status;
     if (!in_delta)
@@ -187,7 +187,7 @@ rf_status rf_rows_look(rf_rows *rows, rf_slice key, rf_slice *base_out, rf_delta
     rf_slice base = {NULL, 0};
     bool found;
 
-    rf_status status = look_in_delta(rows, key, entry_out, in_delta_out, err);
+    rf_status status = rf_rows_look_delta(rows, key, entry_out, in_delta_out, err);
     if (status == RF_OK)
         status = rf_base_reader_get(rows->base, key, &base, &found, err);
     if (status == RF_OK)

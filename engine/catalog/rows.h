@@ -28,6 +28,9 @@ rf_status rf_rows_get(rf_rows *rows, rf_slice key, rf_slice *row_out, bool *foun
  * if *in_delta_out. Valid until the next call. */
 rf_status rf_rows_look(rf_rows *rows, rf_slice key, rf_slice *base_out, rf_delta_entry *entry_out,
                        bool *in_delta_out, rf_err *err);
+/* Only the delta's, as look gives it: for who can do without a base that is damaged. */
+rf_status rf_rows_look_delta(rf_rows *rows, rf_slice key, rf_delta_entry *entry_out,
+                             bool *found_out, rf_err *err);
 /* Only the base's: for who walks an index of it. */
 rf_status rf_rows_get_base(rf_rows *rows, rf_slice key, rf_slice *row_out, bool *found_out,
                            rf_err *err);

@@ -48,7 +48,7 @@ static void context_fail(rf_fold *fold, const char *reason)
 
 /* ---- a partition ---- */
 
-static rf_status begin_range(rf_fold_worker *worker, rf_fold_range range, rf_err *err)
+rf_status rf_fold_range_begin(rf_fold_worker *worker, rf_fold_range range, rf_err *err)
 {
     rf_status status = RF_OK;
 
@@ -92,8 +92,7 @@ static rf_status range_list_add(range_list *list, rf_fold_range range, rf_err *e
     return RF_OK;
 }
 
-/* What a range adds beside its rows is forgotten where it is begun anew. */
-static void mark_range(rf_fold_worker *worker)
+void rf_fold_range_mark(rf_fold_worker *worker)
 {
     for (uint32_t i = 0; i < worker->job->target_count; i++) {
         worker->events_before[i] = worker->events[i];
@@ -101,7 +100,7 @@ static void mark_range(rf_fold_worker *worker)
     }
 }
 
-static void forget_range(rf_fold_worker *worker)
+void rf_fold_range_forget(rf_fold_worker *worker)
 {
     for (uint32_t i = 0; i < worker->job->target_count; i++) {
         worker->events[i] = worker->events_before[i];
@@ -122,14 +121,14 @@ static rf_status fold_ranges(rf_fold_worker *worker, range_list *list, rf_err *e
     while (status == RF_OK && first < streams) {
         uint32_t count = streams - first < at_a_time ? streams - first : at_a_time;
         bool fits = true;
-        mark_range(worker);
-        status = begin_range(worker, (rf_fold_range){first, count}, err);
+        rf_fold_range_mark(worker);
+        status = rf_fold_range_begin(worker, (rf_fold_range){first, count}, err);
         if (status == RF_OK && rf_ahead_reads_names(job->ahead))
             status = rf_fold_read_names(worker, err);
         if (status == RF_OK)
             status = rf_fold_range_fold(worker, &fits, err);
         if (status == RF_OK && !fits) {
-            forget_range(worker);
+            rf_fold_range_forget(worker);
             at_a_time = count / 2;
             continue;
         }
@@ -153,7 +152,7 @@ static rf_status fold_on(rf_fold_worker *worker, rf_err *err)
 {
     bool fits = true;
 
-    rf_status status = begin_range(worker, (rf_fold_range){0, worker->stream_count}, err);
+    rf_status status = rf_fold_range_begin(worker, (rf_fold_range){0, worker->stream_count}, err);
     if (status == RF_OK)
         status = rf_fold_start_begin(worker, err);
     if (status == RF_OK)
@@ -176,7 +175,9 @@ static rf_status run_partition(rf_fold_worker *worker, uint32_t partition, rf_er
     worker->range = (rf_fold_range){0, 0};
     for (uint32_t i = 0; i < worker->job->target_count; i++)
         worker->faults_begin[i] = worker->faults[i].count;
-    if (from <= 1)
+    if (worker->job->options->chosen_count > 0)
+        status = rf_fold_chosen(worker, err);
+    else if (from <= 1)
         status = fold_ranges(worker, &list, err);
     else if (from <= info.last_position)
         status = fold_on(worker, err);
@@ -505,6 +506,7 @@ rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint3
     rf_status status = RF_OK;
 
     RF_ASSERT(targets && target_count > 0);
+    RF_ASSERT(options->chosen_count == 0 || options->from == 0);
     if (!together)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", target_count);
     for (uint32_t i = 0; i < target_count; i++)
@@ -519,6 +521,7 @@ rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint3
     for (uint32_t i = 0; status == RF_OK && i < target_count; i++) {
         if (targets[i].definition->by_stream)
             continue;
+        RF_ASSERT(options->chosen_count == 0);
         rf_err failure = {0};
         status = rf_exchange_run(log, pool, &targets[i], options, &stats, &failure);
         if (status == RF_OK)

@@ -18,7 +18,9 @@
  *
  * A fold may also begin behind the log's first event (options.from): then the rows of the keys that
  * have events begin as the target's `start` gives them, and only these keys leave, to `row` or, where
- * they have none now, to `gone` (fold_start.c).
+ * they have none now, to `gone` (fold_start.c). Or it is of chosen streams only (options.chosen), from
+ * the first event on: these leave in the same way, and of the log only segments that may have any of
+ * them are decoded (fold_chosen.c).
  */
 #ifndef RF_REBUILD_FOLD_H
 #define RF_REBUILD_FOLD_H
@@ -51,8 +53,8 @@ typedef struct rf_fold_target {
     const rf_definition *definition;
     rf_row_sink row;
     rf_partition_sink partition_end;
-    rf_row_source start; /* these two where the fold does not begin with the first event */
-    rf_gone_sink gone;
+    rf_row_source start; /* where the fold does not begin with the first event */
+    rf_gone_sink gone;   /* likewise, and where it is of chosen streams */
     void *sink_arg;
     rf_fault_policy policy; /* zeroed: the first event that fails ends the fold */
     uint64_t events;  /* out: that its handlers got */
@@ -68,6 +70,12 @@ typedef struct rf_fold_failure {
     uint32_t target;
 } rf_fold_failure;
 
+/* A stream that is folded alone. */
+typedef struct rf_fold_stream {
+    uint32_t partition, number;
+    rf_slice name;
+} rf_fold_stream;
+
 typedef struct rf_fold_options {
     uint64_t from;         /* first position folded; 0 and 1: from empty rows on */
     uint64_t until;        /* last position folded */
@@ -77,6 +85,10 @@ typedef struct rf_fold_options {
     rf_progress_fn progress;
     void *progress_arg;
     rf_fold_failure *failure_out; /* NULL: not asked for */
+    /* With a count, these streams and no others, by partition and number; for definitions whose rows are
+     * those of streams, and with `from` 0. */
+    const rf_fold_stream *chosen;
+    size_t chosen_count;
 } rf_fold_options;
 
 typedef struct rf_fold_stats {

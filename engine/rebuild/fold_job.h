@@ -1,5 +1,5 @@
-/* What the parts of a fold share: the job, and its workers. Private to fold.c, fold_events.c and
- * fold_emit.c; see fold.h. */
+/* What the parts of a fold share: the job, and its workers. Private to the files fold*.c; see
+ * fold.h. */
 #ifndef RF_REBUILD_FOLD_JOB_H
 #define RF_REBUILD_FOLD_JOB_H
 
@@ -168,6 +168,15 @@ rf_status rf_fold_index_names(rf_fold_worker *worker, const rf_stream_name *name
  * emit gives these to the sinks. */
 rf_status rf_fold_start_begin(rf_fold_worker *worker, rf_err *err);
 rf_status rf_fold_start_emit(rf_fold_worker *worker, rf_err *err);
+
+/* fold.c: sets the worker's states to those of a range of its partition before the first event. */
+rf_status rf_fold_range_begin(rf_fold_worker *worker, rf_fold_range range, rf_err *err);
+/* What a range adds beside its rows is forgotten where it is begun anew. */
+void rf_fold_range_mark(rf_fold_worker *worker);
+void rf_fold_range_forget(rf_fold_worker *worker);
+
+/* fold_chosen.c: folds the chosen streams of the worker's partition, and gives their rows to the sinks. */
+rf_status rf_fold_chosen(rf_fold_worker *worker, rf_err *err);
 
 /* fold_emit.c: the rows of the worker's range, which is all of the partition, to the sinks. */
 rf_status rf_fold_emit(rf_fold_worker *worker, rf_err *err);
