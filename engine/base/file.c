@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOCK_POLL_MS = 20, COPY_BUFFER_SIZE = 1 << 16 };
+enum { LOCK_POLL_FIRST_MS = 1, LOCK_POLL_LAST_MS = 20, COPY_BUFFER_SIZE = 1 << 16 };
 
 rf_status rf_path_format(char path_out[RF_PATH_SIZE], const char *format, rf_err *err, ...)
 {
@@ -299,12 +299,15 @@ rf_status rf_file_create(const char *path, rf_slice bytes, rf_err *err)
     return status == RF_OK ? rf_dir_sync(dir, err) : status;
 }
 
+/* Who waits without limit waits in the system's queue: looking now and then, it would be passed by those
+ * that come while it sleeps, for seconds where four imports commit again and again. */
 rf_status rf_lock_acquire(const char *path, rf_lock_mode mode, int64_t wait_ms, const char *what,
                           int *fd_out, rf_err *err)
 {
     int create = mode == RF_LOCK_EXCLUSIVE ? O_RDWR | O_CREAT : O_RDONLY;
-    int operation = (mode == RF_LOCK_EXCLUSIVE ? LOCK_EX : LOCK_SH) | LOCK_NB;
+    int operation = (mode == RF_LOCK_EXCLUSIVE ? LOCK_EX : LOCK_SH) | (wait_ms < 0 ? 0 : LOCK_NB);
     double end = rf_clock_seconds() + (double)wait_ms / 1000;
+    long poll_ms = LOCK_POLL_FIRST_MS;
 
     int fd = open(path, create | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -317,13 +320,14 @@ rf_status rf_lock_acquire(const char *path, rf_lock_mode mode, int64_t wait_ms, 
             (void)close(fd);
             return status;
         }
-        if (wait_ms >= 0 && rf_clock_seconds() >= end) {
+        if (rf_clock_seconds() >= end) {
             (void)close(fd);
             return rf_fail(err, RF_ERR_LOCKED, "%s (%s is locked); nothing was changed", what,
                            path);
         }
-        struct timespec pause = {0, LOCK_POLL_MS * 1000000};
+        struct timespec pause = {0, poll_ms * 1000000};
         (void)nanosleep(&pause, NULL);
+        poll_ms = 2 * poll_ms < LOCK_POLL_LAST_MS ? 2 * poll_ms : LOCK_POLL_LAST_MS;
     }
     *fd_out = fd;
     return RF_OK;

@@ -2,6 +2,8 @@
 #include "base/file.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -79,6 +81,44 @@ Test(file, a_lock_excludes_others_and_names_what_is_locked)
     cr_assert_eq(rf_lock_acquire(path, RF_LOCK_SHARED, 0, "busy", &second, &err), RF_OK);
     rf_lock_release(first);
     rf_lock_release(second);
+}
+
+struct waiting {
+    atomic_bool has_lock;
+    rf_status status;
+};
+
+static void *wait_without_limit(void *arg)
+{
+    struct waiting *waiting = arg;
+    int fd = -1;
+
+    waiting->status = rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, -1, "busy", &fd, NULL);
+    atomic_store(&waiting->has_lock, true);
+    rf_lock_release(fd);
+    return NULL;
+}
+
+/* Looking every 20 ms it would not find the lock free within 20 turns of another, sixteen times over. */
+Test(file, who_waits_without_limit_gets_the_lock_when_it_is_let_go_of)
+{
+    for (int i = 0; i < 16; i++) {
+        struct waiting waiting = {.status = RF_ERR_USAGE};
+        pthread_t thread;
+        int held, turns = 0;
+        cr_assert_eq(rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, 0, "busy", &held, NULL), RF_OK);
+        cr_assert_eq(pthread_create(&thread, NULL, wait_without_limit, &waiting), 0);
+        for (; !atomic_load(&waiting.has_lock) && turns < 20; turns++) {
+            (void)usleep(10000);
+            rf_lock_release(held);
+            (void)usleep(1000);
+            cr_assert_eq(rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, -1, "busy", &held, NULL), RF_OK);
+        }
+        rf_lock_release(held);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        cr_assert_eq(waiting.status, RF_OK);
+        cr_assert_lt(turns, 20);
+    }
 }
 
 Test(file, removes_a_directory_without_following_links)
