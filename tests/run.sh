@@ -1,5 +1,5 @@
 #!/bin/sh
-# All tests: lint, unit, stress, model, cli, fault, guard, then the sanitizers' builds and a short
+# All tests: lint, unit, stress, model, cli, fault, soak, guard, then the sanitizers' builds and a short
 # fuzz.
 #
 #   sh tests/run.sh              (README.md in this folder tells what each kind is)
@@ -118,6 +118,7 @@ add_scripts stress "$root/build" ""
 add_scripts model "$root/build" ""
 add_scripts cli "$root/build" ""
 add_scripts fault "$root/build" ""
+add_scripts soak "$root/build" ""
 add_scripts guard "$root/build" ""
 run_jobs
 
