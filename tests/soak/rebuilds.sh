@@ -4,8 +4,12 @@
 set -eu
 build=$(CDPATH='' cd -- "$1" && pwd)
 seed=${SOAK_SEED:-1}
+work=$(mktemp -d "${TMPDIR:-/tmp}/refold-soak.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+export TMPDIR="$work"
 if [ "${SOAK:-}" != full ]; then
-    exec "$build/tests/soak/soak_rebuilds" "$seed" 8
+    "$build/tests/soak/soak_rebuilds" "$seed" 8
+    exit
 fi
 for piece in 0 1 2 3 4 5 6 7 8 9; do
     "$build/tests/soak/soak_rebuilds" $((seed + piece)) 100

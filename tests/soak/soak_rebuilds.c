@@ -142,22 +142,28 @@ static void follower_role(void *arg)
 }
 
 /* Sees how long a read model stands still while the log has more: what a follower is held up, with all
- * that it does. What was acknowledged has to be in the log. */
+ * that it does. What was acknowledged has to be in the log, and no flip but a rollback takes events back. */
 static void watcher_role(void *arg)
 {
     struct soak *soak = arg;
     rf_store *store = open_store(soak);
+    uint32_t rollbacks_last = UINT32_MAX;
     uint64_t seen[2] = {0};
     double since[2] = {roles_seconds(), roles_seconds()};
 
     while (!is_over(soak)) {
         rf_status_report *report = NULL;
         uint64_t acknowledged = atomic_load(&soak->shared->acknowledged);
+        uint32_t rollbacks = atomic_load(&soak->shared->rollbacks);
         MUST(rf_store_status(store, &report, &must_err));
+        bool may_go_back = rollbacks % 2 || rollbacks != rollbacks_last ||
+                           rollbacks != atomic_load(&soak->shared->rollbacks);
+        rollbacks_last = rollbacks;
         CHECK(report->position >= acknowledged && report->model_count == 2);
         for (uint32_t i = 0; i < 2; i++) {
             const rf_model_status *model = &report->models[i];
             CHECK(!model->suspended);
+            CHECK(may_go_back || model->position >= seen[i]);
             if (model->position != seen[i] || model->lag == 0)
                 since[i] = roles_seconds();
             else
