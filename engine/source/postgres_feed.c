@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "source/line_text.h"
 #include "source/postgres_bound.h"
+#include "source/postgres_cursor.h"
 #include "source/postgres_ranges.h"
 
 #include <inttypes.h>
@@ -31,14 +32,13 @@ typedef struct postgres_feed {
     rf_postgres *postgres; /* NULL: lost */
     rf_postgres_ranges *ranges; /* NULL: between rounds */
     rf_postgres_mark done;      /* handed over up to here */
+    rf_postgres_last last;      /* that was handed over */
     rf_postgres_mark bound_mark;
     rf_line_blocks blocks;
     double look_at; /* when to look next for more, or to connect again */
     double look_seconds;
     double lost_at;
 } postgres_feed;
-
-static const rf_postgres_mark mark_none = {0, -1};
 
 static postgres_feed *feed_of(rf_feed *feed)
 {
@@ -58,98 +58,26 @@ static void postgres_close(rf_feed *base)
     free(feed);
 }
 
-/* What the log keeps for this source; nothing where the order of positions says nothing. */
-static rf_slice cursor_write(const postgres_feed *feed, char out[RF_LINE_CURSOR_SIZE])
+/* Where the log says that reading ended. */
+static rf_status start_at(postgres_feed *feed, rf_slice cursor, rf_err *err)
 {
-    int size;
+    rf_postgres_layout *layout = feed->layout;
+    bool has_transaction, is_foreign = false;
 
-    if (feed->layout->is_unordered || feed->done.position < 0)
-        return RF_SLICE("");
-    if (feed->layout->transaction)
-        size = snprintf(out, RF_LINE_CURSOR_SIZE, "%s %020" PRId64 ":%020" PRId64,
-                        feed->layout->identity, feed->done.transaction, feed->done.position);
-    else
-        size = snprintf(out, RF_LINE_CURSOR_SIZE, "%s %" PRId64, feed->layout->identity,
-                        feed->done.position);
-    RF_ASSERT(size > 0 && size < RF_LINE_CURSOR_SIZE);
-    return (rf_slice){out, (size_t)size};
-}
-
-/* Reads "MARK"; *has_transaction_out: it is of a store that is read in the order of transactions. */
-static bool mark_read(const char *text, rf_postgres_mark *mark_out, bool *has_transaction_out)
-{
-    char *end;
-    int64_t first = strtoll(text, &end, 10);
-
-    *has_transaction_out = *end == ':';
-    if (end == text || (*end != ':' && *end != '\0'))
-        return false;
-    *mark_out = (rf_postgres_mark){0, first};
-    if (*end == '\0')
-        return true;
-    text = end + 1;
-    *mark_out = (rf_postgres_mark){first, strtoll(text, &end, 10)};
-    return end != text && *end == '\0';
-}
-
-static rf_status fail_cursor(const postgres_feed *feed, const char *text, rf_err *err)
-{
-    return rf_fail(err, RF_ERR_USAGE,
-                   "this source was read from '%s' so far, not from '%s': give another --source, or "
-                   "--from-start",
-                   text, feed->layout->identity);
-}
-
-/* The row that was read last has to be there, or one after it: a server that lost its last transactions, or
- * was restored from an older copy, draws positions anew that count as read. */
-static rf_status refuse_older(const postgres_feed *feed, rf_err *err)
-{
-    rf_postgres_mark before = {0, feed->done.position - 1}, highest;
-    bool any = true;
-    rf_status status = RF_OK;
-
-    if (!feed->layout->transaction && feed->done.position >= 0)
-        status = rf_postgres_bound_look(feed->postgres, feed->layout, before, &any, &highest, err);
-    if (status == RF_OK && !any)
-        status = rf_fail(err, RF_ERR_INPUT,
-                         "%s was read up to position %" PRId64 ", and has no row there or after it any more: it was restored "
-                         "from an older copy, or its last rows were deleted; --from-start reads it again",
-                         feed->name, feed->done.position);
-    return status;
-}
-
-static rf_status cursor_read(postgres_feed *feed, rf_slice cursor, rf_err *err)
-{
-    char text[RF_LINE_CURSOR_SIZE + 1];
-    size_t size = strlen(feed->layout->identity);
-    bool has_transaction = feed->layout->transaction != NULL, is_foreign = false;
-
-    feed->done = mark_none;
-    if (feed->layout->is_unordered)
-        cursor = RF_SLICE("");
-    if (cursor.size > RF_LINE_CURSOR_SIZE)
-        return rf_fail(err, RF_ERR_DAMAGED, "the source's cursor is longer than any");
-    memcpy(text, cursor.data, cursor.size);
-    text[cursor.size] = '\0';
-    if (cursor.size > 0 &&
-        (strncmp(text, feed->layout->identity, size) != 0 || text[size] != ' ' ||
-         !mark_read(text + size + 1, &feed->done, &has_transaction) ||
-         (has_transaction && !feed->layout->transaction)))
-        return fail_cursor(feed, text, err);
-    if (has_transaction) {
-        rf_status status =
-            rf_postgres_bound_foreign(feed->postgres, feed->layout, &is_foreign, err);
-        if (status != RF_OK)
-            return status;
-    }
-    if (is_foreign && cursor.size > 0)
-        return rf_fail(err, RF_ERR_USAGE,
-                       "%s was restored into another server since the last import, where transactions are "
-                       "numbered anew: --from-start reads it again",
-                       feed->name);
+    rf_status status = rf_postgres_cursor_read(layout, cursor, &feed->last, &has_transaction, err);
+    if (status == RF_OK && has_transaction)
+        status = rf_postgres_bound_foreign(feed->postgres, layout, &is_foreign, err);
+    if (status == RF_OK && is_foreign && cursor.size > 0)
+        status = rf_fail(err, RF_ERR_USAGE,
+                         "%s was restored into another server since the last import, where transactions are "
+                         "numbered anew: --from-start reads it again",
+                         feed->name);
+    if (status != RF_OK)
+        return status;
     if (is_foreign || !has_transaction)
-        rf_postgres_layout_order_by_position(feed->layout);
-    return refuse_older(feed, err);
+        rf_postgres_layout_order_by_position(layout);
+    feed->done = feed->last.mark;
+    return rf_postgres_cursor_check(feed->postgres, layout, feed->decoder, feed->name, &feed->last, err);
 }
 
 static rf_status feed_connect(postgres_feed *feed, rf_err *err)
@@ -229,7 +157,9 @@ static rf_status block_read(postgres_feed *feed, rf_buf *text, rf_err *err)
     if (!feed->ranges)
         status = round_begin(feed, &any, err);
     if (status == RF_OK && any)
-        status = rf_postgres_ranges_read(feed->ranges, text, &feed->done, &ended, err);
+        status = rf_postgres_ranges_read(feed->ranges, text, &feed->last, &ended, err);
+    if (status == RF_OK && text->size > 0)
+        feed->done = feed->last.mark;
     if (status == RF_OK && ended)
         status = round_end(feed, err);
     return status;
@@ -245,7 +175,8 @@ static rf_status postgres_next(rf_feed *base, uint64_t line, rf_feed_block *bloc
     (void)line;
     if (status != RF_OK && !feed_lost(feed, status))
         return status;
-    return rf_line_blocks_give(&feed->blocks, cursor_write(feed, cursor), block_out, err);
+    return rf_line_blocks_give(
+        &feed->blocks, rf_postgres_cursor_write(feed->layout, &feed->last, cursor), block_out, err);
 }
 
 static rf_status pause_ms(const postgres_feed *feed, long ms, rf_err *err)
@@ -267,13 +198,16 @@ static rf_status wait_for_server(postgres_feed *feed, bool *more_out, rf_err *er
         return pause_ms(feed, RF_FEED_WAIT_MS / 2, err);
     rf_status status = feed_connect(feed, err);
     if (status == RF_OK)
-        status = refuse_older(feed, err);
+        status = rf_postgres_cursor_check(feed->postgres, feed->layout, feed->decoder, feed->name,
+                                          &feed->last, err);
     now = rf_clock_seconds();
     *more_out = status == RF_OK;
     if (status == RF_OK) {
         feed->look_seconds = LOOK_SECONDS_MIN;
         return RF_OK;
     }
+    rf_postgres_close(feed->postgres);
+    feed->postgres = NULL;
     bool is_over = feed->bound.wait_ms >= 0 &&
                    (now - feed->lost_at) * 1000 >= (double)feed->bound.wait_ms;
     if (status != RF_ERR_UNREACHABLE || is_over)
@@ -371,7 +305,7 @@ rf_status rf_postgres_feed_open(const char *url, const rf_import_options *option
                          "lower one: --follow could skip it; import without, which reads all each time",
                          feed->name);
     if (status == RF_OK)
-        status = cursor_read(feed, options->from_start ? RF_SLICE("") : start->cursor, err);
+        status = start_at(feed, options->from_start ? RF_SLICE("") : start->cursor, err);
     if (status == RF_OK)
         *feed_out = &feed->feed;
     else

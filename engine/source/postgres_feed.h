@@ -5,7 +5,7 @@
  * less often the longer nothing comes. A connection that is lost ends an import with RF_ERR_UNREACHABLE; one that
  * follows tries again until it was without a server for as long as it waits for writers.
  *
- * The cursor is "PRESET DATABASE TABLE MARK": a mark of another database is never gone on from.
+ * The cursor says which row was read last (postgres_cursor.h): a mark of another database is never gone on from.
  */
 #ifndef RF_SOURCE_POSTGRES_FEED_H
 #define RF_SOURCE_POSTGRES_FEED_H

@@ -294,6 +294,8 @@ static rf_status columns_choose(layout_finder *finder, rf_err *err)
             (void)snprintf(what, sizeof what, "table %s has no column", finder->layout->name);
             status = fail_preset(finder, what, wanted->names, err);
         } else if (at < count) {
+            if (finder->layout->fixed_count == 0 && is_payload(wanted->role))
+                finder->layout->fixed_count = finder->layout->column_count;
             if (wanted->role == RF_ROLE_POSITION)
                 (void)snprintf(finder->number, sizeof finder->number, "%s",
                                rf_postgres_text(rows, at, 2));
@@ -465,40 +467,55 @@ static rf_status preset_guess(layout_finder *finder, rf_err *err)
     return status;
 }
 
-/* The name of the column that is the position. */
-static rf_slice position_name(const rf_import_options *options)
+/* The name of the column that is a member. */
+static rf_slice column_of(const rf_import_options *options, const char *member)
 {
-    static const char map[] = "position=";
+    size_t size = strlen(member);
 
     for (uint32_t i = 0; i < options->map_count; i++) {
-        const char *at = strstr(options->maps[i], map);
-        if (at && (at == options->maps[i] || at[-1] == ','))
-            return (rf_slice){at + strlen(map), strcspn(at + strlen(map), ",")};
+        for (const char *at = options->maps[i]; at; at = strchr(at, ',')) {
+            at += *at == ',';
+            if (strncmp(at, member, size) == 0 && at[size] == '=')
+                return (rf_slice){at + size + 1, strcspn(at + size + 1, ",")};
+        }
     }
-    return RF_SLICE("position");
+    return rf_slice_of(member);
+}
+
+/* The position first: messages take it from there. Then what never changes in a row, then all else. */
+static unsigned query_turn(const layout_finder *finder, const char *name)
+{
+    static const char *const fixed[] = {"stream", "version", "type", "time"};
+
+    if (rf_slice_equal(rf_slice_of(name), column_of(finder->options, "position")))
+        return 0;
+    for (unsigned i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        if (rf_slice_equal(rf_slice_of(name), column_of(finder->options, fixed[i])))
+            return 1;
+    return 2;
 }
 
 static rf_status query_columns(layout_finder *finder, const rf_postgres_rows *rows, rf_err *err)
 {
-    rf_slice position = position_name(finder->options);
+    rf_slice position = column_of(finder->options, "position");
     rf_status status = RF_OK;
 
-    /* The position first: messages take it from there. */
-    for (int turn = 0; turn < 2; turn++) {
+    for (unsigned turn = 0; turn < 3; turn++) {
         for (uint32_t i = 0; i < rf_postgres_column_count(rows) && status == RF_OK; i++) {
             const char *name = rf_postgres_column_name(rows, i);
-            bool is_position = rf_slice_equal(rf_slice_of(name), position);
             uint32_t type = rf_postgres_column_type(rows, i);
-            if (is_position != (turn == 0))
+            if (query_turn(finder, name) != turn)
                 continue;
             rf_postgres_preset_column wanted = {
-                .role = is_position ? RF_ROLE_POSITION : RF_ROLE_MEMBER, .member = name};
+                .role = turn == 0 ? RF_ROLE_POSITION : RF_ROLE_MEMBER, .member = name};
             if (type == TYPE_BYTEA)
                 status = rf_fail(err, RF_ERR_INPUT,
                                  "column '%s' of the query is bytea, which no event has: cast it", name);
             else
                 status = column_add(finder, name, type, &wanted, err);
         }
+        if (turn == 1)
+            finder->layout->fixed_count = finder->layout->column_count;
     }
     if (status == RF_OK && !finder->layout->position)
         status = rf_fail(err, RF_ERR_INPUT,

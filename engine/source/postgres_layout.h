@@ -68,6 +68,7 @@ typedef struct rf_postgres_layout {
     bool is_unordered;
     rf_postgres_column columns[RF_POSTGRES_COLUMNS_MAX];
     uint32_t column_count;
+    uint32_t fixed_count; /* so many of them, the first, never change in a row */
 } rf_postgres_layout;
 
 /* Sets up what `options` name (preset and table, or query). */

@@ -315,10 +315,11 @@ static rf_status member_append(const rf_postgres_column *column, const row_value
 
 /* A row of the eventsourcing library: its five columns in the preset's order. */
 static rf_status state_append(const rf_postgres_layout *layout, rf_eventsourcing *decoder,
-                              const row_value *values, rf_buf *out, rf_postgres_mark *mark,
+                              const row_value *values, rf_buf *out, rf_postgres_place *place,
                               rf_err *err)
 {
     enum { POSITION, STREAM, VERSION, TOPIC, STATE, COUNT };
+    rf_postgres_mark *mark = &place->mark;
     char uuid[UUID_TEXT_SIZE];
     bool is_uuid = layout->columns[STREAM].kind == RF_KIND_HEX;
 
@@ -340,18 +341,22 @@ static rf_status state_append(const rf_postgres_layout *layout, rf_eventsourcing
         .state = values[STATE].bytes,
     };
     rf_status status = rf_eventsourcing_line(decoder, &row, out, err);
+    place->fixed_end = out->size;
     return status == RF_OK ? RF_OK : rf_err_context(err, "position %" PRId64, mark->position);
 }
 
 static rf_status line_append(const rf_postgres_layout *layout, const row_value *values, rf_buf *out,
-                             rf_postgres_mark *mark, rf_err *err)
+                             rf_postgres_place *place, rf_err *err)
 {
+    rf_postgres_mark *mark = &place->mark;
     rf_slice prefix = RF_SLICE("");
     rf_status status = RF_OK;
 
     rf_line_begin(out);
     for (uint32_t i = 0; i < layout->column_count && status == RF_OK; i++) {
         const rf_postgres_column *column = &layout->columns[i];
+        if (i == layout->fixed_count)
+            place->fixed_end = out->size;
         if (!values[i].is_null && !has_right_size(column->kind, values[i].bytes.size))
             return fail_row(mark, "the server sent a value of a wrong size", err);
         if (is_omitted(column, &values[i])) {
@@ -364,6 +369,8 @@ static rf_status line_append(const rf_postgres_layout *layout, const row_value *
         }
         status = member_append(column, &values[i], &prefix, out, mark, err);
     }
+    if (layout->fixed_count >= layout->column_count)
+        place->fixed_end = out->size;
     if (status == RF_OK)
         status = metadata_append(layout, values, out, mark, err);
     rf_line_end(out);
@@ -372,29 +379,29 @@ static rf_status line_append(const rf_postgres_layout *layout, const row_value *
 
 rf_status rf_postgres_line_append(const rf_postgres_layout *layout, rf_eventsourcing *decoder,
                                   rf_slice row, bool *is_begun_io,
-                                  rf_buf *out, rf_postgres_mark *mark_out, bool *is_row_out,
+                                  rf_buf *out, rf_postgres_place *place_out, bool *is_row_out,
                                   rf_err *err)
 {
     row_value values[RF_POSTGRES_COLUMNS_MAX];
-    rf_postgres_mark mark = {0, 0};
+    rf_postgres_place place = {.begin = out->size, .fixed_end = out->size};
     size_t size = out->size;
 
     RF_ASSERT(layout->column_count > 0 && layout->column_count <= RF_POSTGRES_COLUMNS_MAX);
     if (!*is_begun_io && !header_skip(&row))
-        return fail_row(&mark, "the server's copy has no beginning", err);
+        return fail_row(&place.mark, "the server's copy has no beginning", err);
     *is_begun_io = true;
     *is_row_out = !(row.size == 2 && row.data[0] == '\377' && row.data[1] == '\377');
     if (!*is_row_out)
         return RF_OK;
     if (!row_cut(row, values, layout->column_count))
-        return fail_row(&mark, "the server sent a row that is not whole", err);
-    rf_status status = decoder ? state_append(layout, decoder, values, out, &mark, err)
-                               : line_append(layout, values, out, &mark, err);
+        return fail_row(&place.mark, "the server sent a row that is not whole", err);
+    rf_status status = decoder ? state_append(layout, decoder, values, out, &place, err)
+                               : line_append(layout, values, out, &place, err);
     if (status == RF_OK)
         status = rf_buf_check(out, "a block of events", err);
     if (status != RF_OK)
         out->size = out->failed ? 0 : size;
     else
-        *mark_out = mark;
+        *place_out = place;
     return status;
 }

@@ -24,7 +24,7 @@ enum {
 
 typedef struct range_chunk {
     rf_buf text;
-    rf_postgres_mark mark; /* of its last line */
+    rf_postgres_place place; /* of its last line */
 } range_chunk;
 
 typedef struct range_lane {
@@ -264,7 +264,7 @@ static rf_status lane_pump(rf_postgres_ranges *ranges, range_lane *lane, bool *m
             return RF_OK;
         }
         status = rf_postgres_line_append(ranges->layout, ranges->decoder, row, &lane->is_begun,
-                                         &chunk->text, &chunk->mark, &is_row, err);
+                                         &chunk->text, &chunk->place, &is_row, err);
         if (status != RF_OK)
             return rf_err_context(err, "%s %s", rf_postgres_name(lane->postgres),
                                   ranges->layout->name);
@@ -278,7 +278,7 @@ static rf_status lane_pump(rf_postgres_ranges *ranges, range_lane *lane, bool *m
 }
 
 /* Hands over the lane's oldest chunk. */
-static void lane_give(range_lane *lane, rf_buf *text, rf_postgres_mark *mark)
+static void lane_give(range_lane *lane, rf_buf *text, rf_postgres_last *last)
 {
     range_chunk *chunk = lane_chunk(lane, 0);
     rf_buf given = chunk->text;
@@ -286,7 +286,7 @@ static void lane_give(range_lane *lane, rf_buf *text, rf_postgres_mark *mark)
     RF_ASSERT(given.size > 0 && text->size == 0);
     chunk->text = *text;
     *text = given;
-    *mark = chunk->mark;
+    *last = rf_postgres_last_of(rf_buf_slice(text), &chunk->place);
     if (lane->filled > 0) {
         lane->filled--;
         lane->first = (lane->first + 1) % CHUNKS;
@@ -332,7 +332,7 @@ static rf_status lanes_begin(rf_postgres_ranges *ranges, rf_err *err)
 }
 
 rf_status rf_postgres_ranges_read(rf_postgres_ranges *ranges, rf_buf *text_io,
-                                  rf_postgres_mark *mark_io, bool *ended_out, rf_err *err)
+                                  rf_postgres_last *last_io, bool *ended_out, rf_err *err)
 {
     bool is_late = false; /* what there is is to be given */
 
@@ -349,7 +349,7 @@ rf_status rf_postgres_ranges_read(rf_postgres_ranges *ranges, rf_buf *text_io,
         bool has_lines = lane_chunk(head, 0)->text.size > 0;
         bool moved = false;
         if (head->filled > 0 || (has_lines && (head->is_ended || is_late))) {
-            lane_give(head, text_io, mark_io);
+            lane_give(head, text_io, last_io);
             return lanes_pump(ranges, &moved, err);
         }
         if (head->is_ended) {

@@ -10,8 +10,8 @@
 #ifndef RF_SOURCE_POSTGRES_RANGES_H
 #define RF_SOURCE_POSTGRES_RANGES_H
 
+#include "source/postgres_cursor.h"
 #include "source/postgres_layout.h"
-#include "source/postgres_line.h"
 
 enum { RF_POSTGRES_RANGE_ROWS = 20000 }; /* about, of a range */
 
@@ -25,10 +25,10 @@ rf_status rf_postgres_ranges_begin(rf_postgres *first, const char *url,
                                    rf_eventsourcing *decoder, rf_postgres_mark after,
                                    rf_postgres_mark bound, rf_postgres_ranges **ranges_out,
                                    rf_err *err);
-/* Swaps the lines of the next chunk into `text_io`, which is empty: less where nothing comes for a while. *mark_io
- * moves behind them. Nothing, and *ended_out, at the end. */
+/* Swaps the lines of the next chunk into `text_io`, which is empty: less where nothing comes for a while. *last_io
+ * becomes the last of them. Nothing, and *ended_out, at the end. */
 rf_status rf_postgres_ranges_read(rf_postgres_ranges *ranges, rf_buf *text_io,
-                                  rf_postgres_mark *mark_io, bool *ended_out, rf_err *err);
+                                  rf_postgres_last *last_io, bool *ended_out, rf_err *err);
 /* Takes NULL. Ends the transaction of `first`. */
 rf_status rf_postgres_ranges_end(rf_postgres_ranges *ranges, rf_err *err);
 

@@ -419,7 +419,8 @@ rf_status rf_sqlite_rows_position(const rf_sqlite_rows *rows, rf_sqlite_statemen
 
 uint64_t rf_sqlite_rows_mark(const rf_sqlite_rows *rows, rf_sqlite_statement *statement)
 {
-    static const row_column marked[] = {COLUMN_STREAM, COLUMN_VERSION, COLUMN_TYPE};
+    static const row_column marked[] = {COLUMN_STREAM, COLUMN_VERSION, COLUMN_TYPE,
+                                        COLUMN_TIME};
     uint64_t mark = 0;
 
     for (size_t i = 0; i < sizeof marked / sizeof marked[0]; i++)

@@ -105,6 +105,8 @@ class Presets(postgres.Case):
         self.assertEqual(second['data']['total'], '12.50')
         self.sql("INSERT INTO bank_events VALUES ('0190a7c2-6b1d-7cc4-9f5e-3d2c1b0a9f8e', 3, 'T', '\\x00')")
         self.refuses(tool.FAILED, ['bank_events', 'position 3'], 'import', self.store, self.url)
+        self.sql("UPDATE bank_events SET originator_version = 9 WHERE notification_id = 2")
+        self.refuses(tool.FAILED, ['position 2', 'another one now'], 'import', self.store, self.url)
         # A second application in the same database.
         self.sql(EVENTSOURCING.format(name='shop_events', kind='text'))
         self.sql("INSERT INTO shop_events VALUES ('order-1', 1, 'shop:Order.Placed', '\\x%s')" % state.hex())
@@ -129,6 +131,12 @@ class Presets(postgres.Case):
              'metadata': {'headers': {'k': [1]}, 'correlation_id': 'c-1'}},
             {'position': 2, 'source_position': 7, 'stream': stream, 'version': 2, 'type': 'closed', 'schema': 1,
              'time': '2024-07-10T12:00:01Z', 'data': {}, 'metadata': {'skipped': True}}])
+        # What Marten does to an event later does not make it another one.
+        self.sql("UPDATE mt_events SET is_skipped = false, is_archived = true, headers = '{}', data = '{\"masked\": 1}' "
+                 'WHERE seq_id = 7')
+        self.assertEqual(self.imports('--preset', 'marten'), 0)
+        self.sql('UPDATE mt_events SET version = 3 WHERE seq_id = 7')
+        self.refuses(tool.FAILED, ['position 7', 'another one now'], 'import', self.store, self.url)
 
     def test_marten_with_names_and_tenants_in_a_schema_of_its_own(self):
         self.sql('CREATE SCHEMA "Ev ents"' + ';' + MARTEN.format(schema='"Ev ents"', stream='varchar'))
@@ -158,6 +166,10 @@ class Presets(postgres.Case):
         self.sql(event % (2, 'cart-1', '1', 'Closed', '{}', '{}'))
         self.assertEqual(self.imports('--preset', 'emmett'), 1)
         self.assertEqual(self.imports('--preset', 'emmett', '--from-start'), 0)
+        # The row that was read last became another one.
+        self.sql("UPDATE emt_messages SET stream_id = 'cart-3' WHERE global_position = 3;"
+                 + event % (2, 'cart-2', '1', 'Closed', '{}', '{}'))
+        self.refuses(tool.FAILED, ['position 3', 'another one now', '--from-start'], 'import', self.store, self.url)
 
     def test_emmett_with_partitions_and_archived_streams(self):
         """A stream may begin anew when the one of its name was archived; commands are no events."""

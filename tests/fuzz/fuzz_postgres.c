@@ -27,7 +27,7 @@ enum { COLUMNS = sizeof columns / sizeof *columns };
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static rf_postgres_layout layout;
-    rf_postgres_mark mark = {0, 0};
+    rf_postgres_place place = {.begin = 0};
     rf_buf out;
 
     if (size < 3)
@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rf_buf_init(&out, 1 << 20);
     rf_buf_append(&out, "x\n", 2);
     rf_status status = rf_postgres_line_append(
-        &layout, NULL, (rf_slice){(const char *)data + 2, size - 2}, &begun, &out, &mark, &is_row, NULL);
+        &layout, NULL, (rf_slice){(const char *)data + 2, size - 2}, &begun, &out, &place, &is_row, NULL);
     if (status == RF_OK && is_row)
         RF_ASSERT(out.size > 4 && memcmp(out.data + out.size - 2, "}\n", 2) == 0);
     else

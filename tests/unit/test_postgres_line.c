@@ -1,5 +1,5 @@
-/* postgres_line.h: rows of a binary COPY become lines, and rows that are not whole become errors. */
-#include "source/postgres_line.h"
+/* postgres_line.h, postgres_cursor.h: rows of a binary COPY become lines, and rows that are not whole become errors. */
+#include "source/postgres_cursor.h"
 
 #include <criterion/criterion.h>
 
@@ -48,10 +48,10 @@ static void text(const char *bytes)
 
 static rf_status append(rf_buf *out, rf_slice bytes, bool *is_row_out, rf_err *err)
 {
-    rf_postgres_mark mark;
+    rf_postgres_place place;
     bool begun = true;
 
-    return rf_postgres_line_append(&messages, NULL, bytes, &begun, out, &mark, is_row_out, err);
+    return rf_postgres_line_append(&messages, NULL, bytes, &begun, out, &place, is_row_out, err);
 }
 
 static void gives(const char *line)
@@ -200,26 +200,108 @@ Test(postgres_line, refuses_metadata_that_could_add_members)
 Test(postgres_line, knows_the_beginning_and_the_end_of_a_copy)
 {
     static const char header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0";
-    rf_postgres_mark mark = {0, 0};
+    rf_postgres_place place = {.begin = 0};
     bool begun = false, is_row = false;
     rf_buf out, piece;
 
     rf_buf_init(&out, 1 << 20);
     rf_buf_init(&piece, 1 << 20);
     whole();
-    cr_assert_eq(rf_postgres_line_append(&messages, NULL, rf_buf_slice(&row), &begun, &out, &mark,
+    cr_assert_eq(rf_postgres_line_append(&messages, NULL, rf_buf_slice(&row), &begun, &out, &place,
                                          &is_row, NULL), RF_ERR_INPUT);
     rf_buf_append(&piece, header, sizeof header);
     rf_buf_append(&piece, row.data, row.size);
-    cr_assert_eq(rf_postgres_line_append(&messages, NULL, rf_buf_slice(&piece), &begun, &out, &mark,
+    cr_assert_eq(rf_postgres_line_append(&messages, NULL, rf_buf_slice(&piece), &begun, &out, &place,
                                          &is_row, NULL), RF_OK);
     cr_assert(begun && is_row);
-    cr_assert_eq(mark.position, 7);
+    cr_assert_eq(place.mark.position, 7);
     size_t size = out.size;
-    cr_assert_eq(rf_postgres_line_append(&messages, NULL, RF_SLICE("\377\377"), &begun, &out, &mark,
+    cr_assert_eq(rf_postgres_line_append(&messages, NULL, RF_SLICE("\377\377"), &begun, &out, &place,
                                          &is_row, NULL), RF_OK);
     cr_assert(!is_row);
     cr_assert_eq(out.size, size);
     rf_buf_free(&piece);
     rf_buf_free(&out);
+}
+
+/* Of the row of whole(), with another stream and other data. */
+static rf_postgres_last last_of(const char *stream, const char *data)
+{
+    rf_postgres_layout layout = messages;
+    rf_postgres_place place;
+    bool begun = true, is_row;
+    rf_buf out;
+
+    layout.fixed_count = 5;
+    begin(8);
+    integer(7);
+    null();
+    text(stream);
+    text("3");
+    integer(773841600250000);
+    text(data);
+    null();
+    null();
+    rf_buf_init(&out, 1 << 20);
+    rf_buf_append(&out, "{}\n", 3);
+    cr_assert_eq(rf_postgres_line_append(&layout, NULL, rf_buf_slice(&row), &begun, &out, &place, &is_row, NULL),
+                 RF_OK);
+    rf_postgres_last last = rf_postgres_last_of(rf_buf_slice(&out), &place);
+    rf_buf_free(&out);
+    return last;
+}
+
+Test(postgres_line, tells_rows_apart_by_what_never_changes_of_them)
+{
+    rf_postgres_last one = last_of("order-1", "\1{\"a\": 1}");
+
+    cr_assert_eq(one.mark.position, 7);
+    cr_assert_eq(last_of("order-1", "\1{\"a\": \"masked\"}").fingerprint, one.fingerprint);
+    cr_assert_neq(last_of("order-2", "\1{\"a\": 1}").fingerprint, one.fingerprint);
+}
+
+static rf_status read_cursor(bool has_transaction, const char *text, rf_postgres_last *last_out)
+{
+    char identity[] = "marten shop mt_events", transaction[] = "e.transaction_id";
+    rf_postgres_layout layout = {.identity = identity, .transaction = has_transaction ? transaction : NULL};
+    bool transactions;
+
+    return rf_postgres_cursor_read(&layout, rf_slice_of(text), last_out, &transactions, NULL);
+}
+
+Test(postgres_line, reads_the_cursors_that_it_wrote)
+{
+    char identity[] = "marten shop mt_events", transaction[] = "e.transaction_id";
+    rf_postgres_layout layout = {.identity = identity};
+    rf_postgres_last last = {.mark = {.transaction = 12, .position = 7}, .fingerprint = 0xabc}, back;
+    char out[RF_LINE_CURSOR_SIZE + 1];
+
+    cr_assert_eq(rf_postgres_cursor_write(&layout, &RF_POSTGRES_LAST_NONE, out).size, 0);
+    for (int round = 0; round < 2; round++) {
+        rf_slice text = rf_postgres_cursor_write(&layout, &last, out);
+        out[text.size] = '\0';
+        cr_assert_str_eq(out, round ? "marten shop mt_events 00000000000000000012:00000000000000000007 0000000000000abc"
+                                    : "marten shop mt_events 7 0000000000000abc");
+        cr_assert_eq(read_cursor(round == 1, out, &back), RF_OK);
+        cr_assert_eq(back.mark.position, 7);
+        cr_assert_eq(back.mark.transaction, round ? 12 : 0);
+        cr_assert_eq(back.fingerprint, 0xabc);
+        layout.transaction = transaction;
+    }
+}
+
+Test(postgres_line, refuses_the_cursors_of_others)
+{
+    static const char *const others[] = {
+        "marten shop mt_events", "marten shop mt_events ", "marten shop mt_events 7",
+        "marten shop mt_events x abc", "marten shop mt_events 7 abc more", "marten shop mt_events -7 abc",
+        "marten shop other 7 abc", "marten shop mt_events 1:2 abc", "sqlite marten 7 abc",
+    };
+    rf_postgres_last last;
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        cr_assert_eq(read_cursor(false, others[i], &last), RF_ERR_USAGE, "%s", others[i]);
+        cr_assert_eq(last.mark.position, -1);
+    }
+    cr_assert_eq(read_cursor(true, "marten shop mt_events :2 abc", &last), RF_ERR_USAGE);
 }
