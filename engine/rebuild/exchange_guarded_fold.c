@@ -149,8 +149,12 @@ static bool call(rf_exchange_worker *worker, const rf_exchange_record *record, r
     if (worker->batch) {
         rf_exchange_run_gather(worker, record, row);
         bool fine = rf_exchange_run_try(worker, &failed);
-        if (failed)
+        if (failed) {
+            const rf_exchange_record *const *records;
+            rf_keyed_row *const *rows;
             *reason_out = rf_exchange_run_reason(worker);
+            (void)rf_exchange_run_take(worker, &records, &rows); /* the one call, which was tried */
+        }
         return fine;
     }
     if (!(row->flags & RF_STATE_TOUCHED))

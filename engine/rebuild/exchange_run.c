@@ -101,7 +101,7 @@ bool rf_exchange_run_try(rf_exchange_worker *worker, bool *failed_out)
 {
     bool fine = run(worker, worker->batch->count, failed_out);
 
-    if (!*failed_out || worker->batch->count == 1)
+    if (!*failed_out)
         worker->batch->count = 0;
     return fine;
 }

@@ -476,6 +476,24 @@ class KeyedSkips(tool.Case):
                 {key: (row['total'], row['seen']) for key, row in rows.items()}, wanted
             )
 
+    def test_one_event_that_fails_alone_in_its_partition(self):
+        # Lists and json are guarded without a policy too, as their faults show late.
+        lua = self.path(
+            'alone.lua',
+            'name "alone"\nversion (1)\nkey { "k text" }\ncolumns { "j json", "n int" }\n'
+            'on ("Put", { "k text", "n int" }, function (row, e)\n'
+            '  if e.n == 7 then error "seven" end\n  row.n = e.n\nend)\n',
+        )
+        self.store = self.path('alone.refold')
+        self.import_lines(event('a', 'Put', {'k': 'x', 'n': 7}), event('b', 'Put', {'k': 'y', 'n': 1}))
+        for workers in (0, 2):
+            self.refuses(
+                tool.FAILED, ['seven', 'position 1'], 'rebuild', self.store, lua, '--quiet', '--workers', workers
+            )
+        row = self.rebuild(lua, options=('--on-error', 'skip'))[0]
+        self.assertEqual((row['rows'], row['skipped']), (1, 1))
+        self.assertEqual(self.rows('alone'), b'{"key":"y","j":null,"n":1}\n')
+
     def test_what_a_failing_event_carries_is_not_carried(self):
         path = self.path('spent.lua', LUA_SPENT)
         self.store = self.path('spent.refold')
