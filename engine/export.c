@@ -9,6 +9,7 @@
 #include "refold/export.h"
 #include "refold/read.h"
 #include "sink/lines.h"
+#include "sink/parquet.h"
 #include "sink/postgres.h"
 #include "sink/sqlite.h"
 
@@ -18,7 +19,13 @@
 
 enum { NAMES_MAX = 4096 };
 
-typedef enum target_kind { TARGET_CSV, TARGET_JSON_LINES, TARGET_SQLITE, TARGET_POSTGRES } target_kind;
+typedef enum target_kind {
+    TARGET_CSV,
+    TARGET_JSON_LINES,
+    TARGET_PARQUET,
+    TARGET_SQLITE,
+    TARGET_POSTGRES,
+} target_kind;
 
 struct target {
     target_kind kind;
@@ -48,6 +55,7 @@ static bool kind_of_file(const char *name, target_kind *kind_out)
     } kinds[] = {
         {"csv", TARGET_CSV},       {"jsonl", TARGET_JSON_LINES}, {"ndjson", TARGET_JSON_LINES},
         {"sqlite", TARGET_SQLITE}, {"sqlite3", TARGET_SQLITE},   {"db", TARGET_SQLITE},
+        {"parquet", TARGET_PARQUET},
     };
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
@@ -86,11 +94,12 @@ static rf_status parse_target(const char *text, const rf_export_options *options
     if (options->format && kind_of_file(options->format, &target_out->kind))
         return RF_OK;
     if (options->format)
-        return rf_fail(err, RF_ERR_USAGE, "%s is no format: csv, jsonl or sqlite", options->format);
+        return rf_fail(err, RF_ERR_USAGE, "%s is no format: csv, jsonl, parquet or sqlite", options->format);
     if (kind_of_file(text, &target_out->kind))
         return RF_OK;
     return rf_fail(err, RF_ERR_USAGE,
-                   "%s: neither a URL nor a name that ends in .csv, .jsonl or .sqlite (--format says it)",
+                   "%s: neither a URL nor a name that ends in .csv, .jsonl, .parquet or .sqlite (--format "
+                   "says it)",
                    text);
 }
 
@@ -114,7 +123,7 @@ static rf_status check_options(uint32_t name_count, const struct target *target,
     if (name_count > 1 && target->kind != TARGET_POSTGRES && target->kind != TARGET_SQLITE)
         return rf_fail(err, RF_ERR_USAGE, "%s: such a file has one read model, not %u",
                        target->place, name_count);
-    return RF_OK;
+    return target->kind == TARGET_PARQUET ? rf_sink_parquet_check(target->place, err) : RF_OK;
 }
 
 static rf_status check_names(const char *const *names, uint32_t name_count, rf_err *err)
@@ -270,6 +279,10 @@ static rf_status publish(struct publication *publication, const struct target *t
         status = rf_sink_lines(publication->readers[0], target->place,
                                target->kind == TARGET_CSV ? RF_LINES_CSV : RF_LINES_JSON,
                                &options->run, &publication->report.bytes, err);
+        break;
+    case TARGET_PARQUET:
+        status = rf_sink_parquet(publication->readers[0], target->place, &options->run,
+                                 &publication->report.bytes, err);
         break;
     }
     publication->target = strdup(target->place);

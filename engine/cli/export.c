@@ -17,7 +17,7 @@ typedef struct export_options {
 #define AT(member) offsetof(export_options, member)
 static const cli_option table[] = {
     {"all", NULL, "every live read model; then no NAME is given", CLI_FLAG, AT(all), 0, 0},
-    {"format", "csv|jsonl|sqlite", "of a file, where its name does not say it", CLI_CHOICE, AT(format), 0,
+    {"format", "csv|jsonl|parquet|sqlite", "of a file, where its name does not say it", CLI_CHOICE, AT(format), 0,
      0},
     {"generation", "N", "of one NAME, instead of the live one", CLI_COUNT, AT(generation), 1, 0},
     {"decimals", "number|text", "SQLite: as numbers of up to 15 digits, or as texts (number)",
@@ -123,8 +123,9 @@ const cli_command cli_export = {
         "transaction for all NAMEs, with a row of refold_published.models for each. Rows that are\n"
         "there already are not copied again, and where few differ only these are sent.\n"
         "FILE.sqlite or sqlite:PATH: a finished SQLite file with a table for each NAME.\n"
-        "FILE.csv is CSV by RFC 4180, FILE.jsonl is JSON Lines, as scan prints them: one NAME; a\n"
-        "file appears whole, or stays what it was.\n",
+        "FILE.csv is CSV by RFC 4180, FILE.jsonl is JSON Lines, as scan prints them, FILE.parquet is\n"
+        "written where DuckDB's library is found (libduckdb.so, or REFOLD_DUCKDB_LIBRARY): one\n"
+        "NAME each. A file appears whole, or stays what it was.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(export_options),

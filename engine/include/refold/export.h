@@ -5,7 +5,8 @@
  * target that goes away in between leaves what was published before, and the next run removes what
  * was left. Rows are those of a reader (refold/read.h): one generation at one position each.
  *
- * docs/PUBLISHING.md has what is made in each target.
+ * docs/PUBLISHING.md has what is made in each target. A Parquet file is written by DuckDB's library, which is loaded for it:
+ * from where REFOLD_DUCKDB_LIBRARY says, else as libduckdb.so; without it that is RF_ERR_USAGE.
  */
 #ifndef REFOLD_EXPORT_H
 #define REFOLD_EXPORT_H
@@ -19,7 +20,7 @@ typedef enum rf_export_as {
 } rf_export_as;
 
 typedef struct rf_export_options {
-    const char *format;   /* of a file: "csv", "jsonl", "sqlite"; NULL: by the end of its name */
+    const char *format;   /* of a file: "csv", "jsonl", "parquet", "sqlite"; NULL: by the end of its name */
     uint64_t generation;  /* 0: the live ones; else for one name */
     bool decimals_text;   /* SQLite: decimals as texts; else as numbers of up to 15 digits */
     bool replace;         /* also what this would not replace otherwise: the error says so */
