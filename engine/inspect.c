@@ -424,6 +424,8 @@ static rf_status cursor_give(rf_events *events, events_cursor *cursor, rf_stored
     event.type = cursor->segment.types[type].name;
     event.source = rf_slice_of(events->sources[source].name);
     event.source_position = (uint64_t)columns[RF_ENVELOPE_SOURCE_POSITION][index];
+    if (rf_event_is_id(event.source_position)) /* which it has in its metadata, too */
+        event.source_position = 0;
     event.version = columns[RF_ENVELOPE_VERSION][index];
     event.schema = columns[RF_ENVELOPE_SCHEMA][index];
     event.time = columns[RF_ENVELOPE_TIME][index];

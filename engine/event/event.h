@@ -16,13 +16,21 @@ enum {
 
 #define RF_VERSION_NONE INT64_MIN
 
+/* What stands in the place of an event's source position where it has none, but an id of its own: the id's
+ * hash. Its highest bit, which no position has, says so. */
+#define RF_EVENT_ID (UINT64_C(1) << 63)
+static inline bool rf_event_is_id(uint64_t source_position)
+{
+    return (source_position & RF_EVENT_ID) != 0;
+}
+
 typedef struct rf_event {
     rf_slice stream;          /* 1 to 480 bytes of UTF-8 without NUL */
     rf_slice type;            /* 1 to 255 bytes, likewise */
     int64_t version;          /* >= 0, or RF_VERSION_NONE: the stream's next */
     int64_t schema;           /* 1 if absent */
     int64_t time;             /* microseconds UTC, or RF_TIME_NONE */
-    uint64_t source_position; /* 0: none */
+    uint64_t source_position; /* 0: none; with RF_EVENT_ID: an id instead */
     rf_slice data;            /* the raw JSON bytes of the member, as they came */
     rf_slice metadata;        /* likewise; data NULL if absent */
     const rf_json_node

@@ -280,9 +280,10 @@ static void block_place(rf_appender *appender)
             continue;
         decision->position = ++appender->position;
         source->events++;
-        if (event->source_position > 0 && event->source_position < source->mark)
+        bool has_position = event->source_position > 0 && !rf_event_is_id(event->source_position);
+        if (has_position && event->source_position < source->mark)
             appender->batch.late++;
-        if (event->source_position > source->mark)
+        if (has_position && event->source_position > source->mark)
             source->mark = event->source_position;
         appender->pending_bytes +=
             event->data.size + event->metadata.size + event->stream.size + EVENT_HELD;

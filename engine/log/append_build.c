@@ -173,6 +173,8 @@ void rf_append_part_forget(rf_append_part *part)
     part->streams = NULL;
     rf_identity_free(part->identity);
     part->identity = NULL;
+    rf_known_ids_free(part->ids);
+    part->ids = NULL;
 }
 
 void rf_append_part_free(rf_append_part *part)

@@ -51,7 +51,11 @@ static rf_status refuse_duplicate(const decide *at, const rf_identity_key *key, 
     const rf_slice stream = at->event->stream;
 
     event_where(at->event, where);
-    if (key->by_source)
+    if (key->by_source && rf_event_is_id(key->source_position))
+        rf_fail(err, RF_ERR_INPUT,
+                "%s: stream %.*s, an event with its id is stored with other content (%s)", where,
+                shown(stream), stream.data, stored);
+    else if (key->by_source)
         rf_fail(err, RF_ERR_INPUT,
                 "%s: stream %.*s, source position %" PRIu64 " is stored with other content (%s)",
                 where, shown(stream), stream.data, key->source_position, stored);
@@ -189,26 +193,57 @@ static rf_status decide_versioned(const decide *at, rf_append_decision *decision
     return refuse_version(at, why, err);
 }
 
-/* An event without version is known by its source position; without that it is always new. */
+/* The ids of all that the partition holds: committed, waiting for the commit, and in the builder. */
+static rf_status ids_make(const decide *at, rf_err *err)
+{
+    rf_append_part *part = at->part;
+
+    part->ids = rf_known_ids_new();
+    if (!part->ids)
+        return rf_fail(err, RF_ERR_MEMORY, "log: no memory to know ids");
+    rf_status status =
+        rf_known_ids_add_partition(part->ids, at->txn, RF_LOG_SEGMENTS, at->partition, err);
+    for (uint32_t i = 0; i < part->segment_count && !status; i++)
+        status = rf_known_ids_add_segment(part->ids, rf_buf_slice(&part->segments[i].bytes), err);
+    for (uint32_t i = 0; i < part->recent.count && !status; i++)
+        status = rf_known_ids_add(part->ids, part->recent.events[i].source_position, err);
+    return status;
+}
+
+/* Whether an event with its source position, or id, may be there already; *recent_only_out: only in this
+ * block. */
+static bool may_be_known(const decide *at, bool *recent_only_out)
+{
+    const uint64_t source_position = at->event->source_position;
+
+    *recent_only_out = false;
+    if (at->stream->last_version == RF_VERSION_NONE || source_position == 0)
+        return false;
+    if (rf_event_is_id(source_position))
+        return rf_known_ids_may_have(at->part->ids, source_position);
+    *recent_only_out = source_position > at->appender->source.mark;
+    return !*recent_only_out || source_position <= at->part->recent.source_position_max;
+}
+
+/* An event without version is known by its source position or id; without these it is always new. */
 static rf_status decide_unversioned(const decide *at, rf_append_decision *decision, rf_err *err)
 {
     const int64_t last = at->stream->last_version;
     const uint64_t source_position = at->event->source_position;
-    bool found = false;
+    bool found = false, recent_only;
+    rf_status status = RF_OK;
 
-    if (source_position > 0 && last != RF_VERSION_NONE) {
+    if (rf_event_is_id(source_position) && !at->part->ids)
+        status = ids_make(at, err);
+    if (!status && may_be_known(at, &recent_only)) {
         rf_identity_key key = {.stream = at->stream->number,
                                .by_source = true,
                                .source = at->appender->source.number,
                                .source_position = source_position};
-        /* Above the mark, only this block can hold it. */
-        bool recent_only = source_position > at->appender->source.mark;
-        if (!recent_only || source_position <= at->part->recent.source_position_max) {
-            rf_status status = find_stored(at, &key, recent_only, &found, err);
-            if (status || found)
-                return status;
-        }
+        status = find_stored(at, &key, recent_only, &found, err);
     }
+    if (status || found)
+        return status;
     if (last == INT64_MAX - 1)
         return refuse_version(at, "it has no more versions", err);
     decision->version = last == RF_VERSION_NONE ? 1 : last + 1;
@@ -253,7 +288,10 @@ static rf_status decide_event(decide *at, rf_err *err)
         .fingerprint = at->fingerprint,
         .block_index = at->index,
     };
-    return rf_recent_add(&at->part->recent, &recent, err);
+    status = rf_recent_add(&at->part->recent, &recent, err);
+    if (!status && at->part->ids)
+        status = rf_known_ids_add(at->part->ids, event->source_position, err);
+    return status;
 }
 
 static int compare_order(const void *a, const void *b)

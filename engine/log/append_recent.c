@@ -21,7 +21,8 @@ rf_status rf_recent_add(rf_recent *recent, const rf_recent_event *event, rf_err 
         recent->room = room;
     }
     recent->events[recent->count++] = *event;
-    if (event->source_position > recent->source_position_max)
+    if (event->source_position > recent->source_position_max &&
+        !rf_event_is_id(event->source_position))
         recent->source_position_max = event->source_position;
     return RF_OK;
 }

@@ -27,7 +27,7 @@ typedef struct rf_recent {
     uint32_t indexed;             /* events [0, indexed) are in the index */
     uint32_t *slots;              /* by version and by source, one after the other; owned */
     uint32_t slot_count;          /* of one */
-    uint64_t source_position_max; /* of the block at hand */
+    uint64_t source_position_max; /* of the block at hand; ids are none */
 } rf_recent;
 
 void rf_recent_free(rf_recent *recent);

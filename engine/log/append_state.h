@@ -10,6 +10,7 @@
 
 #include "log/append.h"
 #include "log/append_recent.h"
+#include "log/known_ids.h"
 #include "log/record.h"
 
 /* A finished segment that is not committed yet. */
@@ -36,6 +37,7 @@ typedef struct rf_append_part {
     /* made when first needed; NULL before */
     rf_streams *streams;
     rf_identity *identity;
+    rf_known_ids *ids;
     rf_segment_builder *builder;
     rf_recent recent;
     /* of the batch: since the last commit */

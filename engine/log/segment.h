@@ -41,7 +41,7 @@ typedef enum rf_envelope {
     RF_ENVELOPE_VERSION,
     RF_ENVELOPE_POSITION,
     RF_ENVELOPE_SOURCE,          /* source number, see log.h */
-    RF_ENVELOPE_SOURCE_POSITION, /* 0: none */
+    RF_ENVELOPE_SOURCE_POSITION, /* 0: none; or an id: rf_event_is_id */
     RF_ENVELOPE_TIME,            /* RF_TIME_NONE: none */
     RF_ENVELOPE_TYPE,            /* index into the segment's types */
     RF_ENVELOPE_SCHEMA,

@@ -2,6 +2,7 @@
 #include "source/cloudevents.h"
 
 #include "base/base64.h"
+#include "base/checksum.h"
 #include "event/event.h"
 #include "source/line_text.h"
 
@@ -85,13 +86,30 @@ static void value_append(rf_buf *out, const char *name, const rf_json_node *node
     }
 }
 
-static void sequence_append(rf_buf *out, const rf_json_node *node)
+/* Fewer bits than a hash has: so many digits are read by patterns. Such a number has to be the only one in a
+ * stream, where even a million of them are hardly ever equal. */
+enum { ID_BITS = 59 };
+
+static int64_t id_of(rf_slice source, rf_slice id)
 {
+    uint64_t hash = rf_checksum_seeded(id, rf_checksum(source)) >> (64 - ID_BITS);
+
+    return hash ? (int64_t)hash : 1;
+}
+
+/* What the event is known by. */
+static void identity_append(rf_buf *out, const rf_json_node *const found[ATTRIBUTE_COUNT],
+                            bool with_ids)
+{
+    const rf_json_node *node = found[ATTRIBUTE_SEQUENCE];
     int64_t version;
 
     if (node && (node->kind == RF_JSON_STRING || node->kind == RF_JSON_INTEGER) &&
         rf_parse_int(rf_json_text(node), &version) == RF_VALUE_OK && version >= 0)
         rf_line_integer(out, "version", version);
+    else if (with_ids)
+        rf_line_integer(out, "position", id_of(rf_json_text(found[ATTRIBUTE_SOURCE]),
+                                               rf_json_text(found[ATTRIBUTE_ID])));
 }
 
 /* By RFC 6839: "application/json", "application/geo+json; charset=utf-8". */
@@ -151,7 +169,7 @@ static void metadata_append(rf_buf *out, const rf_json_node *nodes)
     rf_buf_append_byte(out, '}');
 }
 
-static rf_status event_append(const rf_json_node *nodes, rf_buf *out, rf_err *err)
+static rf_status event_append(const rf_json_node *nodes, bool with_ids, rf_buf *out, rf_err *err)
 {
     const rf_json_node *found[ATTRIBUTE_COUNT];
 
@@ -165,7 +183,7 @@ static rf_status event_append(const rf_json_node *nodes, rf_buf *out, rf_err *er
         subject = found[ATTRIBUTE_SOURCE];
     rf_line_begin(out);
     rf_line_string(out, "stream", rf_json_text(subject));
-    sequence_append(out, found[ATTRIBUTE_SEQUENCE]);
+    identity_append(out, found, with_ids);
     rf_line_string(out, "type", rf_json_text(found[ATTRIBUTE_TYPE]));
     if (found[ATTRIBUTE_TIME])
         rf_line_string(out, "time", rf_json_text(found[ATTRIBUTE_TIME]));
@@ -182,7 +200,8 @@ static rf_status event_append(const rf_json_node *nodes, rf_buf *out, rf_err *er
     return rf_buf_check(out, "a block of events", err);
 }
 
-rf_status rf_cloudevents_line(rf_json_parser *parser, rf_slice event, rf_buf *out, rf_err *err)
+rf_status rf_cloudevents_line(rf_json_parser *parser, rf_slice event, bool with_ids, rf_buf *out,
+                              rf_err *err)
 {
     const rf_json_node *nodes;
     uint32_t count;
@@ -193,7 +212,7 @@ rf_status rf_cloudevents_line(rf_json_parser *parser, rf_slice event, rf_buf *ou
     else if (!status && nodes[0].kind != RF_JSON_OBJECT)
         status = rf_fail(err, RF_ERR_INPUT, "no CloudEvent: not an object");
     if (!status)
-        status = event_append(nodes, out, err);
+        status = event_append(nodes, with_ids, out, err);
     rf_json_parser_reset(parser);
     return status;
 }

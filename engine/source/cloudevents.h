@@ -2,6 +2,8 @@
  *
  *     subject, or else source    is the stream
  *     sequence (an extension)    is the version, where it is a whole number, as such or as text
+ *     source and id              is what an event without sequence is known by: their hash, as "position", where
+ *                                the caller wants it (feed.h, has_ids). Together they are unique, says the standard
  *     type, time                 are type and time
  *     data                       is the data as it is; without it null. data_base64 is decoded where it is
  *                                JSON by its content type, and stays a string where it is not
@@ -17,6 +19,7 @@
 #include "source/feed.h"
 
 /* Appends the line of one event, which is followed by RF_JSON_PADDING readable bytes. */
-rf_status rf_cloudevents_line(rf_json_parser *parser, rf_slice event, rf_buf *out, rf_err *err);
+rf_status rf_cloudevents_line(rf_json_parser *parser, rf_slice event, bool with_ids, rf_buf *out,
+                              rf_err *err);
 
 #endif

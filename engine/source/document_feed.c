@@ -6,6 +6,7 @@
 #include "source/kurrentdb.h"
 #include "source/line_text.h"
 #include "source/lines.h"
+#include "source/mapping.h"
 
 #include <stdlib.h>
 
@@ -48,7 +49,7 @@ static rf_status events_next(document_feed *at, rf_buf *out, rf_err *err)
         rf_status status = rf_json_values_next(&at->values, &value, &line, err);
         if (status || value.size == 0)
             return status;
-        status = rf_cloudevents_line(at->parser, value, out, err);
+        status = rf_cloudevents_line(at->parser, value, at->feed.has_ids, out, err);
         if (status)
             return value_failed(at, line, err);
         /* What a program has written need not wait for what it writes next. */
@@ -102,19 +103,21 @@ static rf_status document_next(rf_feed *feed, uint64_t line, rf_feed_block *bloc
 
 static const rf_feed_ops document_ops = {.next = document_next, .close = document_close};
 
-rf_status rf_document_feed_open(rf_feed *inner, const char *preset, rf_feed **feed_out,
-                                rf_err *err)
+rf_status rf_document_feed_open(rf_feed *inner, const rf_import_options *options,
+                                rf_feed **feed_out, rf_err *err)
 {
-    bool is_pages = strcmp(preset, "kurrentdb") == 0;
+    bool is_pages = strcmp(options->preset, "kurrentdb") == 0;
     document_feed *at = calloc(1, sizeof *at);
 
-    RF_ASSERT(is_pages || strcmp(preset, "cloudevents") == 0);
+    RF_ASSERT(is_pages || strcmp(options->preset, "cloudevents") == 0);
     if (!at)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", inner->name.data);
     at->feed.ops = &document_ops;
     at->feed.name = inner->name;
     at->feed.reads_ahead = inner->reads_ahead;
     at->feed.has_positions = true;
+    at->feed.has_ids =
+        !is_pages && rf_slice_equal(rf_mapping_path(options, "position"), RF_SLICE("position"));
     rf_line_blocks_init(&at->blocks);
     rf_json_values_init(&at->values, inner, !is_pages,
                         is_pages ? PAGE_BYTES_MAX : RF_LINES_LINE_MAX);

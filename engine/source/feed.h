@@ -45,6 +45,7 @@ struct rf_feed {
     bool reads_ahead;   /* a block may be read while the one before is taken: next never waits long,
                            and never calls `waiting` */
     bool has_positions; /* its lines have no numbers that say anything: messages name positions */
+    bool has_ids;       /* "position" of an event without version is the hash of its id, below 2^63 */
     bool follows;       /* it does not end: wait is there */
     /* Called by next, a few times a second, while nothing comes: what was taken from earlier blocks
      * need not wait for the next. A failure of it ends the read. NULL: none. */

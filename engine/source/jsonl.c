@@ -272,6 +272,15 @@ static rf_status line_failed(const jsonl_reader *reader, const char *at, uint64_
     return rf_err_context(err, "%s:%llu", reader->name.data, (unsigned long long)number);
 }
 
+/* What the feed wrote as the position is the id of an event that has no version to be known by. */
+static void event_take_id(rf_event *event)
+{
+    if (event->version != RF_VERSION_NONE)
+        event->source_position = 0;
+    else if (event->source_position > 0)
+        event->source_position |= RF_EVENT_ID;
+}
+
 static rf_status chunk_parse(jsonl_reader *reader, jsonl_chunk *chunk, uint32_t worker,
                              rf_err *err)
 {
@@ -303,7 +312,10 @@ static rf_status chunk_parse(jsonl_reader *reader, jsonl_chunk *chunk, uint32_t 
             continue;
         RF_ASSERT(is_place);
         event->file = reader->name;
-        event->line = reader->feed->has_positions && event->source_position > 0 ? 0 : number;
+        if (reader->feed->has_ids)
+            event_take_id(event);
+        bool has_position = event->source_position > 0 && !rf_event_is_id(event->source_position);
+        event->line = reader->feed->has_positions && has_position ? 0 : number;
         chunk->event_count++;
     }
     return RF_OK;

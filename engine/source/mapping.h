@@ -23,6 +23,8 @@ typedef struct rf_unused_members {
 
 /* RF_ERR_USAGE for a map or time zone that makes no sense. */
 rf_status rf_mapping_new(const rf_import_options *options, rf_mapping **mapping_out, rf_err *err);
+/* The name or path that the maps give for a member; its own name where none does. Borrowed from the options. */
+rf_slice rf_mapping_path(const rf_import_options *options, const char *member);
 void rf_mapping_free(rf_mapping *mapping); /* takes NULL */
 /* Fills all of *event_out but `file` and `line`. It borrows from `line` and from `parser` until its
  * reset. `line` is followed by RF_JSON_PADDING readable bytes. Errors say nothing of file and line.

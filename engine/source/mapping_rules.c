@@ -10,6 +10,20 @@ const char *const rf_target_names[RF_TARGET_COUNT] = {
     "position", "stream", "version", "type", "schema", "time", "data", "metadata",
 };
 
+rf_slice rf_mapping_path(const rf_import_options *options, const char *member)
+{
+    size_t size = strlen(member);
+
+    for (uint32_t i = 0; i < options->map_count; i++) {
+        for (const char *at = options->maps[i]; at; at = strchr(at, ',')) {
+            at += *at == ',';
+            if (strncmp(at, member, size) == 0 && at[size] == '=')
+                return (rf_slice){at + size + 1, strcspn(at + size + 1, ",")};
+        }
+    }
+    return rf_slice_of(member);
+}
+
 /* Cuts `text` at dots outside quotes; the quotes are taken out in place. */
 static bool parts_cut(char *text, rf_target_source *source)
 {

@@ -5,6 +5,7 @@
 #include "source/postgres_layout.h"
 
 #include "event/value.h"
+#include "source/mapping.h"
 #include "source/postgres_preset.h"
 
 #include <inttypes.h>
@@ -467,37 +468,22 @@ static rf_status preset_guess(layout_finder *finder, rf_err *err)
     return status;
 }
 
-/* The name of the column that is a member. */
-static rf_slice column_of(const rf_import_options *options, const char *member)
-{
-    size_t size = strlen(member);
-
-    for (uint32_t i = 0; i < options->map_count; i++) {
-        for (const char *at = options->maps[i]; at; at = strchr(at, ',')) {
-            at += *at == ',';
-            if (strncmp(at, member, size) == 0 && at[size] == '=')
-                return (rf_slice){at + size + 1, strcspn(at + size + 1, ",")};
-        }
-    }
-    return rf_slice_of(member);
-}
-
 /* The position first: messages take it from there. Then what never changes in a row, then all else. */
 static unsigned query_turn(const layout_finder *finder, const char *name)
 {
     static const char *const fixed[] = {"stream", "version", "type", "time"};
 
-    if (rf_slice_equal(rf_slice_of(name), column_of(finder->options, "position")))
+    if (rf_slice_equal(rf_slice_of(name), rf_mapping_path(finder->options, "position")))
         return 0;
     for (unsigned i = 0; i < sizeof fixed / sizeof *fixed; i++)
-        if (rf_slice_equal(rf_slice_of(name), column_of(finder->options, fixed[i])))
+        if (rf_slice_equal(rf_slice_of(name), rf_mapping_path(finder->options, fixed[i])))
             return 1;
     return 2;
 }
 
 static rf_status query_columns(layout_finder *finder, const rf_postgres_rows *rows, rf_err *err)
 {
-    rf_slice position = column_of(finder->options, "position");
+    rf_slice position = rf_mapping_path(finder->options, "position");
     rf_status status = RF_OK;
 
     for (unsigned turn = 0; turn < 3; turn++) {

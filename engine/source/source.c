@@ -130,7 +130,7 @@ static rf_status text_open(const char *source, const rf_import_options *options,
         *feed_out = lines;
         return status;
     }
-    status = rf_document_feed_open(lines, options->preset, feed_out, err);
+    status = rf_document_feed_open(lines, options, feed_out, err);
     if (status)
         rf_feed_close(lines);
     return status;

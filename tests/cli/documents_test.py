@@ -120,6 +120,61 @@ class CloudEvents(Documents):
             self.refused(words, text)
         self.assertEqual(self.info()['events'], 0)
 
+    def counts(self, content, *options):
+        done = self.load(content, *options)
+        return done['added'], done['duplicates']
+
+    def test_without_sequence_they_are_known_by_source_and_id(self):
+        first = [cloud(id='a', subject='s'), cloud(id='b', subject='s'), cloud(id='a', source='/other', subject='s'),
+                 cloud(id='c'), cloud(id='d', subject='t', sequence=1)]
+        self.assertEqual(self.counts(json.dumps(first)), (5, 0))
+        self.assertEqual([(e['stream'], e['version'], e['metadata']['id']) for e in self.events()],
+                         [('s', 1, 'a'), ('s', 2, 'b'), ('s', 3, 'a'), ('/shop', 1, 'c'), ('t', 1, 'd')])
+        before = self.ok('events', self.store).out
+        self.assertNotIn(b'source_position', before)
+        self.assertEqual(self.counts('\n'.join(map(json.dumps, first))), (0, 5))
+        self.assertEqual(self.ok('events', self.store).out, before)
+        # Overlapping, in another order, and one event twice in a file.
+        more = [cloud(id='e', subject='s'), first[2], cloud(id='f', subject='s'), first[0], cloud(id='e', subject='s')]
+        done = self.load(json.dumps(more))
+        self.assertEqual((done['added'], done['duplicates'], done['late']), (2, 3, 0))
+        self.assertEqual(self.info()['sources'][0]['mark'], 0)
+        self.assertEqual([e['version'] for e in self.events() if e['stream'] == 's'], [1, 2, 3, 4, 5])
+        self.ok('verify', self.store)
+
+    def test_another_event_with_the_same_source_and_id_is_refused(self):
+        self.load(json.dumps(cloud(subject='s', data=1)))
+        for again in (cloud(subject='s', data=2), cloud(subject='s', data=1, time='2024-07-10T12:00:00Z')):
+            self.refused(['events:2', 'stream s', 'its id is stored with other content (position 1)'],
+                         json.dumps([cloud(id='x'), again]))
+        self.refused(['its id is stored with other content (', 'events:2'],
+                     json.dumps([cloud(id='y'), cloud(id='z', data=1), cloud(id='z', data=2)]))
+        self.assertEqual(self.info()['events'], 1)
+
+    def test_many_are_known_again_whatever_the_files_and_the_order(self):
+        events = [cloud(id='e%d' % i, **({'subject': 'order-%d' % (i * 7919 % 1000)} if i % 3 else {}), data={'n': i})
+                  for i in range(40000)]
+        lines = [json.dumps(e) for e in events]
+        self.assertEqual(self.counts('\n'.join(lines[:25000]), '--workers', '2'), (25000, 0))
+        shuffled = lines[10000:]
+        random.Random(5).shuffle(shuffled)
+        self.assertEqual(self.counts('[' + ',\n'.join(shuffled) + ']', '--workers', '0'), (15000, 15000))
+        self.assertEqual(self.counts('\n'.join(lines + lines[:100])), (0, 40100))
+        stored = self.events()
+        self.assertEqual([e['data']['n'] for e in stored[:25000]], list(range(25000)))
+        self.assertEqual(sorted(e['data']['n'] for e in stored), list(range(40000)))
+        self.ok('verify', self.store)
+
+    def test_a_map_of_version_or_position_comes_before_the_id(self):
+        events = [cloud(id='a', subject='s', offset=5, rev=1), cloud(id='b', subject='s', offset=9, rev=2)]
+        self.load(json.dumps(events), '--map', 'position=metadata.offset')
+        self.assertEqual([e['source_position'] for e in self.events()], [5, 9])
+        self.assertEqual(self.counts(json.dumps(events), '--map', 'position=metadata.offset'), (0, 2))
+        self.store = self.path('other.refold')
+        self.load(json.dumps(events), '--map', 'version=metadata.rev')
+        self.refused(['version 2 is stored with other content'],
+                     json.dumps(cloud(id='c', subject='s', rev=2)), '--map', 'version=metadata.rev')
+
     def test_programs_may_write_them(self):
         self.assertEqual(self.ok('import', self.store, '--preset', 'cloudevents', '--exec',
                                  "printf '%%s' '%s'" % json.dumps([cloud(subject='a')]),

@@ -221,6 +221,57 @@ Test(append, knows_events_without_version_by_their_source_position)
     fixture_refuse(false, "stream a, source position 20 is stored with other content (position 2)");
 }
 
+Test(append, knows_events_by_ids_which_are_no_positions)
+{
+    rf_log_source *sources;
+    uint32_t count;
+
+    fixture_event("a", RF_VERSION_NONE, "T", "{\"x\":1}")->source_position = RF_EVENT_ID | 77;
+    fixture_event("a", RF_VERSION_NONE, "T", "{\"x\":2}")->source_position = RF_EVENT_ID | 5;
+    fixture_event("b", RF_VERSION_NONE, "T", "{\"x\":1}")->source_position = RF_EVENT_ID | 77;
+    fixture_event("a", RF_VERSION_NONE, "T", "{\"x\":1}")->source_position = RF_EVENT_ID | 77;
+    rf_append_counts counts = fixture_append();
+    cr_assert_eq(counts.added, 3);
+    cr_assert_eq(counts.duplicates, 1);
+    fixture_event("a", RF_VERSION_NONE, "T", "{\"x\":3}")->source_position = RF_EVENT_ID | 6;
+    fixture_event("a", RF_VERSION_NONE, "T", "{\"x\":2}")->source_position = RF_EVENT_ID | 5;
+    counts = fixture_append();
+    cr_assert_eq(counts.added, 1);
+    cr_assert_eq(counts.duplicates, 1);
+    cr_assert_eq(counts.late, 0);
+    cr_assert_eq(rf_log_sources(fixture_log, &sources, &count, NULL), RF_OK);
+    cr_assert_eq(sources[0].mark, 0);
+    free(sources);
+    fixture_event("a", RF_VERSION_NONE, "T", "{\"x\":9}")->source_position = RF_EVENT_ID | 6;
+    fixture_refuse(false, "stream a, an event with its id is stored with other content (position 4)");
+    cr_assert_eq(fixture_verify(), RF_OK);
+}
+
+Test(append, knows_ids_wherever_their_events_are)
+{
+    enum { COUNT = 3000, BLOCK = 100 };
+
+    /* Committed, in finished segments, in the builder and in the block; every event comes twice. */
+    for (int round = 0; round < 3; round++) {
+        rf_appender *appender = fixture_begin(NULL, false);
+        for (int first = 0; first < COUNT; first += BLOCK) {
+            for (int k = 0; k < BLOCK; k++) {
+                int n = round < 2 ? round * (COUNT / 2) + (first + k) / 2 : first + k;
+                char data[32];
+                (void)snprintf(data, sizeof data, "{\"n\":%d}", n);
+                fixture_event("a", RF_VERSION_NONE, "T", data)->source_position =
+                    RF_EVENT_ID | ((uint64_t)n * UINT64_C(0x9e3779b97f4a7c15) >> 5);
+            }
+            fixture_add(appender);
+            if (first % (10 * BLOCK) == 0)
+                cr_assert_eq(rf_appender_commit(appender, NULL), RF_OK);
+        }
+        fixture_finish(appender);
+        cr_assert_eq(fixture_position(), round == 0 ? COUNT / 2 : COUNT);
+    }
+    cr_assert_eq(fixture_verify(), RF_OK);
+}
+
 Test(append, counts_an_event_below_the_mark_as_late)
 {
     fixture_event("a", 1, "T", "{}")->source_position = 10;
