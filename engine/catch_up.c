@@ -74,7 +74,7 @@ static rf_status item_open(rf_catch_up *catch_up, const rf_catch_up_of *of, rf_c
     uint32_t slots = rf_pool_worker_slots(catch_up->pool);
 
     item->number = of->number;
-    item->if_live = of->if_live;
+    item->if_followed = of->if_followed;
     item->pinned.lock_fd = -1;
     RF_ASSERT(strlen(of->name) < sizeof item->name);
     memcpy(item->name, of->name, strlen(of->name) + 1);
@@ -369,7 +369,7 @@ void rf_catch_up_make_move(rf_catch_up_item *item, uint64_t until, int64_t time_
     *move = (rf_catalog_move){
         .name = item->name,
         .number = item->number,
-        .if_live = item->if_live,
+        .if_followed = item->if_followed,
         .from = item->checkpoint,
         .to = to,
         .changes = item->changes,

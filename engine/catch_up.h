@@ -26,7 +26,7 @@ typedef struct rf_catch_up rf_catch_up;
 typedef struct rf_catch_up_of {
     const char *name;
     uint64_t number;
-    bool if_live; /* it moves on only as long as it is live: for the holder of FOLLOW */
+    bool if_followed; /* it moves on only as long as it is live or a colour: for the holder of FOLLOW */
 } rf_catch_up_of;
 
 rf_status rf_catch_up_open(rf_store *store, rf_pool *pool, const rf_catch_up_of *of, uint32_t count,

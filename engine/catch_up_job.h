@@ -25,7 +25,7 @@ typedef struct rf_catch_up_item {
     /* fixed after open */
     char name[64];
     uint64_t number;
-    bool if_live;
+    bool if_followed;
     rf_pinned pinned;
     rf_definition *definition;
     rf_reader_column *columns;

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/machine.h"
+#include "catalog/named.h"
 #include "catch_up.h"
 #include "store.h"
 
@@ -122,8 +123,8 @@ static rf_status look_at(follower *run, const rf_catalog_model *known, bool firs
         model = &run->models[run->count - 1];
     }
     if (status == RF_OK)
-        status = rf_catalog_get_suspension(run->store->catalog, known->name, &suspension,
-                                           &suspended, err);
+        status = rf_catalog_get_suspension(run->store->catalog, known->name, known->live,
+                                           &suspension, &suspended, err);
     if (status != RF_OK)
         return status;
     if (model->number != known->live || model->suspended != suspended) {
@@ -409,7 +410,15 @@ rf_status rf_follow(rf_store *store, const rf_follow_options *options, rf_err *e
 
 rf_status rf_resume(rf_store *store, const char *name, rf_err *err)
 {
-    return rf_catalog_resume(store->catalog, name, err);
+    rf_catalog_generation generation = {.number = 0};
+    rf_named named;
+
+    rf_status status = rf_named_parse(name, &named, err);
+    if (status == RF_OK && named.version != 0)
+        status = rf_named_find(store->catalog, &named, &generation, err);
+    return status == RF_OK
+               ? rf_catalog_resume(store->catalog, named.name, generation.number, err)
+               : status;
 }
 
 /* ---- waiting ---- */
@@ -425,8 +434,8 @@ static rf_status look_whether_there(rf_store *store, const rf_catalog_model *mod
     rf_status status = rf_catalog_get_generation(store->catalog, model->name, model->live, &live,
                                                  &found, err);
     if (status == RF_OK)
-        status = rf_catalog_get_suspension(store->catalog, model->name, &suspension, &suspended,
-                                           err);
+        status = rf_catalog_get_suspension(store->catalog, model->name, model->live, &suspension,
+                                           &suspended, err);
     if (status != RF_OK)
         return status;
     bool there = found && live.position >= position;

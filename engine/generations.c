@@ -1,5 +1,5 @@
 /* Generations as the library shows them: listing, gc and status; see refold/generation.h. */
-#include "catalog/catalog.h"
+#include "catalog/named.h"
 #include "quarantine.h"
 #include "refold/generation.h"
 #include "store.h"
@@ -56,6 +56,8 @@ static rf_status describe(rf_store *store, const rf_catalog_generation *known,
         .number = known->number,
         .live = known->number == model->live,
         .held = is_held(model, known->content_hash),
+        .colour = rf_catalog_colour_of(model, known->number) != NULL,
+        .pinned = known->is_pinned,
         .version = known->version,
         .position = known->position,
         .rows = known->rows,
@@ -85,21 +87,47 @@ static rf_status describe(rf_store *store, const rf_catalog_generation *known,
     return RF_OK;
 }
 
+/* Adds one, unless another version is asked for. */
+static rf_status add_item(rf_store *store, const rf_catalog_generation *known, uint32_t version,
+                          rf_catalog_model *model, rf_generations *list, rf_err *err)
+{
+    rf_status status = RF_OK;
+    bool found;
+
+    if (version != 0 && version != known->version)
+        return RF_OK;
+    if (strcmp(known->name, model->name) != 0)
+        status = rf_catalog_get_model(store->catalog, known->name, model, &found, err);
+    return status == RF_OK ? describe(store, known, model, &list->items[list->count++], err)
+                           : status;
+}
+
+/* Of which read model, and of which of its versions: 0 for all. */
+static rf_status find_model(rf_store *store, const char *name, rf_named *named_out,
+                            rf_catalog_model *model_out, rf_err *err)
+{
+    bool found = false;
+
+    rf_status status = rf_named_parse(name, named_out, err);
+    if (status == RF_OK)
+        status = rf_catalog_get_model(store->catalog, named_out->name, model_out, &found, err);
+    if (status == RF_OK && !found)
+        status = rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", named_out->name);
+    return status;
+}
+
 rf_status rf_generations_list(rf_store *store, const char *name, rf_generations **list_out,
                               rf_err *err)
 {
     rf_catalog_generation *known = NULL;
     rf_catalog_model model = {0};
+    rf_named named = {.version = 0};
     uint32_t count = 0;
-    bool found = true;
 
-    rf_status status = RF_OK;
-    if (name)
-        status = rf_catalog_get_model(store->catalog, name, &model, &found, err);
-    if (status == RF_OK && !found)
-        status = rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", name);
+    rf_status status = name ? find_model(store, name, &named, &model, err) : RF_OK;
     if (status == RF_OK)
-        status = rf_catalog_generations(store->catalog, name, &known, &count, err);
+        status = rf_catalog_generations(store->catalog, name ? named.name : NULL, &known, &count,
+                                        err);
     if (status != RF_OK)
         return status;
     rf_generations *list = calloc(1, sizeof *list);
@@ -107,15 +135,11 @@ rf_status rf_generations_list(rf_store *store, const char *name, rf_generations 
         list->items = calloc(count + 1, sizeof *list->items);
     if (!list || !list->items)
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a list of generations");
-    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
-        if (strcmp(known[i].name, model.name) != 0)
-            status = rf_catalog_get_model(store->catalog, known[i].name, &model, &found, err);
-        if (status == RF_OK) {
-            list->count = i + 1;
-            status = describe(store, &known[i], &model, &list->items[i], err);
-        }
-    }
+    for (uint32_t i = 0; status == RF_OK && i < count; i++)
+        status = add_item(store, &known[i], named.version, &model, list, err);
     free(known);
+    if (status == RF_OK && named.version != 0 && list->count == 0)
+        status = rf_fail(err, RF_ERR_ABSENT, "%s: no generation has this version", name);
     if (status != RF_OK) {
         rf_generations_free(list);
         return status;
@@ -166,64 +190,109 @@ static rf_status last_time(rf_store *store, int64_t *time_out, rf_err *err)
     return status;
 }
 
-static rf_status model_status(rf_store *store, const rf_catalog_model *model, uint64_t position,
-                              int64_t log_time, rf_model_status *out, rf_err *err)
+/* Where the log stands. */
+struct log_end {
+    uint64_t position;
+    int64_t time;
+};
+
+/* What MANIFEST and checkpoint tell; of a damaged one nothing. */
+static rf_status add_checkpoint(rf_store *store, const rf_catalog_generation *served,
+                                const struct log_end *log, rf_model_status *out, rf_err *err)
 {
-    rf_catalog_generation live;
     char dir[RF_PATH_SIZE];
     rf_manifest manifest;
     rf_checkpoint checkpoint;
-    bool found;
+    rf_quarantine_counts counts = {0};
 
-    rf_status status = rf_catalog_get_generation(store->catalog, model->name, model->live, &live,
-                                                 &found, err);
-    if (status == RF_OK && !found)
-        status = rf_fail(err, RF_ERR_DAMAGED, "%s: its live generation %" PRIu64 " is not known",
-                         model->name, model->live);
+    rf_status status = rf_catalog_path(store->catalog, served->name, served->number, dir, err);
+    if (status != RF_OK || rf_manifest_read(dir, &manifest, NULL) != RF_OK)
+        return status;
+    status = rf_catalog_checkpoint(store->catalog, &manifest, &checkpoint, err);
+    /* A late event may be younger in the model than the log's last: never less than nothing. */
+    if (status == RF_OK && checkpoint.time_last != RF_TIME_NONE && log->time != RF_TIME_NONE)
+        out->staleness_s = log->time > checkpoint.time_last
+                               ? ((double)log->time - (double)checkpoint.time_last) / 1e6
+                               : 0;
     if (status == RF_OK)
-        status = rf_catalog_path(store->catalog, model->name, model->live, dir, err);
-    if (status != RF_OK)
+        status = rf_quarantine_count(store, &manifest, &counts, err);
+    out->left_out = counts.left_out;
+    out->pending = counts.pending;
+    rf_manifest_free(&manifest);
+    return status;
+}
+
+/* The live one, or a colour, which may be gone by now: then *out has no name. */
+static rf_status served_status(rf_store *store, const rf_catalog_model *model,
+                               const rf_catalog_colour *colour, const struct log_end *log,
+                               rf_model_status *out, rf_err *err)
+{
+    uint64_t number = colour ? colour->number : model->live;
+    rf_named named = {.version = colour ? colour->version : 0};
+    rf_catalog_suspension suspension;
+    rf_catalog_generation served;
+    char text[RF_NAMED_TEXT_SIZE];
+    bool found = false, suspended = false;
+
+    memcpy(named.name, model->name, sizeof named.name);
+    rf_status status = rf_catalog_get_generation(store->catalog, model->name, number, &served, &found,
+                                                 err);
+    if (status == RF_OK && !found && !colour)
+        status = rf_fail(err, RF_ERR_DAMAGED, "%s: its live generation %" PRIu64 " is not known",
+                         model->name, number);
+    if (status != RF_OK || !found)
         return status;
     *out = (rf_model_status){
-        .version = live.version,
-        .generation = live.number,
-        .position = live.position,
-        .lag = position > live.position ? position - live.position : 0,
+        .version = served.version,
+        .generation = served.number,
+        .position = served.position,
+        .lag = log->position > served.position ? log->position - served.position : 0,
         .staleness_s = -1,
-        .rows = live.rows,
-        .held = model->held_count > 0,
+        .rows = served.rows,
+        .held = is_held(model, served.content_hash) || (!colour && model->held_count > 0),
     };
-    if (rf_manifest_read(dir, &manifest, NULL) == RF_OK) {
-        rf_quarantine_counts counts = {0};
-        status = rf_catalog_checkpoint(store->catalog, &manifest, &checkpoint, err);
-        /* A late event may be younger in the model than the log's last: never less than nothing. */
-        if (status == RF_OK && checkpoint.time_last != RF_TIME_NONE && log_time != RF_TIME_NONE)
-            out->staleness_s = log_time > checkpoint.time_last
-                                   ? ((double)log_time - (double)checkpoint.time_last) / 1e6
-                                   : 0;
-        if (status == RF_OK)
-            status = rf_quarantine_count(store, &manifest, &counts, err);
-        out->left_out = counts.left_out;
-        out->pending = counts.pending;
-        rf_manifest_free(&manifest);
-        if (status != RF_OK)
-            return status;
-    }
-    rf_catalog_suspension suspension;
-    bool suspended = false;
-    status = rf_catalog_get_suspension(store->catalog, model->name, &suspension, &suspended, err);
+    status = add_checkpoint(store, &served, log, out, err);
+    if (status == RF_OK)
+        status = rf_catalog_get_suspension(store->catalog, model->name, number, &suspension,
+                                           &suspended, err);
     if (status != RF_OK)
         return status;
     if (suspended) {
         out->suspended_at = suspension.position;
         out->suspended = strdup(suspension.reason);
     }
-    out->name = strdup(model->name);
-    return out->name && (out->suspended || !suspended) ? RF_OK : rf_fail(err, RF_ERR_MEMORY, "out of memory for a status");
+    rf_named_format(&named, text);
+    out->name = strdup(text);
+    return out->name && (out->suspended || !suspended)
+               ? RF_OK
+               : rf_fail(err, RF_ERR_MEMORY, "out of memory for a status");
+}
+
+static rf_status model_status(rf_store *store, const rf_catalog_model *model,
+                              const struct log_end *log, rf_model_status *out, rf_err *err)
+{
+    rf_status status = served_status(store, model, NULL, log, out, err);
+
+    if (status != RF_OK || model->colour_count == 0)
+        return status;
+    out->colours = calloc(model->colour_count, sizeof *out->colours);
+    if (!out->colours)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a status");
+    for (uint32_t i = 0; status == RF_OK && i < model->colour_count; i++) {
+        rf_model_status *colour = &out->colours[out->colour_count];
+        status = served_status(store, model, &model->colours[i], log, colour, err);
+        out->colour_count += colour->name || colour->suspended ? 1 : 0;
+    }
+    return status;
 }
 
 static void model_status_free(rf_model_status *model)
 {
+    for (uint32_t i = 0; i < model->colour_count; i++) {
+        free((void *)(uintptr_t)model->colours[i].name);
+        free((void *)(uintptr_t)model->colours[i].suspended);
+    }
+    free(model->colours);
     free((void *)(uintptr_t)model->name);
     free((void *)(uintptr_t)model->suspended);
 }
@@ -233,15 +302,16 @@ rf_status rf_store_status(rf_store *store, rf_status_report **report_out, rf_err
     rf_catalog_model *models = NULL;
     uint32_t count = 0;
     rf_log_info info;
-    int64_t log_time = RF_TIME_NONE;
+    struct log_end log = {.time = RF_TIME_NONE};
 
     rf_status status = rf_log_get_info(store->log, &info, err);
     if (status == RF_OK)
-        status = last_time(store, &log_time, err);
+        status = last_time(store, &log.time, err);
     if (status == RF_OK)
         status = rf_catalog_models(store->catalog, &models, &count, err);
     if (status != RF_OK)
         return status;
+    log.position = info.position;
     rf_status_report *report = calloc(1, sizeof *report);
     if (report)
         report->models = calloc(count + 1, sizeof *report->models);
@@ -250,8 +320,7 @@ rf_status rf_store_status(rf_store *store, rf_status_report **report_out, rf_err
     for (uint32_t i = 0; status == RF_OK && i < count; i++) {
         if (models[i].live == 0)
             continue;
-        status = model_status(store, &models[i], info.position, log_time,
-                              &report->models[report->model_count], err);
+        status = model_status(store, &models[i], &log, &report->models[report->model_count], err);
         report->model_count++;
     }
     free(models);

@@ -38,6 +38,7 @@ typedef struct rf_catalog_generation {
     uint64_t sealed_rows;
     uint64_t manifest_checksum;
     uint32_t delta; /* under which its delta stands, see delta.h */
+    bool is_pinned; /* by the user: gc leaves it alone */
 } rf_catalog_generation;
 
 /* How far a generation is: its base and, from where that was sealed, its delta. */
@@ -49,6 +50,15 @@ typedef struct rf_checkpoint {
     uint64_t delta_bytes;
 } rf_checkpoint;
 
+/* A colour: the newest generation of a version that a flip left. It is kept current beside the live one,
+ * and gc leaves it alone, until it is retired or its version is live again. */
+typedef struct rf_catalog_colour {
+    uint32_t version;
+    uint64_t number;
+} rf_catalog_colour;
+/* A swap is refused that would leave more colours than the first; a rollback has room beyond it. */
+enum { RF_CATALOG_COLOURS_SWAP = 16, RF_CATALOG_COLOURS_MAX = 32 };
+
 typedef struct rf_catalog_model {
     char name[64];
     uint64_t live;          /* generation number; 0: none */
@@ -58,7 +68,12 @@ typedef struct rf_catalog_model {
     uint64_t history[64];
     uint32_t held_count;    /* content hashes that rollbacks left */
     rf_hash128 held[16];
+    uint32_t colour_count;
+    rf_catalog_colour colours[RF_CATALOG_COLOURS_MAX]; /* by version; none has the live one's */
 } rf_catalog_model;
+
+/* The colour that is generation `number`; NULL: it is none. */
+const rf_catalog_colour *rf_catalog_colour_of(const rf_catalog_model *model, uint64_t number);
 
 /* One short read transaction each. *found_out false if there is no such model. */
 rf_status rf_catalog_get_model(rf_catalog *catalog, const char *name, rf_catalog_model *model_out,
@@ -117,7 +132,7 @@ rf_status rf_catalog_path(rf_catalog *catalog, const char *name, uint64_t number
 typedef struct rf_catalog_move {
     const char *name;
     uint64_t number;
-    bool if_live; /* refused where it is not live any more */
+    bool if_followed; /* refused where it is neither live nor a colour any more */
     rf_checkpoint from;
     rf_checkpoint to;
     const rf_slice *changes; /* see rf_delta_apply */
@@ -141,17 +156,27 @@ typedef struct rf_catalog_suspension {
     uint64_t position; /* of the event; 0: it is about none */
     char reason[512];  /* one line of UTF-8 */
 } rf_catalog_suspension;
-/* *found_out false where the live generation is not suspended: a flip ends it. One transaction each;
- * resume is RF_OK also where there is nothing to be ended. */
-rf_status rf_catalog_get_suspension(rf_catalog *catalog, const char *name,
+/* Each generation has its own, which goes with it. One transaction each; resume (number 0: all of the
+ * read model) is RF_OK also where there is nothing to be ended. */
+rf_status rf_catalog_get_suspension(rf_catalog *catalog, const char *name, uint64_t number,
                                     rf_catalog_suspension *suspension_out, bool *found_out,
                                     rf_err *err);
 rf_status rf_catalog_suspend(rf_catalog *catalog, const char *name,
                              const rf_catalog_suspension *suspension, rf_err *err);
-rf_status rf_catalog_resume(rf_catalog *catalog, const char *name, rf_err *err);
-/* FOLLOW of a read model: who moves its live generation on holds it. */
+rf_status rf_catalog_resume(rf_catalog *catalog, const char *name, uint64_t number, rf_err *err);
+/* FOLLOW of a read model: who moves its live generation and its colours on holds it. */
 rf_status rf_catalog_lock_follow(rf_catalog *catalog, const char *name, int64_t wait_ms,
                                  int *fd_out, rf_err *err);
+
+/* Ends a colour; what it was is in *colour_out. One transaction. RF_ERR_REFUSED for the version that
+ * is live, RF_ERR_ABSENT where there is no such version. */
+struct rf_named;
+rf_status rf_catalog_retire(rf_catalog *catalog, const struct rf_named *named,
+                            rf_catalog_colour *colour_out, rf_err *err);
+/* Whether gc leaves a generation alone from now on. One transaction; *changed_out false where it was
+ * so. (rf_catalog_pin is a reader's.) */
+rf_status rf_catalog_set_pinned(rf_catalog *catalog, const char *name, uint64_t number,
+                                bool is_pinned, bool *changed_out, rf_err *err);
 
 typedef struct rf_catalog_change {
     const char *name;
@@ -179,7 +204,7 @@ rf_status rf_catalog_spare_path(rf_catalog *catalog, const char *name, char dir_
 enum { RF_CATALOG_SPARE_BYTES_MAX = 1 << 30 }; /* of a read model */
 
 /* Removes generations of `name` (NULL: all) but the live one and the newest others up to `keep` in
- * all, never one that a reader holds; and leftovers (directories that the catalog does not know).
+ * all, never one that a reader holds, and never colours and pinned ones, which do not count; and leftovers (directories that the catalog does not know).
  * With `keep_spares`, up to RF_CATALOG_SPARE_BYTES_MAX of their base files stay as spare ones,
  * else these go too. */
 rf_status rf_catalog_gc(rf_catalog *catalog, const char *name, uint32_t keep, bool keep_spares,
@@ -202,6 +227,9 @@ typedef struct rf_pinned {
 } rf_pinned;
 rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number,
                          rf_pinned *pinned_out, rf_err *err);
+/* What is named, as it is when it is locked. */
+rf_status rf_catalog_pin_named(rf_catalog *catalog, const struct rf_named *named,
+                               rf_pinned *pinned_out, rf_err *err);
 void rf_catalog_unpin(rf_pinned *pinned);
 /* Changes with every change of the catalog; costs next to nothing, so that a reader may ask often.
  */

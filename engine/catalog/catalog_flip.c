@@ -2,7 +2,8 @@
  *
  * History is what rollback goes back along: each generation stands in it once, where it was live
  * last. A rollback cuts it at its target, so the next one goes further back. A content that a
- * rollback left for another one is held until a flip goes to it.
+ * rollback left for another one is held until a flip goes to it. A version that a flip leaves for another
+ * one becomes a colour (catalog_colour.c).
  */
 #include "catalog/record.h"
 
@@ -123,6 +124,10 @@ static rf_status apply_change(rf_kv_txn *txn, const rf_catalog_change *change, u
         if (!change->is_rollback && model.live != 0)
             history_push(&model, model.live);
         history_remove(&model, change->to);
+        status = rf_catalog_flip_colours(&model, has_left ? &left : NULL, &to, change->is_rollback,
+                                         err);
+        if (status != RF_OK)
+            return status;
         model.live = change->to;
     }
     model.epoch = epoch;

@@ -1,6 +1,7 @@
 /* Removing generations; see catalog.h.
  *
- * Kept are the live one, the one that a rollback would go to, and then the newest. A generation
+ * Kept are the live one, the one that a rollback would go to, and then the newest; beside them, and not
+ * counted, colours and what the user pinned. A generation
  * that goes is locked by its MANIFEST first, without waiting: readers hold it shared, so one that
  * is read is skipped. Its record goes before its directory, so a crash in between leaves a leftover
  * and never a record of nothing.
@@ -70,6 +71,11 @@ static rf_status victim_lock(gc_victim *victim, bool *busy_out, rf_err *err)
     return *busy_out ? RF_OK : status;
 }
 
+static bool is_uncounted(const rf_catalog_model *model, const rf_catalog_generation *generation)
+{
+    return generation->is_pinned || rf_catalog_colour_of(model, generation->number);
+}
+
 static bool is_kept(const rf_catalog_model *model, const rf_catalog_generation *generations,
                     uint32_t count, uint32_t index, uint32_t keep)
 {
@@ -78,11 +84,12 @@ static bool is_kept(const rf_catalog_model *model, const rf_catalog_generation *
         model->history_count > 0 && keep > 1 ? model->history[model->history_count - 1] : 0;
     uint32_t newer = 0; /* others before it in the order of who is kept */
 
-    if (number == model->live || number == back)
+    if (number == model->live || number == back || is_uncounted(model, &generations[index]))
         return true;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t other = generations[i].number;
-        if (other == model->live || other == back || other > number)
+        if (other == model->live ||
+            (!is_uncounted(model, &generations[i]) && (other == back || other > number)))
             newer++;
     }
     return newer < keep;

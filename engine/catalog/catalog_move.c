@@ -38,7 +38,8 @@ rf_status rf_catalog_apply_move(rf_kv_txn *txn, const rf_catalog_move *move, rf_
         status = is_at(txn, &generation, &move->from, &is_there, err);
     if (status != RF_OK)
         return status;
-    if (!is_there || (move->if_live && model.live != move->number))
+    if (!is_there || (move->if_followed && model.live != move->number &&
+                      !rf_catalog_colour_of(&model, move->number)))
         return rf_fail(err, RF_ERR_LOCKED,
                        "%s generation %" PRIu64 " was moved or removed by another run; nothing was "
                        "changed",
@@ -116,28 +117,18 @@ rf_status rf_catalog_copy_moves(rf_catalog *catalog, const char *name, uint64_t 
     return rf_kv_commit(txn, err);
 }
 
-rf_status rf_catalog_get_suspension(rf_catalog *catalog, const char *name,
+rf_status rf_catalog_get_suspension(rf_catalog *catalog, const char *name, uint64_t number,
                                     rf_catalog_suspension *suspension_out, bool *found_out,
                                     rf_err *err)
 {
-    rf_catalog_suspension suspension = {0};
-    rf_catalog_model model = {0};
     rf_kv_txn *txn;
-    bool found = false;
 
     rf_status status = rf_kv_begin(catalog->kv, false, &txn, err);
     if (status != RF_OK)
         return status;
-    status = rf_record_get_model(txn, name, &model, &found, err);
-    if (status == RF_OK && found)
-        status = rf_record_get_suspension(txn, name, &suspension, &found, err);
+    status = rf_record_get_suspension(txn, name, number, suspension_out, found_out, err);
     rf_kv_abort(txn);
-    if (status != RF_OK)
-        return status;
-    *found_out = found && suspension.generation == model.live;
-    if (*found_out)
-        *suspension_out = suspension;
-    return RF_OK;
+    return status;
 }
 
 rf_status rf_catalog_suspend(rf_catalog *catalog, const char *name,
@@ -156,7 +147,7 @@ rf_status rf_catalog_suspend(rf_catalog *catalog, const char *name,
     return rf_kv_commit(txn, err);
 }
 
-rf_status rf_catalog_resume(rf_catalog *catalog, const char *name, rf_err *err)
+rf_status rf_catalog_resume(rf_catalog *catalog, const char *name, uint64_t number, rf_err *err)
 {
     rf_catalog_model model;
     rf_kv_txn *txn;
@@ -169,7 +160,7 @@ rf_status rf_catalog_resume(rf_catalog *catalog, const char *name, rf_err *err)
     if (status == RF_OK && !found)
         status = rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", name);
     if (status == RF_OK)
-        status = rf_record_delete_suspension(txn, name, err);
+        status = rf_record_delete_suspension(txn, name, number, err);
     if (status != RF_OK) {
         rf_kv_abort(txn);
         return status;

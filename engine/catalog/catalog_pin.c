@@ -6,6 +6,7 @@
  * generation once, however many readers it has: pins are counted, and the mapped files and what is
  * verified of them are shared.
  */
+#include "catalog/named.h"
 #include "catalog/record.h"
 
 #include <inttypes.h>
@@ -40,29 +41,34 @@ static void pin_free(rf_pin *pin)
     free(pin);
 }
 
-/* What is to be opened, as the catalog has it now. */
-static rf_status look(rf_catalog *catalog, const char *name, uint64_t number,
-                      rf_catalog_generation *out, rf_err *err)
+/* What is to be opened. */
+struct wanted {
+    const rf_named *named;
+    uint64_t number; /* 0: what is named */
+};
+
+/* As the catalog has it now. */
+static rf_status look(rf_catalog *catalog, const struct wanted *wanted, rf_catalog_generation *out,
+                      rf_err *err)
 {
+    const char *name = wanted->named->name;
     rf_catalog_model model;
     rf_kv_txn *txn;
     bool found;
 
+    if (wanted->number == 0)
+        return rf_named_find(catalog, wanted->named, out, err);
     rf_status status = rf_kv_begin(catalog->kv, false, &txn, err);
     if (status != RF_OK)
         return status;
     status = rf_record_get_model(txn, name, &model, &found, err);
     if (status == RF_OK && !found)
         status = rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", name);
-    if (status == RF_OK && number == 0 && model.live == 0)
-        status = rf_fail(err, RF_ERR_ABSENT, "%s: no generation of it is live", name);
-    if (status == RF_OK) {
-        uint64_t wanted = number ? number : model.live;
-        status = rf_record_get_generation(txn, name, wanted, out, &found, err);
-        if (status == RF_OK && !found)
-            status = rf_fail(err, number ? RF_ERR_ABSENT : RF_ERR_DAMAGED,
-                             "%s has no sealed generation %" PRIu64, name, wanted);
-    }
+    if (status == RF_OK)
+        status = rf_record_get_generation(txn, name, wanted->number, out, &found, err);
+    if (status == RF_OK && !found)
+        status = rf_fail(err, RF_ERR_ABSENT, "%s has no sealed generation %" PRIu64, name,
+                         wanted->number);
     rf_kv_abort(txn);
     return status;
 }
@@ -75,9 +81,10 @@ static rf_pin *find_pin(rf_catalog *catalog, const rf_catalog_generation *genera
     return NULL;
 }
 
-/* Locks and maps; *gone_out if gc took it meanwhile or another one is live by now. */
+/* Locks and maps; *gone_out if gc took it meanwhile or another one is named so by now. */
 static rf_status pin_open(rf_catalog *catalog, const rf_catalog_generation *generation,
-                          uint64_t number, rf_pin **pin_out, bool *gone_out, rf_err *err)
+                          const struct wanted *wanted, rf_pin **pin_out, bool *gone_out,
+                          rf_err *err)
 {
     char dir[RF_PATH_SIZE], path[RF_PATH_SIZE];
     rf_catalog_generation again;
@@ -99,7 +106,7 @@ static rf_status pin_open(rf_catalog *catalog, const rf_catalog_generation *gene
         locked = rf_lock_acquire(path, RF_LOCK_SHARED, PIN_WAIT_MS, "gc is removing a generation",
                                  &pin->lock_fd, err);
     if (status == RF_OK)
-        status = look(catalog, generation->name, number, &again, err);
+        status = look(catalog, wanted, &again, err);
     *gone_out = status == RF_OK && again.number != pin->number;
     if (status == RF_OK && !*gone_out && locked != RF_OK)
         status = rf_path_exists(path) ? locked
@@ -122,8 +129,8 @@ static rf_status pin_open(rf_catalog *catalog, const rf_catalog_generation *gene
 }
 
 /* Step `pin` of tests/model/swap.pml. */
-rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number,
-                         rf_pinned *pinned_out, rf_err *err)
+static rf_status pin_wanted(rf_catalog *catalog, const struct wanted *wanted, rf_pinned *pinned_out,
+                            rf_err *err)
 {
     rf_pin *pin = NULL;
     rf_pin *surplus = NULL;
@@ -132,8 +139,9 @@ rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number,
         rf_catalog_generation generation;
         bool gone = false;
         if (tries == PIN_TRIES_MAX)
-            return rf_fail(err, RF_ERR_LOCKED, "%s: its live generation changes too fast", name);
-        rf_status status = look(catalog, name, number, &generation, err);
+            return rf_fail(err, RF_ERR_LOCKED, "%s: its live generation changes too fast",
+                           wanted->named->name);
+        rf_status status = look(catalog, wanted, &generation, err);
         if (status != RF_OK)
             return status;
         (void)pthread_mutex_lock(&catalog->pins_mutex);
@@ -143,7 +151,7 @@ rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number,
         (void)pthread_mutex_unlock(&catalog->pins_mutex);
         if (pin)
             break;
-        status = pin_open(catalog, &generation, number, &pin, &gone, err);
+        status = pin_open(catalog, &generation, wanted, &pin, &gone, err);
         if (status != RF_OK)
             return status;
         if (gone)
@@ -164,6 +172,26 @@ rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number,
     *pinned_out = (rf_pinned){
         pin->manifest, pin->base, pin->indexes, pin->lock_fd, pin->delta, pin};
     return RF_OK;
+}
+
+rf_status rf_catalog_pin(rf_catalog *catalog, const char *name, uint64_t number,
+                         rf_pinned *pinned_out, rf_err *err)
+{
+    rf_named named = {.version = 0};
+
+    if (!rf_record_name_valid(name))
+        return rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", name);
+    memcpy(named.name, name, strlen(name) + 1);
+    const struct wanted wanted = {&named, number};
+    return pin_wanted(catalog, &wanted, pinned_out, err);
+}
+
+rf_status rf_catalog_pin_named(rf_catalog *catalog, const rf_named *named, rf_pinned *pinned_out,
+                               rf_err *err)
+{
+    const struct wanted wanted = {named, 0};
+
+    return pin_wanted(catalog, &wanted, pinned_out, err);
 }
 
 void rf_catalog_unpin(rf_pinned *pinned)

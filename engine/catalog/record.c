@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { LIST_MAX = 1 << 20 };
+enum { LIST_MAX = 1 << 20, FLAG_PINNED = 1 };
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 rf_record_key rf_record_key_of(const char *name, char kind)
@@ -128,6 +128,13 @@ static bool read_model(rf_bytes_reader *in, rf_catalog_model *model)
         model->held[i].low = rf_read_u64(in);
         model->held[i].high = rf_read_u64(in);
     }
+    model->colour_count = rf_read_u32(in);
+    if (model->colour_count > COUNT_OF(model->colours))
+        return false;
+    for (uint32_t i = 0; i < model->colour_count; i++) {
+        model->colours[i].version = rf_read_u32(in);
+        model->colours[i].number = rf_read_u64(in);
+    }
     return !in->failed && rf_bytes_left(in) == 0 && model->next_number > model->live;
 }
 
@@ -170,6 +177,11 @@ rf_status rf_record_put_model(rf_kv_txn *txn, const rf_catalog_model *model, rf_
         rf_buf_append_u64(&payload, model->held[i].low);
         rf_buf_append_u64(&payload, model->held[i].high);
     }
+    rf_buf_append_u32(&payload, model->colour_count);
+    for (uint32_t i = 0; i < model->colour_count; i++) {
+        rf_buf_append_u32(&payload, model->colours[i].version);
+        rf_buf_append_u64(&payload, model->colours[i].number);
+    }
     return rf_record_put(txn, &key, &payload, err);
 }
 
@@ -182,7 +194,9 @@ static bool read_generation(rf_bytes_reader *in, rf_catalog_generation *generati
     generation->rows = generation->sealed_rows = rf_read_u64(in);
     generation->manifest_checksum = rf_read_u64(in);
     generation->delta = rf_read_u32(in);
-    return !in->failed && rf_bytes_left(in) == 0;
+    uint8_t flags = rf_read_byte(in);
+    generation->is_pinned = flags == FLAG_PINNED;
+    return !in->failed && rf_bytes_left(in) == 0 && flags <= FLAG_PINNED;
 }
 
 /* What a checkpoint says is newer than what was sealed. */
@@ -240,6 +254,7 @@ rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *
     rf_buf_append_u64(&payload, generation->sealed_rows);
     rf_buf_append_u64(&payload, generation->manifest_checksum);
     rf_buf_append_u32(&payload, generation->delta);
+    rf_buf_append_byte(&payload, generation->is_pinned ? FLAG_PINNED : 0);
     return rf_record_put(txn, &key, &payload, err);
 }
 

@@ -3,12 +3,12 @@
  *
  *     NUL 'e'                     epoch
  *     NUL 'd'                     the last number that was given to a delta
- *     NAME NUL 'm'                a model: what is live, numbers, history, holds
+ *     NAME NUL 'm'                a model: what is live, numbers, history, holds, colours
  *     NAME NUL 'g' number u64 BE  a sealed generation
  *     NAME NUL 'c' number u64 BE  its checkpoint, once it was moved
  *     NAME NUL 'f' number u64 BE, position u64 BE  an event that it left out since it was sealed
  *     NAME NUL 's' position u64 BE  an event that is put aside
- *     NAME NUL 'x'                why a generation of it is not kept current
+ *     NAME NUL 'x' number u64 BE  why a generation is not kept current
  *
  * Each value ends with a checksum of itself, seeded with that of its key: a record under another
  * key is damage too.
@@ -58,7 +58,7 @@ rf_status rf_record_put_left_out(rf_kv_txn *txn, const char *name, uint64_t numb
                                  const rf_left_out *item, rf_err *err);
 rf_status rf_record_left_out(rf_kv_txn *txn, const char *name, uint64_t number,
                              rf_left_out_list *list, rf_err *err);
-/* With its checkpoint and what it left out. */
+/* With its checkpoint, what it left out and its suspension. */
 rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t number,
                                       rf_err *err);
 rf_status rf_record_put_skip(rf_kv_txn *txn, const char *name, const rf_left_out *skip,
@@ -81,10 +81,16 @@ rf_status rf_witness_write(rf_catalog *catalog, rf_slice text, rf_err *err);
 
 rf_status rf_record_put_suspension(rf_kv_txn *txn, const char *name,
                                    const rf_catalog_suspension *suspension, rf_err *err);
-rf_status rf_record_get_suspension(rf_kv_txn *txn, const char *name,
+rf_status rf_record_get_suspension(rf_kv_txn *txn, const char *name, uint64_t number,
                                    rf_catalog_suspension *suspension_out, bool *found_out,
                                    rf_err *err);
-rf_status rf_record_delete_suspension(rf_kv_txn *txn, const char *name, rf_err *err);
+/* Number 0: all of the read model. */
+rf_status rf_record_delete_suspension(rf_kv_txn *txn, const char *name, uint64_t number,
+                                      rf_err *err);
+
+/* catalog_colour.c: what a flip from `left` (NULL: nothing was live) to `to` makes of the colours. */
+rf_status rf_catalog_flip_colours(rf_catalog_model *model, const rf_catalog_generation *left,
+                                  const rf_catalog_generation *to, bool is_rollback, rf_err *err);
 
 /* catalog_move.c: one of them within a transaction. */
 rf_status rf_catalog_apply_move(rf_kv_txn *txn, const rf_catalog_move *move, rf_err *err);

@@ -140,6 +140,8 @@ rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t
 
     rf_status status = delete_all(txn, &left_out, err);
     if (status == RF_OK)
+        status = rf_record_delete_suspension(txn, name, number, err);
+    if (status == RF_OK)
         status = rf_kv_delete(txn, RF_CATALOG_TABLE, (rf_slice){checkpoint.bytes, checkpoint.size},
                               err);
     return status == RF_OK
@@ -152,22 +154,21 @@ rf_status rf_record_delete_generation(rf_kv_txn *txn, const char *name, uint64_t
 rf_status rf_record_put_suspension(rf_kv_txn *txn, const char *name,
                                    const rf_catalog_suspension *suspension, rf_err *err)
 {
-    rf_record_key key = rf_record_key_of(name, 'x');
+    rf_record_key key = rf_record_key_numbered(name, 'x', suspension->generation);
     rf_buf payload;
 
     rf_buf_init(&payload, RF_RECORD_VALUE_SIZE_MAX);
-    rf_buf_append_u64(&payload, suspension->generation);
     rf_buf_append_u64(&payload, suspension->position);
     rf_record_append_text(&payload, rf_slice_of(suspension->reason));
     return rf_record_put(txn, &key, &payload, err);
 }
 
-rf_status rf_record_get_suspension(rf_kv_txn *txn, const char *name,
+rf_status rf_record_get_suspension(rf_kv_txn *txn, const char *name, uint64_t number,
                                    rf_catalog_suspension *suspension_out, bool *found_out,
                                    rf_err *err)
 {
-    rf_record_key key = rf_record_key_of(name, 'x');
-    rf_catalog_suspension suspension = {0};
+    rf_record_key key = rf_record_key_numbered(name, 'x', number);
+    rf_catalog_suspension suspension = {.generation = number};
     rf_bytes_reader in;
     bool found;
 
@@ -177,7 +178,6 @@ rf_status rf_record_get_suspension(rf_kv_txn *txn, const char *name,
     *found_out = found;
     if (!found)
         return RF_OK;
-    suspension.generation = rf_read_u64(&in);
     suspension.position = rf_read_u64(&in);
     rf_slice reason = rf_read_slice(&in, rf_read_u32(&in));
     if (in.failed || rf_bytes_left(&in) > 0 || reason.size >= sizeof suspension.reason ||
@@ -188,9 +188,11 @@ rf_status rf_record_get_suspension(rf_kv_txn *txn, const char *name,
     return RF_OK;
 }
 
-rf_status rf_record_delete_suspension(rf_kv_txn *txn, const char *name, rf_err *err)
+rf_status rf_record_delete_suspension(rf_kv_txn *txn, const char *name, uint64_t number,
+                                      rf_err *err)
 {
-    rf_record_key key = rf_record_key_of(name, 'x');
+    rf_record_key key = number ? rf_record_key_numbered(name, 'x', number)
+                               : rf_record_key_of(name, 'x');
 
-    return rf_kv_delete(txn, RF_CATALOG_TABLE, (rf_slice){key.bytes, key.size}, err);
+    return delete_all(txn, &key, err);
 }

@@ -1,6 +1,7 @@
 /* gc: removes old generations and leftovers. */
 #include "cli/command.h"
 #include "cli/json.h"
+#include "cli/kept.h"
 #include "cli/output.h"
 
 typedef struct gc_options {
@@ -17,7 +18,8 @@ static const cli_option table[] = {
     {"json", NULL, "one JSON object", CLI_FLAG, offsetof(gc_options, json), 0, 0},
 };
 
-static rf_status print_json(const rf_gc_result *result, rf_err *err)
+static rf_status print_json(rf_store *store, const char *name, const rf_gc_result *result,
+                            rf_err *err)
 {
     cli_json json;
     rf_status status = cli_json_begin(&json, err);
@@ -26,7 +28,21 @@ static rf_status print_json(const rf_gc_result *result, rf_err *err)
     cli_json_count(&json, "removed", result->removed);
     cli_json_count(&json, "in_use", result->in_use);
     cli_json_count(&json, "bytes", result->bytes);
-    return cli_json_finish(&json, err);
+    status = cli_kept_json(&json, store, name, err);
+    if (status == RF_OK)
+        return cli_json_finish(&json, err);
+    cli_json_abandon(&json);
+    return status;
+}
+
+static void print_text(const rf_gc_result *result)
+{
+    char bytes[CLI_NUMBER_SIZE];
+    cli_print("%u generation%s removed, %s freed\n", result->removed, cli_plural(result->removed),
+              cli_format_bytes(result->bytes, bytes));
+    if (result->in_use)
+        cli_print("%u kept because a reader holds %s\n", result->in_use,
+                  result->in_use == 1 ? "it" : "them");
 }
 
 static rf_status run(const cli_call *call, rf_err *err)
@@ -38,25 +54,23 @@ static rf_status run(const cli_call *call, rf_err *err)
     rf_status status = rf_store_open(call->operands[0], NULL, &store, err);
     if (status == RF_OK)
         status = rf_gc(store, name, (uint32_t)given->keep.value, given->wait_lock_ms, &result, err);
+    if (status == RF_OK && given->json) {
+        status = print_json(store, name, &result, err);
+    } else if (status == RF_OK) {
+        print_text(&result);
+        status = cli_kept_print(store, call->operands[0], name, err);
+    }
     rf_store_close(store);
-    if (status != RF_OK)
-        return status;
-    if (given->json)
-        return print_json(&result, err);
-    char bytes[CLI_NUMBER_SIZE];
-    cli_print("%u generation%s removed, %s freed\n", result.removed, cli_plural(result.removed),
-              cli_format_bytes(result.bytes, bytes));
-    if (result.in_use)
-        cli_print("%u kept because a reader holds %s\n", result.in_use,
-                  result.in_use == 1 ? "it" : "them");
-    return RF_OK;
+    return status;
 }
 
 const cli_command cli_gc = {
     .name = "gc",
     .operands = "STORE [NAME]",
     .summary = "Removes old generations, of NAME or of all, and leftovers of interrupted runs.",
-    .details = "The live generation and those that a reader holds are never removed.\n",
+    .details = "The live generation and those that a reader holds are never removed. Nor are versions\n"
+               "that a swap left, until they are retired, and what is pinned: these do not count, and\n"
+               "are named with their size.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(gc_options),

@@ -5,6 +5,7 @@
 #include "cli/output.h"
 #include "cli/table.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef struct generations_options {
@@ -28,6 +29,8 @@ static rf_status print_json(const rf_generation *items, uint32_t count, rf_err *
         cli_json_count(&json, "number", items[i].number);
         cli_json_bool(&json, "live", items[i].live);
         cli_json_bool(&json, "held", items[i].held);
+        cli_json_bool(&json, "colour", items[i].colour);
+        cli_json_bool(&json, "pinned", items[i].pinned);
         cli_json_count(&json, "version", items[i].version);
         cli_json_count(&json, "position", items[i].position);
         cli_json_count(&json, "rows", items[i].rows);
@@ -40,6 +43,18 @@ static rf_status print_json(const rf_generation *items, uint32_t count, rf_err *
     }
     cli_json_close(&json, ']');
     return cli_json_finish(&json, err);
+}
+
+/* "live", "colour, held", "pinned" … */
+static void add_marks(cli_table *table, const rf_generation *item)
+{
+    char marks[64];
+    const char *role = item->live ? "live" : item->colour ? "colour" : "";
+    const char *held = item->held && !item->live ? "held" : "";
+    const char *pinned = item->pinned ? "pinned" : "";
+    snprintf(marks, sizeof marks, "%s%s%s%s%s", role, *role && *held ? ", " : "", held,
+             (*role || *held) && *pinned ? ", " : "", pinned);
+    cli_table_cell(table, marks);
 }
 
 static rf_status print_text(const rf_generation *items, uint32_t count, rf_err *err)
@@ -55,7 +70,7 @@ static rf_status print_text(const rf_generation *items, uint32_t count, rf_err *
     for (uint32_t i = 0; i < count; i++) {
         cli_table_cell(table, items[i].name);
         cli_table_count(table, items[i].number);
-        cli_table_cell(table, items[i].live ? "live" : items[i].held ? "held" : "");
+        add_marks(table, &items[i]);
         cli_table_count(table, items[i].version);
         cli_table_count(table, items[i].rows);
         cli_table_count(table, items[i].position);
@@ -97,6 +112,9 @@ const cli_command cli_generations = {
     .name = "generations",
     .operands = "STORE [NAME]",
     .summary = "Lists generations: of NAME, or of all read models.",
+    .details = "A colour is the generation of a version that a swap left: NAME@VERSION reads it, `follow`\n"
+               "keeps it current, and gc leaves it alone until `retire`. One that is held was rolled back\n"
+               "from; one that is pinned stays until `unpin`. NAME@VERSION lists those of one version.\n",
     .options = options_table,
     .option_count = CLI_COUNT_OF(options_table),
     .options_size = sizeof(generations_options),

@@ -42,6 +42,12 @@ rf_status cli_json_finish(cli_json *json, rf_err *err)
     return status;
 }
 
+void cli_json_abandon(cli_json *json)
+{
+    rf_text_free(json->text);
+    json->text = NULL;
+}
+
 void cli_json_open(cli_json *json, const char *name, char bracket)
 {
     begin_value(json, name);

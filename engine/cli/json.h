@@ -18,6 +18,8 @@ typedef struct cli_json {
 rf_status cli_json_begin(cli_json *json, rf_err *err);
 /* Closes it, prints it with a newline and frees it. */
 rf_status cli_json_finish(cli_json *json, rf_err *err);
+/* Frees it, and prints nothing: the end of a report that failed. */
+void cli_json_abandon(cli_json *json);
 
 void cli_json_open(cli_json *json, const char *name, char bracket); /* '{' or '[' */
 void cli_json_close(cli_json *json, char bracket);                  /* '}' or ']' */

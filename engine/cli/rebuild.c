@@ -4,6 +4,7 @@
 #include "cli/fail.h"
 #include "cli/findings.h"
 #include "cli/interrupt.h"
+#include "cli/kept.h"
 #include "cli/metrics.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -71,7 +72,8 @@ static const cli_option table[] = {
 };
 #undef AT
 
-static void print_json_projection(cli_json *json, const rf_rebuilt *rebuilt)
+static rf_status print_json_projection(cli_json *json, rf_store *store, const rf_rebuilt *rebuilt,
+                                       rf_err *err)
 {
     cli_json_open(json, NULL, '{');
     cli_json_text(json, "name", rebuilt->name);
@@ -92,12 +94,22 @@ static void print_json_projection(cli_json *json, const rf_rebuilt *rebuilt)
     cli_json_count(json, "quarantined", rebuilt->quarantined);
     cli_json_count(json, "on_record", rebuilt->on_record);
     cli_json_count(json, "events_without_key", rebuilt->events_without_key);
+    rf_status status = cli_kept_json(json, store, rebuilt->name, err);
     cli_json_close(json, '}');
+    return status;
 }
 
-static rf_status print_json(const rf_rebuild_report *report, const rf_export_report *published,
-                            rf_err *err)
+struct outcome {
+    rf_store *store;
+    const char *store_path; /* as it was given */
+    rf_rebuild_report *rebuilt;
+    rf_export_report *published;
+};
+
+static rf_status print_json(const struct outcome *outcome, rf_err *err)
 {
+    const rf_rebuild_report *report = outcome->rebuilt;
+    const rf_export_report *published = outcome->published;
     cli_json json;
     rf_status status = cli_json_begin(&json, err);
     if (status != RF_OK)
@@ -116,8 +128,8 @@ static rf_status print_json(const rf_rebuild_report *report, const rf_export_rep
     cli_json_number(&json, "swap", report->timings.swap);
     cli_json_close(&json, '}');
     cli_json_open(&json, "projections", '[');
-    for (uint32_t i = 0; i < report->projection_count; i++)
-        print_json_projection(&json, &report->projections[i]);
+    for (uint32_t i = 0; status == RF_OK && i < report->projection_count; i++)
+        status = print_json_projection(&json, outcome->store, &report->projections[i], err);
     cli_json_close(&json, ']');
     cli_findings_json(&json, report->findings, report->finding_count);
     if (published) {
@@ -125,7 +137,10 @@ static rf_status print_json(const rf_rebuild_report *report, const rf_export_rep
         cli_exported_json(&json, published);
         cli_json_close(&json, '}');
     }
-    return cli_json_finish(&json, err);
+    if (status == RF_OK)
+        return cli_json_finish(&json, err);
+    cli_json_abandon(&json);
+    return status;
 }
 
 static void print_left_out(const rf_rebuilt *rebuilt)
@@ -169,19 +184,26 @@ static void print_projection(const rf_rebuilt *rebuilt)
 }
 
 /* `told`: the line of the failure; NULL: it is done. */
-static void print_text(const rf_rebuild_report *report, const char *told)
+static rf_status print_text(const struct outcome *outcome, const char *told, rf_err *err)
 {
+    const rf_rebuild_report *report = outcome->rebuilt;
+    rf_status status = RF_OK;
     char a[CLI_NUMBER_SIZE], b[CLI_NUMBER_SIZE], c[CLI_NUMBER_SIZE];
     cli_findings_print(report->findings, report->finding_count, !told, told);
     for (uint32_t i = 0; i < report->projection_count; i++)
         print_projection(&report->projections[i]);
     if (!report->projection_count) /* refused before anything was built */
-        return;
+        return RF_OK;
+    for (uint32_t i = 0; status == RF_OK && i < report->projection_count; i++)
+        if (report->projections[i].live)
+            status = cli_kept_print(outcome->store, outcome->store_path,
+                                    report->projections[i].name, err);
     cli_print("%s event%s in %s: %s events/s, ", cli_format_count(report->events, a),
               cli_plural(report->events), cli_format_seconds(report->seconds, b),
               cli_format_rate(report->events, report->seconds, c));
     cli_print("%s decoded, %u worker%s\n", cli_format_bytes(report->bytes_decoded, a),
               report->workers, cli_plural(report->workers));
+    return status;
 }
 
 /* For a log that has a line a night. */
@@ -267,12 +289,6 @@ static rf_rebuild_options make_options(const rebuild_options *given)
     };
 }
 
-struct outcome {
-    rf_store *store;
-    rf_rebuild_report *rebuilt;
-    rf_export_report *published;
-};
-
 static bool any_row_changed(const rf_export_report *published)
 {
     for (uint32_t i = 0; published && i < published->model_count; i++)
@@ -312,18 +328,18 @@ static rf_status print(const rebuild_options *given, const struct outcome *outco
         cli_exported_print(outcome->published);
     if (!outcome->rebuilt)
         return RF_OK;
-    if (given->json) {
-        rf_err unused;
-        return print_json(outcome->rebuilt, outcome->published, status == RF_OK ? err : &unused);
-    }
+    rf_err unused;
+    if (given->json)
+        return print_json(outcome, status == RF_OK ? err : &unused);
     if (given->summary && status == RF_OK) {
         print_summary(outcome->rebuilt, outcome->published);
         return RF_OK;
     }
-    print_text(outcome->rebuilt, status != RF_OK ? err->message : NULL);
+    rf_status printed = print_text(outcome, status != RF_OK ? err->message : NULL,
+                                   status == RF_OK ? err : &unused);
     if (outcome->published)
         cli_exported_print(outcome->published);
-    return RF_OK;
+    return printed;
 }
 
 static rf_status rebuild(const cli_call *call, struct outcome *outcome, rf_err *err)
@@ -358,7 +374,7 @@ static double seconds_now(void)
 static rf_status run(const cli_call *call, rf_err *err)
 {
     const rebuild_options *given = call->options;
-    struct outcome outcome = {0};
+    struct outcome outcome = {.store_path = call->operands[0]};
     double start = seconds_now();
 
     rf_status status = check_usage(call, err);

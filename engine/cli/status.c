@@ -5,6 +5,7 @@
 #include "cli/table.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct status_options {
     bool json;
@@ -13,6 +14,26 @@ typedef struct status_options {
 static const cli_option options_table[] = {
     {"json", NULL, "one JSON object", CLI_FLAG, offsetof(status_options, json), 0, 0},
 };
+
+static void print_json_members(cli_json *json, const rf_model_status *model)
+{
+    cli_json_text(json, "name", model->name);
+    cli_json_count(json, "version", model->version);
+    cli_json_count(json, "generation", model->generation);
+    cli_json_count(json, "position", model->position);
+    cli_json_count(json, "lag", model->lag);
+    if (model->staleness_s < 0)
+        cli_json_text(json, "staleness_seconds", NULL);
+    else
+        cli_json_number(json, "staleness_seconds", model->staleness_s);
+    cli_json_count(json, "rows", model->rows);
+    cli_json_bool(json, "held", model->held);
+    cli_json_text(json, "suspended", model->suspended);
+    if (model->suspended_at)
+        cli_json_count(json, "suspended_at", model->suspended_at);
+    cli_json_count(json, "left_out", model->left_out);
+    cli_json_count(json, "pending", model->pending);
+}
 
 static rf_status print_json(const rf_status_report *report, rf_err *err)
 {
@@ -25,26 +46,38 @@ static rf_status print_json(const rf_status_report *report, rf_err *err)
     for (uint32_t i = 0; i < report->model_count; i++) {
         const rf_model_status *model = &report->models[i];
         cli_json_open(&json, NULL, '{');
-        cli_json_text(&json, "name", model->name);
-        cli_json_count(&json, "version", model->version);
-        cli_json_count(&json, "generation", model->generation);
-        cli_json_count(&json, "position", model->position);
-        cli_json_count(&json, "lag", model->lag);
-        if (model->staleness_s < 0)
-            cli_json_text(&json, "staleness_seconds", NULL);
-        else
-            cli_json_number(&json, "staleness_seconds", model->staleness_s);
-        cli_json_count(&json, "rows", model->rows);
-        cli_json_bool(&json, "held", model->held);
-        cli_json_text(&json, "suspended", model->suspended);
-        if (model->suspended_at)
-            cli_json_count(&json, "suspended_at", model->suspended_at);
-        cli_json_count(&json, "left_out", model->left_out);
-        cli_json_count(&json, "pending", model->pending);
+        print_json_members(&json, model);
+        cli_json_open(&json, "colours", '[');
+        for (uint32_t k = 0; k < model->colour_count; k++) {
+            cli_json_open(&json, NULL, '{');
+            print_json_members(&json, &model->colours[k]);
+            cli_json_close(&json, '}');
+        }
+        cli_json_close(&json, ']');
         cli_json_close(&json, '}');
     }
     cli_json_close(&json, ']');
     return cli_json_finish(&json, err);
+}
+
+static void add_row(cli_table *table, const rf_model_status *model)
+{
+    char number[CLI_NUMBER_SIZE];
+    bool colour = strchr(model->name, '@') != NULL;
+    cli_table_cell(table, model->name);
+    cli_table_count(table, model->version);
+    cli_table_count(table, model->generation);
+    cli_table_count(table, model->rows);
+    cli_table_count(table, model->position);
+    cli_table_count(table, model->lag);
+    cli_table_cell(table, model->staleness_s < 0 ? "-"
+                                                 : cli_format_seconds(model->staleness_s, number));
+    cli_table_count(table, model->left_out);
+    cli_table_cell(table, model->suspended  ? model->suspended
+                          : colour          ? "beside the live version, until it is retired"
+                          : model->held     ? "held: rolled back from a newer definition"
+                          : model->pending  ? "skips changed: rebuild to obey them"
+                                            : "");
 }
 
 static rf_status print_text(const rf_status_report *report, rf_err *err)
@@ -62,20 +95,9 @@ static rf_status print_text(const rf_status_report *report, rf_err *err)
         cli_table_cell(table, heads[i]);
     for (uint32_t i = 0; i < report->model_count; i++) {
         const rf_model_status *model = &report->models[i];
-        cli_table_cell(table, model->name);
-        cli_table_count(table, model->version);
-        cli_table_count(table, model->generation);
-        cli_table_count(table, model->rows);
-        cli_table_count(table, model->position);
-        cli_table_count(table, model->lag);
-        cli_table_cell(table, model->staleness_s < 0
-                                  ? "-"
-                                  : cli_format_seconds(model->staleness_s, number));
-        cli_table_count(table, model->left_out);
-        cli_table_cell(table, model->suspended ? model->suspended
-                              : model->held ? "held: rolled back from a newer definition"
-                              : model->pending ? "skips changed: rebuild to obey them"
-                                               : "");
+        add_row(table, model);
+        for (uint32_t k = 0; k < model->colour_count; k++)
+            add_row(table, &model->colours[k]);
     }
     return cli_table_finish(table, err);
 }

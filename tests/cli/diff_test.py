@@ -250,6 +250,7 @@ on ("Placed", { }, function (row, e) row.times = row.times + 1 end)
         self.refuses(tool.USAGE, ['exclude'], 'diff', store, 'orders', '--rows', '--html', 'a')
         self.refuses(tool.FAILED, ['nothing was compared'], 'diff', store, 'orders', '--html', self.folder)
         self.ok('swap', store, 'orders')
+        self.ok('retire', store, 'orders@1')
         self.ok('gc', store, '--keep', 1)
         self.gives(tool.FAILED, 'diff', store, 'orders')
 

@@ -31,6 +31,9 @@ COMMANDS = (
     'wait',
     'resume',
     'diff',
+    'retire',
+    'pin',
+    'unpin',
 )
 OPTIONS = {
     'import': (
@@ -76,7 +79,10 @@ OPTIONS = {
     'wait': ('--position', '--timeout'),
     'resume': (),
     'diff': ('--rows', '--samples', '--html', '--exit-code', '--catch-up', '--json'),
-    'gc': ('--keep',),
+    'gc': ('--keep', '--json'),
+    'retire': ('--json',),
+    'pin': ('--generation', '--json'),
+    'unpin': ('--generation', '--json'),
     'scan': ('--prefix', '--from', '--to', '--limit', '--generation', '--format'),
     'get': ('--generation',),
     'verify': ('--serial', '--json'),

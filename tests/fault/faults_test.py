@@ -42,6 +42,8 @@ FAULTS = (
     ('copy_file_range,sendfile', 'once', errno.EIO),
     (ALL, 'kill', 0),
 )
+TINY = 'name "tiny" version (%d) columns { "n int" } on ("*", function (row, e) row.n = row.n + %d end)\n'
+GOES_ONCE = ('rollback', 'retire')  # what it did cannot be done again
 POINTS = 1 << 30 if os.environ.get('REFOLD_SOAK') else 9  # of each command and fault
 
 
@@ -148,7 +150,7 @@ class Faults(tool.Case):
         again = tool.call(*argv, stdin=stdin)
         self.assertIn(
             again.code,
-            (0,) if argv[0] != 'rollback' else (0, 1),
+            (0, 1) if argv[0] in GOES_ONCE else (0,),
             'does not work again: %s\n%s' % (context, again),
         )
         events, generation = place.check(self.FIRST, 1, context + '\nand again')
@@ -215,6 +217,36 @@ class Faults(tool.Case):
 
     def test_rollback(self):
         self.enumerate('rollback', lambda _, generation: generation == 1, options=(story.NAME,))
+
+    def colours(self):
+        """Two versions of a read model of its own, of which one is kept beside the live one."""
+        for version in (1, 2):
+            self.path('tiny.lua', TINY % (version, version))
+            self.ok('rebuild', self.base, self.path('tiny.lua'), '--quiet')
+
+    def marks(self, member):
+        listed = self.ok('generations', self.store, 'tiny', '--json').json['generations']
+        return [g['number'] for g in listed if g[member]]
+
+    def test_retire(self):
+        self.colours()
+        self.enumerate('retire', lambda *_: self.marks('colour') == [], options=('tiny@1',))
+
+    def test_pin(self):
+        self.colours()
+        self.enumerate(
+            'pin',
+            lambda *_: self.marks('pinned') == [1],
+            options=('tiny', '--generation', '1'),
+        )
+
+    def test_a_rollback_to_a_version_that_is_kept(self):
+        self.colours()
+        self.enumerate(
+            'rollback',
+            lambda *_: (self.marks('live'), self.marks('colour')) == ([1], [2]),
+            options=('tiny',),
+        )
 
     def test_gc(self):
         self.enumerate('gc', lambda _, generation: generation == 2, options=('--keep', '1'))

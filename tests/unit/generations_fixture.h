@@ -51,15 +51,15 @@ static void fixture_rows(rf_base_writer *writer, rf_manifest *manifest, int rows
     rf_buf_free(&row);
 }
 
-/* A sealed generation of `name` whose content hash is `content`. */
-static uint64_t fixture_generation(rf_catalog *catalog, const char *name, uint64_t content,
-                                   uint32_t partitions, int rows, uint64_t position)
+/* A sealed generation of `name` and a version, whose content hash is `content`. */
+static uint64_t fixture_version(rf_catalog *catalog, const char *name, uint32_t version,
+                                uint64_t content, uint32_t partitions, int rows, uint64_t position)
 {
     char dir[RF_PATH_SIZE];
     rf_base_writer *writer;
     rf_manifest_column column = {"stamp", RF_INT, 0};
     rf_manifest manifest = {
-        .version = 1,
+        .version = version,
         .content_hash = {content, content},
         .definition_file = "stamps.so",
         .key = {{"stream", RF_TEXT, 0}}, .key_part_count = 1,
@@ -85,6 +85,12 @@ static uint64_t fixture_generation(rf_catalog *catalog, const char *name, uint64
     const rf_manifest *added = &manifest;
     FIXTURE_CHECK(rf_catalog_add_generations(catalog, &added, 1, NULL) == RF_OK);
     return manifest.number;
+}
+
+static inline uint64_t fixture_generation(rf_catalog *catalog, const char *name, uint64_t content,
+                                   uint32_t partitions, int rows, uint64_t position)
+{
+    return fixture_version(catalog, name, 1, content, partitions, rows, position);
 }
 
 #endif

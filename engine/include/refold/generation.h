@@ -1,4 +1,11 @@
-/* Generations: which are there, which is live, swap, rollback, gc, verify. */
+/* Generations: which are there, which is live, swap, rollback, what is kept beside the live one, gc, verify.
+ *
+ * Where a read model is named, NAME is its live generation. NAME@VERSION ("order_summary@3") is the
+ * generation of that version of its definition: the live one, or a colour, which is what a flip to another
+ * version left. Colours are kept current by who follows the read model, and are no matter of gc, until
+ * rf_retire. So programs of an old release read on while the new one rolls out. Where no such version is
+ * kept, RF_ERR_ABSENT names those that are; RF_ERR_USAGE for what is no version.
+ */
 #ifndef REFOLD_GENERATION_H
 #define REFOLD_GENERATION_H
 
@@ -9,6 +16,8 @@ typedef struct rf_generation {
     uint64_t number;
     bool live;
     bool held; /* rolled back from: no rebuild swaps this definition in until swap names it */
+    bool colour; /* the one of its version, kept current beside the live one until it is retired */
+    bool pinned; /* gc leaves it alone */
     uint32_t version; /* of the definition */
     uint64_t position;
     uint64_t rows;
@@ -53,30 +62,48 @@ RF_API rf_status rf_rollback_caught_up(rf_store *store, const char *const *names
                                        uint32_t name_count, uint64_t number, int64_t wait_lock_ms,
                                        rf_flip *flips_out, rf_err *err);
 
+/* Ends a colour, NAME@VERSION: it is not kept current any more, and gc may take it. RF_ERR_REFUSED for the
+ * version that is live. The generation and its bytes are in *retired_out; whatever reads it reads on. */
+typedef struct rf_retired {
+    uint64_t generation;
+    uint64_t bytes; /* of base files and delta: what gc frees, if nothing else keeps it */
+} rf_retired;
+RF_API rf_status rf_retire(rf_store *store, const char *name, rf_retired *retired_out, rf_err *err);
+
+/* Generation `number` of NAME (0: the one that is named, which may be NAME@VERSION) stays, whatever gc is
+ * told to keep, until it is unpinned; it does not count there. *number_out is the one. */
+RF_API rf_status rf_generation_pin(rf_store *store, const char *name, uint64_t number, uint64_t *number_out,
+                        rf_err *err);
+/* `number` 0: every one of the read model that is pinned. *count_out says how many were. */
+RF_API rf_status rf_generation_unpin(rf_store *store, const char *name, uint64_t number, uint32_t *count_out,
+                          rf_err *err);
+
 typedef struct rf_gc_result {
     uint32_t removed;
     uint32_t in_use; /* skipped: a reader holds them */
     uint64_t bytes;  /* freed */
 } rf_gc_result;
-/* Removes old generations of `name` (NULL: all), keeping `keep` (0: 3) with the live one counted,
- * and leftovers. */
+/* Removes old generations of `name` (NULL: all), keeping `keep` (0: 3) with the live one counted, and
+ * leftovers. Colours and pinned ones stay and do not count. */
 RF_API rf_status rf_gc(rf_store *store, const char *name, uint32_t keep, int64_t wait_lock_ms,
                        rf_gc_result *result_out, rf_err *err);
 
-/* One live read model beside the log. */
+/* One live read model, or a colour of it, beside the log. */
 typedef struct rf_model_status {
-    const char *name;
+    const char *name; /* of a colour NAME@VERSION */
     uint32_t version;
     uint64_t generation;
     uint64_t position;
     uint64_t lag;       /* events in the log after it */
     double staleness_s; /* time of the log's last event less the model's, seconds; < 0: unknown */
     uint64_t rows;
-    bool held; /* a newer definition was rolled back from */
+    bool held; /* a newer definition was rolled back from; of a colour: it is that */
     uint64_t left_out; /* events and keys that are not in it, see rf_quarantine_list */
     const char *suspended; /* why nobody follows it on; NULL: it is not suspended */
     uint64_t suspended_at; /* position of the event; 0: it is about none */
     uint64_t pending;  /* of these and of the skips on record, those that the next rebuild changes */
+    struct rf_model_status *colours; /* by version; of a colour none */
+    uint32_t colour_count;
 } rf_model_status;
 typedef struct rf_status_report {
     uint64_t position; /* the log's last */
