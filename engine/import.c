@@ -3,6 +3,9 @@
  * lock -> pool and appender -> per source: its feed from where it stood -> blocks of parsed events -> appender, commit at a bound of
  * bytes or time -> the small segments merged. Whatever fails, what was committed stays, and the
  * message says how far the store is.
+ *
+ * Who follows has the lock only while it reads and takes, up to the commit. What another import brought
+ * meanwhile the appender learns with its next transaction: what both read is known again.
  */
 #include "refold/import.h"
 
@@ -21,10 +24,13 @@
 #define BATCH_BYTES_MAX ((uint64_t)192 << 20)
 #define BATCH_SECONDS_MAX 1.0
 #define PROGRESS_SECONDS 1.0
+enum { LOCK_STEP_MS = 200 };
 
 typedef struct import {
     const rf_import_options *options;
+    rf_store *store;
     rf_log *log;
+    int lock; /* log/IMPORT; -1: not held, and nothing is taken that is not committed */
     rf_appender *appender;
     double begun;
     double batch_begun; /* 0: nothing taken since the last commit */
@@ -49,22 +55,47 @@ static bool batch_is_due(const import *run, double now, bool is_waiting)
             now - run->batch_begun >= BATCH_SECONDS_MAX || (is_waiting && run->options->follow));
 }
 
+static bool is_cancelled(const import *run)
+{
+    return run->options->run.cancel && *run->options->run.cancel;
+}
+
+/* Before anything is read or taken after a wait: others' imports have an end. */
+static rf_status import_lock(void *arg, rf_err *err)
+{
+    import *run = arg;
+    rf_status status = run->lock < 0 ? RF_ERR_LOCKED : RF_OK;
+
+    while (status == RF_ERR_LOCKED && !is_cancelled(run))
+        status = rf_store_lock_import(run->store, LOCK_STEP_MS, &run->lock, err);
+    return status == RF_ERR_LOCKED ? rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted") : status;
+}
+
+/* While nothing comes. */
+static void import_unlock(import *run)
+{
+    rf_lock_release(run->lock);
+    run->lock = -1;
+}
+
 static rf_status import_take(void *arg, const rf_event *events, size_t count, rf_slice cursor,
                              rf_err *err)
 {
     import *run = arg;
     const rf_run *options = &run->options->run;
 
-    if (options->cancel && *options->cancel)
+    bool is_waiting = count == 0 && cursor.size == 0;
+    if (is_cancelled(run))
         return rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted");
-    rf_status status = rf_appender_add(run->appender, events, count, err);
+    rf_status status = is_waiting ? RF_OK : import_lock(run, err);
+    if (!status)
+        status = rf_appender_add(run->appender, events, count, err);
     if (!status && cursor.size > 0)
         status = rf_appender_set_cursor(run->appender, cursor, err);
     if (status)
         return status;
     run->events += count;
     double now = rf_clock_seconds();
-    bool is_waiting = count == 0 && cursor.size == 0;
     if (run->batch_begun == 0 && !is_waiting)
         run->batch_begun = now;
     if (batch_is_due(run, now, is_waiting)) {
@@ -72,6 +103,8 @@ static rf_status import_take(void *arg, const rf_event *events, size_t count, rf
         run->batch_begun = 0;
         now = rf_clock_seconds();
     }
+    if (!status && is_waiting && run->options->follow && run->batch_begun == 0)
+        import_unlock(run);
     if (options->progress && now - run->progress_told >= PROGRESS_SECONDS)
         import_tell(run, now);
     return status;
@@ -118,6 +151,7 @@ static rf_status import_source(import *run, const char *name, rf_pool *pool,
 {
     rf_feed *feed = NULL;
     rf_log_source source = {0};
+    const rf_events_sink sink = {import_take, import_lock, run};
     rf_status status = RF_OK;
 
     if (!name || rf_source_kind_of(name) != RF_SOURCE_FILE) {
@@ -134,7 +168,7 @@ static rf_status import_source(import *run, const char *name, rf_pool *pool,
         start.cursor = RF_SLICE("");
     status = rf_source_open(name, run->options, &start, &feed, err);
     if (!status)
-        status = rf_jsonl_read(feed, run->options, pool, shapes, import_take, run, stats, err);
+        status = rf_jsonl_read(feed, run->options, pool, shapes, &sink, stats, err);
     rf_feed_close(feed);
     return status;
 }
@@ -143,11 +177,10 @@ enum { EXEC_PAUSE_FIRST_MS = 1000, EXEC_PAUSE_LAST_MS = 30000, PAUSE_STEP_MS = 1
 
 static rf_status import_pause(const import *run, int ms, rf_err *err)
 {
-    const volatile int *cancel = run->options->run.cancel;
     const struct timespec step = {0, PAUSE_STEP_MS * 1000000L};
 
     for (int waited = 0; waited < ms; waited += PAUSE_STEP_MS) {
-        if (cancel && *cancel)
+        if (is_cancelled(run))
             return rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted");
         (void)nanosleep(&step, NULL);
     }
@@ -167,8 +200,12 @@ static rf_status import_exec(import *run, rf_pool *pool, rf_event_shapes *shapes
         rf_appender_get_counts(run->appender, &before);
         status = rf_appender_commit(run->appender, err);
         run->batch_begun = 0;
-        if (!status)
+        if (!status) {
+            import_unlock(run);
             status = import_pause(run, pause, err);
+        }
+        if (!status)
+            status = import_lock(run, err);
         if (!status)
             status = import_source(run, NULL, pool, shapes, stats, err);
         if (!status)
@@ -183,7 +220,7 @@ static rf_status import_exec(import *run, rf_pool *pool, rf_event_shapes *shapes
 
 static rf_status follow_ended(const import *run, rf_err *err)
 {
-    rf_status status = rf_appender_commit(run->appender, err);
+    rf_status status = run->lock < 0 ? RF_OK : rf_appender_commit(run->appender, err);
 
     return status ? status : rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted");
 }
@@ -200,7 +237,7 @@ static rf_status import_sources(import *run, const char *const *sources, uint32_
         status = import_source(run, sources[i], pool, shapes, stats, err);
     if (!status && run->options->exec)
         status = import_exec(run, pool, shapes, stats, err);
-    if (!status && run->options->run.cancel && *run->options->run.cancel)
+    if (!status && is_cancelled(run))
         status = rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted");
     if (!status)
         status = rf_appender_finish(run->appender, err);
@@ -254,18 +291,19 @@ rf_status rf_import_files(rf_store *store, const char *const *sources, uint32_t 
 {
     rf_import_options none = {.run = {.workers_default = true}};
     import run = {.options = options ? options : &none,
+                  .store = store,
                   .log = store->log,
+                  .lock = -1,
                   .begun = rf_clock_seconds()};
     rf_import_summary summary = {0};
     rf_jsonl_stats stats = {0};
     rf_pool *pool = NULL;
     rf_err own = {0}; /* the message is added to, also where the caller wants none */
-    int lock = -1;
 
     run.progress_told = run.begun;
     const rf_run *options_run = &run.options->run;
     rf_append_options append = {run.options->source, run.options->gaps_allow};
-    rf_status status = rf_store_lock_import(store, options_run->wait_lock_ms, &lock, &own);
+    rf_status status = rf_store_lock_import(store, options_run->wait_lock_ms, &run.lock, &own);
     if (!status)
         status =
             rf_pool_new(options_run->workers_default ? rf_processor_count() : options_run->workers,
@@ -278,7 +316,7 @@ rf_status rf_import_files(rf_store *store, const char *const *sources, uint32_t 
     }
     rf_appender_free(run.appender);
     rf_pool_free(pool);
-    rf_lock_release(lock);
+    import_unlock(&run);
     if (summary_out)
         *summary_out = summary;
     if (status && err)

@@ -65,8 +65,7 @@ typedef struct jsonl_parsed {
 typedef struct jsonl_reader {
     /* fixed after start */
     rf_feed *feed; /* the caller's */
-    rf_events_take take;
-    void *take_arg;
+    const rf_events_sink *sink;
     rf_mapping *mapping;
     rf_event_shapes *shapes;
     rf_slice name;
@@ -364,7 +363,7 @@ static rf_status parsed_take(const jsonl_reader *reader, jsonl_parsed *parsed,
     size_t count = parsed_collect(parsed, stats);
     rf_status status =
         count > 0 || parsed->cursor.size > 0
-            ? reader->take(reader->take_arg, parsed->events, count, parsed->cursor, err)
+            ? reader->sink->take(reader->sink->arg, parsed->events, count, parsed->cursor, err)
             : RF_OK;
 
     for (uint32_t i = 0; i < parsed->chunk_count; i++) {
@@ -442,7 +441,7 @@ static rf_status reader_waits(void *arg, rf_err *err)
 {
     const jsonl_reader *reader = arg;
 
-    return reader->take(reader->take_arg, NULL, 0, RF_SLICE(""), err);
+    return reader->sink->take(reader->sink->arg, NULL, 0, RF_SLICE(""), err);
 }
 
 /* Reads to the end of what there is. */
@@ -453,7 +452,7 @@ static rf_status read_all(jsonl_reader *reader, rf_pool *pool, rf_jsonl_stats *s
                                                  : read_in_turn(reader, pool, stats, err);
 
     if (status == RF_OK && reader->end_cursor.size > 0)
-        status = reader->take(reader->take_arg, NULL, 0, reader->end_cursor, err);
+        status = reader->sink->take(reader->sink->arg, NULL, 0, reader->end_cursor, err);
     return status;
 }
 
@@ -469,11 +468,13 @@ static rf_status wait_for_more(jsonl_reader *reader, rf_err *err)
         if (status == RF_OK)
             status = feed->ops->wait(feed, &more, err);
     }
+    if (status == RF_OK && reader->sink->resume)
+        status = reader->sink->resume(reader->sink->arg, err);
     return status;
 }
 
 rf_status rf_jsonl_read(rf_feed *feed, const rf_import_options *options, rf_pool *pool,
-                        rf_event_shapes *shapes, rf_events_take take, void *take_arg,
+                        rf_event_shapes *shapes, const rf_events_sink *sink,
                         rf_jsonl_stats *stats, rf_err *err)
 {
     jsonl_reader *reader = NULL;
@@ -482,8 +483,7 @@ rf_status rf_jsonl_read(rf_feed *feed, const rf_import_options *options, rf_pool
     if (status != RF_OK)
         return status;
     reader->shapes = shapes;
-    reader->take = take;
-    reader->take_arg = take_arg;
+    reader->sink = sink;
     rf_feed_on_wait(feed, reader_waits, reader);
     status = read_all(reader, pool, stats, err);
     while (status == RF_OK && feed->follows) {

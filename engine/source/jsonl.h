@@ -1,7 +1,7 @@
 /* The lines of a feed become events, with member mapping.
  *
  * Reads blocks, cuts them at newlines, parses the lines of a block on the pool (lines are
- * independent), and hands the events of each block to `take` in order. A refused line names file
+ * independent), and hands the events of each block to a sink in order. A refused line names file
  * and line; nothing of its block is handed over.
  */
 #ifndef RF_SOURCE_JSONL_H
@@ -17,6 +17,14 @@
 typedef rf_status (*rf_events_take)(void *arg, const rf_event *events, size_t count,
                                     rf_slice cursor, rf_err *err);
 
+/* Who takes the events. */
+typedef struct rf_events_sink {
+    rf_events_take take;
+    /* Called when a feed that follows has waited and has more, before that is read. NULL: none. */
+    rf_status (*resume)(void *arg, rf_err *err);
+    void *arg;
+} rf_events_sink;
+
 typedef struct rf_jsonl_stats {
     uint64_t lines; /* events */
     uint64_t bytes; /* decompressed */
@@ -27,7 +35,7 @@ typedef struct rf_jsonl_stats {
 /* Reads a feed to its end, or, where it follows, until it is cancelled. `stats` is added to. `shapes`
  * outlive all that is kept by their ids: one registry for all feeds of an import. */
 rf_status rf_jsonl_read(rf_feed *feed, const rf_import_options *options, rf_pool *pool,
-                        rf_event_shapes *shapes, rf_events_take take, void *take_arg,
+                        rf_event_shapes *shapes, const rf_events_sink *sink,
                         rf_jsonl_stats *stats, rf_err *err);
 
 #endif

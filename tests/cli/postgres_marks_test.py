@@ -296,6 +296,24 @@ class Following(postgres.Case):
         self.assertEqual(tool.wait_for(process, 10), tool.TERMINATED)
         self.assertEqual(self.imports(), 0)
 
+    def test_another_import_goes_in_between(self):
+        self.sql(postgres.MESSAGES)
+        self.messages(0, 7)
+        process = self.follow()
+        self.reaches(process, 7)
+        for turn in range(1, 4):
+            lines = ''.join('{"stream":"file","version":%d,"type":"T","data":{}}\n' % n for n in (2 * turn - 1, 2 * turn))
+            self.ok('import', self.store, self.path('file', lines), '--source', 'file', '--quiet', '--wait-lock', '5')
+            self.messages(7 * turn, 7)
+            self.imports('--wait-lock', '5')  # of what is followed, too
+            self.reaches(process, 9 * turn + 7)
+        self.messages(28, 7)
+        self.reaches(process, 41)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(tool.wait_for(process, 10), tool.TERMINATED)
+        self.assertEqual(self.imports(), 0)
+        self.ok('verify', self.store)
+
     def test_a_server_that_was_away_is_found_again(self):
         self.sql(postgres.MESSAGES)
         self.messages(0, 7)

@@ -439,6 +439,83 @@ class Following(Sources):
         self.assertEqual([e['version'] for e in self.events()], [1, 2])
 
 
+    def lines(self, name, first, count):
+        return self.path(name, ''.join('{"stream":"%s","version":%d,"type":"T","data":{}}\n' % (name, n)
+                                       for n in range(first, first + count)))
+
+    def others_go_in_between(self, process, write):
+        """`write` adds so many events to what is followed, which has 2."""
+        self.until(2)
+        for turn in range(3):
+            # No --wait-lock: the lock is free while nothing comes, but for moments.
+            added = self.ok('import', self.store, self.lines('file', 5 * turn + 1, 5), '--source', 'file', '--json',
+                            '--wait-lock', '5').json['added']
+            self.assertEqual(added, 5)
+            write(turn)
+            self.until(2 + 6 * (turn + 1))
+        # One that holds it is waited for.
+        other = subprocess.Popen([tool.refold, 'import', self.store, '-', '--source', 'slow', '--quiet'],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        other.stdin.write(b'{"stream":"slow","version":1,"type":"T","data":{}}\n')
+        other.stdin.flush()
+        self.until(21)
+        write(3)
+        time.sleep(0.7)
+        self.assertIsNone(process.poll())
+        self.assertEqual(self.position(), 21)
+        other.stdin.close()
+        other.stdout.read()
+        other.stdout.close()
+        self.assertEqual(other.wait(), 0)
+        self.until(22)
+        self.assertEqual(self.position(), 22)
+
+    def test_another_import_goes_in_between_while_a_database_is_followed(self):
+        path = self.recorder(2)
+        process = self.follow('sqlite:' + path)
+        self.others_go_in_between(process, lambda turn: self.record(path, ('later', turn + 1)))
+        # Of the same source, too: what both read is there once.
+        for turn in range(4, 8):
+            self.record(path, ('later', turn + 1))
+            self.load('sqlite:' + path, '--wait-lock', '5')
+        self.until(26)
+        self.record(path, ('later', 9))
+        self.until(27)
+        self.ends(process, signal.SIGTERM, tool.TERMINATED)
+        self.assertEqual([e['version'] for e in self.events() if e['stream'] == 'later'], list(range(1, 10)))
+        self.assertEqual(self.load('sqlite:' + path)['added'], 0)
+        self.verifies()
+
+    def test_another_import_goes_in_between_while_a_program_is_followed(self):
+        source = self.path('source', '{"stream":"p","position":1,"type":"T","data":{}}\n'
+                                     '{"stream":"p","position":2,"type":"T","data":{}}\n')
+        process = self.follow('--exec', 'cat "%s"' % source)
+
+        def write(turn):
+            with open(source, 'a') as file:
+                file.write('{"stream":"p","position":%d,"type":"T","data":{}}\n' % (turn + 3))
+        self.others_go_in_between(process, write)
+        self.ends(process, signal.SIGTERM, tool.TERMINATED)
+        self.assertEqual([e['source_position'] for e in self.events() if e['stream'] == 'p'], list(range(1, 7)))
+        self.verifies()
+
+    def test_a_signal_ends_one_that_waits_for_another_import(self):
+        path = self.recorder(2)
+        process = self.follow('sqlite:' + path)
+        self.until(2)
+        other = subprocess.Popen([tool.refold, 'import', self.store, '-', '--quiet', '--wait-lock', '5'],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        other.stdin.write(b'{"stream":"slow","version":1,"type":"T","data":{}}\n')
+        other.stdin.flush()
+        self.until(3)
+        self.record(path, ('later', 1))
+        time.sleep(0.5)
+        self.ends(process, signal.SIGTERM, tool.TERMINATED)
+        other.communicate()
+        self.assertEqual(other.returncode, 0)
+        self.assertEqual(self.load('sqlite:' + path)['added'], 1)
+
+
 class Exec(Sources):
     LINE = '{"stream":"a","type":"T","version":%d,"data":{}}'
 

@@ -170,7 +170,7 @@ static rf_status read_path(const char *path, const rf_import_options *options, r
 
     rf_status status = rf_lines_open(path, options->run.cancel, &feed, err);
     if (status == RF_OK)
-        status = rf_jsonl_read(feed, options, pool, shapes, into, arg, stats, err);
+        status = rf_jsonl_read(feed, options, pool, shapes, &(rf_events_sink){into, NULL, arg}, stats, err);
     rf_feed_close(feed);
     return status;
 }
