@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -13,6 +14,7 @@
 static struct {
     pid_t pid;
     const char *name;
+    bool may_end;
 } roles[ROLES_MAX];
 static int role_count;
 
@@ -36,6 +38,14 @@ pid_t roles_start(const char *name, void (*role)(void *), void *arg)
     }
     roles[role_count].pid = pid;
     roles[role_count++].name = name;
+    return pid;
+}
+
+pid_t roles_start_ending(const char *name, void (*role)(void *), void *arg)
+{
+    pid_t pid = roles_start(name, role, arg);
+
+    roles[role_count - 1].may_end = true;
     return pid;
 }
 
@@ -64,7 +74,7 @@ void roles_look(void)
     for (int i = 0; i < role_count; i++) {
         int outcome;
         if (roles[i].pid > 0 && waitpid(roles[i].pid, &outcome, WNOHANG) == roles[i].pid)
-            judge(i, outcome, false);
+            judge(i, outcome, roles[i].may_end);
     }
 }
 

@@ -37,6 +37,8 @@ enum { ROLES_MAX = 64 };
 void *roles_share(size_t size);
 /* Runs role(arg) in a process of its own, which ends with this one. Before any store is opened here. */
 pid_t roles_start(const char *name, void (*role)(void *), void *arg);
+/* One that may end before the others. */
+pid_t roles_start_ending(const char *name, void (*role)(void *), void *arg);
 /* Ends this process if a role has ended that should not have. */
 void roles_look(void);
 /* Waits until all have ended well. */

@@ -40,6 +40,7 @@ struct soak {
     char dir[64];
     char store_path[96];
     shared_state *shared;
+    volatile int *stop; /* of the follower */
 };
 
 struct role {
@@ -126,13 +127,11 @@ static void writer_role(void *arg)
 
 /* ---- following ---- */
 
-static const volatile int *stop_of(struct soak *soak);
-
 static void follower_role(void *arg)
 {
     struct soak *soak = arg;
     rf_store *store = open_store(soak);
-    const rf_follow_options options = {.run = {.workers = 2, .cancel = stop_of(soak)}};
+    const rf_follow_options options = {.run = {.workers = 2, .cancel = soak->stop}};
     rf_err err = {0};
 
     rf_status status = rf_follow(store, &options, &err);
@@ -447,12 +446,6 @@ static void report(const struct soak *soak, const struct rebuilding *rebuilding,
                roles_largest_ms(&shared->scan[i]));
 }
 
-/* The follower's cancel flag is an int that other processes set. */
-static const volatile int *stop_of(struct soak *soak)
-{
-    return (const volatile int *)(soak->shared + 1);
-}
-
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
 {
     (void)info, (void)kind, (void)walk;
@@ -507,7 +500,8 @@ int main(int argc, char **argv)
     const char *folder = getenv("TMPDIR");
 
     CHECK(soak.writers > 0 && soak.writers <= WRITERS_MAX && soak.readers <= WRITERS_MAX);
-    soak.shared = roles_share(sizeof *soak.shared + sizeof(int));
+    soak.shared = roles_share(sizeof *soak.shared);
+    soak.stop = roles_share(sizeof *soak.stop);
     (void)snprintf(soak.dir, sizeof soak.dir, "%s/refold-soak-XXXXXX", folder ? folder : "/tmp");
     CHECK(mkdtemp(soak.dir));
     (void)snprintf(soak.store_path, sizeof soak.store_path, "%s/s.refold", soak.dir);
@@ -522,7 +516,7 @@ int main(int argc, char **argv)
     rebuild_many(&rebuilding, rebuilds);
     double seconds = roles_seconds() - begun;
     atomic_store(&soak.shared->is_over, true);
-    *(volatile int *)(soak.shared + 1) = 1;
+    *soak.stop = 1;
     roles_end();
     check_end(&rebuilding);
     report(&soak, &rebuilding, rebuilds, seconds);

@@ -1,0 +1,364 @@
+"""kill -9 at random moments of everything at once: an import, following and a command on the generations run
+beside each other, and one of them, or all, are killed.
+
+The store is looked at from outside after each kill. The log is a prefix of a known one, and has what was
+acknowledged. Every generation, live or not, has exactly the rows of the serial fold, by the definition of its
+version, of the events up to its position. What a command reported done is so. And verify finds nothing, every
+tenth time with --serial. Rows are deleted and made again, one read model has a key of another field and
+one a key that is carried.
+
+    kills.sh BUILD                 30 kills; SOAK=full: 1,000. SOAK_SEED=N chooses what is run and killed, and
+                                   SOAK_KILLS=N how many.
+"""
+
+import collections
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import tool
+
+KILLS = int(os.environ.get('SOAK_KILLS', '1000' if os.environ.get('SOAK') == 'full' else '30'))
+SEED = int(os.environ.get('SOAK_SEED', '1'))
+FRESH = 50  # kills after which a new store is begun, so that checks stay fast
+CHUNK = 300
+NAMES = ('counts', 'groups', 'owners')
+
+DEFINITIONS = {
+    'counts': """
+name "counts" version (%(version)d) key "stream"
+columns { "n int", "total int", "last text" }
+index "last"
+on ("Step", { "n int", "group text" }, function (row, e)
+    row.n, row.total, row.last = row.n + 1, row.total + e.n * %(version)d, e.group
+end)
+on ("Closed", {}, function (row, e) row:delete() end)
+""",
+    'groups': """
+name "groups" version (%(version)d) key { Step = "group text" }
+columns { "n int", "total int" }
+combine { n = "sum", total = "sum" }
+on ("Step", { "n int" }, function (row, e)
+    row.n = row.n + 1
+    row.total = row.total + e.n * %(version)d
+end)
+""",
+    'owners': """
+name "owners" version (%(version)d) key "carried.owner text" no_key "ignore"
+carry { owner = { Named = "owner text" } }
+columns { "n int", "total int" }
+on ("Step", { "n int" }, function (row, e)
+    row.n, row.total = row.n + 1, row.total + e.n * %(version)d
+end)
+""",
+}
+
+
+def make_log(count):
+    made, versions = [], collections.Counter()
+    for i in range(count):
+        stream = 'case-%d' % (i * 7919 % 97 * (i % 3 + 1))
+        versions[stream] += 1
+        type = 'Closed' if i % 17 == 16 else 'Named' if i % 7 == 3 else 'Step'
+        data = {'n': i, 'group': 'g-%d' % (i * i % 23), 'owner': 'o-%d' % (i % 11)}
+        made.append({'stream': stream, 'type': type, 'version': versions[stream], 'data': data})
+    return made
+
+
+class Fold:
+    """The rows of one read model and version, event by event; asked for rising positions it goes on."""
+
+    def __init__(self, name, version, log):
+        self.name, self.version, self.log = name, version, log
+        self.begin()
+
+    def begin(self):
+        self.position, self.rows, self.carried = 0, {}, {}
+
+    def take(self, event):
+        type, data, stream = event['type'], event['data'], event['stream']
+        if type == 'Named':
+            self.carried[stream] = data['owner']
+        if type == 'Closed' and self.name == 'counts':
+            self.rows.pop(stream, None)
+        key = {'counts': stream, 'groups': data['group'], 'owners': self.carried.get(stream)}
+        key = key[self.name]
+        if type != 'Step' or key is None:
+            return
+        row = self.rows.setdefault(key, {'n': 0, 'total': 0})
+        row['n'] += 1
+        row['total'] += data['n'] * self.version
+        if self.name == 'counts':
+            row['last'] = data['group']
+
+    def printed(self, position):
+        """The bytes that scan prints at the position."""
+        if position < self.position:
+            self.begin()
+        while self.position < position:
+            self.take(self.log[self.position])
+            self.position += 1
+        dump = json.JSONEncoder(separators=(',', ':')).encode
+        return ''.join(
+            dump({'key': key, **self.rows[key]}) + '\n' for key in sorted(self.rows)
+        ).encode()
+
+
+class Command:
+    """One that runs, and what it said when it ended."""
+
+    def __init__(self, what, argv, stdin=None):
+        self.what, self.argv, self.begun = what, argv, time.monotonic()
+        self.code, self.killed = None, False
+        self.process = subprocess.Popen(
+            [tool.refold, *argv],
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def runs(self):
+        return self.process.poll() is None
+
+    def kill(self):
+        self.killed = self.runs()
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def end(self):
+        out, err = self.process.communicate(timeout=120)
+        self.out, self.err = out, err.decode('utf-8', 'replace')
+        self.code = self.process.returncode
+        self.killed = self.code == -signal.SIGKILL
+        self.seconds = time.monotonic() - self.begun
+
+    @property
+    def done(self):
+        return self.code == 0
+
+    def __str__(self):
+        end = 'killed' if self.killed else 'exit %s %s' % (self.code, (self.err or '').strip())
+        return '%s: %s' % (' '.join(self.argv[:1] + self.argv[2:]), end)
+
+
+class Kills(tool.Case):
+    def setUp(self):
+        super().setUp()
+        self.random = random.Random(SEED)
+        self.usual = collections.defaultdict(lambda: 0.1)
+        self.killed = collections.Counter()
+        self.follower = None
+        self.history = collections.deque(maxlen=12)
+
+    def tearDown(self):
+        if self.follower:
+            self.follower.kill()
+            self.follower.end()
+        super().tearDown()
+
+    # ---- the store's begin ----
+
+    def begin(self, number):
+        self.store = self.path('store%d.refold' % number)
+        self.acknowledged, self.version = 0, 0
+        self.folds = {}
+        self.checked = 0
+        self.ok('import', self.store, self.next_chunk(), '--partitions', '8', '--quiet')
+        self.acknowledged = CHUNK
+        self.ok('rebuild', self.store, *self.definitions(), '--quiet')
+        self.ok('rebuild', self.store, *self.definitions(), '--quiet')
+        self.look('at the begin')
+
+    def next_chunk(self):
+        lines = (
+            json.dumps(event, separators=(',', ':')) + '\n'
+            for event in self.log[self.acknowledged : self.acknowledged + CHUNK]
+        )
+        return self.path('chunk.jsonl', ''.join(lines))
+
+    def definitions(self):
+        self.version += 1
+        return [
+            self.path(name + '.lua', DEFINITIONS[name] % {'version': self.version})
+            for name in NAMES
+        ]
+
+    # ---- what is run ----
+
+    def some_names(self):
+        return self.random.sample(NAMES, self.random.choice((1, 1, 2, 3)))
+
+    def on_generations(self):
+        """A command that changes generations, or None."""
+        store, names = self.store, self.some_names()
+        kind = self.random.choice(
+            ('rebuild', 'rebuild', 'by name', 'no swap', 'swap', 'rollback', 'gc', 'none')
+        )
+        argv = {
+            'rebuild': lambda: ['rebuild', store, *self.definitions(), '--quiet', '--keep', '2'],
+            'by name': lambda: ['rebuild', store, *names, '--quiet'],
+            'no swap': lambda: ['rebuild', store, *names, '--quiet', '--no-swap'],
+            'swap': lambda: ['swap', store, *names],
+            'rollback': lambda: ['rollback', store, *names]
+            + self.random.choice(([], ['--catch-up'])),
+            'gc': lambda: ['gc', store, '--keep', '2'],
+        }
+        return Command(kind, argv[kind]()) if kind in argv else None
+
+    def on_log(self):
+        kind = self.random.choice(('import', 'import', 'apply', 'none'))
+        if kind == 'none' or self.acknowledged + CHUNK > len(self.log):
+            return None
+        options = ['--apply', '--wait-lock', '20'] if kind == 'apply' else []
+        return Command(kind, ['import', self.store, self.next_chunk(), '--quiet', *options])
+
+    def keep_following(self):
+        if self.follower and not self.follower.runs():
+            self.follower.end()
+            self.fail('follow ended by itself: %s' % self.follower)
+        if not self.follower and self.random.random() < 0.8:
+            self.follower = Command('follow', ['follow', self.store, '--quiet'])
+
+    def one_round(self, number):
+        self.keep_following()
+        running = [c for c in (self.on_log(), self.on_generations()) if c]
+        victims = running + [self.follower] if self.follower else running
+        if not victims:
+            return
+        victim = self.random.choice(victims)
+        all_at_once = self.random.random() < 0.2
+        time.sleep(self.random.random() * 1.1 * self.usual[victim.what])
+        for command in victims if all_at_once else [victim]:
+            command.kill()
+        if self.follower and self.follower.killed:
+            self.follower.end()
+            running.append(self.follower)
+            self.follower = None
+        for command in running:
+            if command.code is None:
+                command.end()
+            self.killed[command.what] += command.killed
+            if not command.killed:
+                self.usual[command.what] = 0.7 * self.usual[command.what] + 0.3 * command.seconds
+        context = 'seed %d, round %d: %s' % (SEED, number, '; '.join(map(str, running)))
+        self.history.append(context)
+        self.judge(running, '\n'.join(self.history))
+
+    # ---- what has to be so afterwards ----
+
+    def judge(self, running, context):
+        before = self.live
+        for command in running:
+            self.assertIn(command.code, (0, 1, 3, 4, 5, -signal.SIGKILL), context)
+            self.assertTrue(command.code <= 0 or command.err, context)
+        by_what = {command.what: command for command in running}
+        for what in ('import', 'apply'):
+            if what in by_what and by_what[what].done:
+                self.acknowledged += CHUNK
+        begun = time.monotonic()
+        self.look(context)
+        self.assertLess(time.monotonic() - begun, 60, context)
+        goes_back = 'rollback' in by_what
+        for name in NAMES:
+            if not goes_back:
+                self.assertGreaterEqual(
+                    self.live[name]['position'], before[name]['position'], context
+                )
+            if 'rebuild' in by_what and by_what['rebuild'].done:
+                self.assertEqual(self.live[name]['version'], self.version, context)
+            if 'apply' in by_what and by_what['apply'].done and not goes_back:
+                self.assertGreaterEqual(self.live[name]['position'], self.acknowledged, context)
+
+    def look(self, context):
+        """At all of the store. What was imported beyond what was acknowledged is taken note of."""
+        info = tool.call('info', self.store, '--json', seconds=60)
+        self.assertEqual(info.code, 0, '%s\n%s' % (context, info))
+        events = info.json['events']
+        self.assertGreaterEqual(events, self.acknowledged, 'acknowledged events are lost\n' + context)
+        listed = self.ok('events', self.store, '--from', str(self.checked + 1))
+        numbers = [json.loads(line)['data']['n'] for line in listed.out.splitlines()]
+        self.assertEqual(numbers, list(range(self.checked, events)), context)
+        self.acknowledged = self.checked = events
+        self.look_at_rows(context)
+        serial = ['--serial'] if len(self.history) and self.random.random() < 0.1 else []
+        verify = tool.call('verify', self.store, *serial)
+        self.assertEqual(verify.code, 0, '%s\n%s' % (context, verify))
+
+    def generations(self):
+        found = self.ok('generations', self.store, '--json').json['generations']
+        return {(g['name'], g['number']): g for g in found}
+
+    def look_at_rows(self, context):
+        """Rows may move on while they are read here: then they are read again."""
+        due, deadline = self.generations(), time.monotonic() + 60
+        while due:
+            for key in sorted(due, key=lambda key: due[key]['position']):
+                due[key]['rows_read'] = tool.call(
+                    'scan', self.store, key[0], '--generation', str(key[1])
+                )
+            after = self.generations()
+            for key, generation in list(due.items()):
+                if key not in after or after[key]['position'] == generation['position']:
+                    del due[key]
+                    if key in after:
+                        self.compare(generation, context)
+                else:
+                    due[key] = after[key]
+            self.assertLess(time.monotonic(), deadline, context)
+        self.live = {g['name']: g for g in after.values() if g['live']}
+        self.assertEqual(sorted(self.live), sorted(NAMES), context)
+
+    def compare(self, generation, context):
+        name, version = generation['name'], generation['version']
+        fold = self.folds.setdefault((name, version), Fold(name, version, self.log))
+        read = generation['rows_read']
+        self.assertEqual(read.code, 0, '%s\n%s' % (context, read))
+        self.assertEqual(
+            read.out.decode(),
+            fold.printed(generation['position']).decode(),
+            '%s generation %d, version %d, is not at its position %d\n%s'
+            % (name, generation['number'], version, generation['position'], context),
+        )
+
+    def test_nothing_acknowledged_is_lost_and_rows_are_those_of_their_position(self):
+        print('seed %d' % SEED)
+        self.log = make_log(CHUNK * (FRESH + 20))
+        store, rounds = 0, 0
+        while sum(self.killed.values()) < KILLS:
+            if rounds % FRESH == 0:
+                self.end_store()
+                self.begin(store)
+                store += 1
+            self.one_round(rounds)
+            rounds += 1
+            self.assertLess(rounds, 20 * KILLS + 100, 'too few are killed: %s' % self.killed)
+        self.end_store()
+        told = ', '.join('%s %d' % pair for pair in sorted(self.killed.items()))
+        print('%d rounds, %d killed: %s' % (rounds, sum(self.killed.values()), told))
+
+    def end_store(self):
+        """After all of it the store works as if nothing had been."""
+        if self.follower:
+            self.follower.kill()
+            self.follower.end()
+            self.follower = None
+        if not os.path.exists(self.store):
+            return
+        self.ok('rebuild', self.store, *self.definitions(), '--quiet')
+        self.ok('gc', self.store, '--keep', '1')
+        self.look('at the end of a store\n' + '\n'.join(self.history))
+        for name in NAMES:
+            self.assertEqual(self.live[name]['position'], self.acknowledged)
+        self.ok('verify', self.store, '--serial')
+        subprocess.run(['rm', '-r', self.store], check=True)
+
+
+tool.main(__name__)
