@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { IDLE_MS = 20 };
+enum { IDLE_MS = 20, TAKE_MS = 200 /* between tries to take what another run followed */ };
 
 typedef struct followed {
     char name[64];
@@ -36,6 +36,7 @@ typedef struct follower {
     uint32_t count;
     uint64_t stamp;     /* of the catalog when it was last looked */
     rf_catch_up *group; /* NULL: to be made */
+    double take_due;    /* when it is tried again to take what another run follows */
 } follower;
 
 static bool is_cancelled(const follower *run)
@@ -107,6 +108,39 @@ static rf_status add_followed(follower *run, const char *name, bool may_share, r
     followed *model = &run->models[run->count++];
     *model = (followed){.lock = lock};
     memcpy(model->name, name, strlen(name) + 1);
+    return RF_OK;
+}
+
+static bool is_left_to_another(const follower *run)
+{
+    for (uint32_t i = 0; i < run->count; i++)
+        if (run->models[i].lock < 0)
+            return true;
+    return false;
+}
+
+/* Now and then: who followed what was left to it may have ended, or was killed. */
+static rf_status take_free(follower *run, rf_err *err)
+{
+    if (!is_left_to_another(run) || rf_clock_seconds() < run->take_due)
+        return RF_OK;
+    run->take_due = rf_clock_seconds() + TAKE_MS / 1e3;
+    for (uint32_t i = 0; i < run->count; i++) {
+        followed *model = &run->models[i];
+        rf_err failure = {0};
+        if (model->lock >= 0)
+            continue;
+        rf_status status = rf_catalog_lock_follow(run->store->catalog, model->name, 0,
+                                                  &model->lock, &failure);
+        if (status == RF_OK) {
+            drop_group(run);
+            run->stamp = UINT64_MAX;
+        } else if (status != RF_ERR_LOCKED) {
+            if (err)
+                *err = failure;
+            return status;
+        }
+    }
     return RF_OK;
 }
 
@@ -315,7 +349,7 @@ static rf_status log_position(rf_store *store, uint64_t *position_out, rf_err *e
     return status;
 }
 
-/* Whether all that are followed here are at `until`. */
+/* Whether all, also those that another run follows, are at `until`; what is suspended does not get there. */
 static rf_status have_arrived(follower *run, uint64_t until, bool *arrived_out, rf_err *err)
 {
     rf_status status = RF_OK;
@@ -323,7 +357,7 @@ static rf_status have_arrived(follower *run, uint64_t until, bool *arrived_out, 
     *arrived_out = true;
     for (uint32_t i = 0; status == RF_OK && i < run->count; i++) {
         uint64_t position = until;
-        if (is_active(&run->models[i]))
+        if (!run->models[i].suspended && run->models[i].number != 0)
             status = position_of(run, &run->models[i], &position, err);
         *arrived_out = *arrived_out && position >= until;
     }
@@ -339,20 +373,24 @@ static rf_status run_once(follower *run, rf_err *err)
     while (status == RF_OK && !arrived) {
         status = look(run, false, err);
         if (status == RF_OK)
+            status = take_free(run, err);
+        if (status == RF_OK)
             status = advance(run, until, err);
         if (status == RF_OK)
             status = have_arrived(run, until, &arrived, err);
         if (status == RF_ERR_LOCKED)
             status = RF_OK;
+        if (status == RF_OK && is_cancelled(run))
+            status = rf_fail(err, RF_ERR_INTERRUPTED,
+                             "interrupted; what is followed has every event once");
+        if (status == RF_OK && !arrived && is_left_to_another(run))
+            pause_idle();
     }
     for (uint32_t i = 0; status == RF_OK && i < run->count; i++) {
-        const char *name = run->models[i].name;
         if (run->models[i].suspended)
             status = rf_fail(err, RF_ERR_REFUSED,
                              "%s is suspended, see status; the others are at position %" PRIu64,
-                             name, until);
-        else if (run->models[i].lock < 0)
-            status = rf_wait(run->store, &name, 1, until, -1, run->options->run.cancel, err);
+                             run->models[i].name, until);
     }
     return status;
 }
@@ -365,6 +403,9 @@ static rf_status run_on(follower *run, rf_err *err)
     while (status == RF_OK && !is_cancelled(run)) {
         rf_kv_info info;
         uint64_t until = 0, visible = 0;
+        status = take_free(run, err);
+        if (status != RF_OK)
+            break;
         rf_kv_get_info(rf_log_kv(run->store->log), &info);
         bool is_idle = info.last_txn_id == seen &&
                        rf_catalog_stamp(run->store->catalog) == run->stamp;

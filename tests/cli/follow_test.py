@@ -2,6 +2,7 @@
 swaps and kills, and what becomes of one that fails.
 """
 
+import fcntl
 import os
 import random
 import signal
@@ -201,6 +202,43 @@ class Follow(tool.Case):
         self.until_followed()
         self.refuses(tool.LOCKED, ['follow'], 'follow', self.store, 'counts', '--once')
         self.refuses(tool.FAILED, ['nobody'], 'follow', self.store, 'nobody')
+
+    def test_what_a_killed_follower_left_is_done_by_who_waited_for_it(self):
+        self.rebuild(self.lua('counts', COUNTS))
+        follower = self.start()
+        self.until_followed()
+        os.killpg(follower.pid, signal.SIGSTOP)
+        before = self.position()
+        events = self.path('more.jsonl', tool.lines(*self.events(10)))
+        waiting = subprocess.Popen(
+            [tool.refold, 'import', self.store, events, '--apply', '--quiet'],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.processes.append(waiting)
+        while self.position() == before:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        self.assertIsNone(waiting.poll(), 'the events are not applied')
+        os.killpg(follower.pid, signal.SIGKILL)
+        self.assertEqual(tool.wait_for(waiting, 20), tool.DONE)
+        self.assertEqual(self.status('counts')['lag'], 0)
+        self.check('counts')
+
+    def test_what_another_run_lets_go_of_is_followed(self):
+        self.rebuild(self.lua('counts', COUNTS))
+        self.rebuild(self.lua('owners', OWNERS % (1, 1)), options=('--no-swap',))
+        self.start()
+        self.until_followed()
+        with open(os.path.join(self.store, 'generations', 'owners', 'FOLLOW'), 'a+') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.ok('swap', self.store, 'owners')
+            self.send(10)
+            self.ok('wait', self.store, 'counts', '--timeout', '20')
+            self.assertGreater(self.status('owners')['lag'], 0)
+        self.ok('wait', self.store, '--timeout', '20')
+        self.check('counts', 'owners')
 
     def test_every_event_counts_once_whatever_is_killed(self):
         self.rebuild(self.lua('counts', COUNTS), self.lua('owners', OWNERS % (1, 1)))
