@@ -2,9 +2,9 @@
 beside each other, and one of them, or all, are killed.
 
 The store is looked at from outside after each kill. The log is a prefix of a known one, and has what was
-acknowledged. Every generation, live or not, has exactly the rows of the serial fold, by the definition of its
-version, of the events up to its position. What a command reported done is so. And verify finds nothing, every
-tenth time with --serial. Rows are deleted and made again, one read model has a key of another field and
+acknowledged. Every generation, live, colour or neither, has exactly the rows of the serial fold, by the
+definition of its version, of the events up to its position. What a command reported done is so; what was pinned
+or is a colour stays. And verify finds nothing, every tenth time with --serial. Rows are deleted and made again, one read model has a key of another field and
 one a key that is carried.
 
     kills.sh BUILD                 30 kills; SOAK=full: 1,000. SOAK_SEED=N chooses what is run and killed, and
@@ -199,9 +199,19 @@ class Kills(tool.Case):
     def on_generations(self):
         """A command that changes generations, or None."""
         store, names = self.store, self.some_names()
-        kind = self.random.choice(
-            ('rebuild', 'rebuild', 'by name', 'no swap', 'swap', 'rollback', 'gc', 'none')
-        )
+        name = names[0]
+        kinds = ('rebuild', 'rebuild', 'by name', 'no swap', 'swap', 'rollback', 'gc', 'pin', 'unpin')
+        kind = self.random.choice(kinds + ('none', 'none'))
+        colours = [g for g in self.known.values() if g['colour']]
+        if len(colours) > 4:
+            kind = 'retire'
+        colour = self.random.choice(colours) if colours else None
+        generation = self.random.choice([g for g in self.known.values() if g['name'] == name])
+        self.retires, self.unpins = None, None
+        if kind == 'retire':
+            self.retires = (colour['name'], colour['version'])
+        if kind == 'unpin':
+            self.unpins = name
         argv = {
             'rebuild': lambda: ['rebuild', store, *self.definitions(), '--quiet', '--keep', '2'],
             'by name': lambda: ['rebuild', store, *names, '--quiet'],
@@ -209,7 +219,10 @@ class Kills(tool.Case):
             'swap': lambda: ['swap', store, *names],
             'rollback': lambda: ['rollback', store, *names]
             + self.random.choice(([], ['--catch-up'])),
-            'gc': lambda: ['gc', store, '--keep', '2'],
+            'gc': lambda: ['gc', store, '--keep', '1'],
+            'pin': lambda: ['pin', store, name, '--generation', str(generation['number'])],
+            'unpin': lambda: ['unpin', store, name],
+            'retire': lambda: ['retire', store, '%s@%d' % self.retires],
         }
         return Command(kind, argv[kind]()) if kind in argv else None
 
@@ -233,7 +246,8 @@ class Kills(tool.Case):
         victims = running + [self.follower] if self.follower else running
         if not victims:
             return
-        victim = self.random.choice(victims)
+        may_be = running if running and self.random.random() < 0.75 else victims
+        victim = self.random.choice(may_be)
         all_at_once = self.random.random() < 0.2
         time.sleep(self.random.random() * 1.1 * self.usual[victim.what])
         for command in victims if all_at_once else [victim]:
@@ -254,8 +268,35 @@ class Kills(tool.Case):
 
     # ---- what has to be so afterwards ----
 
+    @staticmethod
+    def colours(generations):
+        """Versions that can be asked for, of those generations."""
+        return {(g['name'], g['version']) for g in generations if g['colour'] or g['live']}
+
+    @staticmethod
+    def pinned(generations):
+        return {(g['name'], g['version']) for g in generations if g['pinned']}
+
+    def judge_kept(self, before, by_what, context):
+        """Colours end by retire alone, and what is pinned stays."""
+        colours, pinned = self.colours(before.values()), self.pinned(before.values())
+        after = self.known.values()
+        if 'retire' in by_what:
+            colours.discard(self.retires)
+            if by_what['retire'].done:
+                self.assertNotIn(self.retires, self.colours(after), context)
+        if 'unpin' in by_what:
+            pinned = {p for p in pinned if p[0] != self.unpins}
+            if by_what['unpin'].done:
+                self.assertNotIn(self.unpins, {p[0] for p in self.pinned(after)}, context)
+        self.assertLessEqual(colours, self.colours(after), 'a colour is gone\n' + context)
+        self.assertLessEqual(pinned, self.pinned(after), 'a pin is gone\n' + context)
+        for name in NAMES:
+            versions = [g['version'] for g in after if g['name'] == name and g['colour']]
+            self.assertEqual(len(versions), len(set(versions)), 'colours of a version\n' + context)
+
     def judge(self, running, context):
-        before = self.live
+        before, known = self.live, self.known
         for command in running:
             self.assertIn(command.code, (0, 1, 3, 4, 5, -signal.SIGKILL), context)
             self.assertTrue(command.code <= 0 or command.err, context)
@@ -265,7 +306,8 @@ class Kills(tool.Case):
                 self.acknowledged += CHUNK
         begun = time.monotonic()
         self.look(context)
-        self.assertLess(time.monotonic() - begun, 60, context)
+        self.assertLess(time.monotonic() - begun, 120, context)
+        self.judge_kept(known, by_what, context)
         goes_back = 'rollback' in by_what
         for name in NAMES:
             if not goes_back:
@@ -313,6 +355,7 @@ class Kills(tool.Case):
                 else:
                     due[key] = after[key]
             self.assertLess(time.monotonic(), deadline, context)
+        self.known = after
         self.live = {g['name']: g for g in after.values() if g['live']}
         self.assertEqual(sorted(self.live), sorted(NAMES), context)
 
@@ -353,7 +396,12 @@ class Kills(tool.Case):
         if not os.path.exists(self.store):
             return
         self.ok('rebuild', self.store, *self.definitions(), '--quiet')
+        for name in NAMES:
+            self.ok('unpin', self.store, name)
+        for colour in [g for g in self.generations().values() if g['colour']]:
+            self.ok('retire', self.store, '%(name)s@%(version)d' % colour)
         self.ok('gc', self.store, '--keep', '1')
+        self.assertEqual(len(self.generations()), len(NAMES))
         self.look('at the end of a store\n' + '\n'.join(self.history))
         for name in NAMES:
             self.assertEqual(self.live[name]['position'], self.acknowledged)
