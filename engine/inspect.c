@@ -16,6 +16,11 @@
 enum { CURSOR_ARENA_MAX = 64 << 20 };
 #define NAMES_ARENA_MAX ((size_t)64 << 30)
 
+rf_status rf_store_position_at(rf_store *store, int64_t time, uint64_t *position_out, rf_err *err)
+{
+    return rf_log_position_at_time(store->log, time, position_out, err);
+}
+
 rf_status rf_store_info(rf_store *store, rf_info *info_out, rf_err *err)
 {
     rf_log_info log;

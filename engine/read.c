@@ -5,10 +5,12 @@
  * copied.
  */
 #include "catalog/rows.h"
+#include "catch_up_chosen.h"
 #include "event/key.h"
 #include "refold/read.h"
 #include "store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct rf_reader {
@@ -23,6 +25,11 @@ struct rf_reader {
     rf_value *values;
     rf_reader_info info;
     uint32_t cursor_count;
+    /* of rows as they were; made at first use */
+    rf_buf as_of; /* the last one, as it would be stored */
+    rf_catch_up *past; /* of the generation as the catalog was at past_stamp */
+    rf_pool *past_pool;
+    uint64_t past_stamp;
 };
 
 struct rf_cursor {
@@ -42,6 +49,8 @@ struct rf_cursor {
  * only. */
 static void drop_generation(rf_reader *reader)
 {
+    rf_catch_up_close(reader->past);
+    reader->past = NULL;
     rf_rows_close(reader->rows);
     rf_catalog_unpin(&reader->pinned);
     free(reader->columns);
@@ -112,6 +121,7 @@ rf_status rf_reader_open(rf_store *store, const char *name, uint64_t generation,
     if (!reader)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a reader", name);
     reader->store = store;
+    rf_buf_init(&reader->as_of, RF_ROW_SIZE_MAX);
     memcpy(reader->name, name, size + 1);
     rf_status status = rf_kv_visible(rf_catalog_kv(store->catalog), &reader->stamp, err);
     if (status == RF_OK)
@@ -130,6 +140,8 @@ void rf_reader_close(rf_reader *reader)
         return;
     RF_ASSERT(reader->cursor_count == 0);
     drop_generation(reader);
+    rf_pool_free(reader->past_pool);
+    rf_buf_free(&reader->as_of);
     free(reader);
 }
 
@@ -153,6 +165,7 @@ rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err)
     }
     if (changed) {
         rf_reader before = *reader;
+        reader->past = NULL; /* of the one before */
         rf_status status = take_generation(reader, 0, err);
         if (status != RF_OK) {
             *reader = before; /* its parts of the key stand in it */
@@ -233,6 +246,17 @@ static rf_status decode(const rf_reader *reader, rf_slice key, rf_slice stored, 
     return RF_OK;
 }
 
+static rf_status no_row(const rf_reader *reader, rf_slice key, const char *when, rf_err *err)
+{
+    rf_buf buf;
+    rf_slice shown = show_key(reader, key, &buf);
+    rf_status status = rf_fail(err, RF_ERR_NO_ROW, "%s has no row %.*s%s", reader->name,
+                               (int)shown.size, shown.data, when);
+
+    rf_buf_free(&buf);
+    return status;
+}
+
 rf_status rf_reader_get(rf_reader *reader, rf_slice key, rf_row *row_out, rf_err *err)
 {
     rf_slice stored = {NULL, 0};
@@ -242,15 +266,49 @@ rf_status rf_reader_get(rf_reader *reader, rf_slice key, rf_row *row_out, rf_err
     if (status != RF_OK)
         return status;
     note_checkpoint(reader);
-    if (!found) {
-        rf_buf buf;
-        rf_slice shown = show_key(reader, key, &buf);
-        status = rf_fail(err, RF_ERR_NO_ROW, "%s has no row %.*s", reader->name, (int)shown.size,
-                         shown.data);
-        rf_buf_free(&buf);
-        return status;
-    }
+    if (!found)
+        return no_row(reader, key, "", err);
     return decode(reader, key, stored, reader->values, row_out, err);
+}
+
+/* Loads the definition where nothing is at hand, or what was left out may have changed. One row needs no
+ * workers. */
+static rf_status open_past(rf_reader *reader, rf_err *err)
+{
+    const rf_manifest *manifest = &reader->pinned.manifest;
+    const rf_catch_up_of of = {.name = manifest->name, .number = manifest->number};
+    uint64_t stamp = rf_catalog_stamp(reader->store->catalog);
+    rf_status status = reader->past_pool ? RF_OK : rf_pool_new(0, &reader->past_pool, err);
+
+    if (status != RF_OK || (reader->past && stamp == reader->past_stamp))
+        return status;
+    rf_catch_up_close(reader->past);
+    reader->past = NULL;
+    reader->past_stamp = stamp;
+    return rf_catch_up_open(reader->store, reader->past_pool, &of, 1, &reader->past, err);
+}
+
+rf_status rf_reader_get_as_of(rf_reader *reader, rf_slice key, uint64_t position, rf_row *row_out,
+                              rf_err *err)
+{
+    char when[40];
+    bool found = false;
+    rf_log_info info;
+
+    rf_status status = rf_log_get_info(reader->store->log, &info, err);
+    if (status == RF_OK && position > info.position)
+        status = rf_fail(err, RF_ERR_USAGE, "the log ends at position %llu, before %llu",
+                         (unsigned long long)info.position, (unsigned long long)position);
+    rf_buf_clear(&reader->as_of);
+    if (status == RF_OK)
+        status = open_past(reader, err);
+    if (status == RF_OK)
+        status = rf_catch_up_as_of(reader->past, key, position, &reader->as_of, &found, err);
+    if (status != RF_OK)
+        return status;
+    (void)snprintf(when, sizeof when, " at position %llu", (unsigned long long)position);
+    return found ? decode(reader, key, rf_buf_slice(&reader->as_of), reader->values, row_out, err)
+                 : no_row(reader, key, when, err);
 }
 
 /* The index of these columns; *parts_out has room for RF_KEY_PARTS_MAX. */

@@ -36,6 +36,6 @@ extern const uint32_t cli_command_count;
 extern const cli_command cli_import, cli_info, cli_types, cli_status, cli_events, cli_check,
     cli_rebuild, cli_swap, cli_rollback, cli_generations, cli_gc, cli_get, cli_scan, cli_verify,
     cli_bench, cli_export, cli_test, cli_quarantine, cli_skip, cli_unskip, cli_follow,
-    cli_wait, cli_resume, cli_diff, cli_retire, cli_pin, cli_unpin;
+    cli_wait, cli_resume, cli_diff, cli_retire, cli_pin, cli_unpin, cli_repair;
 
 #endif

@@ -7,15 +7,30 @@
 
 typedef struct get_options {
     cli_count generation;
+    cli_moment as_of;
     bool json;
 } get_options;
 
 static const cli_option table[] = {
     {"generation", "N", "of this one instead of the live one", CLI_COUNT,
      offsetof(get_options, generation), 1, 0},
+    {"as-of", "POSITION|TIME", "as it was: folded from the events of the stream up to here", CLI_MOMENT,
+     offsetof(get_options, as_of), 0, 0},
     {"json", NULL, "accepted: a row is one JSON object anyway", CLI_FLAG,
      offsetof(get_options, json), 0, 0},
 };
+
+static rf_status get(rf_store *store, const get_options *given, rf_reader *reader, rf_slice key,
+                     rf_row *row_out, rf_err *err)
+{
+    uint64_t position = given->as_of.position;
+    rf_status status = RF_OK;
+    if (!given->as_of.given)
+        return rf_reader_get(reader, key, row_out, err);
+    if (given->as_of.is_time)
+        status = rf_store_position_at(store, given->as_of.time, &position, err);
+    return status == RF_OK ? rf_reader_get_as_of(reader, key, position, row_out, err) : status;
+}
 
 static rf_status run(const cli_call *call, rf_err *err)
 {
@@ -35,7 +50,7 @@ static rf_status run(const cli_call *call, rf_err *err)
         status = rf_reader_parse_key(reader, (rf_slice){key, strlen(key)}, RF_KEY_WHOLE, bytes,
                                      &encoded, err);
     if (status == RF_OK)
-        status = rf_reader_get(reader, encoded, &row, err);
+        status = get(store, given, reader, encoded, &row, err);
     if (status == RF_OK) {
         rf_text_append_row_json(text, rf_reader_get_info(reader), &row);
         rf_text_append(text, RF_SLICE("\n"));
@@ -54,7 +69,11 @@ const cli_command cli_get = {
     .operands = "STORE NAME KEY",
     .summary = "Prints the row of KEY as JSON; exit 3 if there is none.",
     .details = "A KEY of several parts is a JSON array: '[\"w-1\",\"sku-7\"]'. A KEY that begins with a\n"
-               "dash goes after --.\n",
+               "dash goes after --.\n\n"
+               "--as-of gives the row as it was when the log ended there (a time: with the longest\n"
+               "prefix of the log without a later event), with the definition that the generation\n"
+               "keeps; for read models whose rows are made of one stream's events each. All rows as\n"
+               "they were: rebuild --until POSITION|TIME --no-swap, then scan --generation.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(get_options),

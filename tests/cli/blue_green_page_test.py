@@ -44,7 +44,7 @@ class Page(tool.Case):
                 printed[name] = [self.run_command(shlex.split(line)) for line in commands]
         self.assertEqual(
             list(printed),
-            ['begin', 'build', 'look', 'diff', 'swap', 'wait', 'back', 'gates'],
+            ['begin', 'build', 'look', 'diff', 'swap', 'wait', 'back', 'gates', 'past', 'repair'],
             'blocks of the page',
         )
         self.assertIn('"items":2,"total":"3.00"', printed['look'][0])
@@ -55,6 +55,11 @@ class Page(tool.Case):
         self.assertIn('"items":6,"total":"12.00"', printed['wait'][2])
         self.assertIn('orders 2 -> 1', printed['back'][0])
         self.assertIn('orders generation 3', printed['gates'][0])
+        self.assertEqual(
+            printed['past'][0], '{"key":"order-1","customer":"c-1","total":"3.00"}\n'
+        )
+        self.assertEqual(printed['past'][2].count('"key"'), 2)
+        self.assertEqual(printed['repair'], ['', ''])
         row = self.ok('get', 'shop.refold', 'orders', 'order-1', cwd=self.folder).json
         self.assertEqual(row, {'key': 'order-1', 'customer': 'c-1', 'total': '12.00'})
         held = self.gives(

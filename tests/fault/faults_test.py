@@ -248,6 +248,34 @@ class Faults(tool.Case):
             options=('tiny',),
         )
 
+    def test_repair(self):
+        """All rows that were wrong are right, or none: the move is one transaction."""
+        self.base = os.path.join(self.folder, 'wrong')
+        plugin = tool.compile_plugin(self.path('moody.so'), MOODY=1, TYPE='Step1', FIELD='n')
+        self.ok('import', self.base, '-', '--quiet', '--partitions', '4', stdin=self.place.chunk(0, 200))
+        self.ok('rebuild', self.base, plugin, '--quiet', '--allow-missing', env={'MOOD': 'bad'})
+        argv = ('repair', self.store, 'counting', '--all', '--quiet')
+        self.copy()
+        wrong = self.rows('counting')
+        self.ok(*argv)
+        right = self.rows('counting')
+        self.assertNotEqual(wrong, right)
+        for calls, mode, code in FAULTS:
+            for at in self.points(argv, b'', calls)[1]:
+                with self.subTest('%s %s errno %d at call %d' % (calls, mode, code, at)):
+                    self.copy()
+                    result = self.run_with(
+                        argv, b'', FAULT_CALLS=calls, FAULT_MODE=mode, FAULT_ERRNO=code, FAULT_AT=at
+                    )
+                    self.assertIn(result.code, (0, tool.FAILED, tool.DAMAGED, -9), str(result))
+                    self.verifies()
+                    rows = self.rows('counting')
+                    self.assertIn(rows, (wrong, right), str(result))
+                    self.assertTrue(result.code or rows == right, 'exit 0, and it is not done')
+                    self.ok(*argv)
+                    self.assertEqual(self.rows('counting'), right)
+                    self.ok('verify', self.store, '--serial')
+
     def test_gc(self):
         self.enumerate('gc', lambda _, generation: generation == 2, options=('--keep', '1'))
 

@@ -16,6 +16,11 @@ typedef struct rf_info {
 } rf_info;
 RF_API rf_status rf_store_info(rf_store *store, rf_info *info_out, rf_err *err);
 
+/* The last position of the longest prefix of the log that has no event later than `time` (microseconds
+ * since 1970 UTC); 0 if already the first event is later. Events without a time do not end it. */
+RF_API rf_status rf_store_position_at(rf_store *store, int64_t time, uint64_t *position_out,
+                                      rf_err *err);
+
 typedef struct rf_source_info {
     const char *name;
     uint64_t mark; /* highest source position; 0: none */

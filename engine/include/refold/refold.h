@@ -20,6 +20,7 @@
 #include "refold/follow.h"
 #include "refold/read.h"
 #include "refold/diff.h"
+#include "refold/repair.h"
 #include "refold/text.h"
 #include "refold/export.h"
 #include "refold/url.h"

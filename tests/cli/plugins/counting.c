@@ -3,10 +3,13 @@
  * Built by the tests with macros that make it good or bad: COUNTING_NAME, COUNTING_VERSION,
  * COUNTING_TYPE, COUNTING_FIELD, COUNTING_OPTIONAL, COUNTING_ABI, COUNTING_MAGIC, COUNTING_KEY,
  * COUNTING_FAIL_AT (the sum at which the handler fails), COUNTING_SPIN (turns of idling at each
- * event), COUNTING_RESTLESS (rows are others each time), COUNTING_FLAGS (of the projection),
+ * event), COUNTING_RESTLESS (rows are others each time), COUNTING_MOODY (what a row counts depends on the
+ * environment's variable MOOD, as no projection's may), COUNTING_FLAGS (of the projection),
  * COUNTING_CONTENT (makes another file of the same definition).
  */
 #include "refold/projection.h"
+
+#include <stdlib.h>
 
 #ifndef COUNTING_NAME
 #define COUNTING_NAME "counting"
@@ -44,6 +47,9 @@
 #ifndef COUNTING_RESTLESS
 #define COUNTING_RESTLESS 0
 #endif
+#ifndef COUNTING_MOODY
+#define COUNTING_MOODY 0
+#endif
 #ifndef COUNTING_FLAGS
 #define COUNTING_FLAGS 0
 #endif
@@ -72,6 +78,8 @@ static rf_fold_result fold_item(rf_fold *fold, void *row_in, const void *event_i
         continue;
     static int64_t calls;
     r->count += COUNTING_RESTLESS ? ++calls : 1;
+    if (COUNTING_MOODY && getenv("MOOD") && e->value > 1)
+        r->count += 100;
     if (!rf_add(&r->sum, e->value))
         return rf_fold_fail(fold, "sum beyond 64 bits");
     if (r->sum >= COUNTING_FAIL_AT)
