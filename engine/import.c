@@ -36,6 +36,7 @@ typedef struct import {
     double batch_begun; /* 0: nothing taken since the last commit */
     double progress_told;
     uint64_t events; /* taken */
+    rf_feed *first; /* opened before there was a store, for the first source; NULL: it is opened in its turn */
 } import;
 
 static void import_tell(import *run, double now)
@@ -149,11 +150,17 @@ static rf_status source_find(const import *run, rf_log_source *source_out, rf_er
 static rf_status import_source(import *run, const char *name, rf_pool *pool,
                                rf_event_shapes *shapes, rf_jsonl_stats *stats, rf_err *err)
 {
-    rf_feed *feed = NULL;
+    rf_feed *feed = run->first;
     rf_log_source source = {0};
     const rf_events_sink sink = {import_take, import_lock, run};
     rf_status status = RF_OK;
 
+    run->first = NULL;
+    if (feed) {
+        status = rf_jsonl_read(feed, run->options, pool, shapes, &sink, stats, err);
+        rf_feed_close(feed);
+        return status;
+    }
     if (!name || rf_source_kind_of(name) != RF_SOURCE_FILE) {
         /* What an earlier source of this call brought is part of where this one begins. */
         status = run->options->atomic ? RF_OK : rf_appender_commit(run->appender, err);
@@ -285,12 +292,15 @@ rf_status rf_import_check(const char *const *sources, uint32_t source_count,
     return status;
 }
 
-rf_status rf_import_files(rf_store *store, const char *const *sources, uint32_t source_count,
-                          const rf_import_options *options, rf_import_summary *summary_out,
-                          rf_err *err)
+static const rf_import_options import_defaults = {.run = {.workers_default = true}};
+
+/* `first` is closed. */
+static rf_status import_into(rf_store *store, const char *const *sources, uint32_t source_count,
+                             const rf_import_options *options, rf_feed *first,
+                             rf_import_summary *summary_out, rf_err *err)
 {
-    rf_import_options none = {.run = {.workers_default = true}};
-    import run = {.options = options ? options : &none,
+    import run = {.options = options,
+                  .first = first,
                   .store = store,
                   .log = store->log,
                   .lock = -1,
@@ -314,11 +324,65 @@ rf_status rf_import_files(rf_store *store, const char *const *sources, uint32_t 
         status = import_sources(&run, sources, source_count, pool, &stats, &own);
         import_sum(&run, &stats, &summary);
     }
+    rf_feed_close(run.first);
     rf_appender_free(run.appender);
     rf_pool_free(pool);
     import_unlock(&run);
     if (summary_out)
         *summary_out = summary;
+    if (status && err)
+        *err = own;
+    return status;
+}
+
+rf_status rf_import_files(rf_store *store, const char *const *sources, uint32_t source_count,
+                          const rf_import_options *options, rf_import_summary *summary_out,
+                          rf_err *err)
+{
+    return import_into(store, sources, source_count, options ? options : &import_defaults, NULL,
+                       summary_out, err);
+}
+
+/* A database that cannot be read is known before there is a store. */
+static rf_status source_begin(const char *source, const rf_import_options *options,
+                              rf_feed **feed_out, rf_err *err)
+{
+    const rf_feed_start start = {.cursor = RF_SLICE("")};
+    rf_source_kind kind = rf_source_kind_of(source);
+
+    if (kind != RF_SOURCE_SQLITE && kind != RF_SOURCE_POSTGRES)
+        return RF_OK;
+    rf_status status = rf_source_open(source, options, &start, feed_out, err);
+    if (!status)
+        status = rf_feed_begin(*feed_out, err);
+    if (status)
+        (void)rf_err_suffix(err, "nothing was added, and no store was made");
+    return status;
+}
+
+rf_status rf_import_create(const char *path, uint32_t partitions, const char *const *sources,
+                           uint32_t source_count, const rf_import_options *options,
+                           rf_store **store_out, rf_import_summary *summary_out, rf_err *err)
+{
+    rf_store_options made = {.create = false, .partitions = partitions};
+    rf_feed *first = NULL;
+    rf_store *store = NULL;
+    rf_err own = {0};
+
+    options = options ? options : &import_defaults;
+    *summary_out = (rf_import_summary){0};
+    rf_status status = rf_store_open(path, &made, &store, &own);
+    if (status == RF_ERR_ABSENT) {
+        made.create = true;
+        status = source_count > 0 ? source_begin(sources[0], options, &first, &own) : RF_OK;
+        if (!status)
+            status = rf_store_open(path, &made, &store, &own);
+    }
+    if (status)
+        rf_feed_close(first);
+    else
+        status = import_into(store, sources, source_count, options, first, summary_out, &own);
+    *store_out = store;
     if (status && err)
         *err = own;
     return status;

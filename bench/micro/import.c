@@ -74,8 +74,7 @@ static rf_status read_log(struct import *import, rf_events_take into, rf_jsonl_s
     rf_status status = rf_lines_open(import->log, NULL, &feed, err);
     if (status == RF_OK)
         status = rf_jsonl_read(feed, &options, import->pool, import->shapes,
-                               &(rf_events_sink){into, NULL, import}, stats,
-                               err);
+                               &(rf_events_sink){into, NULL, import}, stats, err);
     rf_feed_close(feed);
     return status;
 }

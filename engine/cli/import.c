@@ -221,20 +221,11 @@ static rf_status run(const cli_call *call, rf_err *err)
         return status;
 
     rf_store *store = NULL;
-    status = rf_store_open(call->operands[0], &(rf_store_options){true, (uint32_t)partitions},
-                           &store, err);
-    if (status != RF_OK)
-        return status;
-    if (partitions && rf_store_partitions(store) != partitions) {
-        status = cli_fail(err, RF_ERR_USAGE, "%s has %u partitions; their number never changes",
-                          call->operands[0], rf_store_partitions(store));
-        rf_store_close(store);
-        return status;
-    }
     cli_progress progress;
     rf_import_summary summary = {0};
     cli_progress_start(&progress, given->quiet, &options.run);
-    status = rf_import_files(store, paths, path_count, &options, &summary, err);
+    status = rf_import_create(call->operands[0], (uint32_t)partitions, paths, path_count, &options,
+                              &store, &summary, err);
     if (status == RF_OK && given->apply)
         status = apply(store, &options.run, err);
     cli_progress_end(&progress);

@@ -9,7 +9,7 @@
  * feed that it opens (rf_feed_start). What a cursor says is the feed's own matter; it is text of at
  * most RF_LOG_CURSOR_SIZE_MAX bytes, and has no secrets in it.
  *
- * Call order: next until the block is empty, then wait and next again where the feed follows, close.
+ * Call order: rf_feed_begin or not, rf_feed_next until the block is empty, then wait and next again where the feed follows, close.
  * There are three buffers: a block may be read while other threads still work on the two before it.
  * Confined to one thread at a time.
  */
@@ -51,6 +51,9 @@ struct rf_feed {
      * need not wait for the next. A failure of it ends the read. NULL: none. */
     rf_status (*waiting)(void *arg, rf_err *err);
     void *waiting_arg;
+    /* confined; read by rf_feed_begin and not given yet */
+    bool has_first;
+    rf_feed_block first;
 };
 
 /* Where the source stood when its last import ended. */
@@ -59,6 +62,24 @@ typedef struct rf_feed_start {
     rf_slice cursor; /* empty: none; borrowed for the call that opens */
 } rf_feed_start;
 
+/* Reads the first block already, to see whether the source can be read at all. */
+static inline rf_status rf_feed_begin(rf_feed *feed, rf_err *err)
+{
+    rf_status status = feed->ops->next(feed, 1, &feed->first, err);
+
+    feed->has_first = status == RF_OK;
+    return status;
+}
+/* `next`, and at first what rf_feed_begin has read. */
+static inline rf_status rf_feed_next(rf_feed *feed, uint64_t line, rf_feed_block *block_out,
+                                     rf_err *err)
+{
+    if (!feed->has_first)
+        return feed->ops->next(feed, line, block_out, err);
+    feed->has_first = false;
+    *block_out = feed->first;
+    return RF_OK;
+}
 static inline void rf_feed_close(rf_feed *feed) /* takes NULL */
 {
     if (feed)

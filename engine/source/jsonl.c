@@ -183,7 +183,7 @@ static rf_status block_read(jsonl_reader *reader, jsonl_block *block, rf_err *er
     rf_feed_block read = {RF_SLICE(""), RF_SLICE("")};
 
     block->size = 0;
-    rf_status status = feed->ops->next(feed, reader->line_next, &read, err);
+    rf_status status = rf_feed_next(feed, reader->line_next, &read, err);
     if (status != RF_OK)
         return status;
     block_cut(reader, block, read.text);

@@ -317,6 +317,9 @@ class Queries(postgres.Case):
 
 
 class Faults(postgres.Case):
+    def no_store(self):
+        self.assertFalse(os.path.exists(self.store))
+
     def test_a_wrong_preset_says_what_is_missing(self):
         self.refuses(tool.FAILED, ['messages', 'messagedb', '--table'], 'import', self.store, self.url, '--preset', 'messagedb')
         self.refuses(tool.FAILED, ['originator_id', 'eventsourcing'], 'import', self.store, self.url, '--preset', 'eventsourcing')
@@ -326,6 +329,7 @@ class Faults(postgres.Case):
         self.refuses(tool.FAILED, ['mt_events', 'stream_id', 'marten'], 'import', self.store, self.url, '--preset', 'marten')
         self.sql('CREATE SCHEMA a; CREATE TABLE a.emt_messages (); CREATE SCHEMA b; CREATE TABLE b.emt_messages ()')
         self.refuses(tool.FAILED, ['a.emt_messages', 'b.emt_messages', '--table'], 'import', self.store, self.url, '--preset', 'emmett')
+        self.no_store()
 
     def test_a_missing_permission_is_said(self):
         self.sql(postgres.MESSAGES)
@@ -337,6 +341,7 @@ class Faults(postgres.Case):
         self.sql('GRANT USAGE ON SCHEMA message_store TO nobody_special')
         self.refuses(tool.FAILED, ['permission denied', 'messages', 'nothing was added'], 'import', self.store, url,
                      '--preset', 'messagedb')
+        self.no_store()
         self.sql('GRANT SELECT ON message_store.messages TO nobody_special')
         self.assertEqual(self.imports(url=url), 7)
         # Rows that a policy hides are not left out silently.
@@ -354,6 +359,7 @@ class Faults(postgres.Case):
             ('service=absent_service', tool.USAGE, ['service']),
         ):
             self.refuses(code, words, 'import', self.store, url, '--preset', 'marten')
+            self.no_store()
 
     def test_a_payload_that_is_refused_is_named_by_its_position(self):
         self.sql(postgres.MESSAGES)
@@ -361,6 +367,17 @@ class Faults(postgres.Case):
         self.message('', 0)
         self.refuses(tool.FAILED, ['messages, position 8', 'stream', 'nothing was added'], 'import', self.store, self.url,
                      '--atomic')
+
+    def test_a_wait_in_vain_makes_no_store(self):
+        self.sql(postgres.MESSAGES)
+        self.messages(0, 7)
+        writer = self.session()
+        writer.sql("BEGIN; INSERT INTO message_store.messages (position, stream_name, type, data) VALUES (1, 's', 'T', '{}')")
+        self.refuses(tool.UNREACHABLE, ['waited 1 s', 'no store was made'], 'import', self.store, self.url,
+                     '--wait-writers', '1')
+        self.no_store()
+        writer.sql('ROLLBACK')
+        self.assertEqual(self.imports(), 7)
 
 
 class Secrets(postgres.Case):

@@ -192,7 +192,7 @@ class Sqlite(Sources):
         self.refuses(tool.FAILED, ['data is not valid JSON'], 'import', self.store,
                      'sqlite:' + path, '--query',
                      part % "s AS stream, '{},\"stream\":\"x\"' AS data, p AS position")
-        self.assertEqual(self.info()['events'], 0)
+        self.assertFalse(os.path.exists(self.store))
 
     def test_equal_positions_are_found_also_between_two_pages(self):
         """A read transaction ends after a block of text: the rows around such an end."""
@@ -241,6 +241,17 @@ class Sqlite(Sources):
         ):
             result = self.refuses(code, words, 'import', self.store, *arguments)
             self.assertNotIn('CANARY', result.message)
+            self.assertFalse(os.path.exists(self.store), arguments)
+        self.assertEqual(self.load('sqlite:' + path)['added'], 1)
+        # A store that was there stays.
+        self.refuses(tool.FAILED, ['absent.db', 'nothing was added', 'position 1'],
+                     'import', self.store, 'sqlite:' + self.path('absent.db'))
+        self.assertEqual(self.info()['events'], 1)
+
+    def test_a_database_without_events_makes_a_store(self):
+        path = self.database(RECORDER)
+        self.assertEqual(self.load('sqlite:' + path)['added'], 0)
+        self.record(path, ('a', 1))
         self.assertEqual(self.load('sqlite:' + path)['added'], 1)
 
     def test_a_row_that_is_refused_is_named_by_its_position(self):
