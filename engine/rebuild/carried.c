@@ -1,7 +1,6 @@
 /* See carried.h. */
 #include "rebuild/carried.h"
 
-
 #include <stdlib.h>
 
 #define TEXT_BYTES_MAX ((size_t)1 << 40)
@@ -10,6 +9,17 @@ enum { TIDY_BYTES_MIN = 1 << 16 };
 static bool is_text(const rf_carried_slot *slot)
 {
     return !slot->is_place && (slot->kind == RF_TEXT || slot->kind == RF_JSON);
+}
+
+/* Of no stream, and written to, as the slots of a key table: values are read first. */
+static int64_t *make_values(uint32_t stream_count)
+{
+    size_t size = ((size_t)stream_count * sizeof(int64_t) + 64) & ~(size_t)63;
+    int64_t *values = aligned_alloc(64, size);
+
+    if (values)
+        memset(values, 0, size);
+    return values;
 }
 
 bool rf_carried_begin(rf_carried *carried, const rf_carried_slot *slots, uint32_t slot_count,
@@ -29,7 +39,7 @@ bool rf_carried_begin(rf_carried *carried, const rf_carried_slot *slots, uint32_
         return false;
     for (uint32_t i = 0; made && i < slot_count; i++) {
         bool tells = is_text(&slots[i]) || slots[i].is_place;
-        carried->values[i] = calloc(stream_count ? stream_count : 1, sizeof(int64_t));
+        carried->values[i] = make_values(stream_count);
         if (!tells)
             carried->present[i] = calloc(stream_count ? stream_count : 1, sizeof(bool));
         made = carried->values[i] && (tells || carried->present[i]);

@@ -69,6 +69,14 @@ static size_t record_size_max(const rf_keying *keying)
     return sizeof(rf_exchange_record) + size;
 }
 
+/* Of the rows while they are folded. */
+static size_t row_size(const rf_exchange *job)
+{
+    if (!job->keying.definition->combines)
+        return job->keying.definition->row_size;
+    return job->combiner.size + (job->guard.shuts ? sizeof(uint64_t) : 0);
+}
+
 static rf_status worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint32_t index,
                               rf_err *err)
 {
@@ -84,6 +92,8 @@ static rf_status worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint
     rf_arena_init(&worker->text, ARENA_BYTES_MAX);
     rf_arena_init(&worker->scratch, ARENA_BYTES_MAX);
     rf_arena_init(&worker->made, ARENA_BYTES_MAX);
+    rf_key_room_begin(&worker->room, rf_key_chunk_size(row_size(job)),
+                      job->rows_budget / job->worker_count / 8);
     worker->alloc_from = &worker->made;
     worker->steps = rf_ahead_steps(job->ahead, index);
     worker->spare = malloc(FOLD_ALLOC_MAX);
@@ -100,14 +110,13 @@ static rf_status worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint
     if (!worker->spare || !worker->key_parts || !worker->buckets || !worker->row ||
         !worker->positions || !worker->listed || !can_combine || !rf_exchange_memo_begin(worker))
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
-    size_t row_size = job->combiner.size + (job->guard.shuts ? sizeof(uint64_t) : 0);
     for (uint32_t i = 0; worker->own && i < job->partition_count; i++)
-        rf_exchange_rows_init(&worker->own[i], row_size);
+        rf_exchange_rows_init(&worker->own[i], row_size(job));
     rf_status status = rf_exchange_run_begin(worker, err);
     return status == RF_OK ? rf_log_names_open(job->log, &worker->names, err) : status;
 }
 
-static void worker_end(rf_exchange_worker *worker, uint32_t partition_count)
+static void worker_end(rf_exchange_worker *worker)
 {
     if (!worker->job)
         return;
@@ -115,8 +124,6 @@ static void worker_end(rf_exchange_worker *worker, uint32_t partition_count)
     rf_log_names_close(worker->names);
     rf_log_scan_close(worker->scan);
     rf_exchange_free_buckets(worker);
-    for (uint32_t i = 0; worker->own && i < partition_count; i++)
-        rf_exchange_rows_free(&worker->own[i]);
     free(worker->own);
     free(worker->spare);
     free(worker->key_parts);
@@ -134,6 +141,7 @@ static void worker_end(rf_exchange_worker *worker, uint32_t partition_count)
     rf_arena_free(&worker->text);
     rf_arena_free(&worker->scratch);
     rf_arena_free(&worker->made);
+    rf_key_room_end(&worker->room);
 }
 
 /* ---- begin and end ---- */
@@ -252,7 +260,7 @@ static rf_status begin_tables(rf_exchange *job, rf_err *err)
         !job->locks)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
     for (uint32_t i = 0; i < job->partition_count; i++)
-        rf_exchange_rows_init(&job->rows[i], definition->row_size);
+        rf_exchange_rows_init(&job->rows[i], row_size(job));
     for (uint32_t i = 0; i < definition->column_count; i++)
         job->row_texts = job->row_texts || definition->columns[i].kind == RF_TEXT ||
                          definition->columns[i].kind == RF_JSON;
@@ -279,16 +287,32 @@ static rf_status job_begin(rf_exchange *job, rf_err *err)
     return status;
 }
 
+/* All of them, between tasks. */
+static void drop_rows(rf_exchange *job)
+{
+    rf_key_room *room = &job->workers[0].room;
+
+    for (uint32_t i = 0; i < job->partition_count; i++) {
+        if (job->rows)
+            rf_exchange_rows_free(&job->rows[i], room);
+        for (uint32_t w = 0; w < job->worker_count; w++)
+            if (job->workers[w].own)
+                rf_exchange_rows_free(&job->workers[w].own[i], room);
+    }
+    for (uint32_t w = 0; w < job->worker_count; w++)
+        rf_key_room_clear(&job->workers[w].room);
+}
+
 static void job_end(rf_exchange *job)
 {
+    if (job->workers)
+        drop_rows(job);
     for (uint32_t i = 0; job->workers && i < job->worker_count; i++)
-        worker_end(&job->workers[i], job->partition_count);
+        worker_end(&job->workers[i]);
     for (uint32_t i = 0; job->sources && i < job->partition_count; i++) {
         rf_carried_end(&job->sources[i].carried);
         free(job->sources[i].row_sets);
     }
-    for (uint32_t i = 0; job->rows && i < job->partition_count; i++)
-        rf_exchange_rows_free(&job->rows[i]);
     rf_ahead_free(job->ahead);
     rf_census_free(job->census);
     rf_combiner_end(&job->combiner);
@@ -399,7 +423,7 @@ static void drop_partitions(rf_exchange *job)
         first = false;
         if (job->active[i])
             continue;
-        rf_exchange_rows_free(&job->rows[i]);
+        rf_exchange_rows_free(&job->rows[i], &job->workers[i % job->worker_count].room);
     }
     forget_rows(job);
 }
@@ -439,16 +463,6 @@ static bool pass_emits(rf_exchange *job)
     for (uint32_t i = 0; i < job->partition_count; i++)
         whole = whole && job->active[i];
     return job->guard.on ? rf_exchange_round_emits(job, whole) : job->fault == RF_OK;
-}
-
-static void drop_rows(rf_exchange *job)
-{
-    for (uint32_t i = 0; i < job->partition_count; i++) {
-        rf_exchange_rows_free(&job->rows[i]);
-        for (uint32_t w = 0; w < job->worker_count; w++)
-            if (job->workers[w].own)
-                rf_exchange_rows_free(&job->workers[w].own[i]);
-    }
 }
 
 /* One pass over the log for the partitions that are active and have not been emitted. */

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+enum { ROWS_AHEAD = 16 };
+
 /* What of a handler's row is no sum. False at a fault. */
 static __attribute__((noinline)) bool add_others(rf_exchange_worker *worker, const char *written,
                                                  uint64_t position, rf_keyed_row *row)
@@ -89,14 +91,13 @@ static void list_pending(const rf_exchange_worker *worker,
                          const rf_exchange_record *records[RF_EXCHANGE_PENDING])
 {
     const rf_keying_handler *handlers = worker->job->keying.handlers;
+    const size_t stride = worker->own[0].table.stride;
     const char *at = worker->pending;
 
     for (uint32_t i = 0; i < worker->pending_count; i++) {
         const rf_exchange_record *record = (const rf_exchange_record *)(const void *)at;
-        const char *row = (const char *)rf_exchange_record_row(record);
         records[i] = record;
-        __builtin_prefetch(row, 1);
-        __builtin_prefetch(row + 64, 1);
+        rf_exchange_fetch_row(rf_exchange_record_row(record), stride);
         at += sizeof *record + handlers[rf_exchange_record_handler(record)].event_size;
     }
 }
@@ -221,7 +222,7 @@ void rf_exchange_bound_own(rf_exchange_worker *worker, rf_carried *carried)
     rf_exchange_forget_places(job, carried);
     for (uint32_t i = 0; i < job->partition_count; i++)
         if (!job->active[i])
-            rf_exchange_rows_free(&worker->own[i]);
+            rf_exchange_rows_free(&worker->own[i], &worker->room);
     rf_exchange_memo_clear(worker);
 }
 
@@ -230,16 +231,16 @@ void rf_exchange_bound_own(rf_exchange_worker *worker, rf_carried *carried)
 bool rf_exchange_combine_events(rf_exchange_worker *worker, const rf_step *step,
                                 const rf_exchange_call *call, const rf_exchange_events *events)
 {
+    const size_t stride = worker->own[0].table.stride;
     bool fine = true;
 
-    for (uint32_t i = 0; i < events->count; i++) {
-        const char *row = (const char *)rf_exchange_place_row(events->places[i]);
-        __builtin_prefetch(row, 1);
-        __builtin_prefetch(row + 64, 1);
-    }
+    for (uint32_t i = 0; i < events->count && i < ROWS_AHEAD; i++)
+        rf_exchange_fetch_row(rf_exchange_place_row(events->places[i]), stride);
     worker->alloc_from = &worker->made;
     for (uint32_t i = 0; fine && i < events->count; i++) {
         uint32_t index = events->indexes[i];
+        if (i + ROWS_AHEAD < events->count)
+            rf_exchange_fetch_row(rf_exchange_place_row(events->places[i + ROWS_AHEAD]), stride);
         rf_exchange_fill(worker, step, call, index, events->ordinals[i]);
         fine = combine_event(worker, call->handler, call->plan->event,
                              (uint64_t)worker->positions[index],

@@ -6,8 +6,20 @@
 
 #include <stdlib.h>
 
-static rf_status merge_rows(rf_exchange *job, uint32_t partition, rf_err *err)
+enum { SLOTS_AHEAD = 24, ROWS_AHEAD = 12 };
+
+/* What the row at `index` of another table will be merged into, and that which comes after it. */
+static inline void fetch_merged(const rf_key_table *into, const rf_key_table *from, uint32_t index)
 {
+    if (index + SLOTS_AHEAD < from->row_count)
+        rf_key_table_fetch_slot(into, rf_key_table_row(from, index + SLOTS_AHEAD)->hash);
+    if (index + ROWS_AHEAD < from->row_count)
+        rf_key_table_fetch_row(into, rf_key_table_row(from, index + ROWS_AHEAD)->hash);
+}
+
+static rf_status merge_rows(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
+{
+    rf_exchange *job = worker->job;
     rf_exchange_rows *into = &job->workers[0].own[partition];
 
     for (uint32_t w = 1; w < job->worker_count; w++) {
@@ -15,10 +27,11 @@ static rf_status merge_rows(rf_exchange *job, uint32_t partition, rf_err *err)
         for (uint32_t i = 0; i < from->table.row_count; i++) {
             rf_keyed_row *other = rf_key_table_row(&from->table, i);
             uint64_t shut = rf_exchange_shut_at(job, other);
+            fetch_merged(&into->table, &from->table, i);
             if (!(other->flags & RF_STATE_EXISTS) && shut == UINT64_MAX)
                 continue;
-            rf_keyed_row *row =
-                rf_key_table_take(&into->table, other->hash, rf_keyed_row_key(other));
+            rf_keyed_row *row = rf_key_table_take(&into->table, &worker->room, other->hash,
+                                                  rf_keyed_row_key(other));
             if (!row)
                 return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its rows",
                                job->keying.definition->name);
@@ -34,7 +47,7 @@ static rf_status merge_rows(rf_exchange *job, uint32_t partition, rf_err *err)
                 return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for the text of its rows",
                                job->keying.definition->name);
         }
-        rf_exchange_rows_free(from);
+        rf_exchange_rows_free(from, &worker->room);
     }
     return RF_OK;
 }
@@ -70,9 +83,12 @@ static rf_status emit_rows(rf_exchange_worker *worker, uint32_t partition, rf_ex
 {
     const rf_exchange *job = worker->job;
     const rf_fold_target *target = job->target;
+    const size_t stride = from->table.stride;
     rf_status status = RF_OK;
 
     for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        if (i + ROWS_AHEAD < count) /* rows lie as they were added */
+            rf_exchange_fetch_row(rows[i + ROWS_AHEAD], stride);
         const void *row = rf_keyed_row_data(rows[i]);
         rf_slice key = rf_keyed_row_key(rows[i]);
         if (!(rows[i]->flags & RF_STATE_EXISTS)) {
@@ -105,7 +121,7 @@ rf_status rf_exchange_emit(rf_exchange_worker *worker, uint32_t partition, rf_er
     rf_status status = RF_OK;
 
     if (worker->own) {
-        status = merge_rows(job, partition, err);
+        status = merge_rows(worker, partition, err);
         leave_shut(job, &job->workers[0].own[partition]);
     }
     rf_exchange_rows *from = worker->own ? &job->workers[0].own[partition] : &job->rows[partition];
@@ -119,7 +135,7 @@ rf_status rf_exchange_emit(rf_exchange_worker *worker, uint32_t partition, rf_er
     if (status == RF_OK)
         status = job->target->partition_end(job->target->sink_arg, worker->index, partition, err);
     free(rows);
-    rf_exchange_rows_free(from);
+    rf_exchange_rows_free(from, &worker->room);
     worker->emit_s += rf_clock_seconds() - start;
     return status;
 }

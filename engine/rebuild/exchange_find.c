@@ -2,9 +2,10 @@
  *
  * A key is hashed and its row is looked for once, as a rule: a memo leads from the bytes of a short
  * key, or from the hash of another, to the place that it had. Keys that the log has as numbers behind
- * one beginning lead there by their number, and need no text after that. Where columns are combined rows are
- * the worker's own; else all workers add rows to those of a partition, under its lock. A row never
- * moves, and its key is never changed, so who has its address needs no lock to read it.
+ * one beginning lead there by their number, and need neither text nor memo after that. Where columns
+ * are combined rows are the worker's own; else all workers add rows to those of a partition, under
+ * its lock. A row never moves, and its key is never changed, so who has its address needs no lock to
+ * read it.
  */
 #include "rebuild/exchange_job.h"
 
@@ -134,7 +135,7 @@ static void remember(rf_exchange_worker *worker, rf_slice key, uint32_t hash,
 static rf_keyed_row *own_row(rf_exchange_worker *worker, uint32_t partition, uint32_t hash,
                              rf_slice key)
 {
-    rf_keyed_row *row = rf_key_table_take(&worker->own[partition].table, hash, key);
+    rf_keyed_row *row = rf_key_table_take(&worker->own[partition].table, &worker->room, hash, key);
 
     if (row && row->flags == 0) {
         rf_combiner_clear(&worker->job->combiner, rf_keyed_row_data(row));
@@ -149,12 +150,12 @@ static rf_keyed_row *shared_row(rf_exchange_worker *worker, uint32_t partition, 
     rf_exchange *job = worker->job;
 
     (void)pthread_mutex_lock(&job->locks[partition].mutex);
-    rf_keyed_row *row = rf_key_table_take(&job->rows[partition].table, hash, key);
+    rf_keyed_row *row = rf_key_table_take(&job->rows[partition].table, &worker->room, hash, key);
     (void)pthread_mutex_unlock(&job->locks[partition].mutex);
     return row;
 }
 
-/* Of a key that the memo does not know. */
+/* Of a key that the memo does not know, nor is told of. */
 static rf_exchange_place take(rf_exchange_worker *worker, uint32_t hash, rf_slice key,
                               uint64_t position)
 {
@@ -169,8 +170,17 @@ static rf_exchange_place take(rf_exchange_worker *worker, uint32_t hash, rf_slic
         rf_exchange_fault(job, RF_ERR_MEMORY, position, 0, RF_SLICE(""), "out of memory for rows");
         return RF_PLACE_ELSEWHERE;
     }
-    rf_exchange_place place = (uint64_t)(uintptr_t)row | (uint64_t)partition << RF_PLACE_SHIFT;
-    remember(worker, key, hash, place);
+    return (uint64_t)(uintptr_t)row | (uint64_t)partition << RF_PLACE_SHIFT;
+}
+
+/* Likewise, but it is known from then on. */
+static rf_exchange_place take_up(rf_exchange_worker *worker, uint32_t hash, rf_slice key,
+                                 uint64_t position)
+{
+    rf_exchange_place place = take(worker, hash, key, position);
+
+    if (place >= RF_PLACE_ROWS)
+        remember(worker, key, hash, place);
     return place;
 }
 
@@ -182,7 +192,7 @@ rf_exchange_place rf_exchange_find_stream(rf_exchange_worker *worker, rf_slice k
     uint32_t hash = rf_key_hash(key, &nul);
 
     (void)pthread_mutex_lock(&job->locks[partition].mutex);
-    const rf_keyed_row *list = rf_key_table_take(&job->rows[partition].streams, hash, key);
+    const rf_keyed_row *list = rf_key_table_take(&job->rows[partition].streams, NULL, hash, key);
     (void)pthread_mutex_unlock(&job->locks[partition].mutex);
     if (list)
         return (uint64_t)(uintptr_t)list | (uint64_t)partition << RF_PLACE_SHIFT;
@@ -201,25 +211,59 @@ rf_exchange_place rf_exchange_find(rf_exchange_worker *worker, rf_slice key, uin
     uint32_t hash = rf_key_hash(key, &nul);
     if (!is_short(key))
         place = recall_long(worker, key, hash);
-    return place != RF_PLACE_NONE ? place : take(worker, hash, key, position);
+    return place != RF_PLACE_NONE ? place : take_up(worker, hash, key, position);
+}
+
+/* NONE where the text may be a key. */
+static rf_exchange_place check_text(rf_slice text, uint32_t *hash_out)
+{
+    bool has_nul = false;
+
+    if (!text.data)
+        return RF_PLACE_NONE;
+    if (text.size > RF_KEY_BYTES_MAX)
+        return RF_PLACE_TOO_LONG;
+    *hash_out = rf_key_hash(text, &has_nul);
+    return has_nul ? RF_PLACE_HAS_NUL : RF_PLACE_NONE;
 }
 
 /* Of a text that is not in the memo of short ones. */
 static __attribute__((noinline)) rf_exchange_place
 find_other(rf_exchange_worker *worker, rf_slice text, uint64_t position)
 {
+    uint32_t hash = 0;
+    rf_exchange_place place = check_text(text, &hash);
+
+    if (!text.data || place != RF_PLACE_NONE)
+        return place;
+    if (!is_short(text))
+        place = recall_long(worker, text, hash);
+    return place != RF_PLACE_NONE ? place : take_up(worker, hash, text, position);
+}
+
+/* Of the text of a number that the worker knows by number: the memo is left to others. */
+static rf_exchange_place find_numbered(rf_exchange_worker *worker, rf_slice text,
+                                       uint64_t position)
+{
+    uint32_t hash = 0;
+    rf_exchange_place place = check_text(text, &hash);
+
+    return place != RF_PLACE_NONE ? place : take(worker, hash, text, position);
+}
+
+/* Has slots and rows of keys of the worker's own rows fetched. */
+static void fetch_rows(const rf_exchange_worker *worker, const rf_slice *texts, uint32_t count)
+{
+    uint32_t hashes[RF_EXCHANGE_PENDING];
+    uint32_t mask = worker->job->partition_count - 1;
     bool has_nul;
 
-    if (!text.data)
-        return RF_PLACE_NONE;
-    if (text.size > RF_KEY_BYTES_MAX)
-        return RF_PLACE_TOO_LONG;
-    uint32_t hash = rf_key_hash(text, &has_nul);
-    if (has_nul)
-        return RF_PLACE_HAS_NUL;
-    rf_exchange_place place =
-        is_short(text) ? RF_PLACE_NONE : recall_long(worker, text, hash);
-    return place != RF_PLACE_NONE ? place : take(worker, hash, text, position);
+    for (uint32_t i = 0; i < count; i++) {
+        hashes[i] = texts[i].data ? rf_key_hash(texts[i], &has_nul) : 0;
+        rf_key_table_fetch_slot(&worker->own[hashes[i] & mask].table, hashes[i]);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        rf_key_table_fetch_row(&worker->own[hashes[i] & mask].table, hashes[i]);
 }
 
 rf_exchange_place rf_exchange_find_text(rf_exchange_worker *worker, rf_slice text,
@@ -284,32 +328,42 @@ void rf_exchange_know_numbers(rf_exchange_worker *worker, rf_exchange_call *call
     call->by_number = known->count > numbers->max ? known : NULL;
 }
 
-/* The place of a number that is known to be unknown. */
-static __attribute__((noinline)) rf_exchange_place
-find_number(rf_exchange_worker *worker, const rf_exchange_call *call, int64_t number,
-            uint64_t position)
+/* Places of numbers that are known to be unknown, of at most RF_EXCHANGE_PENDING events at the
+ * positions; their texts are made. */
+static __attribute__((noinline)) void
+find_new_numbers(rf_exchange_worker *worker, const rf_exchange_call *call, const int64_t *numbers,
+                 const uint64_t *positions, uint32_t count, rf_exchange_place *places_out)
 {
-    const rf_slice *text = NULL;
+    rf_exchange_numbers *known = call->by_number;
     rf_arena *arena = &worker->scratch;
+    const rf_slice *texts;
 
-    if (rf_text_numbers_write(call->numbers, &number, 1, arena, arena, &text, NULL) != RF_OK) {
-        rf_exchange_fault(worker->job, RF_ERR_MEMORY, position, 0, RF_SLICE(""),
+    if (rf_text_numbers_write(call->numbers, numbers, count, arena, arena, &texts, NULL) != RF_OK) {
+        rf_exchange_fault(worker->job, RF_ERR_MEMORY, positions[0], 0, RF_SLICE(""),
                           "out of memory for keys");
-        return RF_PLACE_ELSEWHERE;
+        for (uint32_t i = 0; i < count; i++)
+            places_out[i] = RF_PLACE_ELSEWHERE;
+        return;
     }
-    rf_exchange_place place = rf_exchange_find_text(worker, *text, position);
-    if (call->by_number)
-        call->by_number->places[number] = place;
-    return place;
+    if (worker->own && count > 1)
+        fetch_rows(worker, texts, count);
+    for (uint32_t i = 0; i < count; i++) {
+        places_out[i] = known ? find_numbered(worker, texts[i], positions[i])
+                              : rf_exchange_find_text(worker, texts[i], positions[i]);
+        if (known)
+            known->places[numbers[i]] = places_out[i];
+    }
 }
 
 rf_exchange_place rf_exchange_find_number(rf_exchange_worker *worker, const rf_exchange_call *call,
                                           uint32_t ordinal, uint64_t position)
 {
-    int64_t number = call->numbers->numbers[ordinal];
-    rf_exchange_place place = call->by_number ? call->by_number->places[number] : RF_PLACE_NONE;
+    const int64_t *number = &call->numbers->numbers[ordinal];
+    rf_exchange_place place = call->by_number ? call->by_number->places[*number] : RF_PLACE_NONE;
 
-    return place != RF_PLACE_NONE ? place : find_number(worker, call, number, position);
+    if (place == RF_PLACE_NONE)
+        find_new_numbers(worker, call, number, &position, 1, &place);
+    return place;
 }
 
 static void find_numbers(rf_exchange_worker *worker, const rf_exchange_call *call,
@@ -317,19 +371,28 @@ static void find_numbers(rf_exchange_worker *worker, const rf_exchange_call *cal
 {
     const int64_t *numbers = call->numbers->numbers;
     const rf_exchange_place *known = call->by_number ? call->by_number->places : NULL;
-    bool all = true;
+    rf_exchange_place places[RF_EXCHANGE_PENDING];
+    uint64_t positions[RF_EXCHANGE_PENDING];
+    int64_t fresh[RF_EXCHANGE_PENDING];
+    uint32_t others[RF_EXCHANGE_PENDING];
+    uint32_t count = 0;
 
     for (uint32_t i = 0; known && i < events->count; i++)
         __builtin_prefetch(&known[numbers[events->ordinals[i]]]);
     for (uint32_t i = 0; i < events->count; i++) {
         events->places[i] = known ? known[numbers[events->ordinals[i]]] : RF_PLACE_NONE;
-        all = all && events->places[i] != RF_PLACE_NONE;
+        others[count] = i;
+        count += events->places[i] == RF_PLACE_NONE;
     }
-    for (uint32_t i = 0; !all && i < events->count; i++)
-        if (events->places[i] == RF_PLACE_NONE)
-            events->places[i] =
-                rf_exchange_find_number(worker, call, events->ordinals[i],
-                                        (uint64_t)worker->positions[events->indexes[i]]);
+    if (count == 0)
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        fresh[i] = numbers[events->ordinals[others[i]]];
+        positions[i] = (uint64_t)worker->positions[events->indexes[others[i]]];
+    }
+    find_new_numbers(worker, call, fresh, positions, count, places);
+    for (uint32_t i = 0; i < count; i++)
+        events->places[others[i]] = places[i];
 }
 
 /* ---- many at once ---- */
@@ -347,26 +410,21 @@ static void find_codes(rf_exchange_worker *worker, const rf_exchange_call *call,
     }
 }
 
-/* Those whose texts the memo does not know: they are looked for together where rows are the
- * worker's own, else one by one. */
+/* Those whose texts the memo does not know. */
 static void find_others(rf_exchange_worker *worker, const rf_exchange_call *call,
                         rf_exchange_events *events, const uint32_t *others, uint32_t count)
 {
-    uint32_t hashes[RF_EXCHANGE_PENDING];
-    uint32_t mask = worker->job->partition_count - 1;
-    bool has_nul;
+    rf_slice texts[RF_EXCHANGE_PENDING];
 
-    for (uint32_t i = 0; worker->own && i < count; i++) {
-        rf_slice text = call->texts[events->ordinals[others[i]]];
-        hashes[i] = text.data ? rf_key_hash(text, &has_nul) : 0;
-        rf_key_table_fetch_slot(&worker->own[hashes[i] & mask].table, hashes[i]);
-    }
-    for (uint32_t i = 0; worker->own && i < count; i++)
-        rf_key_table_fetch_row(&worker->own[hashes[i] & mask].table, hashes[i]);
+    if (count == 0)
+        return;
     for (uint32_t i = 0; i < count; i++)
-        events->places[others[i]] =
-            find_other(worker, call->texts[events->ordinals[others[i]]],
-                       (uint64_t)worker->positions[events->indexes[others[i]]]);
+        texts[i] = call->texts[events->ordinals[others[i]]];
+    if (worker->own) /* else they are looked for one by one, under a lock */
+        fetch_rows(worker, texts, count);
+    for (uint32_t i = 0; i < count; i++)
+        events->places[others[i]] = find_other(
+            worker, texts[i], (uint64_t)worker->positions[events->indexes[others[i]]]);
 }
 
 void rf_exchange_find_texts(rf_exchange_worker *worker, const rf_exchange_call *call,

@@ -208,18 +208,11 @@ rf_status rf_exchange_take_row(rf_exchange_worker *worker, rf_exchange_rows *row
     return rf_exchange_goes_on(job) ? rf_exchange_start_row(worker, rows, row, err) : RF_OK;
 }
 
-static inline void fetch_row(const rf_exchange_record *record)
-{
-    const char *row = (const char *)rf_exchange_record_row(record);
-
-    __builtin_prefetch(row, 1);
-    __builtin_prefetch(row + 64, 1);
-}
-
 static rf_status fold_records(rf_exchange_worker *worker, rf_exchange_rows *rows,
                               const rf_exchange_entry *entries, size_t count, rf_err *err)
 {
     rf_exchange *job = worker->job;
+    const size_t stride = rows->table.stride;
     rf_status status = RF_OK;
     bool fine = true;
 
@@ -231,7 +224,7 @@ static rf_status fold_records(rf_exchange_worker *worker, rf_exchange_rows *rows
         if (i + RECORD_AHEAD < count)
             __builtin_prefetch(entries[i + RECORD_AHEAD].record);
         if (i + ROW_AHEAD < count)
-            fetch_row(entries[i + ROW_AHEAD].record);
+            rf_exchange_fetch_row(rf_exchange_record_row(entries[i + ROW_AHEAD].record), stride);
         if (job->keying.handlers[rf_exchange_record_handler(record)].every_row) {
             fine = call_every_row(worker, rows, record, &status, err);
             continue;

@@ -212,8 +212,9 @@ static bool note_counts(rf_exchange *job, const rf_exchange_note *note)
     if (!job->active[partition])
         return false;
     for (uint32_t w = 0; w < job->worker_count; w++) {
-        rf_keyed_row *row =
-            rf_key_table_take(&job->workers[w].own[partition].table, hash, note->key);
+        rf_exchange_worker *worker = &job->workers[w];
+        rf_keyed_row *row = rf_key_table_take(&worker->own[partition].table, &worker->room, hash,
+                                              note->key);
         uint64_t at = row ? rf_exchange_shut_at(job, row) : UINT64_MAX;
         shut = at < shut ? at : shut;
     }

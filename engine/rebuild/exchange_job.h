@@ -172,6 +172,7 @@ struct rf_exchange_worker {
     rf_arena text;    /* what records and event structs refer to; for one window */
     rf_arena scratch; /* for one segment */
     rf_arena made;    /* text that handlers make; for one partition's window */
+    rf_key_room room; /* for rows that it adds */
     char *spare;      /* what alloc gives when there is no memory */
     bool out_of_memory;
     rf_exchange_batch *batch; /* of a definition whose handlers a runner runs, else NULL */
@@ -275,6 +276,16 @@ static inline __attribute__((always_inline)) void rf_exchange_copy(void *to, con
         memcpy(at, of, 16);
     if (size)
         memcpy(at, of, 8);
+}
+
+/* Has a row and its head fetched, `stride` bytes together, to be written to soon. */
+static inline void rf_exchange_fetch_row(const rf_keyed_row *row, size_t stride)
+{
+    const char *at = (const char *)row;
+
+    __builtin_prefetch(at, 1);
+    if (stride > 64) /* else all is in one line of the cache */
+        __builtin_prefetch(at + 64, 1);
 }
 
 /* exchange_fault.c */
@@ -478,7 +489,8 @@ rf_status rf_exchange_emit(rf_exchange_worker *worker, uint32_t partition, rf_er
 
 /* exchange_rows.c */
 void rf_exchange_rows_init(rf_exchange_rows *rows, size_t row_size);
-void rf_exchange_rows_free(rf_exchange_rows *rows);
+/* Gives chunks back to the room of the worker that calls. */
+void rf_exchange_rows_free(rf_exchange_rows *rows, rf_key_room *room);
 size_t rf_exchange_rows_bytes(const rf_exchange_rows *rows);
 /* Copies the texts of rows to the rows' own arena: of those that are dirty, which are so no more.
  * Drops what nothing refers to where it is much. False without memory. */

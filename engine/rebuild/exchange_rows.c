@@ -13,10 +13,10 @@ void rf_exchange_rows_init(rf_exchange_rows *rows, size_t row_size)
     rf_arena_init(&rows->text, TEXT_BYTES_MAX);
 }
 
-void rf_exchange_rows_free(rf_exchange_rows *rows)
+void rf_exchange_rows_free(rf_exchange_rows *rows, rf_key_room *room)
 {
-    rf_key_table_free(&rows->table);
-    rf_key_table_free(&rows->streams);
+    rf_key_table_free(&rows->table, room);
+    rf_key_table_free(&rows->streams, NULL);
     rf_arena_free(&rows->text);
     rows->text_live = 0;
 }
@@ -90,7 +90,8 @@ bool rf_exchange_rows_keep_texts(rf_exchange_rows *rows, const rf_definition *de
 bool rf_exchange_rows_link(rf_exchange_rows *rows, rf_slice stream, rf_keyed_row *row)
 {
     bool nul;
-    rf_keyed_row *list = rf_key_table_take(&rows->streams, rf_key_hash(stream, &nul), stream);
+    rf_keyed_row *list =
+        rf_key_table_take(&rows->streams, NULL, rf_key_hash(stream, &nul), stream);
 
     if (!list)
         return false;

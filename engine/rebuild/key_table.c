@@ -6,19 +6,33 @@
 enum { SLOT_BITS_MIN = 6, SLOT_BITS_MAX = 31 };
 #define KEY_BYTES_MAX ((size_t)1 << 40)
 
+static size_t stride_of(size_t row_size)
+{
+    return sizeof(rf_keyed_row) + ((row_size + 15) & ~(size_t)15);
+}
+
+size_t rf_key_chunk_size(size_t row_size)
+{
+    return RF_KEY_CHUNK_ROWS * stride_of(row_size);
+}
+
 void rf_key_table_init(rf_key_table *table, size_t row_size)
 {
     *table = (rf_key_table){
-        .stride = sizeof(rf_keyed_row) + ((row_size + 15) & ~(size_t)15),
+        .stride = stride_of(row_size),
         .slot_bits = SLOT_BITS_MIN,
     };
     rf_arena_init(&table->keys, KEY_BYTES_MAX);
 }
 
-void rf_key_table_free(rf_key_table *table)
+void rf_key_table_free(rf_key_table *table, rf_key_room *room)
 {
-    for (uint32_t i = 0; i < table->chunk_count; i++)
-        free(table->chunks[i]);
+    for (uint32_t i = 0; i < table->chunk_count; i++) {
+        if (room)
+            rf_key_room_give_back(room, table->chunks[i]);
+        else
+            free(table->chunks[i]);
+    }
     free(table->chunks);
     free(table->slots);
     rf_arena_free(&table->keys);
@@ -47,6 +61,18 @@ static void place(rf_key_table *table, rf_keyed_row *row)
     table->slots[at] = (uint64_t)(row->hash >> 16) << 48 | address;
 }
 
+/* All free, and written to: a page that is read before it is written, as calloc's are, faults twice,
+ * and the second time interrupts all other workers. */
+static uint64_t *make_slots(uint32_t bits)
+{
+    size_t size = sizeof(uint64_t) << bits;
+    uint64_t *slots = aligned_alloc(64, size);
+
+    if (slots)
+        memset(slots, 0, size);
+    return slots;
+}
+
 /* Never more than half full. */
 static bool grow_slots(rf_key_table *table)
 {
@@ -56,7 +82,7 @@ static bool grow_slots(rf_key_table *table)
         return true;
     if (bits > SLOT_BITS_MAX)
         return false;
-    uint64_t *slots = calloc((size_t)1 << bits, sizeof *slots);
+    uint64_t *slots = make_slots(bits);
     if (!slots)
         return false;
     free(table->slots);
@@ -67,7 +93,7 @@ static bool grow_slots(rf_key_table *table)
     return true;
 }
 
-static bool grow_rows(rf_key_table *table)
+static bool grow_rows(rf_key_table *table, rf_key_room *room)
 {
     if (table->row_count < table->chunk_count * RF_KEY_CHUNK_ROWS)
         return true;
@@ -79,16 +105,18 @@ static bool grow_rows(rf_key_table *table)
         table->chunks = chunks;
         table->chunk_capacity = capacity;
     }
-    char *chunk = aligned_alloc(64, (RF_KEY_CHUNK_ROWS * table->stride + 63) & ~(size_t)63);
+    size_t size = RF_KEY_CHUNK_ROWS * table->stride;
+    RF_ASSERT(!room || room->chunk_size == size);
+    char *chunk = room ? rf_key_room_take(room) : aligned_alloc(64, size);
     if (!chunk)
         return false;
     table->chunks[table->chunk_count++] = chunk;
     return true;
 }
 
-static rf_keyed_row *add(rf_key_table *table, uint32_t hash, rf_slice key)
+static rf_keyed_row *add(rf_key_table *table, rf_key_room *room, uint32_t hash, rf_slice key)
 {
-    if (!grow_slots(table) || !grow_rows(table))
+    if (!grow_slots(table) || !grow_rows(table, room))
         return NULL;
     uint32_t index = table->row_count;
     rf_keyed_row *row = rf_key_table_row(table, index);
@@ -112,7 +140,8 @@ static rf_keyed_row *add(rf_key_table *table, uint32_t hash, rf_slice key)
     return row;
 }
 
-rf_keyed_row *rf_key_table_take(rf_key_table *table, uint32_t hash, rf_slice key)
+rf_keyed_row *rf_key_table_take(rf_key_table *table, rf_key_room *room, uint32_t hash,
+                                rf_slice key)
 {
     size_t mask = ((size_t)1 << table->slot_bits) - 1;
     size_t at = rf_key_slot(table, hash);
@@ -125,7 +154,7 @@ rf_keyed_row *rf_key_table_take(rf_key_table *table, uint32_t hash, rf_slice key
         if (row->hash == hash && rf_short_equal(rf_keyed_row_key(row), key))
             return row;
     }
-    return add(table, hash, key);
+    return add(table, room, hash, key);
 }
 
 /* ---- order ----

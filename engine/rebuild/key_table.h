@@ -1,7 +1,7 @@
 /* Key tables: the rows of one partition of a read model, found by their keys.
  *
  * Open addressing over 8-byte slots: 16 bits of the key's hash and the row's address. Rows stand in
- * chunks, so they never move while a table grows; each has a head with its key, short ones in the
+ * chunks, which many tables may share rooms for, so they never move while a table grows; each has a head with its key, short ones in the
  * head itself. Nothing is ever taken out: a deleted row has no flags. Keys are hashed as partitions
  * are chosen (rf_key_hash), so the lowest bits are the same in a table and the others place a key.
  *
@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "rebuild/key_room.h"
 
 enum { RF_KEY_INLINE_MAX = 16, RF_KEY_CHUNK_ROWS = 64 };
 #define RF_KEY_ROW_NONE UINT32_MAX
@@ -65,13 +66,18 @@ static inline uint32_t rf_key_hash(rf_slice key, bool *nul_out)
     return (uint32_t)(hash ^ (hash >> 32));
 }
 
+/* Bytes of a chunk of rows. */
+size_t rf_key_chunk_size(size_t row_size);
 void rf_key_table_init(rf_key_table *table, size_t row_size);
-void rf_key_table_free(rf_key_table *table);
+/* `room` is the worker's that calls, for chunks of this size; it ends after the table. NULL: chunks
+ * are of the heap, all of a table or none. */
+void rf_key_table_free(rf_key_table *table, rf_key_room *room);
 /* Bytes that it takes, but for what rows refer to. */
 size_t rf_key_table_bytes(const rf_key_table *table);
 /* The row of the key, which is added (not cleared, without flags) if it is new; NULL without memory.
- */
-rf_keyed_row *rf_key_table_take(rf_key_table *table, uint32_t hash, rf_slice key);
+ * `room` likewise. */
+rf_keyed_row *rf_key_table_take(rf_key_table *table, rf_key_room *room, uint32_t hash,
+                                rf_slice key);
 
 static inline rf_keyed_row *rf_key_table_row(const rf_key_table *table, uint32_t index)
 {

@@ -229,7 +229,8 @@ Test(key, sorts_the_rows_of_a_table_by_their_bytes)
                 if (form == 5)
                     memset(key, 'a' + (int)(mixed >> 30), sizeof key);
                 const rf_slice slice = {key, (size_t)size};
-                rf_keyed_row *row = rf_key_table_take(&table, rf_key_hash(slice, &nul), slice);
+                rf_keyed_row *row =
+                    rf_key_table_take(&table, NULL, rf_key_hash(slice, &nul), slice);
                 cr_assert_not_null(row);
                 row->flags = i % 5 ? 3 : 1;
             }
@@ -242,6 +243,57 @@ Test(key, sorts_the_rows_of_a_table_by_their_bytes)
                 cr_assert_lt(rf_slice_compare(rf_keyed_row_key(rows[i - 1]),
                                               rf_keyed_row_key(rows[i])), 0);
             free(rows);
-            rf_key_table_free(&table);
+            rf_key_table_free(&table, NULL);
         }
+}
+
+/* Chunks of a room: none is given twice, unless it was given back, and tables of one room stay apart. */
+Test(key, keeps_the_rows_of_tables_that_share_a_room)
+{
+    enum { TABLES = 5, ROWS = 700 };
+    rf_key_table tables[TABLES];
+    rf_key_room room, other;
+    bool nul;
+
+    rf_key_room_begin(&room, rf_key_chunk_size(24), 1 << 15);
+    rf_key_room_begin(&other, rf_key_chunk_size(24), 0);
+    for (uint32_t t = 0; t < TABLES; t++)
+        rf_key_table_init(&tables[t], 24);
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint64_t i = 0; i < TABLES * ROWS; i++) {
+            uint32_t t = (uint32_t)(i % TABLES);
+            const rf_slice key = {(const char *)&i, sizeof i};
+            rf_keyed_row *row = rf_key_table_take(&tables[t], i % 3 ? &room : &other,
+                                                  rf_key_hash(key, &nul), key);
+            cr_assert_not_null(row);
+            cr_assert_eq((uintptr_t)row % 16, 0);
+            memset(rf_keyed_row_data(row), (int)(i * 7 + round), 24);
+        }
+        for (uint64_t i = 0; i < TABLES * ROWS; i++) {
+            const rf_slice key = {(const char *)&i, sizeof i};
+            char expected[24];
+            memset(expected, (int)(i * 7 + round), 24);
+            rf_keyed_row *row =
+                rf_key_table_take(&tables[i % TABLES], &room, rf_key_hash(key, &nul), key);
+            cr_assert_arr_eq(rf_keyed_row_data(row), expected, 24);
+        }
+        for (uint32_t t = 0; t < TABLES; t++)
+            cr_assert_eq(tables[t].row_count, ROWS);
+        size_t slabs = room.slab_count;
+        rf_key_table_free(&tables[round], &room);
+        for (uint32_t i = 0; i < ROWS; i++) { /* in what was given back */
+            const rf_slice key = {(const char *)&i, sizeof i};
+            cr_assert_not_null(
+                rf_key_table_take(&tables[round], &room, rf_key_hash(key, &nul), key));
+        }
+        cr_assert_eq(room.slab_count, slabs);
+        for (uint32_t t = 0; t < TABLES; t++)
+            rf_key_table_free(&tables[t], round == 1 ? &other : &room);
+        if (round != 1)
+            continue;
+        rf_key_room_clear(&room);
+        rf_key_room_clear(&other);
+    }
+    rf_key_room_end(&room);
+    rf_key_room_end(&other);
 }
