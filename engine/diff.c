@@ -161,6 +161,53 @@ rf_status rf_diff_walk_in_order(const volatile int *cancel, const rf_diff_side *
     return status;
 }
 
+/* A row of one side: what its delta has, if `entry` is of the key, else what the base has. */
+static rf_status row_of(rf_base_reader *base, const rf_delta_entry *entry, rf_slice key,
+                        rf_slice *row_out, rf_err *err)
+{
+    bool found = false;
+
+    *row_out = (rf_slice){NULL, 0};
+    if (entry) {
+        *row_out = entry->row;
+        return RF_OK;
+    }
+    rf_status status = rf_base_reader_get(base, key, row_out, &found, err);
+    if (!found)
+        *row_out = (rf_slice){NULL, 0};
+    return status;
+}
+
+rf_status rf_diff_walk_deltas(const volatile int *cancel, const rf_diff_side *before,
+                              const rf_diff_side *after, rf_diff_fn visit, void *arg, rf_err *err)
+{
+    const rf_delta_part *old = &before->delta;
+    const rf_delta_part *new = &after->delta;
+    rf_base_reader *base = NULL;
+    uint32_t at = 0, to = 0;
+
+    rf_status status = rf_base_reader_open(after->pinned.base, &base, err);
+    for (uint32_t rows = 1; status == RF_OK && (at < old->count || to < new->count); rows++) {
+        if (rows % ROWS_UNASKED == 0 && cancel && *cancel)
+            status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted");
+        int order = at == old->count ? 1
+                    : to == new->count ? -1
+                                       : rf_slice_compare(old->entries[at].key, new->entries[to].key);
+        const rf_delta_entry *left = order <= 0 ? &old->entries[at++] : NULL;
+        const rf_delta_entry *right = order >= 0 ? &new->entries[to++] : NULL;
+        rf_diff_row row = {.key = left ? left->key : right->key};
+        if (status == RF_OK)
+            status = row_of(base, left, row.key, &row.before, err);
+        if (status == RF_OK)
+            status = row_of(base, right, row.key, &row.after, err);
+        bool same = !row.before.data == !row.after.data && rf_slice_equal(row.before, row.after);
+        if (status == RF_OK && !same)
+            status = visit(arg, 0, &row, err);
+    }
+    rf_base_reader_close(base);
+    return status;
+}
+
 rf_status rf_diff_find(const rf_diff_side *side, rf_base_reader *reader, rf_slice key,
                        rf_slice *row_out, rf_err *err)
 {

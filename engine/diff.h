@@ -51,6 +51,11 @@ rf_status rf_diff_walk_in_order(const volatile int *cancel, const rf_diff_side *
                                 const rf_diff_side *after, rf_diff_fn visit, void *arg, rf_diff_counts *counts_out,
                                 rf_err *err);
 
+/* The same where both stand on one base: only keys of either delta are looked at. `visit` is called in key order, for
+ * partition 0. */
+rf_status rf_diff_walk_deltas(const volatile int *cancel, const rf_diff_side *before,
+                              const rf_diff_side *after, rf_diff_fn visit, void *arg, rf_err *err);
+
 /* A row of a side, by `reader` of its base: *row_out has no data where there is none. Valid while the side
  * and the reader are open. */
 rf_status rf_diff_find(const rf_diff_side *side, rf_base_reader *reader, rf_slice key,

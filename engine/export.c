@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "export_changes.h"
+#include "export_state.h"
 #include "refold/export.h"
 #include "refold/read.h"
 #include "sink/lines.h"
@@ -38,7 +39,10 @@ struct publication {
     char *target; /* owned: the report's */
     rf_store *store;
     const rf_run *run;
-    rf_export_changes *changes; /* one a model; owned */
+    /* for PostgreSQL, one a model each; owned */
+    rf_export_changes *changes;
+    rf_diff_side *now; /* as it was looked at last */
+    rf_buf *notes;
 };
 
 static bool ends_with(const char *text, const char *end)
@@ -208,15 +212,66 @@ static rf_status note_models(struct publication *publication, const rf_sink_mode
     return RF_OK;
 }
 
-static rf_status find_changes(void *arg, uint32_t model, uint64_t generation, const char *digest,
-                              rf_sink_changes *changes_out, bool *found_out, rf_err *err)
+static rf_status look(void *arg, uint32_t model, rf_sink_state *state_out, rf_err *err)
 {
     struct publication *publication = arg;
     const rf_reader_info *info = rf_reader_get_info(publication->readers[model]);
+    rf_diff_side *now = &publication->now[model];
+    rf_buf *note = &publication->notes[model];
 
-    return rf_export_changes_find(publication->store, info->name, generation, digest,
-                                  info->generation, publication->run,
-                                  &publication->changes[model], changes_out, found_out, err);
+    rf_diff_close(now);
+    rf_status status = rf_diff_open(publication->store, info->name, info->generation, now, err);
+    if (status == RF_OK)
+        status = rf_export_state_write(now, note, err);
+    if (status != RF_OK)
+        return status;
+    *state_out = (rf_sink_state){.position = now->checkpoint.position,
+                                 .rows = now->checkpoint.digest.rows};
+    rf_digest_format(&now->checkpoint.digest, state_out->digest);
+    if (note->size > 0)
+        state_out->note = rf_buf_slice(note);
+    return RF_OK;
+}
+
+static rf_status find_changes(void *arg, uint32_t model, uint64_t generation, const char *digest,
+                              rf_slice note, rf_sink_changes *changes_out, bool *found_out,
+                              rf_err *err)
+{
+    struct publication *publication = arg;
+    const rf_export_published published = {generation, digest, note};
+
+    return rf_export_changes_find(publication->store, &published, &publication->now[model],
+                                  publication->run, &publication->changes[model], changes_out,
+                                  found_out, err);
+}
+
+static rf_status begin_looks(struct publication *publication, rf_err *err)
+{
+    uint32_t count = publication->report.model_count;
+
+    publication->changes = calloc(count, sizeof *publication->changes);
+    publication->now = calloc(count, sizeof *publication->now);
+    publication->notes = calloc(count, sizeof *publication->notes);
+    for (uint32_t i = 0; publication->now && i < count; i++)
+        publication->now[i] = RF_DIFF_NONE;
+    if (!publication->changes || !publication->now || !publication->notes)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", count);
+    return RF_OK;
+}
+
+static void end_looks(struct publication *publication)
+{
+    for (uint32_t i = 0; i < publication->report.model_count; i++) {
+        if (publication->changes)
+            rf_export_changes_free(&publication->changes[i]);
+        if (publication->now)
+            rf_diff_close(&publication->now[i]);
+        if (publication->notes)
+            rf_buf_free(&publication->notes[i]);
+    }
+    free(publication->changes);
+    free(publication->now);
+    free(publication->notes);
 }
 
 static rf_status publish_to_postgres(struct publication *publication, const struct target *target,
@@ -233,27 +288,23 @@ static rf_status publish_to_postgres(struct publication *publication, const stru
         .load_all = options->load_all,
         .keep = options->keep,
         .wait_readers_s = options->wait_readers_s,
-        .find_changes = find_changes,
-        .find_changes_arg = publication,
+        .source = {look, find_changes, publication},
         .run = &options->run,
     };
 
     rf_sink_model *models = calloc(count, sizeof *models);
-    publication->changes = calloc(count, sizeof *publication->changes);
-    if (!models || !publication->changes)
-        return free(models), rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", count);
+    if (!models)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", count);
     for (uint32_t i = 0; i < count; i++)
         models[i].reader = publication->readers[i];
-    rf_status status =
-        rf_sink_postgres(target->place, models, count, &sink, &publication->target, err);
+    rf_status status = begin_looks(publication, err);
+    if (status == RF_OK)
+        status = rf_sink_postgres(target->place, models, count, &sink, &publication->target, err);
     if (status == RF_OK) {
         note_facts(publication);
         status = note_models(publication, models, err);
     }
-    for (uint32_t i = 0; i < count; i++)
-        rf_export_changes_free(&publication->changes[i]);
-    free(publication->changes);
-    publication->changes = NULL;
+    end_looks(publication);
     free(models);
     return status;
 }

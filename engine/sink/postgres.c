@@ -11,6 +11,7 @@ enum {
     WAIT_SECONDS_DEFAULT = 60, /* for readers of what is replaced */
     PAUSE_MS = 300,        /* in which queries that wait behind the publication go on */
     LOCK_POLL_MS = 200,
+    LOOKS_MAX = 100,       /* at a read model, until it and a cursor are at one position */
     LOCK_NUMBER = 1919247983, /* "refo" */
 };
 
@@ -72,27 +73,55 @@ static rf_status on_wait(void *arg, rf_err *err)
     return rf_sink_watch_look(&publication->watch, err);
 }
 
+/* A cursor, and what the read model is at the position that it has: a generation that is followed moves on. */
+static rf_status open_cursor(const struct publication *publication, rf_publish_plan *plan,
+                             rf_cursor **cursor_out, rf_err *err)
+{
+    const uint32_t index = (uint32_t)(plan - publication->plans);
+    rf_sink_model *model = plan->model;
+
+    for (int tries = 0;; tries++) {
+        rf_cursor *cursor = NULL;
+        rf_status status = rf_cursor_open(model->reader, NULL, &cursor, err);
+        if (status == RF_OK)
+            status = rf_publish_look(plan, index, publication->options, err);
+        const rf_reader_info *info = rf_reader_get_info(model->reader);
+        bool same = status == RF_OK && strcmp(info->digest, model->digest) == 0;
+        if (status == RF_OK && (same || tries == LOOKS_MAX)) {
+            model->position = info->position;
+            model->rows = info->rows;
+            memcpy(model->digest, info->digest, sizeof model->digest);
+            if (!same)
+                plan->note = (rf_slice){NULL, 0};
+            *cursor_out = cursor;
+            return RF_OK;
+        }
+        rf_cursor_close(cursor);
+        if (status != RF_OK)
+            return status;
+    }
+}
+
 /* One generation, in a transaction of its own. */
 static rf_status load(struct publication *publication, rf_publish_plan *plan, rf_err *err)
 {
     rf_sql *sql = &publication->sql;
+    rf_cursor *cursor = NULL;
 
     rf_status status = rf_publish_name_schema(sql, plan, err);
+    if (status == RF_OK)
+        status = open_cursor(publication, plan, &cursor, err);
     if (status != RF_OK)
         return status;
     rf_table_place place = {plan->data_schema, plan->place.name};
     rf_sql_add(sql, "BEGIN; CREATE SCHEMA %n", plan->data_schema);
     status = rf_sql_run(sql, err);
     if (status == RF_OK)
-        status = rf_postgres_table_load(sql, &plan->layout, plan->model->reader, place,
+        status = rf_postgres_table_load(sql, &plan->layout, plan->model->reader, cursor, place,
                                         &publication->watch, err);
+    rf_cursor_close(cursor);
     if (status != RF_OK)
         return roll_back(publication, status);
-    /* The cursor says what it was at: a generation that is followed moves on. */
-    const rf_reader_info *info = rf_reader_get_info(plan->model->reader);
-    plan->model->position = info->position;
-    plan->model->rows = info->rows;
-    memcpy(plan->model->digest, info->digest, sizeof plan->model->digest);
     rf_publish_record_loaded(sql, plan);
     rf_sql_add(sql, "COMMIT");
     status = rf_sql_run(sql, err);

@@ -26,11 +26,24 @@ typedef struct rf_sink_changes {
     char digest[33];
 } rf_sink_changes;
 
-/* Looks for the way from `generation` at `digest`; *found_out is false where the store has it no more, or
- * where it is longer than loading the table. */
-typedef rf_status (*rf_sink_find_changes)(void *arg, uint32_t model, uint64_t generation,
-                                          const char *digest, rf_sink_changes *changes_out,
-                                          bool *found_out, rf_err *err);
+/* A read model as it is at one moment. */
+typedef struct rf_sink_state {
+    uint64_t position, rows;
+    char digest[33];
+    rf_slice note; /* for find_changes of a later publication, if this is published; data NULL: none */
+} rf_sink_state;
+
+/* What the sink asks about the rows. */
+typedef struct rf_sink_source {
+    /* As it is now; borrowed until the next look at the model. */
+    rf_status (*look)(void *arg, uint32_t model, rf_sink_state *state_out, rf_err *err);
+    /* The way from what was published, `generation` at `digest` with the note that was given then, to what the last look
+     * saw. *found_out is false where it cannot be told any more, or is longer than loading the table. */
+    rf_status (*find_changes)(void *arg, uint32_t model, uint64_t generation, const char *digest,
+                              rf_slice note, rf_sink_changes *changes_out, bool *found_out,
+                              rf_err *err);
+    void *arg;
+} rf_sink_source;
 
 typedef enum rf_sink_way {
     RF_SINK_LOADED,  /* all rows were copied */
@@ -58,8 +71,7 @@ typedef struct rf_sink_postgres_options {
     bool load_all;     /* do not look for changes */
     uint32_t wait_readers_s; /* 0: 60 */
     uint32_t keep;     /* tables of generations that stay, the published one counted; 0: 2 */
-    rf_sink_find_changes find_changes;
-    void *find_changes_arg;
+    rf_sink_source source;
     const rf_run *run;
 } rf_sink_postgres_options;
 

@@ -2,7 +2,12 @@
 
 #include <stdio.h>
 
-enum { DESCRIPTION_BYTES_MAX = 256 << 10, NAME_TRIES_MAX = 1000, SWEPT_MAX = 100 };
+enum {
+    DESCRIPTION_BYTES_MAX = 256 << 10,
+    NOTE_BYTES_MAX = 64 << 20,
+    NAME_TRIES_MAX = 1000,
+    SWEPT_MAX = 100,
+};
 
 rf_status rf_publish_prepare(rf_sql *sql, const char *schema, rf_err *err)
 {
@@ -16,7 +21,8 @@ rf_status rf_publish_prepare(rf_sql *sql, const char *schema, rf_err *err)
     if (status == RF_OK) {
         rf_sql_add(sql, "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid ="
                         " c.relnamespace WHERE n.nspname = 'refold_published' AND"
-                        " c.relname IN ('models', 'tables')");
+                        " (c.relname = 'tables' OR c.relname = 'models' AND EXISTS (SELECT FROM"
+                        " pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'note'))");
         status = rf_sql_count(sql, &found, err);
     }
     if (status != RF_OK || found == 2)
@@ -27,7 +33,8 @@ rf_status rf_publish_prepare(rf_sql *sql, const char *schema, rf_err *err)
                " generation bigint NOT NULL, version bigint NOT NULL, position bigint NOT NULL,"
                " digest text NOT NULL, rows bigint NOT NULL, form text NOT NULL,"
                " data_schema text, layout text NOT NULL,"
-               " published_at timestamptz NOT NULL, PRIMARY KEY (schema_name, name));"
+               " published_at timestamptz NOT NULL, note bytea, PRIMARY KEY (schema_name, name));"
+               " ALTER TABLE refold_published.models ADD COLUMN IF NOT EXISTS note bytea;"
                " CREATE TABLE IF NOT EXISTS refold_published.tables (data_schema text PRIMARY KEY,"
                " schema_name text NOT NULL, name text NOT NULL, generation bigint NOT NULL,"
                " position bigint NOT NULL, digest text NOT NULL, rows bigint NOT NULL,"
@@ -40,6 +47,19 @@ rf_status rf_publish_prepare(rf_sql *sql, const char *schema, rf_err *err)
 
 /* ---- what is to do ---- */
 
+static int digit_of(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* What is no note is told by its checksum later. */
+static void take_note(rf_publish_plan *plan, const char *hex)
+{
+    rf_buf_clear(&plan->published_note);
+    for (; digit_of(hex[0]) >= 0 && digit_of(hex[1]) >= 0; hex += 2)
+        rf_buf_append_byte(&plan->published_note, (uint8_t)(digit_of(hex[0]) << 4 | digit_of(hex[1])));
+}
+
 static rf_status look_at_pointer(rf_sql *sql, rf_publish_plan *plan, rf_err *err)
 {
     rf_postgres_rows *rows = NULL;
@@ -47,7 +67,8 @@ static rf_status look_at_pointer(rf_sql *sql, rf_publish_plan *plan, rf_err *err
     rf_sql_add(sql,
                "SELECT p.generation, p.digest, p.layout, p.data_schema, p.form,"
                " CASE WHEN p.data_schema IS NOT NULL THEN"
-               " to_regclass(format('%%I.%%I', p.data_schema, p.name)) IS NOT NULL END"
+               " to_regclass(format('%%I.%%I', p.data_schema, p.name)) IS NOT NULL END,"
+               " encode(p.note, 'hex')"
                " FROM refold_published.models p WHERE schema_name = %q AND name = %q",
                plan->place.schema, plan->place.name);
     rf_status status = rf_sql_query(sql, &rows, err);
@@ -59,6 +80,7 @@ static rf_status look_at_pointer(rf_sql *sql, rf_publish_plan *plan, rf_err *err
                        rf_postgres_text(rows, 0, 1));
         (void)snprintf(plan->data_schema, sizeof plan->data_schema, "%s",
                        rf_postgres_text(rows, 0, 3));
+        take_note(plan, rf_postgres_text(rows, 0, 6));
         if (plan->form == RF_PUBLIC_AS_BEFORE)
             plan->form = strcmp(rf_postgres_text(rows, 0, 4), "table") == 0 ? RF_PUBLIC_TABLE
                                                                              : RF_PUBLIC_VIEW;
@@ -97,11 +119,12 @@ static rf_status find_changes(rf_publish_plan *plan, uint32_t index,
 
     *found_out = false;
     if (!plan->is_published || !plan->same_layout || plan->seen.must_drop || !plan->seen.exists ||
-        plan->refuse_changes || options->load_all || !options->find_changes)
+        plan->refuse_changes || options->load_all)
         return RF_OK;
-    rf_status status =
-        options->find_changes(options->find_changes_arg, index, model->generation_before,
-                              plan->published_digest, &plan->changes, found_out, err);
+    rf_slice note = rf_buf_slice(&plan->published_note);
+    rf_status status = options->source.find_changes(
+        options->source.arg, index, model->generation_before, plan->published_digest,
+        note.size ? note : (rf_slice){NULL, 0}, &plan->changes, found_out, err);
     if (status != RF_OK || !*found_out)
         return status;
     model->position = plan->changes.position;
@@ -148,6 +171,22 @@ static rf_status choose_way(rf_sql *sql, rf_publish_plan *plan, uint32_t index,
     return RF_OK;
 }
 
+rf_status rf_publish_look(rf_publish_plan *plan, uint32_t index,
+                          const rf_sink_postgres_options *options, rf_err *err)
+{
+    rf_sink_model *model = plan->model;
+    rf_sink_state state;
+
+    rf_status status = options->source.look(options->source.arg, index, &state, err);
+    if (status != RF_OK)
+        return status;
+    model->position = state.position;
+    model->rows = state.rows;
+    memcpy(model->digest, state.digest, sizeof model->digest);
+    plan->note = state.note;
+    return RF_OK;
+}
+
 rf_status rf_publish_make(rf_sql *sql, rf_publish_plan *plan, uint32_t index,
                        const rf_sink_postgres_options *options, rf_err *err)
 {
@@ -162,10 +201,12 @@ rf_status rf_publish_make(rf_sql *sql, rf_publish_plan *plan, uint32_t index,
     rf_layout_free(&plan->layout);
     rf_buf_free(&plan->description);
     rf_buf_init(&plan->description, DESCRIPTION_BYTES_MAX);
-    *model = (rf_sink_model){.reader = model->reader, .position = info->position,
-                             .rows = info->rows};
-    memcpy(model->digest, info->digest, sizeof model->digest);
-    rf_status status = rf_layout_make(info, &plan->layout, err);
+    rf_buf_free(&plan->published_note);
+    rf_buf_init(&plan->published_note, NOTE_BYTES_MAX);
+    *model = (rf_sink_model){.reader = model->reader};
+    rf_status status = rf_publish_look(plan, index, options, err);
+    if (status == RF_OK)
+        status = rf_layout_make(info, &plan->layout, err);
     if (status != RF_OK)
         return status;
     plan->place = (rf_table_place){options->schema ? options->schema : "public", info->name};
@@ -194,6 +235,7 @@ void rf_publish_free(rf_publish_plan *plan)
     rf_public_free(&plan->seen);
     rf_layout_free(&plan->layout);
     rf_buf_free(&plan->description);
+    rf_buf_free(&plan->published_note);
 }
 
 /* ---- what is written down ---- */
@@ -246,12 +288,17 @@ void rf_publish_record_published(rf_sql *sql, const rf_publish_plan *plan)
     else
         rf_sql_add(sql, "NULL");
     rf_sql_add(sql,
-               ", %q, now()) ON CONFLICT (schema_name, name) DO UPDATE SET generation ="
+               ", %q, now(), ", plan->description.data);
+    if (plan->note.data)
+        rf_sql_add(sql, "decode(%x, 'hex')", plan->note);
+    else
+        rf_sql_add(sql, "NULL");
+    rf_sql_add(sql,
+               ") ON CONFLICT (schema_name, name) DO UPDATE SET generation ="
                " EXCLUDED.generation, version = EXCLUDED.version, position = EXCLUDED.position,"
                " digest = EXCLUDED.digest, rows = EXCLUDED.rows, form = EXCLUDED.form,"
                " data_schema = EXCLUDED.data_schema, layout = EXCLUDED.layout,"
-               " published_at = EXCLUDED.published_at; ",
-               plan->description.data);
+               " published_at = EXCLUDED.published_at, note = EXCLUDED.note; ");
     if (is_view)
         rf_sql_add(sql,
                    "UPDATE refold_published.tables SET generation = %u, position = %u, digest = %q, rows ="

@@ -21,6 +21,8 @@ typedef struct rf_publish_plan {
     rf_public seen;
     bool is_published;
     char published_digest[33];
+    rf_buf published_note;
+    rf_slice note; /* of what is to be; borrowed from the source */
     bool same_layout;     /* of what is published */
     char data_schema[64]; /* of the table that is or will be shown; "": to be made */
     rf_sink_changes changes;
@@ -32,6 +34,9 @@ rf_status rf_publish_prepare(rf_sql *sql, const char *schema, rf_err *err);
 /* `plan` is zeroed but for `model`. Refuses what cannot be published. */
 rf_status rf_publish_make(rf_sql *sql, rf_publish_plan *plan, uint32_t index,
                        const rf_sink_postgres_options *options, rf_err *err);
+/* Once more as the read model is now: position, rows, digest, note. */
+rf_status rf_publish_look(rf_publish_plan *plan, uint32_t index,
+                          const rf_sink_postgres_options *options, rf_err *err);
 void rf_publish_free(rf_publish_plan *plan);
 /* A name for a schema that is not there yet. */
 rf_status rf_publish_name_schema(rf_sql *sql, rf_publish_plan *plan, rf_err *err);

@@ -2,7 +2,7 @@
 
 #include <stdarg.h>
 
-enum { TEXT_SIZE_MAX = 4 << 20 };
+enum { TEXT_SIZE_MAX = 32 << 20 };
 
 void rf_sql_begin(rf_sql *sql, rf_postgres *db)
 {
@@ -32,6 +32,19 @@ static void add_text(rf_sql *sql, const char *text)
         sql->status = rf_postgres_quote_text(sql->db, rf_slice_of(text), &sql->text, &sql->err);
 }
 
+static void add_bytes(rf_sql *sql, rf_slice bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    rf_buf_append_byte(&sql->text, '\'');
+    for (size_t i = 0; i < bytes.size; i++) {
+        unsigned byte = (unsigned char)bytes.data[i];
+        rf_buf_append_byte(&sql->text, (uint8_t)digits[byte >> 4]);
+        rf_buf_append_byte(&sql->text, (uint8_t)digits[byte & 15]);
+    }
+    rf_buf_append_byte(&sql->text, '\'');
+}
+
 void rf_sql_add(rf_sql *sql, const char *format, ...)
 {
     va_list args;
@@ -53,6 +66,9 @@ void rf_sql_add(rf_sql *sql, const char *format, ...)
             break;
         case 'q':
             add_text(sql, va_arg(args, const char *));
+            break;
+        case 'x':
+            add_bytes(sql, va_arg(args, rf_slice));
             break;
         case 's':
             rf_buf_append_format(&sql->text, "%s", va_arg(args, const char *));

@@ -20,7 +20,8 @@ typedef struct rf_sql {
 void rf_sql_begin(rf_sql *sql, rf_postgres *db);
 void rf_sql_end(rf_sql *sql);
 /* %n: a name (const char *), quoted; %t: a schema and a table (two); %q: a text (const char *) as a
- * literal; %s: SQL as it is; %u: a uint64_t; %%: a
+ * literal; %x: bytes (rf_slice) as a
+ * literal of their hex digits; %s: SQL as it is; %u: a uint64_t; %%: a
  * percent sign. Everything else is copied. */
 void rf_sql_add(rf_sql *sql, const char *format, ...);
 /* The statements so far; the text is empty afterwards. */

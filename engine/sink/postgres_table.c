@@ -112,13 +112,12 @@ static rf_status sender_end(struct sender *sender, rf_status status, rf_err *err
     return status;
 }
 
-static rf_status send_all(struct sender *sender, rf_reader *reader, rf_sink_watch *watch,
-                          rf_err *err)
+static rf_status send_all(struct sender *sender, rf_reader *reader, rf_cursor *cursor,
+                          rf_sink_watch *watch, rf_err *err)
 {
-    rf_cursor *cursor = NULL;
+    rf_status status = RF_OK;
     rf_row row;
 
-    rf_status status = rf_cursor_open(reader, NULL, &cursor, err);
     while (status == RF_OK && (status = rf_cursor_next(cursor, &row, err)) == RF_OK) {
         status = rf_layout_values(sender->layout, reader, &row, sender->values, err);
         if (status == RF_OK)
@@ -126,7 +125,6 @@ static rf_status send_all(struct sender *sender, rf_reader *reader, rf_sink_watc
         if (status == RF_OK)
             status = rf_sink_watch_row(watch, err);
     }
-    rf_cursor_close(cursor);
     return status == RF_ERR_NO_ROW ? RF_OK : status;
 }
 
@@ -157,7 +155,7 @@ static rf_status finish_table(rf_sql *sql, const rf_layout *layout, rf_table_pla
 }
 
 rf_status rf_postgres_table_load(rf_sql *sql, const rf_layout *layout, rf_reader *reader,
-                                 rf_table_place place, rf_sink_watch *watch, rf_err *err)
+                                 rf_cursor *cursor, rf_table_place place, rf_sink_watch *watch, rf_err *err)
 {
     struct sender sender;
 
@@ -171,7 +169,7 @@ rf_status rf_postgres_table_load(rf_sql *sql, const rf_layout *layout, rf_reader
     rf_sql_add(sql, "COPY %t FROM STDIN (FORMAT binary, FREEZE)", place.schema, place.name);
     status = sender_begin(&sender, sql, layout, err);
     if (status == RF_OK)
-        status = send_all(&sender, reader, watch, err);
+        status = send_all(&sender, reader, cursor, watch, err);
     status = sender_end(&sender, status, err);
     return status == RF_OK ? finish_table(sql, layout, place, err) : status;
 }

@@ -23,9 +23,9 @@ rf_status rf_postgres_table_describe(const rf_layout *layout, rf_buf *text_out, 
 void rf_postgres_table_columns(rf_sql *sql, const rf_layout *layout, uint32_t count,
                                const char *prefix);
 
-/* CREATE TABLE, the rows of the reader by COPY, primary key, indexes, ANALYZE. */
+/* CREATE TABLE, the rows of the reader's cursor by COPY, primary key, indexes, ANALYZE. */
 rf_status rf_postgres_table_load(rf_sql *sql, const rf_layout *layout, rf_reader *reader,
-                                 rf_table_place place, rf_sink_watch *watch, rf_err *err);
+                                 rf_cursor *cursor, rf_table_place place, rf_sink_watch *watch, rf_err *err);
 
 /* A row that is another in the state to come; `row` is as generations store it, its data NULL where
  * the row is gone. */

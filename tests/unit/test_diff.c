@@ -107,6 +107,20 @@ static rf_status visit(void *arg, uint32_t partition, const rf_diff_row *row, rf
     return RF_OK;
 }
 
+static rf_status visit_any(void *arg, uint32_t partition, const rf_diff_row *row, rf_err *err)
+{
+    cr_assert_eq(partition, 0u);
+    return visit(arg, rf_partition_of(row->key, PARTITIONS), row, err);
+}
+
+static rf_status stop(void *arg, uint32_t partition, const rf_diff_row *row, rf_err *err)
+{
+    (void)arg;
+    (void)partition;
+    (void)row;
+    return rf_fail(err, RF_ERR_NOTHING, "enough");
+}
+
 static void check_walk(uint32_t workers)
 {
     rf_diff_side before, after;
@@ -152,6 +166,33 @@ Test(diff, reads_base_and_delta_as_one)
     check_walk(2);
 }
 
+Test(diff, of_one_base_looks_at_the_deltas_only)
+{
+    int64_t was[KEYS];
+    rf_diff_side before, after;
+
+    change(1, 3, 100);
+    change(1, 4, -1);
+    change(1, 350, 9);
+    change(1, 351, 9);
+    memcpy(was, stamps[1], sizeof was);
+    cr_assert_eq(rf_diff_open(store, "stamps", numbers[1], &before, NULL), RF_OK);
+    change(1, 3, 101);
+    change(1, 350, -1);
+    change(1, 5, -1);
+    change(1, 352, 9);
+    change(1, 6, (int64_t)numbers[1]); /* as it was */
+    cr_assert_eq(rf_diff_open(store, "stamps", numbers[1], &after, NULL), RF_OK);
+    memcpy(stamps[0], was, sizeof was);
+    memset(seen, 0, sizeof seen);
+    cr_assert_eq(rf_diff_walk_deltas(NULL, &before, &after, visit_any, NULL, NULL), RF_OK);
+    for (int i = 0; i < KEYS; i++)
+        cr_assert_eq(seen[i], stamps[0][i] != stamps[1][i], "key %d", i);
+    cr_assert_eq(rf_diff_walk_deltas(NULL, &before, &after, stop, NULL, NULL), RF_ERR_NOTHING);
+    rf_diff_close(&before);
+    rf_diff_close(&after);
+}
+
 Test(diff, of_the_same_rows_is_empty)
 {
     rf_diff_side a, b;
@@ -162,14 +203,6 @@ Test(diff, of_the_same_rows_is_empty)
     cr_assert_not(rf_diff_is_empty(&a, &b));
     rf_diff_close(&a);
     rf_diff_close(&b);
-}
-
-static rf_status stop(void *arg, uint32_t partition, const rf_diff_row *row, rf_err *err)
-{
-    (void)arg;
-    (void)partition;
-    (void)row;
-    return rf_fail(err, RF_ERR_NOTHING, "enough");
 }
 
 Test(diff, ends_when_the_visitor_wants_it)
