@@ -1,7 +1,5 @@
 /* See build.h. */
-#include "build.h"
-
-#include "build_index.h"
+#include "build_job.h"
 
 #include "base/clock.h"
 #include "event/key.h"
@@ -16,38 +14,11 @@ enum {
     COLUMN_BYTES = 8,
 };
 
-/* Confined to one worker while the fold runs. */
-struct slot {
-    rf_build *build;
-    rf_block_builder *blocks;
-    rf_base_part *part; /* of the partition that is emitted; NULL between partitions */
-    rf_digest digest;
-    double write_s;
-};
-
-struct rf_build {
-    rf_store *store;
-    const rf_definition *definition;
-    bool scratch;
-    uint64_t number;
-    char dir[RF_PATH_SIZE];
-    char definition_file[256];
-    rf_base_writer *writer;
-    rf_build_index *indexes; /* NULL: none */
-    const rf_column **texts; /* columns of text and JSON */
-    uint32_t text_count;
-    struct slot *slots;
-    uint32_t slot_count;
-    rf_manifest manifest;
-    bool sealed;
-    bool kept; /* the directory stays */
-};
-
 /* Writing is timed where it happens: most calls only take the next bytes of a buffer. */
 static rf_status take_block(void *arg, rf_slice first_key, size_t size, char **room_out,
                             rf_err *err)
 {
-    struct slot *slot = arg;
+    rf_build_slot *slot = arg;
     double start = rf_clock_seconds();
     rf_status status = rf_base_part_room(slot->part, first_key, size, room_out, err);
 
@@ -106,7 +77,7 @@ static rf_status list_texts(rf_build *build, rf_err *err)
 }
 
 /* A row that is out of order, or larger than most. */
-static __attribute__((noinline)) rf_status take_large_row(struct slot *slot, rf_slice key,
+static __attribute__((noinline)) rf_status take_large_row(rf_build_slot *slot, rf_slice key,
                                                           const void *row, rf_err *err)
 {
     const rf_definition *definition = slot->build->definition;
@@ -126,7 +97,7 @@ static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
                           const void *row, rf_err *err)
 {
     rf_build *build = arg;
-    struct slot *slot = &build->slots[worker];
+    rf_build_slot *slot = &build->slots[worker];
     const rf_definition *definition = build->definition;
     size_t room = rf_row_room(definition->column_count);
     rf_status status = RF_OK;
@@ -152,10 +123,10 @@ static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
                : status;
 }
 
-static rf_status end_partition(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
+rf_status rf_build_end_partition(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
 {
     rf_build *build = arg;
-    struct slot *slot = &build->slots[worker];
+    rf_build_slot *slot = &build->slots[worker];
 
     if (!slot->part)
         return RF_OK;
@@ -180,7 +151,7 @@ static rf_status make_slots(rf_build *build, uint32_t count, rf_err *err)
                        build->definition->name, count);
     build->slot_count = count;
     for (uint32_t i = 0; i < count; i++) {
-        struct slot *slot = &build->slots[i];
+        rf_build_slot *slot = &build->slots[i];
         slot->build = build;
         slot->blocks = rf_block_builder_new(take_block, slot);
         if (!slot->blocks)
@@ -268,7 +239,7 @@ void rf_build_target(rf_build *build, rf_fold_target *target_out)
     *target_out = (rf_fold_target){
         .definition = build->definition,
         .row = take_row,
-        .partition_end = end_partition,
+        .partition_end = rf_build_end_partition,
         .sink_arg = build,
     };
 }
@@ -330,8 +301,10 @@ static rf_status fill_manifest(rf_build *build, const rf_build_fold *fold, rf_er
     manifest->on_error = fold->on_error;
     manifest->left_out = fold->left_out_count;
     manifest->sealed_at = rf_clock_wall_us();
-    for (uint32_t i = 0; i < build->slot_count; i++)
+    for (uint32_t i = 0; !fold->digest && i < build->slot_count; i++)
         rf_digest_add(&manifest->digest, &build->slots[i].digest);
+    if (fold->digest)
+        manifest->digest = *fold->digest;
     manifest->rows = manifest->digest.rows;
     manifest->columns = calloc(definition->column_count, sizeof *manifest->columns);
     if (!manifest->columns)

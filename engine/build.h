@@ -32,6 +32,7 @@ typedef struct rf_build_fold {
     rf_on_error on_error;
     const rf_left_out *left_out; /* in position order */
     uint32_t left_out_count;
+    const rf_digest *digest; /* of all rows, where they are stored ones; NULL: of those that the sinks got */
 } rf_build_fold;
 
 typedef struct rf_build_options {
@@ -48,6 +49,18 @@ void rf_build_target(rf_build *build, rf_fold_target *target_out);
 /* What MANIFEST says of the schemas of types: those of the build's definition. */
 rf_status rf_build_keep_schemas(rf_build *build, const rf_check_schema *schemas, uint32_t count,
                                 rf_err *err);
+/* For a merge, in place of rf_build_target: rows as they are stored, in key order of a partition, one
+ * partition of a worker at a time; a whole block that the caller verified; a row's entries in the
+ * indexes, from the values of its columns; and the end of the partition. They are in no digest. */
+rf_status rf_build_stored_row(rf_build *build, uint32_t worker, uint32_t partition, rf_slice key,
+                              rf_slice row, rf_err *err);
+rf_status rf_build_stored_block(rf_build *build, uint32_t worker, uint32_t partition,
+                                const rf_block *block, rf_err *err);
+rf_status rf_build_stored_entries(rf_build *build, uint32_t worker, rf_slice key,
+                                  const rf_value *values, rf_err *err);
+rf_status rf_build_stored_end(rf_build *build, uint32_t worker, uint32_t partition, rf_err *err);
+/* What MANIFEST says of schemas is what that of another generation of the same definition says. */
+rf_status rf_build_take_schemas(rf_build *build, const rf_manifest *from, rf_err *err);
 /* Once the fold has ended: what MANIFEST will say, and QUARANTINE. */
 rf_status rf_build_end_rows(rf_build *build, const rf_build_fold *fold, rf_err *err);
 /* The pieces of what is to be durable before MANIFEST, each once. */

@@ -139,15 +139,18 @@ bool rf_index_entry(const rf_value *values, const uint32_t *columns, uint32_t co
     return true;
 }
 
+/* `row` is its struct or, where that is NULL, `values` are its columns'. */
 static rf_status add_entry(const rf_build_index *build, const rf_definition_index *index,
-                           struct entries *entries, rf_slice key, const void *row, rf_err *err)
+                           struct entries *entries, rf_slice key, const void *row,
+                           const rf_value *values, rf_err *err)
 {
     const rf_definition *definition = build->definition;
     rf_key_bytes entry = {.size = 0};
     rf_key_fault fault = RF_KEY_FINE;
 
     for (uint32_t i = 0; fault == RF_KEY_FINE && i < index->column_count; i++) {
-        const rf_value value = column_value(&definition->columns[index->columns[i]], row);
+        const rf_value value = row ? column_value(&definition->columns[index->columns[i]], row)
+                                   : values[index->columns[i]];
         fault = rf_key_add(&entry, &value);
     }
     if (fault != RF_KEY_HAS_NUL && (fault != RF_KEY_FINE || !add_key(&entry, key)))
@@ -167,16 +170,28 @@ static rf_status add_entry(const rf_build_index *build, const rf_definition_inde
     return rf_buf_check(&entries->bytes, definition->name, err);
 }
 
-rf_status rf_build_index_row(rf_build_index *build, uint32_t slot, rf_slice key, const void *row,
-                             rf_err *err)
+static rf_status add_entries(rf_build_index *build, uint32_t slot, rf_slice key, const void *row,
+                             const rf_value *values, rf_err *err)
 {
     rf_status status = RF_OK;
 
     for (uint32_t i = 0; build && status == RF_OK && i < build->definition->index_count; i++)
         status = add_entry(build, &build->definition->indexes[i],
                            &build->entries[slot * build->definition->index_count + i], key, row,
-                           err);
+                           values, err);
     return status;
+}
+
+rf_status rf_build_index_row(rf_build_index *build, uint32_t slot, rf_slice key, const void *row,
+                             rf_err *err)
+{
+    return add_entries(build, slot, key, row, NULL, err);
+}
+
+rf_status rf_build_index_values(rf_build_index *build, uint32_t slot, rf_slice key,
+                                const rf_value *values, rf_err *err)
+{
+    return add_entries(build, slot, key, NULL, values, err);
 }
 
 /* ---- a partition ---- */

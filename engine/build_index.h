@@ -22,6 +22,9 @@ rf_status rf_build_index_new(const rf_definition *definition, const char *dir, u
 void rf_build_index_free(rf_build_index *build); /* takes NULL, as all that follow */
 rf_status rf_build_index_row(rf_build_index *build, uint32_t slot, rf_slice key, const void *row,
                              rf_err *err);
+/* The same of a row that is stored, by the values of its columns. */
+rf_status rf_build_index_values(rf_build_index *build, uint32_t slot, rf_slice key,
+                                const rf_value *values, rf_err *err);
 rf_status rf_build_index_end(rf_build_index *build, uint32_t slot, uint32_t partition, rf_err *err);
 /* The files, each once, on any threads side by side; `manifest` says of each what it needs. */
 uint32_t rf_build_index_count(const rf_build_index *build);

@@ -46,8 +46,7 @@ static int compare_slices(const void *left, const void *right)
     return rf_slice_compare(*(const rf_slice *)left, *(const rf_slice *)right);
 }
 
-/* What the generation left out up to its checkpoint, read anew. */
-static rf_status read_left_out(rf_catch_up_item *item, rf_catalog *catalog, rf_err *err)
+rf_status rf_catch_up_read_left_out(rf_catch_up_item *item, rf_catalog *catalog, rf_err *err)
 {
     rf_left_out_list_free(&item->left_out);
     free(item->shut_out);
@@ -85,7 +84,7 @@ static rf_status item_open(rf_catch_up *catch_up, const rf_catch_up_of *of, rf_c
     if (status == RF_OK)
         status = rf_catalog_checkpoint(catalog, manifest, &item->checkpoint, err);
     if (status == RF_OK)
-        status = read_left_out(item, catalog, err);
+        status = rf_catch_up_read_left_out(item, catalog, err);
     if (status != RF_OK)
         return status;
     item->resumes = item_resumes(item);
@@ -116,6 +115,7 @@ static void item_close(rf_catch_up_item *item)
     free(item->changes);
     free(item->columns);
     free(item->skips);
+    free(item->merged);
     rf_definition_free(item->definition);
     rf_catalog_unpin(&item->pinned);
 }
@@ -387,10 +387,12 @@ rf_status rf_catch_up_item_begin(rf_catch_up *catch_up, rf_catch_up_item *item, 
 
     for (uint32_t i = 0; i < item->slot_count; i++)
         rf_catch_up_slot_clear(&item->slots[i]);
-    rf_status status = item->has_new_left_out ? read_left_out(item, catalog, err) : RF_OK;
+    rf_status status = item->has_new_left_out ? rf_catch_up_read_left_out(item, catalog, err) : RF_OK;
     item->has_new_left_out = false;
     if (status == RF_OK)
         status = take_skips(item, catalog, until, on_record, err);
+    if (item->build) /* it has its copy of the delta already */
+        return status;
     rf_delta_part_free(&item->delta);
     if (status == RF_OK && !item->goes_on)
         status = rf_rows_take_delta(catalog, &item->pinned, &item->delta, NULL, &checkpoint, err);
@@ -405,7 +407,7 @@ static rf_status begin_anew(rf_catch_up *catch_up, uint64_t until, rf_left_out_l
 
     for (uint32_t i = 0; status == RF_OK && i < catch_up->count; i++) {
         rf_catch_up_item *item = &catch_up->items[i];
-        if (!item->needs_all)
+        if (!item->needs_all || item->build)
             continue;
         item->goes_on = item->needs_all = false;
         rf_left_out_list_free(&on_record[i]);

@@ -21,6 +21,7 @@
 #include "store.h"
 
 typedef struct rf_catch_up rf_catch_up;
+struct rf_build;
 
 /* Generations that are at one position. */
 typedef struct rf_catch_up_of {
@@ -49,6 +50,18 @@ void rf_catch_up_done(rf_catch_up *catch_up);
 /* Folds and commits, round by round; what was committed stays after a failure. */
 rf_status rf_catch_up_run(rf_catch_up *catch_up, uint64_t until, const volatile int *cancel,
                           rf_err *err);
+
+/* The changes of one fold become, with the rows that did not change, a new base: see base_merge.h.
+ *
+ *     rf_catch_up_open (of one) -> may_merge -> merge_into -> rf_catch_up_fold -> merge_end
+ *
+ * `build` has rf_catch_up_definition for its definition, and is sealed and recorded by the caller. What is
+ * stored is read as it was at merge_into, whatever moves the generation on meanwhile. *whole_out false
+ * where stored rows turned out to tell too little: then the build is nothing. */
+bool rf_catch_up_may_merge(const rf_catch_up *catch_up);
+const rf_definition *rf_catch_up_definition(const rf_catch_up *catch_up);
+rf_status rf_catch_up_merge_into(rf_catch_up *catch_up, struct rf_build *build, rf_err *err);
+rf_status rf_catch_up_merge_end(rf_catch_up *catch_up, bool *whole_out, rf_err *err);
 
 /* Whether stored rows are all that the definition's fold goes on from. */
 bool rf_catch_up_resumes(const rf_definition *definition);

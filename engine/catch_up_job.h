@@ -2,6 +2,7 @@
 #ifndef RF_CATCH_UP_JOB_H
 #define RF_CATCH_UP_JOB_H
 
+#include "build.h"
 #include "catalog/rows.h"
 #include "catch_up.h"
 #include "rebuild/fold.h"
@@ -19,6 +20,14 @@ typedef struct rf_catch_up_slot {
     rf_rows_cursor *cursor;
     bool cursor_found;
     rf_slice cursor_key, cursor_row;
+    /* of the partition at hand, where all goes into a new base */
+    bool merges; /* there is one at hand */
+    uint32_t partition;
+    rf_base_blocks *blocks;
+    rf_block block; /* its row `block_at` is the next */
+    bool block_found;
+    uint32_t block_at;
+    uint32_t delta_at; /* next entry of the delta */
 } rf_catch_up_slot;
 
 typedef struct rf_catch_up_item {
@@ -41,7 +50,9 @@ typedef struct rf_catch_up_item {
     bool needs_all; /* it could not */
     uint64_t *skips;
     uint32_t skip_count;
-    rf_delta_part delta; /* where all is folded and compared */
+    rf_delta_part delta; /* where all is folded and compared, or goes into a new base */
+    rf_build *build;     /* the new base; NULL: changes go to the delta */
+    uint8_t *merged;     /* by partition: some worker has begun it */
     rf_catch_up_slot *slots;
     uint32_t slot_count;
     rf_left_out_list noted; /* what it left out */
@@ -83,6 +94,8 @@ rf_status rf_catch_up_put_change(rf_catch_up_item *item, rf_catch_up_slot *slot,
                                  const rf_catch_up_change *at, rf_err *err);
 /* Whether two rows are the same, or both are none. */
 bool rf_catch_up_same_row(rf_slice a, rf_slice b);
+/* What the generation left out up to its checkpoint, read anew. */
+rf_status rf_catch_up_read_left_out(rf_catch_up_item *item, rf_catalog *catalog, rf_err *err);
 
 /* catch_up_sink.c: the sinks and the source of a target; `sink_arg` is the item. */
 void rf_catch_up_target(rf_catch_up_item *item, rf_fold_target *target_out);
@@ -90,5 +103,13 @@ rf_status rf_catch_up_slot_open(rf_catch_up_item *item, rf_catalog *catalog, rf_
                                 rf_err *err);
 void rf_catch_up_slot_clear(rf_catch_up_slot *slot);
 void rf_catch_up_slot_close(rf_catch_up_slot *slot);
+
+/* catch_up_merge.c: the same sinks where all goes into a new base. The last writes what no event was
+ * of: the rests of partitions, and whole ones. */
+rf_status rf_catch_up_merge_row(void *arg, uint32_t worker, uint32_t partition, rf_slice key,
+                                const void *row, rf_err *err);
+rf_status rf_catch_up_merge_gone(void *arg, uint32_t worker, rf_slice key, rf_err *err);
+rf_status rf_catch_up_merge_rest(rf_catch_up_item *item, rf_pool *pool, rf_err *err);
+void rf_catch_up_merge_close(rf_catch_up_slot *slot);
 
 #endif

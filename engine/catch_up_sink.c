@@ -39,6 +39,7 @@ void rf_catch_up_slot_clear(rf_catch_up_slot *slot)
 void rf_catch_up_slot_close(rf_catch_up_slot *slot)
 {
     rf_rows_cursor_close(slot->cursor);
+    rf_catch_up_merge_close(slot);
     rf_rows_close(slot->rows);
     rf_buf_free(&slot->row);
     rf_buf_free(&slot->changes);
@@ -324,4 +325,8 @@ void rf_catch_up_target(rf_catch_up_item *item, rf_fold_target *target_out)
                    .skips = item->skips,
                    .skip_count = item->skip_count},
     };
+    if (item->build) {
+        target_out->row = rf_catch_up_merge_row;
+        target_out->gone = rf_catch_up_merge_gone;
+    }
 }

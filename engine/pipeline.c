@@ -268,6 +268,7 @@ static rf_status report_projection(const struct pipeline *pipeline, uint32_t ind
         .position = checkpoint.position,
         .rows = checkpoint.digest.rows,
         .reused = pipeline->reused != NULL,
+        .merged = pipeline->reused && pipeline->reused[index].merges,
         .events = pipeline->reused ? pipeline->reused[index].events : pipeline->replay.events[index],
         .events_without_key = pipeline->reused ? 0 : pipeline->replay.keyless[index],
         .live = pipeline->flipped[index],

@@ -26,15 +26,16 @@ struct pipeline {
     rf_gate_counts *counts;
     bool *flipped;
     rf_catch_up_late *late; /* one a definition */
-    struct rf_reused *reused; /* likewise; NULL: all was folded */
+    struct rf_reused *reused; /* likewise; NULL: all is folded */
     bool sealed;
     bool flip_tried; /* from then on a failure says itself what was swapped */
     double swap_s;
     double start;
 };
 
-/* A generation whose base is the live one's. */
+/* A generation that was made of the live one and what came since. */
 typedef struct rf_reused {
+    bool merges; /* its base is new; else it is the live one's */
     rf_manifest manifest;
     uint64_t events; /* that came since, and were folded */
 } rf_reused;

@@ -2,16 +2,18 @@
  *
  * Where a definition and what it is run with are the live one's, only what came since has to be
  * folded: the new generation has the same base files under second names, a copy of the delta, and
- * catches up. That is for few changes; past a tenth of the rows, or where a fold does not go on from
- * stored rows, all is folded into a new base.
+ * catches up. That is for few changes; past a tenth of the rows base, delta and what came since are
+ * merged into a new base. Where a fold does not go on from stored rows, or most of the log is new, all
+ * is folded.
  */
 #include "base/clock.h"
+#include "base_merge.h"
 #include "pipeline_job.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHANGED_SHARE = 10 /* at most one row in so many */, DELTA_BYTES_MAX = 64 << 20 };
+enum { NEW_SHARE = 3 /* it pays where at most one event in so many is new */ };
 
 /* Whether a live generation was run with what this rebuild would be, and left out what it would: the
  * same skips on record, and by the same policy where that left anything out. */
@@ -87,7 +89,7 @@ rf_status rf_pipeline_check_changed(struct pipeline *pipeline, rf_err *err)
 /* ---- taking over ---- */
 
 static rf_status may_reuse(struct pipeline *pipeline, const rf_definition *definition,
-                           bool *may_out, rf_err *err)
+                           bool *may_out, bool *merges_out, rf_err *err)
 {
     rf_catalog *catalog = pipeline->store->catalog;
     rf_catalog_model model;
@@ -116,8 +118,9 @@ static rf_status may_reuse(struct pipeline *pipeline, const rf_definition *defin
                        (definition->by_stream || manifest.on_error == RF_ON_ERROR_STOP);
     status = rf_catalog_checkpoint(catalog, &manifest, &checkpoint, err);
     rf_manifest_free(&manifest);
-    if (status != RF_OK || !same_policy || checkpoint.delta_bytes > DELTA_BYTES_MAX ||
-        checkpoint.delta_rows + pipeline->position - live.position > live.rows / CHANGED_SHARE)
+    uint64_t fresh = pipeline->position - live.position;
+    *merges_out = rf_base_merge_is_due(&checkpoint, live.rows, fresh);
+    if (status != RF_OK || !same_policy || fresh > pipeline->position / NEW_SHARE)
         return status;
     return same_run(pipeline, definition, &live, may_out, err);
 }
@@ -126,10 +129,19 @@ rf_status rf_pipeline_find_reuse(struct pipeline *pipeline, bool *reuses_out, rf
 {
     bool may = !pipeline->options->full;
     rf_status status = RF_OK;
+    rf_reused *reused = calloc(pipeline->resolved.count, sizeof *reused);
 
+    if (!reused)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections",
+                       pipeline->resolved.count);
     for (uint32_t i = 0; status == RF_OK && may && i < pipeline->resolved.count; i++)
-        status = may_reuse(pipeline, pipeline->resolved.definitions[i], &may, err);
+        status = may_reuse(pipeline, pipeline->resolved.definitions[i], &may, &reused[i].merges,
+                           err);
     *reuses_out = status == RF_OK && may;
+    if (*reuses_out)
+        pipeline->reused = reused;
+    else
+        free(reused);
     return status;
 }
 
@@ -198,23 +210,15 @@ static rf_status take_base(struct pipeline *pipeline, const char *name, uint64_t
     return RF_OK;
 }
 
-static rf_status reuse_one(struct pipeline *pipeline, uint32_t index, rf_err *err)
+/* By way of the same base and a delta. */
+static rf_status link_one(struct pipeline *pipeline, const char *name, uint64_t live,
+                          rf_reused *reused, rf_err *err)
 {
     rf_catalog *catalog = pipeline->store->catalog;
-    const char *name = pipeline->resolved.definitions[index]->name;
-    rf_reused *reused = &pipeline->reused[index];
-    rf_catalog_model model = {0};
-    rf_catalog_generation made;
-    bool found = false;
 
-    rf_status status = rf_catalog_get_model(catalog, name, &model, &found, err);
+    rf_status status = take_base(pipeline, name, live, &reused->manifest, err);
     if (status == RF_OK)
-        status = take_base(pipeline, name, model.live, &reused->manifest, err);
-    if (status == RF_OK)
-        status = rf_catalog_copy_moves(catalog, name, model.live, reused->manifest.number, err);
-    if (status == RF_OK)
-        status = rf_catalog_get_generation(catalog, name, reused->manifest.number, &made, &found,
-                                           err);
+        status = rf_catalog_copy_moves(catalog, name, live, reused->manifest.number, err);
     if (status != RF_OK)
         return status;
     rf_catch_up_late late = {.store = pipeline->store,
@@ -229,15 +233,51 @@ static rf_status reuse_one(struct pipeline *pipeline, uint32_t index, rf_err *er
     return status;
 }
 
+/* By way of a new base; *made_out false where that cannot be. */
+static rf_status merge_one(struct pipeline *pipeline, const char *name, uint64_t live,
+                           rf_reused *reused, bool *made_out, rf_err *err)
+{
+    char dir[RF_PATH_SIZE];
+    rf_base_merge *merge = NULL;
+
+    rf_status status = rf_base_merge_begin(pipeline->store, pipeline->pool, name, live,
+                                      pipeline->position, pipeline->options->run.cancel, &merge,
+                                      err);
+    *made_out = merge != NULL;
+    if (status != RF_OK || !merge)
+        return status;
+    status = rf_base_merge_record(merge, err);
+    reused->events = rf_base_merge_events(merge);
+    if (status == RF_OK)
+        status = rf_catalog_path(pipeline->store->catalog, name, rf_base_merge_manifest(merge)->number,
+                                 dir, err);
+    rf_base_merge_free(merge);
+    return status == RF_OK ? rf_manifest_read(dir, &reused->manifest, err) : status;
+}
+
+static rf_status reuse_one(struct pipeline *pipeline, uint32_t index, rf_err *err)
+{
+    const char *name = pipeline->resolved.definitions[index]->name;
+    rf_reused *reused = &pipeline->reused[index];
+    rf_catalog_model model = {0};
+    bool found = false;
+    bool made = false;
+
+    rf_status status =
+        rf_catalog_get_model(pipeline->store->catalog, name, &model, &found, err);
+    if (status == RF_OK && reused->merges)
+        status = merge_one(pipeline, name, model.live, reused, &made, err);
+    reused->merges = made;
+    if (status == RF_OK && !made)
+        status = link_one(pipeline, name, model.live, reused, err);
+    return status;
+}
+
 rf_status rf_pipeline_reuse(struct pipeline *pipeline, rf_err *err)
 {
     double start = rf_clock_seconds();
     rf_status status = RF_OK;
 
-    pipeline->reused = calloc(pipeline->resolved.count, sizeof *pipeline->reused);
-    if (!pipeline->reused)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections",
-                       pipeline->resolved.count);
     for (uint32_t i = 0; status == RF_OK && i < pipeline->resolved.count; i++)
         status = reuse_one(pipeline, i, err);
     pipeline->replay.timings.fold = rf_clock_seconds() - start;

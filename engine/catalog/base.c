@@ -439,3 +439,55 @@ rf_status rf_base_cursor_next(rf_base_cursor *cursor, rf_slice *key_out, rf_slic
     }
     return RF_OK;
 }
+
+/* ---- whole blocks ---- */
+
+struct rf_base_blocks {
+    rf_kv_txn *txn;
+    base_lane lane;
+    bool is_started;
+};
+
+rf_status rf_base_blocks_open(rf_base *base, uint32_t partition, rf_base_blocks **blocks_out,
+                              rf_err *err)
+{
+    rf_base_blocks *blocks = calloc(1, sizeof *blocks);
+
+    RF_ASSERT(partition < base->partitions);
+    if (!blocks)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the blocks of a partition");
+    blocks->lane.partition = partition;
+    blocks->lane.file = &base->files[file_of(base, partition)];
+    rf_status status = rf_kv_begin(blocks->lane.file->kv, false, &blocks->txn, err);
+    if (status == RF_OK)
+        status = rf_kv_cursor_open(blocks->txn, 0, &blocks->lane.cursor, err);
+    if (status != RF_OK) {
+        rf_base_blocks_close(blocks);
+        return status;
+    }
+    *blocks_out = blocks;
+    return RF_OK;
+}
+
+void rf_base_blocks_close(rf_base_blocks *blocks)
+{
+    if (!blocks)
+        return;
+    rf_kv_cursor_close(blocks->lane.cursor);
+    rf_kv_abort(blocks->txn);
+    free(blocks);
+}
+
+rf_status rf_base_blocks_next(rf_base_blocks *blocks, rf_block *block_out, bool *found_out,
+                              rf_err *err)
+{
+    char bytes[BASE_KEY_SIZE_MAX];
+    rf_slice first = base_key(bytes, blocks->lane.partition, RF_SLICE(""));
+
+    rf_status status = lane_enter(&blocks->lane, blocks->is_started ? RF_KV_NEXT : RF_KV_AT_LEAST,
+                                  first, found_out, err);
+    blocks->is_started = true;
+    if (status == RF_OK && *found_out)
+        *block_out = blocks->lane.block;
+    return status;
+}

@@ -70,4 +70,12 @@ void rf_base_cursor_close(rf_base_cursor *cursor);
 rf_status rf_base_cursor_next(rf_base_cursor *cursor, rf_slice *key_out, rf_slice *row_out,
                               bool *found_out, rf_err *err);
 
+/* The blocks of one partition as they stand, verified, in key order: valid until close. */
+typedef struct rf_base_blocks rf_base_blocks;
+rf_status rf_base_blocks_open(rf_base *base, uint32_t partition, rf_base_blocks **blocks_out,
+                              rf_err *err);
+void rf_base_blocks_close(rf_base_blocks *blocks); /* takes NULL */
+rf_status rf_base_blocks_next(rf_base_blocks *blocks, rf_block *block_out, bool *found_out,
+                              rf_err *err);
+
 #endif

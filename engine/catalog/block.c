@@ -148,6 +148,31 @@ rf_status rf_block_builder_flush(rf_block_builder *builder, rf_err *err)
     return give_block(builder, err);
 }
 
+rf_status rf_block_builder_add_block(rf_block_builder *builder, const rf_block *block, rf_err *err)
+{
+    size_t gathered = builder->filled - PAD + (size_t)builder->count * ENTRY_SIZE;
+    rf_slice key, row;
+    char *at = NULL;
+    rf_status status = RF_OK;
+
+    if (builder->count > 0 && gathered < BLOCK_SIZE / 2) {
+        for (uint32_t i = 0; status == RF_OK && i < block->count; i++) {
+            status = rf_block_row(block, i, &key, &row, err);
+            if (status == RF_OK)
+                status = rf_block_builder_add(builder, key, row, err);
+        }
+        return status;
+    }
+    status = give_block(builder, err);
+    if (status == RF_OK)
+        status = rf_block_row(block, 0, &key, &row, err);
+    if (status == RF_OK)
+        status = builder->sink(builder->sink_arg, key, block->bytes.size, &at, err);
+    if (status == RF_OK)
+        memcpy(at, block->bytes.data, block->bytes.size);
+    return status;
+}
+
 rf_status rf_block_open(rf_slice bytes, bool check, rf_block *block_out, rf_err *err)
 {
     if (bytes.size < HEADER_SIZE + ENTRY_SIZE)

@@ -133,4 +133,10 @@ rf_status rf_block_row(const rf_block *block, uint32_t index, rf_slice *key_out,
 /* Index of the first row with key >= `key`; count if none. */
 uint32_t rf_block_find(const rf_block *block, rf_slice key, bool *equal_out);
 
+/* A whole block as it stands, whose keys are above those that were added, verified by the caller: copied
+ * if what was gathered before fills a block well enough, row by row if not. So blocks stay at least half
+ * full, however often they are copied. */
+rf_status rf_block_builder_add_block(rf_block_builder *builder, const rf_block *block,
+                                     rf_err *err);
+
 #endif

@@ -215,6 +215,21 @@ rf_status rf_delta_take(rf_kv_txn *txn, uint32_t delta, uint32_t table,
     return RF_OK;
 }
 
+uint32_t rf_delta_seek(const rf_delta_part *part, rf_slice key)
+{
+    uint32_t low = 0;
+    uint32_t high = part->count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (rf_slice_compare(part->entries[middle].key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 rf_status rf_delta_split(rf_delta_part *part, uint32_t partitions, rf_err *err)
 {
     uint32_t *first = malloc(partitions * sizeof *first);

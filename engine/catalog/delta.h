@@ -56,6 +56,8 @@ typedef struct rf_delta_part {
 
 rf_status rf_delta_take(rf_kv_txn *txn, uint32_t delta, uint32_t table,
                         const rf_delta_range *range, rf_delta_part *part_out, rf_err *err);
+/* The first entry with key >= `key`; count: none. */
+uint32_t rf_delta_seek(const rf_delta_part *part, rf_slice key);
 /* So that the entries of table 0 can be walked by partition. */
 rf_status rf_delta_split(rf_delta_part *part, uint32_t partitions, rf_err *err);
 void rf_delta_part_free(rf_delta_part *part); /* a zeroed one too */

@@ -14,6 +14,7 @@ struct rf_rows {
     uint64_t stamp; /* of the catalog when the checkpoint was read */
     rf_checkpoint checkpoint;
     rf_buf row; /* the last that the delta gave */
+    const rf_delta_part *lent; /* NULL: the delta is the catalog's */
 };
 
 struct rf_rows_cursor {
@@ -121,10 +122,26 @@ rf_status rf_rows_refresh(rf_rows *rows, rf_err *err)
     return status;
 }
 
+void rf_rows_lend(rf_rows *rows, const rf_delta_part *delta, const rf_checkpoint *checkpoint)
+{
+    rows->lent = delta;
+    rows->checkpoint = *checkpoint;
+}
+
 /* Whether the delta is known to be empty: nothing was committed since it was seen so. */
 static bool has_base_only(const rf_rows *rows)
 {
-    return rows->checkpoint.delta_rows == 0 && rf_catalog_stamp(rows->catalog) == rows->stamp;
+    return !rows->lent && rows->checkpoint.delta_rows == 0 && rf_catalog_stamp(rows->catalog) == rows->stamp;
+}
+
+static void look_in_lent(const rf_delta_part *delta, rf_slice key, rf_delta_entry *entry_out,
+                         bool *found_out)
+{
+    uint32_t at = rf_delta_seek(delta, key);
+
+    *found_out = at < delta->count && rf_slice_equal(delta->entries[at].key, key);
+    if (*found_out)
+        *entry_out = delta->entries[at];
 }
 
 /* The delta's entry, copied. */
@@ -137,6 +154,10 @@ rf_status rf_rows_look_delta(rf_rows *rows, rf_slice key, rf_delta_entry *entry_
     *found_out = false;
     if (has_base_only(rows))
         return RF_OK;
+    if (rows->lent) {
+        look_in_lent(rows->lent, key, entry_out, found_out);
+        return RF_OK;
+    }
     rf_status status = begin(rows, err);
     if (status == RF_OK)
         status = read_checkpoint(rows, err);

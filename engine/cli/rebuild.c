@@ -85,6 +85,7 @@ static rf_status print_json_projection(cli_json *json, rf_store *store, const rf
     cli_json_text(json, "digest", rebuilt->digest);
     cli_json_bool(json, "live", rebuilt->live);
     cli_json_bool(json, "reused", rebuilt->reused);
+    cli_json_bool(json, "merged", rebuilt->merged);
     cli_json_count(json, "bytes", rebuilt->bytes);
     cli_json_count(json, "generation_before", rebuilt->generation_before);
     cli_json_count(json, "rows_before", rebuilt->rows_before);

@@ -46,7 +46,8 @@ typedef struct rf_rebuilt {
     uint64_t position; /* that it is at: further than the rebuild's end where it caught up with events
                           that came meanwhile */
     uint64_t rows;
-    bool reused;     /* the base is that of the generation before: only what came since was folded */
+    bool reused;     /* only what came since the generation before was folded: its base is shared */
+    bool merged;     /* or, where that was too much for a delta, merged with it into a new one */
     uint64_t events; /* that its handlers got, in this rebuild */
     uint64_t events_without_key; /* that a handler was not given for want of a key */
     uint64_t bytes;              /* of its base files */

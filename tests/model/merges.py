@@ -1,0 +1,107 @@
+"""Rebuilds that fold only what is new, into a delta or by a merge into a new base, give what folding everything
+gives: rows, digest and indexes, after any number of them, whatever was deleted, and followed in between.
+
+Logs are made at random; keys are streams, or not; rows go and come again, some are large.
+"""
+
+import os
+import random
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import tool
+from tool import event
+
+CARTS = """
+name "carts" version (1) key "stream"
+columns { "n int", "owner text", "skus list(sku text, n int)", "note text" }
+index "owner"
+index { "n", "owner" }
+on ("Put", { "owner text", "sku text", "n int", "note text" }, function (row, e)
+    row.n, row.owner, row.note = row.n + e.n, e.owner, e.note
+    row.skus[#row.skus + 1] = { sku = e.sku, n = e.n }
+end)
+on ("Left", { "owner text" }, function (row, e) row:delete() end)
+"""
+OWNERS = """
+name "owners" version (1) key { Put = "owner text", Left = "owner text" }
+columns { "n int", "last text" }
+index "n"
+on ("Put", { "sku text", "n int" }, function (row, e) row.n, row.last = row.n + e.n, e.sku end)
+on ("Left", {}, function (row, e) row:delete() end)
+"""
+SKUS = """
+name "skus" version (1) key { Put = "sku text" }
+columns { "n int", "most int", "last text" } combine { n = "sum", most = "max", last = "last" }
+on ("Put", { "n int", "owner text" }, function (row, e)
+    row.n = row.n + e.n
+    row.most = math.max (row.most, e.n)
+    row.last = e.owner
+end)
+"""
+NAMES = ('carts', 'owners', 'skus')
+SEEDS = range(20) if os.environ.get('REFOLD_SOAK') else (1,)
+
+
+class Merges(tool.Case):
+    def chunk(self, count, streams):
+        """Of random carts; a few events are large, so that rows have blocks of their own."""
+        made = []
+        for _ in range(count):
+            cart = self.random.randrange(streams)
+            owner = 'o-%d' % (cart * 7 % (streams // 2 + 1))
+            if self.random.random() < 0.12:
+                made.append(event('cart-%d' % cart, 'Left', {'owner': owner}))
+                continue
+            sku = 's-%d' % self.random.randrange(streams * 2)
+            note = 'x' * 3000 if self.random.random() < 0.005 else ''
+            data = {'owner': owner, 'sku': sku, 'n': self.random.randrange(9), 'note': note}
+            made.append(event('cart-%d' % cart, 'Put', data))
+        return made
+
+    def live(self, name):
+        listed = self.ok('generations', self.store, name, '--json').json['generations']
+        return [g for g in listed if g['live']][0]
+
+    def check(self, name):
+        """Against a generation in which everything was folded."""
+        live = self.live(name)
+        options = ('--no-swap', '--full', '--until', str(live['position']))
+        full = self.rebuild(name, options=options)[0]
+        self.assertEqual((live['digest'], live['rows']), (full['digest'], full['rows']), name)
+        indexes = {'carts': (('owner',), ('n', 'owner')), 'owners': (('n',),), 'skus': ()}[name]
+        for index in [()] + [('--index', ','.join(columns)) for columns in indexes]:
+            rows = self.ok('scan', self.store, name, *index).out
+            self.assertEqual(
+                rows,
+                self.ok('scan', self.store, name, *index, '--generation', full['generation']).out,
+                (name, index),
+            )
+
+    def run_with(self, seed):
+        self.random = random.Random(seed)
+        self.store = os.path.join(self.folder, 's%d' % seed)
+        self.import_lines(*self.chunk(9000, 4000), options=('--partitions', 8))
+        self.rebuild(*[self.path(name + '.lua', globals()[name.upper()]) for name in NAMES])
+        ways = {name: set() for name in NAMES}
+        for count in (300, 2600, 40, 3500, 4200, 100):
+            self.import_lines(*self.chunk(count, self.random.choice((4000, 5000, 1200))))
+            if self.random.random() < 0.4:
+                self.ok('follow', self.store, '--once', '--quiet')
+                self.import_lines(*self.chunk(30, 4000))
+            for name in NAMES:
+                built = self.rebuild(name, options=('--workers', self.random.choice((0, 2, 3))))[0]
+                self.assertTrue(built['reused'], (name, count))
+                ways[name].add(built['merged'])
+                self.check(name)
+        for name in NAMES:
+            self.assertEqual(ways[name], {False, True}, 'both ways were gone')
+        self.ok('verify', self.store, '--serial')
+
+    def test_random_logs(self):
+        for seed in SEEDS:
+            with self.subTest(seed=seed):
+                self.run_with(seed)
+
+
+tool.main(__name__)
