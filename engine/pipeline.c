@@ -334,6 +334,51 @@ static rf_status make_report(const struct pipeline *pipeline, rf_rebuild_report 
     return RF_OK;
 }
 
+/* Where nothing had changed: the generations that are live. */
+static rf_status make_unchanged_report(const struct pipeline *pipeline,
+                                       rf_rebuild_report **report_out, rf_err *err)
+{
+    struct report *report = calloc(1, sizeof *report);
+    uint32_t count = pipeline->resolved.count;
+    rf_status status = RF_OK;
+
+    if (!report)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the report");
+    rf_arena_init(&report->arena, (size_t)64 << 20);
+    rf_rebuild_report *out = &report->report;
+    out->position = pipeline->position;
+    out->projections = rf_arena_alloc(&report->arena, count * sizeof *out->projections);
+    if (!out->projections)
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for the report");
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        const char *name = pipeline->resolved.definitions[i]->name;
+        rf_catalog_generation live = {0};
+        rf_catalog_model model = {0};
+        bool found = false;
+        status = rf_catalog_get_model(pipeline->store->catalog, name, &model, &found, err);
+        if (status == RF_OK && found)
+            status = rf_catalog_get_generation(pipeline->store->catalog, name, model.live, &live,
+                                               &found, err);
+        if (status != RF_OK || !found)
+            continue;
+        out->projections[out->projection_count++] = (rf_rebuilt){
+            .name = rf_arena_copy(&report->arena, rf_slice_of(live.name)).data,
+            .version = live.version,
+            .generation = live.number,
+            .position = live.position,
+            .rows = live.rows,
+            .live = true,
+            .generation_before = live.number,
+            .rows_before = live.rows,
+        };
+    }
+    if (status == RF_OK)
+        *report_out = out;
+    else
+        rf_rebuild_report_free(out);
+    return status;
+}
+
 static void pipeline_end(struct pipeline *pipeline)
 {
     for (uint32_t i = 0; pipeline->late && i < pipeline->resolved.count; i++)
@@ -432,6 +477,13 @@ static rf_status rebuild(rf_store *store, const char *const *projections, uint32
     if (status == RF_OK || (status == RF_ERR_REFUSED && pipeline.preflight_done)) {
         rf_status reported = make_report(&pipeline, report_out, &failure);
         status = reported == RF_OK ? status : reported;
+    }
+    if (status == RF_ERR_NOTHING) {
+        rf_err fault = {0};
+        if (make_unchanged_report(&pipeline, report_out, &fault) != RF_OK) {
+            failure = fault;
+            status = fault.status;
+        }
     }
     if (status != RF_OK && err)
         *err = failure;

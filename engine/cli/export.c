@@ -58,9 +58,7 @@ static rf_export_options make_options(const export_options *given)
         .replace = given->replace,
         .decimals_text = given->decimals && strcmp(given->decimals, "text") == 0,
         .schema = given->schema,
-        .as = !given->as                       ? RF_EXPORT_AS_BEFORE
-              : strcmp(given->as, "table") == 0 ? RF_EXPORT_AS_TABLE
-                                                : RF_EXPORT_AS_VIEW,
+        .as = cli_export_as(given->as),
         .changes_only = given->changes,
         .load_all = given->full,
         .keep = (uint32_t)given->keep.value,
@@ -81,7 +79,7 @@ static rf_status export_names(rf_store *store, const cli_call *call, rf_export_r
     rf_status status = RF_OK;
 
     if (given->all)
-        status = cli_names_of_run(store, NULL, true, NULL, 0, &all, err);
+        status = cli_names_of_all(store, &all, err);
     if (status == RF_OK && given->all && all.count == 0)
         status = cli_fail(err, RF_ERR_ABSENT, "no read model is live");
     cli_progress_start(&progress, given->quiet, &options.run);

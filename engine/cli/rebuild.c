@@ -20,7 +20,7 @@ typedef struct rebuild_options {
     cli_share max_removed;
     cli_moment until;
     int64_t wait_lock_ms;
-    const char *evolution, *publish, *metrics, *expect_keys;
+    const char *evolution, *publish, *schema, *as, *metrics, *expect_keys;
     cli_share max_changed;
 } rebuild_options;
 
@@ -63,6 +63,10 @@ static const cli_option table[] = {
      AT(if_changed), 0, 0},
     {"publish", "URL|FILE", "publish what is live then, as export does", CLI_TEXT, AT(publish), 0,
      0},
+    {"schema", "NAME", "with --publish, PostgreSQL: where the public names are (public)", CLI_TEXT,
+     AT(schema), 0, 0},
+    {"as", "view|table", "with --publish, PostgreSQL: what the public name is (as before; view)",
+     CLI_CHOICE, AT(as), 0, 0},
     {"metrics", "FILE", "write what came of it as metrics for Prometheus, after a failure too",
      CLI_TEXT, AT(metrics), 0, 0},
     {"summary", NULL, "the report as one line", CLI_FLAG, AT(summary), 0, 0},
@@ -248,6 +252,8 @@ static rf_status check_usage(const cli_call *call, rf_err *err)
         return cli_fail(err, RF_ERR_USAGE, "no PROJECTION given, nor --all");
     if (given->publish && given->no_swap)
         return cli_fail(err, RF_ERR_USAGE, "--publish takes what is live: not with --no-swap");
+    if (!given->publish && (given->schema || given->as))
+        return cli_fail(err, RF_ERR_USAGE, "--schema and --as go with --publish");
     if (given->summary && given->json)
         return cli_fail(err, RF_ERR_USAGE, "--summary and --json exclude each other");
     if (given->until.given && !given->no_swap)
@@ -298,20 +304,25 @@ static bool any_row_changed(const rf_export_report *published)
     return false;
 }
 
+static cli_publication publication_of(const rebuild_options *given)
+{
+    return (cli_publication){.target = given->publish, .schema = given->schema, .as = given->as};
+}
+
 /* Behind a rebuild that is done or had nothing to do: last time publishing may have failed. */
 static rf_status publish(const cli_call *call, rf_run run, rf_status rebuilt,
                          struct outcome *outcome, rf_err *err)
 {
     const rebuild_options *given = call->options;
+    const cli_publication publication = publication_of(given);
     cli_progress progress; /* its own, as its seconds begin anew */
     cli_names names = {0};
     rf_err nothing = *err;
 
-    rf_status status = cli_names_of_run(outcome->store, outcome->rebuilt, given->all,
-                                        call->operands + 1, call->operand_count - 1, &names, err);
+    rf_status status = cli_names_of_run(outcome->rebuilt, &names, err);
     cli_progress_start(&progress, given->quiet, &run);
     if (status == RF_OK)
-        status = cli_publish(outcome->store, &names, given->publish, &run, rebuilt == RF_OK,
+        status = cli_publish(outcome->store, &names, &publication, &run, rebuilt == RF_OK,
                              &outcome->published, err);
     cli_progress_end(&progress);
     cli_names_free(&names);
@@ -346,20 +357,26 @@ static rf_status print(const rebuild_options *given, const struct outcome *outco
 static rf_status rebuild(const cli_call *call, struct outcome *outcome, rf_err *err)
 {
     const rebuild_options *given = call->options;
+    const cli_publication publication = publication_of(given);
     uint32_t named = call->operand_count - 1;
     cli_progress progress;
 
     rf_status status = rf_store_open(call->operands[0], NULL, &outcome->store, err);
     if (status == RF_OK && given->publish)
-        status = cli_publish_check(outcome->store, given->publish, given->all, named, err);
+        status = cli_publish_check(outcome->store, &publication, given->all, named, err);
     if (status != RF_OK)
         return status;
     rf_rebuild_options options = make_options(given);
     cli_progress_start(&progress, given->quiet, &options.run);
     status = rf_rebuild(outcome->store, call->operands + 1, named, &options, &outcome->rebuilt, err);
     cli_progress_end(&progress);
-    if (given->publish && (status == RF_OK || status == RF_ERR_NOTHING))
+    bool unchanged = status == RF_ERR_NOTHING;
+    if (given->publish && (status == RF_OK || unchanged))
         status = publish(call, options.run, status, outcome, err);
+    if (unchanged) { /* that report told what to publish; nothing was rebuilt */
+        rf_rebuild_report_free(outcome->rebuilt);
+        outcome->rebuilt = NULL;
+    }
     /* The report of a refused rebuild is printed too; the refusal stays the status. */
     rf_status print_status = print(given, outcome, status, err);
     return status == RF_OK ? print_status : status;

@@ -165,6 +165,43 @@ class IntoADatabase(tool.Shop):
         self.assertEqual(self.server.sql('SELECT count(*) FROM order_summary'), '4')
         self.assertEqual(self.night().code, tool.NOTHING)
 
+    def test_a_definition_by_its_path_is_published_too_when_nothing_changed(self):
+        def deploy(*options):
+            return tool.call('rebuild', self.store, tool.projection('order_summary'), '--if-changed', '--publish',
+                             self.url, '--quiet', '--summary', *options)  # fmt: skip
+
+        self.assertEqual(deploy().code, 0)
+        self.assertEqual(deploy().code, tool.NOTHING)
+        self.server.stop()
+        self.import_lines(event('order-9', 'OrderPlaced', {'customer': 'c-9'}))
+        self.assertEqual(deploy().code, tool.UNREACHABLE)
+        self.assertEqual(deploy().code, tool.UNREACHABLE)
+        self.server.start()
+        self.assertEqual(self.server.sql('SELECT count(*) FROM order_summary'), '3')
+        result = deploy()
+        self.assertEqual(result.code, 0, str(result))
+        self.assertIn('generation 2: 4 rows', result.out.decode())
+        self.assertEqual(self.server.sql('SELECT count(*) FROM order_summary'), '4')
+        self.assertEqual(deploy().code, tool.NOTHING)
+
+    def test_the_schema_and_the_form_can_be_named(self):
+        self.server.sql('CREATE SCHEMA reports')
+        self.assertEqual(self.night('--schema', 'reports', '--as', 'table').code, 0)
+        self.assertEqual(
+            self.server.sql("SELECT relkind FROM pg_class WHERE oid = 'reports.order_summary'::regclass"), 'r'
+        )
+        self.assertEqual(self.night('--schema', 'reports').code, tool.NOTHING)
+        self.import_lines(event('order-9', 'OrderPlaced', {'customer': 'c-9'}))
+        self.assertEqual(self.night('--schema', 'reports').code, 0)
+        self.assertEqual(self.server.sql('SELECT count(*) FROM reports.order_summary'), '4')
+        self.assertEqual(self.night('--schema', 'nowhere').code, tool.FAILED)
+        self.refuses(
+            tool.USAGE, ['--publish'], 'rebuild', self.store, '--all', '--schema', 'reports'
+        )
+        self.refuses(
+            tool.USAGE, ['is a file'], 'rebuild', self.store, '--all', '--as', 'view', '--publish', self.path('o.csv')
+        )
+
     def test_sigterm_while_publishing_ends_within_ten_seconds(self):
         self.assertEqual(self.night().code, 0)
         session = postgres.Session(self, self.server)

@@ -86,8 +86,9 @@ typedef struct rf_rebuild_report {
 } rf_rebuild_report;
 
 /* Each projection is a path to a plugin or Lua file (it has a '/' or ends in .so or .lua) or the
- * name of a live one. *report_out is set on success and where a check or gate refused (findings;
- * what was built and not swapped), else NULL; free it. */
+ * name of a live one. *report_out is set on success, where a check or gate refused (findings; what was
+ * built and not swapped), and with RF_ERR_NOTHING (what is live: name, version, generation, position, rows), else NULL; free
+ * it. */
 RF_API rf_status rf_rebuild(rf_store *store, const char *const *projections,
                             uint32_t projection_count, const rf_rebuild_options *options,
                             rf_rebuild_report **report_out, rf_err *err);
