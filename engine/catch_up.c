@@ -138,8 +138,11 @@ rf_status rf_catch_up_open(rf_store *store, rf_pool *pool, const rf_catch_up_of 
         status = item_open(catch_up, &of[i], &catch_up->items[i], err);
         if (status == RF_OK &&
             catch_up->items[i].checkpoint.position != catch_up->items[0].checkpoint.position)
-            status = rf_fail(err, RF_ERR_USAGE, "%s and %s are at different positions", of[0].name,
-                             of[i].name);
+            status = rf_fail(err, RF_ERR_LOCKED,
+                             "%s generation %llu and %s generation %llu are at different positions: "
+                             "another run moved one of them",
+                             of[0].name, (unsigned long long)of[0].number, of[i].name,
+                             (unsigned long long)of[i].number);
     }
     if (status != RF_OK) {
         rf_catch_up_close(catch_up);

@@ -30,6 +30,7 @@ typedef struct rf_catch_up_of {
     bool if_followed; /* it moves on only as long as it is live or a colour: for the holder of FOLLOW */
 } rf_catch_up_of;
 
+/* RF_ERR_LOCKED where they are at different positions by now. */
 rf_status rf_catch_up_open(rf_store *store, rf_pool *pool, const rf_catch_up_of *of, uint32_t count,
                            rf_catch_up **catch_up_out, rf_err *err);
 void rf_catch_up_close(rf_catch_up *catch_up); /* takes NULL */

@@ -1,6 +1,8 @@
 /* See catch_up_late.h. */
 #include "catch_up_late.h"
 
+enum { TRIES_MAX = 100 };
+
 static rf_status position_of(rf_catch_up_late *late, uint64_t *position_out, rf_err *err)
 {
     rf_catalog_generation generation;
@@ -29,7 +31,7 @@ static rf_status make_open(rf_catch_up_late *late, rf_err *err)
                : rf_catch_up_open(late->store, late->pool, &of, 1, &late->catch_up, err);
 }
 
-rf_status rf_catch_up_late_run(rf_catch_up_late *late, uint64_t position, rf_err *err)
+static rf_status run_once(rf_catch_up_late *late, uint64_t position, rf_err *err)
 {
     uint64_t at = 0;
 
@@ -38,6 +40,21 @@ rf_status rf_catch_up_late_run(rf_catch_up_late *late, uint64_t position, rf_err
         return status;
     status = make_open(late, err);
     return status == RF_OK ? rf_catch_up_run(late->catch_up, position, late->cancel, err) : status;
+}
+
+rf_status rf_catch_up_late_run(rf_catch_up_late *late, uint64_t position, rf_err *err)
+{
+    rf_status status = RF_ERR_LOCKED;
+    rf_err failure = {0};
+
+    for (int tries = 0; status == RF_ERR_LOCKED && tries < TRIES_MAX; tries++) {
+        if (tries > 0)
+            rf_catch_up_late_close(late); /* somebody else moved it on: where it is by now */
+        status = run_once(late, position, &failure);
+    }
+    if (status != RF_OK && err)
+        *err = failure;
+    return status;
 }
 
 /* Of the live generation; 0 where none is. */

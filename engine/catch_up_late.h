@@ -5,7 +5,7 @@
  *     change -> rf_catch_up_late_done -> rf_catch_up_late_close
  *
  * Each is nothing but a look at the catalog where the generation is far enough. One thread; the holder
- * of LOCK.
+ * of LOCK. A generation that is a colour may be followed meanwhile: who finds that it was moved on looks again.
  */
 #ifndef RF_CATCH_UP_LATE_H
 #define RF_CATCH_UP_LATE_H

@@ -7,6 +7,19 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+rf_status rf_generation_find(rf_store *store, const char *name, uint64_t *number_out, rf_err *err)
+{
+    rf_catalog_generation generation;
+    rf_named named;
+
+    rf_status status = rf_named_parse(name, &named, err);
+    if (status == RF_OK)
+        status = rf_named_find(store->catalog, &named, &generation, err);
+    if (status == RF_OK)
+        *number_out = generation.number;
+    return status;
+}
+
 static rf_status bytes_of(rf_store *store, const char *name, uint64_t number, uint64_t *bytes_out,
                           rf_err *err)
 {

@@ -1,6 +1,7 @@
 /* See diff_sides.h. */
 #include "diff_sides.h"
 
+#include "catalog/named.h"
 #include "catch_up_late.h"
 
 #include <inttypes.h>
@@ -9,7 +10,7 @@
 enum { TRIES_MAX = 8 /* times that somebody else may move a generation meanwhile */ };
 
 struct choice {
-    const char *name;
+    char name[64];
     uint64_t before, after, live;
 };
 
@@ -30,14 +31,39 @@ static rf_status newest_of(rf_store *store, const char *name, uint64_t *newest_o
     return RF_OK;
 }
 
-static rf_status choose(rf_store *store, const rf_diff_options *options, struct choice *choice,
-                        rf_err *err)
+/* A version is compared with the live one. */
+static rf_status find_version(rf_store *store, const char *text, const rf_diff_options *options,
+                              struct choice *choice, uint64_t *number_out, rf_err *err)
 {
-    rf_catalog_model model;
+    rf_catalog_generation generation;
+    rf_named named;
+
+    rf_status status = rf_named_parse(text, &named, err);
+    if (status != RF_OK)
+        return status;
+    memcpy(choice->name, named.name, sizeof choice->name);
+    *number_out = 0;
+    if (named.version == 0)
+        return RF_OK;
+    status = rf_named_check_number(&named, options->before, err);
+    if (status == RF_OK)
+        status = rf_named_find(store->catalog, &named, &generation, err);
+    if (status == RF_OK)
+        *number_out = generation.number;
+    return status;
+}
+
+static rf_status choose(rf_store *store, const char *text, const rf_diff_options *options,
+                        struct choice *choice, rf_err *err)
+{
+    rf_catalog_model model = {.live = 0};
     bool found = false;
     uint64_t newest = 0;
+    uint64_t version_number = 0;
 
-    rf_status status = rf_catalog_get_model(store->catalog, choice->name, &model, &found, err);
+    rf_status status = find_version(store, text, options, choice, &version_number, err);
+    if (status == RF_OK)
+        status = rf_catalog_get_model(store->catalog, choice->name, &model, &found, err);
     if (status == RF_OK && !found)
         status = rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", choice->name);
     if (status == RF_OK)
@@ -51,6 +77,11 @@ static rf_status choose(rf_store *store, const rf_diff_options *options, struct 
         return RF_OK;
     if (model.live == 0)
         return rf_fail(err, RF_ERR_ABSENT, "%s: no generation of it is live: name two", choice->name);
+    if (version_number != 0 && version_number != model.live) {
+        choice->before = version_number;
+        choice->after = model.live;
+        return RF_OK;
+    }
     if (newest > model.live) {
         choice->before = model.live;
         choice->after = newest;
@@ -81,10 +112,12 @@ static rf_status bring(rf_store *store, rf_pool *pool, const char *name, uint64_
 static rf_status bring_live(rf_store *store, rf_pool *pool, const char *name, uint64_t number,
                             uint64_t position, const rf_run *run, rf_err *err)
 {
+    rf_named named;
     int fd = -1;
 
-    rf_status status =
-        rf_catalog_lock_follow(store->catalog, name, run->wait_lock_ms, &fd, err);
+    rf_status status = rf_named_parse(name, &named, err);
+    if (status == RF_OK)
+        status = rf_catalog_lock_follow(store->catalog, &named, run->wait_lock_ms, &fd, err);
     if (status == RF_OK)
         status = bring(store, pool, name, number, position, run, err);
     rf_lock_release(fd);
@@ -144,16 +177,16 @@ static rf_status open_together(rf_store *store, rf_pool *pool, const struct choi
 rf_status rf_diff_sides_open(rf_store *store, rf_pool *pool, const char *name,
                              const rf_diff_options *options, rf_diff_sides *sides_out, rf_err *err)
 {
-    struct choice choice = {.name = name};
+    struct choice choice = {.live = 0};
     rf_diff_sides sides = {.before = RF_DIFF_NONE, .after = RF_DIFF_NONE};
 
-    rf_status status = choose(store, options, &choice, err);
+    rf_status status = choose(store, name, options, &choice, err);
     if (status == RF_OK && options->catch_up && choice.before != choice.after) {
         status = open_together(store, pool, &choice, &options->run, &sides, err);
     } else if (status == RF_OK) {
-        status = rf_diff_open(store, name, choice.before, &sides.before, err);
+        status = rf_diff_open(store, choice.name, choice.before, &sides.before, err);
         if (status == RF_OK)
-            status = rf_diff_open(store, name, choice.after, &sides.after, err);
+            status = rf_diff_open(store, choice.name, choice.after, &sides.after, err);
     }
     if (status != RF_OK) {
         rf_diff_sides_close(&sides);

@@ -13,6 +13,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+enum { TRIES_MAX = 100 /* times that who follows may be faster */ };
+
 /* Flips under way. */
 struct flipping {
     rf_store *store;
@@ -172,6 +174,29 @@ static rf_status try_flip(struct flipping *flipping, rf_err *err)
     return status;
 }
 
+/* With LOCK: what goes live is brought to where the live one is, the last of it in the flip. A colour that is
+ * followed may move in between, and the flip is refused: then once more, from where it is. */
+static rf_status flip_caught_up(struct flipping *flipping, rf_err *err)
+{
+    rf_status status = RF_OK;
+    bool again = true;
+
+    for (int tries = 0; again && tries < TRIES_MAX; tries++) {
+        rf_err failure = {0};
+        again = false;
+        for (uint32_t i = 0; i < flipping->count; i++)
+            rf_catch_up_late_close(&flipping->late[i]);
+        status = prepare_all(flipping, &failure);
+        if (status == RF_OK)
+            status = try_flip(flipping, &failure);
+        for (uint32_t i = 0; status == RF_ERR_LOCKED && i < flipping->count; i++)
+            again = again || flipping->late[i].in_flip;
+        if (status != RF_OK && err)
+            *err = failure;
+    }
+    return status;
+}
+
 static rf_status run(struct flipping *flipping, rf_err *err)
 {
     rf_status status = prepare_all(flipping, err);
@@ -190,9 +215,7 @@ static rf_status run(struct flipping *flipping, rf_err *err)
     }
     if (status == RF_OK)
         status = take_lock(flipping, err);
-    if (status == RF_OK)
-        status = prepare_all(flipping, err);
-    return status == RF_OK ? try_flip(flipping, err) : status;
+    return status == RF_OK ? flip_caught_up(flipping, err) : status;
 }
 
 static rf_status report(const struct flipping *flipping, rf_flip *flips_out, rf_err *err)

@@ -3,7 +3,8 @@
  * What is followed moves as one group: one fold for all, one transaction. Where they are at different
  * positions, those behind are brought to the first one's position each by itself; and where a group's
  * fold fails, each goes on by itself, which tells whose event it is. After every commit of the catalog
- * it is looked whether other generations are live now, or something was suspended or resumed.
+ * it is looked whether other generations are live or kept beside them now, or something was suspended or
+ * resumed. Colours are in the group as the live ones are; one that fails is suspended by itself.
  */
 #include "refold/follow.h"
 
@@ -21,10 +22,18 @@
 
 enum { IDLE_MS = 20, TAKE_MS = 200 /* between tries to take what another run followed */ };
 
+/* What is asked for: a read model with its colours, or one version of it. */
+typedef struct asked {
+    rf_named named;
+    int lock; /* FOLLOW; -1: another run's */
+} asked;
+
+/* A generation that is followed for it. */
 typedef struct followed {
-    char name[64];
-    int lock;           /* FOLLOW; -1: another run's */
-    uint64_t number;    /* live when it was last looked */
+    rf_named named; /* for people, and for what is live: NAME, or NAME@VERSION of a colour */
+    uint64_t number;
+    bool may_fail; /* a colour that nobody asked for by its version */
+    bool is_left;  /* to another run */
     bool suspended;
 } followed;
 
@@ -32,7 +41,9 @@ typedef struct follower {
     rf_store *store;
     const rf_follow_options *options;
     rf_pool *pool;
-    followed *models;
+    asked *asked;
+    uint32_t asked_count;
+    followed *models; /* as they were when it was last looked */
     uint32_t count;
     uint64_t stamp;     /* of the catalog when it was last looked */
     rf_catch_up *group; /* NULL: to be made */
@@ -72,49 +83,38 @@ static void drop_group(follower *run)
 
 /* ---- which read models ---- */
 
-static followed *find_followed(const follower *run, const char *name)
-{
-    for (uint32_t i = 0; i < run->count; i++)
-        if (strcmp(run->models[i].name, name) == 0)
-            return &run->models[i];
-    return NULL;
-}
-
-static bool is_wanted(const rf_follow_options *options, const char *name)
-{
-    for (uint32_t i = 0; i < options->name_count; i++)
-        if (strcmp(options->names[i], name) == 0)
-            return true;
-    return options->name_count == 0;
-}
-
-/* Takes FOLLOW. What another run follows is left to it where that is asked for. */
-static rf_status add_followed(follower *run, const char *name, bool may_share, rf_err *err)
+/* Takes FOLLOW. What another run follows is left to it where that is asked for, or it came later. */
+static rf_status take_asked(follower *run, const rf_named *named, bool may_share, asked **asked_out,
+                            rf_err *err)
 {
     int64_t wait_ms = may_share ? 0 : run->options->run.wait_lock_ms;
     rf_err failure = {0};
     int lock = -1;
 
-    followed *models = realloc(run->models, (run->count + 1) * sizeof *models);
-    if (!models)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", run->count + 1);
-    run->models = models;
-    rf_status status = rf_catalog_lock_follow(run->store->catalog, name, wait_ms, &lock, &failure);
+    for (uint32_t i = 0; i < run->asked_count; i++) {
+        *asked_out = &run->asked[i];
+        if (rf_named_equal(&run->asked[i].named, named))
+            return RF_OK;
+    }
+    asked *grown = realloc(run->asked, (run->asked_count + 1) * sizeof *grown);
+    if (!grown)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", run->asked_count + 1);
+    run->asked = grown;
+    rf_status status = rf_catalog_lock_follow(run->store->catalog, named, wait_ms, &lock, &failure);
     if (status != RF_OK && !(status == RF_ERR_LOCKED && may_share)) {
         if (err)
             *err = failure;
         return status;
     }
-    followed *model = &run->models[run->count++];
-    *model = (followed){.lock = lock};
-    memcpy(model->name, name, strlen(name) + 1);
+    *asked_out = &run->asked[run->asked_count++];
+    **asked_out = (asked){*named, lock};
     return RF_OK;
 }
 
 static bool is_left_to_another(const follower *run)
 {
-    for (uint32_t i = 0; i < run->count; i++)
-        if (run->models[i].lock < 0)
+    for (uint32_t i = 0; i < run->asked_count; i++)
+        if (run->asked[i].lock < 0)
             return true;
     return false;
 }
@@ -125,13 +125,13 @@ static rf_status take_free(follower *run, rf_err *err)
     if (!is_left_to_another(run) || rf_clock_seconds() < run->take_due)
         return RF_OK;
     run->take_due = rf_clock_seconds() + TAKE_MS / 1e3;
-    for (uint32_t i = 0; i < run->count; i++) {
-        followed *model = &run->models[i];
+    for (uint32_t i = 0; i < run->asked_count; i++) {
+        asked *at = &run->asked[i];
         rf_err failure = {0};
-        if (model->lock >= 0)
+        if (at->lock >= 0)
             continue;
-        rf_status status = rf_catalog_lock_follow(run->store->catalog, model->name, 0,
-                                                  &model->lock, &failure);
+        rf_status status =
+            rf_catalog_lock_follow(run->store->catalog, &at->named, 0, &at->lock, &failure);
         if (status == RF_OK) {
             drop_group(run);
             run->stamp = UINT64_MAX;
@@ -144,61 +144,181 @@ static rf_status take_free(follower *run, rf_err *err)
     return RF_OK;
 }
 
-/* Looks at one read model as the catalog has it now. */
-static rf_status look_at(follower *run, const rf_catalog_model *known, bool first, rf_err *err)
+/* What is followed from now on, while it is gathered. */
+typedef struct looking {
+    followed *models;
+    uint32_t count;
+} looking;
+
+static rf_status add_followed(follower *run, looking *now, followed model, rf_err *err)
 {
     rf_catalog_suspension suspension;
-    bool suspended = false;
-    followed *model = find_followed(run, known->name);
-    rf_status status = RF_OK;
 
-    if (!model) {
-        status = add_followed(run, known->name, run->options->share || !first, err);
-        model = &run->models[run->count - 1];
-    }
+    followed *grown = realloc(now->models, (now->count + 1) * sizeof *grown);
+    if (!grown)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", now->count + 1);
+    now->models = grown;
+    rf_status status = rf_catalog_get_suspension(run->store->catalog, model.named.name,
+                                                 model.number, &suspension, &model.suspended, err);
     if (status == RF_OK)
-        status = rf_catalog_get_suspension(run->store->catalog, known->name, known->live,
-                                           &suspension, &suspended, err);
+        now->models[now->count++] = model;
+    return status;
+}
+
+/* The live generation of a read model and its colours. */
+static rf_status look_at(follower *run, const rf_catalog_model *known, bool first, looking *now,
+                         rf_err *err)
+{
+    followed model = {.number = known->live};
+    asked *taken = NULL;
+
+    memcpy(model.named.name, known->name, sizeof model.named.name);
+    rf_status status = take_asked(run, &model.named, run->options->share || !first, &taken, err);
     if (status != RF_OK)
         return status;
-    if (model->number != known->live || model->suspended != suspended) {
-        drop_group(run);
-        if (model->number != 0 && model->number != known->live)
-            tell(run, "%s: generation %" PRIu64 " is live now", known->name, known->live);
-        else if (model->suspended && !suspended)
-            tell(run, "%s: goes on", known->name);
+    model.is_left = taken->lock < 0;
+    status = add_followed(run, now, model, err);
+    model.may_fail = true;
+    for (uint32_t i = 0; status == RF_OK && i < known->colour_count; i++) {
+        model.named.version = known->colours[i].version;
+        model.number = known->colours[i].number;
+        status = add_followed(run, now, model, err);
     }
-    model->number = known->live;
-    model->suspended = suspended;
-    return RF_OK;
+    return status;
+}
+
+/* One version, whether it is live or not. What is gone may come back. */
+static rf_status look_at_version(follower *run, const rf_named *named, bool first, looking *now,
+                                 rf_err *err)
+{
+    rf_catalog_generation generation;
+    rf_err failure = {0};
+    asked *taken = NULL;
+
+    rf_status status = rf_named_find(run->store->catalog, named, &generation, &failure);
+    if (status == RF_ERR_ABSENT && !first)
+        return RF_OK;
+    if (status != RF_OK) {
+        if (err)
+            *err = failure;
+        return status;
+    }
+    status = take_asked(run, named, run->options->share || !first, &taken, err);
+    if (status != RF_OK)
+        return status;
+    const followed model = {
+        .named = *named, .number = generation.number, .is_left = taken->lock < 0};
+    return add_followed(run, now, model, err);
+}
+
+static rf_status look_at_named(follower *run, const char *text, const rf_catalog_model *known,
+                               uint32_t count, bool first, looking *now, rf_err *err)
+{
+    rf_named named;
+
+    rf_status status = rf_named_parse(text, &named, err);
+    if (status != RF_OK)
+        return status;
+    if (named.version != 0)
+        return look_at_version(run, &named, first, now, err);
+    for (uint32_t i = 0; i < count; i++)
+        if (known[i].live != 0 && strcmp(known[i].name, named.name) == 0)
+            return look_at(run, &known[i], first, now, err);
+    return first ? rf_fail(err, RF_ERR_ABSENT, "%s: no live read model of this name", named.name)
+                 : RF_OK;
+}
+
+static rf_status look_at_all(follower *run, bool first, looking *now, rf_err *err)
+{
+    const rf_follow_options *options = run->options;
+    rf_catalog_model *known = NULL;
+    uint32_t count = 0;
+
+    rf_status status = rf_catalog_models(run->store->catalog, &known, &count, err);
+    for (uint32_t i = 0; status == RF_OK && options->name_count == 0 && i < count; i++)
+        if (known[i].live != 0)
+            status = look_at(run, &known[i], first, now, err);
+    for (uint32_t i = 0; status == RF_OK && i < options->name_count; i++)
+        status = look_at_named(run, options->names[i], known, count, first, now, err);
+    free(known);
+    return status;
+}
+
+static const followed *find_followed(const followed *models, uint32_t count, const rf_named *named)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (rf_named_equal(&models[i].named, named))
+            return &models[i];
+    return NULL;
+}
+
+/* What became of it since it was last looked. */
+static void tell_changes(const follower *run, const looking *now)
+{
+    char name[RF_NAMED_TEXT_SIZE];
+
+    for (uint32_t i = 0; i < now->count; i++) {
+        const followed *model = &now->models[i];
+        const followed *before = find_followed(run->models, run->count, &model->named);
+        rf_named_format(&model->named, name);
+        if (!before && model->may_fail)
+            tell(run, "%s: generation %" PRIu64 " is kept current beside the live one", name,
+                 model->number);
+        else if (before && before->number != model->number)
+            tell(run, "%s: generation %" PRIu64 " is %s now", name, model->number,
+                 model->named.version ? "the one of this version" : "live");
+        else if (before && before->suspended && !model->suspended)
+            tell(run, "%s: goes on", name);
+    }
+    for (uint32_t i = 0; i < run->count; i++) {
+        rf_named_format(&run->models[i].named, name);
+        if (run->models[i].named.version != 0 &&
+            !find_followed(now->models, now->count, &run->models[i].named))
+            tell(run, "%s: is not kept beside the live one any more", name);
+    }
+}
+
+static bool is_same(const follower *run, const looking *now)
+{
+    bool same = run->count == now->count;
+
+    for (uint32_t i = 0; same && i < now->count; i++)
+        same = run->models[i].number == now->models[i].number &&
+               run->models[i].is_left == now->models[i].is_left &&
+               run->models[i].suspended == now->models[i].suspended &&
+               rf_named_equal(&run->models[i].named, &now->models[i].named);
+    return same;
 }
 
 static rf_status look(follower *run, bool first, rf_err *err)
 {
-    rf_catalog_model *known = NULL;
-    uint32_t count = 0;
+    looking now = {NULL, 0};
     uint64_t visible = 0;
 
     if (!first && rf_catalog_stamp(run->store->catalog) == run->stamp)
         return RF_OK;
     rf_status status = rf_kv_visible(rf_catalog_kv(run->store->catalog), &visible, err);
     if (status == RF_OK)
-        status = rf_catalog_models(run->store->catalog, &known, &count, err);
-    for (uint32_t i = 0; status == RF_OK && i < count; i++)
-        if (known[i].live != 0 && is_wanted(run->options, known[i].name))
-            status = look_at(run, &known[i], first, err);
-    free(known);
+        status = look_at_all(run, first, &now, err);
+    if (status != RF_OK) {
+        free(now.models);
+        return status;
+    }
+    if (!is_same(run, &now)) {
+        drop_group(run);
+        if (!first)
+            tell_changes(run, &now);
+    }
+    free(run->models);
+    run->models = now.models;
+    run->count = now.count;
     run->stamp = visible;
-    for (uint32_t i = 0; status == RF_OK && first && i < run->options->name_count; i++)
-        if (!find_followed(run, run->options->names[i]))
-            status = rf_fail(err, RF_ERR_ABSENT, "%s: no live read model of this name",
-                             run->options->names[i]);
-    return status;
+    return RF_OK;
 }
 
 static bool is_active(const followed *model)
 {
-    return model->lock >= 0 && model->number != 0 && !model->suspended;
+    return !model->is_left && !model->suspended;
 }
 
 /* ---- one by one ---- */
@@ -214,20 +334,22 @@ static rf_status suspend(follower *run, followed *model, const rf_err *failure, 
 {
     rf_catalog_suspension suspension = {.generation = model->number,
                                         .position = failure->position};
+    char name[RF_NAMED_TEXT_SIZE];
 
     size_t size = strnlen(failure->message, sizeof suspension.reason - 1);
     memcpy(suspension.reason, failure->message, size);
     while (size > 0 && !rf_utf8_valid((rf_slice){suspension.reason, size}))
         suspension.reason[--size] = '\0'; /* cut inside a character */
     model->suspended = true;
-    tell(run, "%s: suspended: %s", model->name, suspension.reason);
-    return rf_catalog_suspend(run->store->catalog, model->name, &suspension, err);
+    rf_named_format(&model->named, name);
+    tell(run, "%s: suspended: %s", name, suspension.reason);
+    return rf_catalog_suspend(run->store->catalog, model->named.name, &suspension, err);
 }
 
 /* Moves one read model to `until`, or suspends it before the event that it fails for. */
 static rf_status move_one(follower *run, followed *model, uint64_t until, rf_err *err)
 {
-    const rf_catch_up_of of = {model->name, model->number, true};
+    const rf_catch_up_of of = {model->named.name, model->number, true};
     rf_catch_up *catch_up = NULL;
     rf_err failure = {0};
 
@@ -252,11 +374,11 @@ static rf_status position_of(follower *run, const followed *model, uint64_t *pos
     rf_catalog_generation generation;
     bool found = false;
 
-    rf_status status = rf_catalog_get_generation(run->store->catalog, model->name, model->number,
-                                                 &generation, &found, err);
+    rf_status status = rf_catalog_get_generation(run->store->catalog, model->named.name,
+                                                 model->number, &generation, &found, err);
     if (status == RF_OK && !found)
-        return rf_fail(err, RF_ERR_LOCKED, "%s generation %" PRIu64 " is gone", model->name,
-                       model->number);
+        return rf_fail(err, RF_ERR_LOCKED, "%s generation %" PRIu64 " is gone",
+                       model->named.name, model->number);
     if (status == RF_OK)
         *position_out = generation.position;
     return status;
@@ -286,7 +408,8 @@ static rf_status make_group(follower *run, rf_err *err)
         }
     for (uint32_t i = 0; i < run->count; i++)
         if (is_active(&run->models[i]))
-            of[count++] = (rf_catch_up_of){run->models[i].name, run->models[i].number, true};
+            of[count++] =
+                (rf_catch_up_of){run->models[i].named.name, run->models[i].number, true};
     rf_err failure = {0};
     if (status == RF_OK && count > 0) {
         status = rf_catch_up_open(run->store, run->pool, of, count, &run->group, &failure);
@@ -357,7 +480,7 @@ static rf_status have_arrived(follower *run, uint64_t until, bool *arrived_out, 
     *arrived_out = true;
     for (uint32_t i = 0; status == RF_OK && i < run->count; i++) {
         uint64_t position = until;
-        if (!run->models[i].suspended && run->models[i].number != 0)
+        if (!run->models[i].suspended)
             status = position_of(run, &run->models[i], &position, err);
         *arrived_out = *arrived_out && position >= until;
     }
@@ -366,6 +489,7 @@ static rf_status have_arrived(follower *run, uint64_t until, bool *arrived_out, 
 
 static rf_status run_once(follower *run, rf_err *err)
 {
+    char name[RF_NAMED_TEXT_SIZE];
     uint64_t until = 0;
     bool arrived = false;
 
@@ -387,10 +511,11 @@ static rf_status run_once(follower *run, rf_err *err)
             pause_idle();
     }
     for (uint32_t i = 0; status == RF_OK && i < run->count; i++) {
-        if (run->models[i].suspended)
+        rf_named_format(&run->models[i].named, name);
+        if (run->models[i].suspended && !run->models[i].may_fail)
             status = rf_fail(err, RF_ERR_REFUSED,
                              "%s is suspended, see status; the others are at position %" PRIu64,
-                             run->models[i].name, until);
+                             name, until);
     }
     return status;
 }
@@ -442,8 +567,9 @@ rf_status rf_follow(rf_store *store, const rf_follow_options *options, rf_err *e
     if (status == RF_OK)
         status = run.options->once ? run_once(&run, err) : run_on(&run, err);
     drop_group(&run);
-    for (uint32_t i = 0; i < run.count; i++)
-        rf_lock_release(run.models[i].lock);
+    for (uint32_t i = 0; i < run.asked_count; i++)
+        rf_lock_release(run.asked[i].lock);
+    free(run.asked);
     free(run.models);
     rf_pool_free(run.pool);
     return status;
@@ -460,77 +586,4 @@ rf_status rf_resume(rf_store *store, const char *name, rf_err *err)
     return status == RF_OK
                ? rf_catalog_resume(store->catalog, named.name, generation.number, err)
                : status;
-}
-
-/* ---- waiting ---- */
-
-/* One read model: *there_out if it is far enough. */
-static rf_status look_whether_there(rf_store *store, const rf_catalog_model *model,
-                                    uint64_t position, bool *there_out, rf_err *err)
-{
-    rf_catalog_generation live;
-    rf_catalog_suspension suspension;
-    bool found = false, suspended = false;
-
-    rf_status status = rf_catalog_get_generation(store->catalog, model->name, model->live, &live,
-                                                 &found, err);
-    if (status == RF_OK)
-        status = rf_catalog_get_suspension(store->catalog, model->name, model->live, &suspension,
-                                           &suspended, err);
-    if (status != RF_OK)
-        return status;
-    bool there = found && live.position >= position;
-    if (!there && suspended)
-        return rf_fail(err, RF_ERR_REFUSED, "%s is suspended at position %" PRIu64 ": %s",
-                       model->name, live.position, suspension.reason);
-    *there_out = *there_out && there;
-    return RF_OK;
-}
-
-static rf_status look_at_all(rf_store *store, const rf_follow_options *options, uint64_t position,
-                             bool *there_out, rf_err *err)
-{
-    rf_catalog_model *models = NULL;
-    uint32_t count = 0;
-
-    *there_out = true;
-    rf_status status = rf_catalog_models(store->catalog, &models, &count, err);
-    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
-        if (models[i].live != 0 && is_wanted(options, models[i].name))
-            status = look_whether_there(store, &models[i], position, there_out, err);
-    }
-    for (uint32_t i = 0; status == RF_OK && i < options->name_count; i++) {
-        uint32_t at = 0;
-        while (at < count && (models[at].live == 0 || strcmp(models[at].name, options->names[i])))
-            at++;
-        if (at == count)
-            status = rf_fail(err, RF_ERR_ABSENT, "%s: no live read model of this name",
-                             options->names[i]);
-    }
-    free(models);
-    return status;
-}
-
-rf_status rf_wait(rf_store *store, const char *const *names, uint32_t name_count, uint64_t position,
-                  int64_t timeout_ms, const volatile int *cancel, rf_err *err)
-{
-    const rf_follow_options options = {.names = names, .name_count = name_count};
-    double end = rf_clock_seconds() + (double)timeout_ms / 1000;
-    bool there = false;
-    rf_status status = position == 0 ? log_position(store, &position, err) : RF_OK;
-
-    while (status == RF_OK && !there) {
-        status = look_at_all(store, &options, position, &there, err);
-        if (status != RF_OK || there)
-            break;
-        if (cancel && *cancel)
-            status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted; nothing was changed");
-        else if (timeout_ms >= 0 && rf_clock_seconds() >= end)
-            status = rf_fail(err, RF_ERR_UNREACHABLE,
-                             "the read models are not at position %" PRIu64 " after %.3g s",
-                             position, (double)timeout_ms / 1000);
-        else
-            pause_idle();
-    }
-    return status;
 }

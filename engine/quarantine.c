@@ -6,6 +6,7 @@
  */
 #include "quarantine.h"
 
+#include "catalog/named.h"
 #include "refold/log.h"
 
 #include <stdlib.h>
@@ -130,14 +131,25 @@ static rf_status take_generation(rf_store *store, const char *name, uint64_t num
     return status;
 }
 
-static rf_status fill(rf_store *store, const char *name, uint64_t number,
+static rf_status fill(rf_store *store, const char *text, uint64_t number,
                       struct quarantine *quarantine, rf_err *err)
 {
+    rf_catalog_generation generation;
     rf_catalog_model model;
     bool found = false;
     uint64_t pending;
+    rf_named named = {.version = 0};
 
-    rf_status status = rf_catalog_get_model(store->catalog, name, &model, &found, err);
+    rf_status status = rf_named_parse(text, &named, err);
+    const char *name = named.name;
+    if (status == RF_OK)
+        status = rf_named_check_number(&named, number, err);
+    if (status == RF_OK && named.version != 0)
+        status = rf_named_find(store->catalog, &named, &generation, err);
+    if (status == RF_OK && named.version != 0)
+        number = generation.number;
+    if (status == RF_OK)
+        status = rf_catalog_get_model(store->catalog, name, &model, &found, err);
     if (status == RF_OK)
         status = rf_catalog_skips(store->catalog, name, &quarantine->skips, err);
     if (status == RF_OK && !found && quarantine->skips.count == 0)

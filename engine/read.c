@@ -4,6 +4,7 @@
  * values that belong to the reader (or cursor) and whose text stands in the mapped file: nothing is
  * copied.
  */
+#include "catalog/named.h"
 #include "catalog/rows.h"
 #include "catch_up_chosen.h"
 #include "event/key.h"
@@ -15,7 +16,7 @@
 
 struct rf_reader {
     rf_store *store;
-    char name[64];
+    rf_named named; /* what refresh moves along with */
     uint64_t stamp; /* of the catalog when it was last looked at */
     rf_pinned pinned;
     rf_rows *rows;
@@ -71,15 +72,17 @@ static void note_checkpoint(rf_reader *reader)
 
 static rf_status take_generation(rf_reader *reader, uint64_t number, rf_err *err)
 {
-    rf_status status = rf_catalog_pin(reader->store->catalog, reader->name, number, &reader->pinned,
-                                      err);
+    rf_catalog *catalog = reader->store->catalog;
+    rf_status status =
+        number == 0 ? rf_catalog_pin_named(catalog, &reader->named, &reader->pinned, err)
+                    : rf_catalog_pin(catalog, reader->named.name, number, &reader->pinned, err);
     if (status != RF_OK)
         return status;
     const rf_manifest *manifest = &reader->pinned.manifest;
     reader->columns = calloc(manifest->column_count + 1, sizeof *reader->columns);
     reader->values = calloc(manifest->column_count + 1, sizeof *reader->values);
     if (!reader->columns || !reader->values)
-        status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a reader", reader->name);
+        status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a reader", reader->named.name);
     if (status == RF_OK)
         status = rf_rows_open(reader->store->catalog, &reader->pinned, &reader->rows, err);
     if (status != RF_OK) {
@@ -96,7 +99,7 @@ static rf_status take_generation(rf_reader *reader, uint64_t number, rf_err *err
         reader->indexes[i] = (rf_reader_index){manifest->indexes[i].columns,
                                                manifest->indexes[i].column_count};
     reader->info = (rf_reader_info){
-        .name = reader->name,
+        .name = reader->named.name,
         .generation = manifest->number,
         .version = manifest->version,
         .columns = reader->columns,
@@ -113,17 +116,20 @@ static rf_status take_generation(rf_reader *reader, uint64_t number, rf_err *err
 rf_status rf_reader_open(rf_store *store, const char *name, uint64_t generation,
                          rf_reader **reader_out, rf_err *err)
 {
-    size_t size = strlen(name);
+    rf_named named;
 
-    if (size >= sizeof(((rf_reader *)NULL)->name))
-        return rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", name);
+    rf_status status = rf_named_parse(name, &named, err);
+    if (status == RF_OK)
+        status = rf_named_check_number(&named, generation, err);
+    if (status != RF_OK)
+        return status;
     rf_reader *reader = calloc(1, sizeof *reader);
     if (!reader)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a reader", name);
     reader->store = store;
     rf_buf_init(&reader->as_of, RF_ROW_SIZE_MAX);
-    memcpy(reader->name, name, size + 1);
-    rf_status status = rf_kv_visible(rf_catalog_kv(store->catalog), &reader->stamp, err);
+    reader->named = named;
+    status = rf_kv_visible(rf_catalog_kv(store->catalog), &reader->stamp, err);
     if (status == RF_OK)
         status = take_generation(reader, generation, err);
     if (status != RF_OK) {
@@ -148,8 +154,7 @@ void rf_reader_close(rf_reader *reader)
 rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err)
 {
     rf_catalog *catalog = reader->store->catalog;
-    rf_catalog_model model;
-    bool found;
+    rf_catalog_generation now;
 
     RF_ASSERT(reader->cursor_count == 0);
     uint64_t visible = reader->stamp;
@@ -158,10 +163,10 @@ rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err)
     if (looks) {
         rf_status status = rf_kv_visible(rf_catalog_kv(catalog), &visible, err);
         if (status == RF_OK)
-            status = rf_catalog_get_model(catalog, reader->name, &model, &found, err);
+            status = rf_named_find(catalog, &reader->named, &now, err);
         if (status != RF_OK)
             return status;
-        changed = model.live != 0 && model.live != reader->info.generation;
+        changed = now.number != reader->info.generation;
     }
     if (changed) {
         rf_reader before = *reader;
@@ -204,7 +209,7 @@ rf_status rf_reader_parse_key(const rf_reader *reader, rf_slice text, rf_key_use
     rf_status status =
         rf_key_parse(text, info->key_parts, info->key_part_count, use, &key, err);
     if (status != RF_OK)
-        return rf_err_context(err, "%s", reader->name);
+        return rf_err_context(err, "%s", reader->named.name);
     memcpy(bytes, key.data, key.size);
     *key_out = (rf_slice){bytes, key.size};
     return RF_OK;
@@ -236,7 +241,7 @@ static rf_status decode(const rf_reader *reader, rf_slice key, rf_slice stored, 
     if (status != RF_OK) {
         rf_buf buf;
         rf_slice shown = show_key(reader, key, &buf);
-        (void)rf_err_context(err, "%s generation %llu, row %.*s", reader->name,
+        (void)rf_err_context(err, "%s generation %llu, row %.*s", reader->named.name,
                              (unsigned long long)reader->info.generation, (int)shown.size,
                              shown.data);
         rf_buf_free(&buf);
@@ -250,7 +255,7 @@ static rf_status no_row(const rf_reader *reader, rf_slice key, const char *when,
 {
     rf_buf buf;
     rf_slice shown = show_key(reader, key, &buf);
-    rf_status status = rf_fail(err, RF_ERR_NO_ROW, "%s has no row %.*s%s", reader->name,
+    rf_status status = rf_fail(err, RF_ERR_NO_ROW, "%s has no row %.*s%s", reader->named.name,
                                (int)shown.size, shown.data, when);
 
     rf_buf_free(&buf);
@@ -332,7 +337,7 @@ static rf_status find_index(const rf_reader *reader, const char *name, uint32_t 
             return RF_OK;
         }
     }
-    return rf_fail(err, RF_ERR_ABSENT, "%s has no index of %s", reader->name, name);
+    return rf_fail(err, RF_ERR_ABSENT, "%s has no index of %s", reader->named.name, name);
 }
 
 rf_status rf_reader_parse_index_key(const rf_reader *reader, const char *index, rf_slice text,
@@ -349,7 +354,7 @@ rf_status rf_reader_parse_index_key(const rf_reader *reader, const char *index, 
     status = rf_key_parse(text, parts, reader->pinned.manifest.indexes[number].column_count, use,
                           &key, err);
     if (status != RF_OK)
-        return rf_err_context(err, "%s, index of %s", reader->name, index);
+        return rf_err_context(err, "%s, index of %s", reader->named.name, index);
     memcpy(bytes, key.data, key.size);
     *key_out = (rf_slice){bytes, key.size};
     return RF_OK;
@@ -392,7 +397,7 @@ rf_status rf_cursor_open(rf_reader *reader, const rf_range *range, rf_cursor **c
     if (!cursor || !values) {
         free(cursor);
         free(values);
-        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a cursor", reader->name);
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a cursor", reader->named.name);
     }
     cursor->reader = reader;
     cursor->values = values;
@@ -441,7 +446,7 @@ static rf_status follow_index(rf_cursor *cursor, rf_slice *key, rf_slice *stored
     }
     if (status == RF_OK && !found)
         status = rf_fail(err, RF_ERR_DAMAGED, "%s generation %llu: an index leads to no row",
-                         cursor->reader->name, (unsigned long long)cursor->reader->info.generation);
+                         cursor->reader->named.name, (unsigned long long)cursor->reader->info.generation);
     return status;
 }
 
@@ -460,7 +465,7 @@ rf_status rf_cursor_next(rf_cursor *cursor, rf_row *row_out, rf_err *err)
         cursor->is_done = !found;
     }
     if (!found)
-        return rf_fail(err, RF_ERR_NO_ROW, "%s has no more rows", cursor->reader->name);
+        return rf_fail(err, RF_ERR_NO_ROW, "%s has no more rows", cursor->reader->named.name);
     if (cursor->index) {
         rf_status status = follow_index(cursor, &key, &stored, err);
         if (status != RF_OK)

@@ -121,12 +121,16 @@ static rf_status try_some_times(repair *run, rf_err *err)
     const rf_chosen chosen = {run->slices, run->key_count, rf_key_slice(&run->prefix)};
     rf_status status = RF_ERR_LOCKED;
     rf_err failure = {0};
+    rf_named named;
 
     for (int tries = 0; status == RF_ERR_LOCKED && tries <= TRIES_MAX; tries++) {
         forget_fold(run);
         if (tries == TRIES_MAX) {
-            status = rf_catalog_lock_follow(run->store->catalog, run->name,
-                                            run->options->run.wait_lock_ms, &run->follow, &failure);
+            status = rf_named_parse(run->name, &named, &failure);
+            if (status == RF_OK)
+                status = rf_catalog_lock_follow(run->store->catalog, &named,
+                                                run->options->run.wait_lock_ms, &run->follow,
+                                                &failure);
             if (status != RF_OK)
                 break;
         }

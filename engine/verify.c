@@ -3,13 +3,14 @@
  *
  * The log checks itself (rf_log_verify). A generation is pinned, the hash of its kept definition
  * compared, its blocks' checksums verified, its rows decoded, and their digest compared with
- * MANIFEST's; then its delta (verify_delta.h). `serial` folds each live generation once more, inline,
+ * MANIFEST's; then its delta (verify_delta.h). `serial` folds each generation that serves, live or a colour, once more, inline,
  * with the definition that it keeps, up to its position, and compares the digests: a second way to
  * the same rows.
  */
 #include "base/pool.h"
 #include "build.h"
 #include "build_index.h"
+#include "catalog/named.h"
 #include "event/key.h"
 #include "resolve.h"
 #include "verify_delta.h"
@@ -265,7 +266,7 @@ static rf_status check_serial(struct verification *verification, const rf_pinned
 }
 
 static rf_status check_generation(struct verification *verification,
-                                  const rf_catalog_generation *generation, bool live, rf_err *err)
+                                  const rf_catalog_generation *generation, bool serves, rf_err *err)
 {
     char path[RF_PATH_SIZE];
     rf_pinned pinned;
@@ -283,7 +284,7 @@ static rf_status check_generation(struct verification *verification,
                                          err);
         if (status == RF_OK)
             status = check_table(verification, &pinned, err);
-        if (status == RF_OK && live && verification->options->serial)
+        if (status == RF_OK && serves && verification->options->serial)
             status = check_serial(verification, &pinned, err);
         rf_left_out_list_free(&left_out);
         rf_catalog_unpin(&pinned);
@@ -306,21 +307,30 @@ static rf_status check_generations(struct verification *verification, rf_err *er
     rf_catalog *catalog = verification->store->catalog;
     const char *name = verification->options->name;
     rf_catalog_generation *generations = NULL;
+    rf_catalog_generation only = {.number = 0}; /* 0: all of them */
+    rf_named named = {.version = 0};
     uint32_t count = 0;
     const volatile int *cancel = verification->options->run.cancel;
 
-    rf_status status = rf_catalog_generations(catalog, name, &generations, &count, err);
+    rf_status status = name ? rf_named_parse(name, &named, err) : RF_OK;
+    if (status == RF_OK && named.version != 0)
+        status = rf_named_find(catalog, &named, &only, err);
+    if (status == RF_OK)
+        status = rf_catalog_generations(catalog, name ? named.name : NULL, &generations, &count, err);
     if (status == RF_OK && name && count == 0)
         status = rf_fail(err, RF_ERR_ABSENT, "%s: no read model of this name", name);
     for (uint32_t i = 0; status == RF_OK && i < count; i++) {
         rf_catalog_model model = {0};
         rf_err damage = {0};
         bool found = false;
+        if (only.number != 0 && only.number != generations[i].number)
+            continue;
         status = rf_catalog_get_model(catalog, generations[i].name, &model, &found, err);
         if (status != RF_OK)
             break;
-        bool live = found && model.live == generations[i].number;
-        rf_status one = check_generation(verification, &generations[i], live, &damage);
+        bool serves = found && (model.live == generations[i].number ||
+                                rf_catalog_colour_of(&model, generations[i].number));
+        rf_status one = check_generation(verification, &generations[i], serves, &damage);
         verification->result.generations++;
         if (one != RF_OK && is_of_store(one)) {
             report_damage(verification, &damage);

@@ -18,6 +18,7 @@
 #include "refold/generation.h"
 
 typedef struct rf_catalog rf_catalog;
+struct rf_named; /* see named.h */
 
 /* `store_path` holds live/ and generations/. */
 rf_status rf_catalog_open(const char *store_path, bool create, rf_catalog **catalog_out,
@@ -164,13 +165,14 @@ rf_status rf_catalog_get_suspension(rf_catalog *catalog, const char *name, uint6
 rf_status rf_catalog_suspend(rf_catalog *catalog, const char *name,
                              const rf_catalog_suspension *suspension, rf_err *err);
 rf_status rf_catalog_resume(rf_catalog *catalog, const char *name, uint64_t number, rf_err *err);
-/* FOLLOW of a read model: who moves its live generation and its colours on holds it. */
-rf_status rf_catalog_lock_follow(rf_catalog *catalog, const char *name, int64_t wait_ms,
+/* FOLLOW of a read model: who moves its live generation and its colours on holds it. One version has a lock of
+ * its own: who holds that moves only this one, as the holder of FOLLOW does; where both do, the second commit
+ * is refused and looks again. */
+rf_status rf_catalog_lock_follow(rf_catalog *catalog, const struct rf_named *named, int64_t wait_ms,
                                  int *fd_out, rf_err *err);
 
 /* Ends a colour; what it was is in *colour_out. One transaction. RF_ERR_REFUSED for the version that
  * is live, RF_ERR_ABSENT where there is no such version. */
-struct rf_named;
 rf_status rf_catalog_retire(rf_catalog *catalog, const struct rf_named *named,
                             rf_catalog_colour *colour_out, rf_err *err);
 /* Whether gc leaves a generation alone from now on. One transaction; *changed_out false where it was

@@ -1,8 +1,10 @@
 /* Moving generations on: their delta and their checkpoint in one transaction; see catalog.h. */
 #include "catalog/delta.h"
+#include "catalog/named.h"
 #include "catalog/record.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 /* Whether the rows are still those of a checkpoint. A repair changes them, and no position. */
 static rf_status is_at(rf_kv_txn *txn, const rf_catalog_generation *generation,
@@ -168,14 +170,17 @@ rf_status rf_catalog_resume(rf_catalog *catalog, const char *name, uint64_t numb
     return rf_kv_commit(txn, err);
 }
 
-rf_status rf_catalog_lock_follow(rf_catalog *catalog, const char *name, int64_t wait_ms,
+rf_status rf_catalog_lock_follow(rf_catalog *catalog, const rf_named *named, int64_t wait_ms,
                                  int *fd_out, rf_err *err)
 {
-    char path[RF_PATH_SIZE];
+    char path[RF_PATH_SIZE], version[16] = "";
 
-    if (!rf_record_name_valid(name))
-        return rf_fail(err, RF_ERR_ABSENT, "%s is no name of a read model", name);
-    rf_status status = rf_path_format(path, "%s/generations/%s/FOLLOW", err, catalog->path, name);
+    if (!rf_record_name_valid(named->name))
+        return rf_fail(err, RF_ERR_ABSENT, "%s is no name of a read model", named->name);
+    if (named->version != 0)
+        (void)snprintf(version, sizeof version, "@%" PRIu32, named->version);
+    rf_status status = rf_path_format(path, "%s/generations/%s/FOLLOW%s", err, catalog->path,
+                                      named->name, version);
     return status == RF_OK ? rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, wait_ms,
                                              "another run follows this read model", fd_out, err)
                            : status;

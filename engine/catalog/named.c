@@ -39,6 +39,11 @@ void rf_named_format(const rf_named *named, char text_out[RF_NAMED_TEXT_SIZE])
         (void)snprintf(text_out, RF_NAMED_TEXT_SIZE, "%s@%" PRIu32, named->name, named->version);
 }
 
+bool rf_named_equal(const rf_named *left, const rf_named *right)
+{
+    return left->version == right->version && strcmp(left->name, right->name) == 0;
+}
+
 static rf_status no_version(const rf_named *named, const rf_catalog_model *model,
                             const rf_catalog_generation *live, rf_err *err)
 {

@@ -19,6 +19,7 @@ enum { RF_NAMED_TEXT_SIZE = 64 + 1 + 10 };
 rf_status rf_named_parse(const char *text, rf_named *named_out, rf_err *err);
 /* NAME or NAME@VERSION. */
 void rf_named_format(const rf_named *named, char text_out[RF_NAMED_TEXT_SIZE]);
+bool rf_named_equal(const rf_named *left, const rf_named *right);
 
 /* The generation that it names now. RF_ERR_ABSENT, with the versions that there are, if there is none. One
  * short transaction. */

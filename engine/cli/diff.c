@@ -270,14 +270,18 @@ static rf_status print_text(const rf_diff_report *report, rf_err *err)
 
 /* ---- the command ---- */
 
+/* A version, "@3", is left to be found when the store is open. */
 static rf_status take_generation(const char *text, uint64_t *number_out, rf_err *err)
 {
     char *end = NULL;
 
+    if (*text == '@')
+        return RF_OK;
+
     errno = 0;
     unsigned long long number = strtoull(text, &end, 10);
     if (errno != 0 || *end != '\0' || text[0] < '0' || text[0] > '9' || number == 0)
-        return cli_fail(err, RF_ERR_USAGE, "'%s' is no number of a generation", text);
+        return cli_fail(err, RF_ERR_USAGE, "'%s' is neither a number of a generation nor a version, like @3", text);
     *number_out = number;
     return RF_OK;
 }
@@ -314,6 +318,30 @@ static rf_status make_options(const cli_call *call, rf_text *text, rf_diff_optio
     return status;
 }
 
+static rf_status find_version(rf_store *store, const char *name, const char *text,
+                              uint64_t *number_out, rf_err *err)
+{
+    char named[128];
+
+    if (*text != '@')
+        return RF_OK;
+    if (snprintf(named, sizeof named, "%s%s", name, text) >= (int)sizeof named)
+        return cli_fail(err, RF_ERR_ABSENT, "%s: no such read model", name);
+    return rf_generation_find(store, named, number_out, err);
+}
+
+static rf_status find_versions(rf_store *store, const cli_call *call, rf_diff_options *options,
+                               rf_err *err)
+{
+    const char *name = call->operands[1];
+
+    if (call->operand_count < 4)
+        return RF_OK;
+    rf_status status = find_version(store, name, call->operands[2], &options->before, err);
+    return status == RF_OK ? find_version(store, name, call->operands[3], &options->after, err)
+                           : status;
+}
+
 static rf_status write_page(cli_page *page, const cli_call *call, const rf_diff_report *report,
                             rf_err *err)
 {
@@ -335,6 +363,8 @@ static rf_status compare(const cli_call *call, rf_text *text, cli_page *page, rf
     rf_status status = make_options(call, text, &options, err);
     if (status == RF_OK)
         status = rf_store_open(call->operands[0], NULL, &store, err);
+    if (status == RF_OK)
+        status = find_versions(store, call, &options, err);
     if (status == RF_OK)
         status = rf_diff(store, call->operands[1], &options, &report, err);
     if (status == RF_OK && given->html)
@@ -371,9 +401,9 @@ const cli_command cli_diff = {
     .operands = "STORE NAME [OLD NEW]",
     .summary = "Compares two generations: rows added, removed and changed, column by column.",
     .details =
-        "OLD and NEW are numbers of generations. Without them it is the live one against the newest\n"
-        "younger one, which swap would take; if there is none, the one live before, which rollback\n"
-        "would take, against the live one.\n\n"
+        "OLD and NEW are numbers of generations, or versions (@3 @4). Without them it is the live one\n"
+        "against the newest younger one, which swap would take; if there is none, the one live before,\n"
+        "which rollback would take, against the live one. NAME@VERSION is compared with the live one.\n\n"
         "Columns are compared by name: one that only one side has is told once and makes no row a\n"
         "changed one; where its kind is another, ints and decimals are compared by value. Nothing is\n"
         "changed: where the two are at different positions that is told, and --catch-up brings the one\n"

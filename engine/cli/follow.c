@@ -55,7 +55,8 @@ const cli_command cli_follow = {
     .operands = "STORE [NAME...]",
     .summary = "Keeps live read models current as events arrive, until interrupted.",
     .details = "Without names all of them, also those that become live later. Every event counts once,\n"
-               "whatever is killed; after a swap the new generation is followed, with its own definition.\n"
+               "whatever is killed; after a swap the new generation is followed, with its own definition,\n"
+               "and so is the version that was left, until it is retired. NAME@VERSION follows only that.\n"
                "A read model that an event fails for is suspended, the others go on: see status, resume.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),

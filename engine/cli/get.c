@@ -69,7 +69,8 @@ const cli_command cli_get = {
     .operands = "STORE NAME KEY",
     .summary = "Prints the row of KEY as JSON; exit 3 if there is none.",
     .details = "A KEY of several parts is a JSON array: '[\"w-1\",\"sku-7\"]'. A KEY that begins with a\n"
-               "dash goes after --.\n\n"
+               "dash goes after --. NAME@VERSION (order_summary@3) is that version of the read model: the\n"
+               "live one, or one that a swap left and nobody retired.\n\n"
                "--as-of gives the row as it was when the log ended there (a time: with the longest\n"
                "prefix of the log without a later event), with the definition that the generation\n"
                "keeps; for read models whose rows are made of one stream's events each. All rows as\n"

@@ -133,7 +133,8 @@ const cli_command cli_quarantine = {
     .operands = "STORE NAME",
     .summary = "What the live generation of NAME left out, and why.",
     .details = "Events that failed (rebuild --on-error skip), keys that were left out with the event\n"
-               "that failed first (--on-error quarantine), and events put aside by skip.\n",
+               "that failed first (--on-error quarantine), and events put aside by skip.\n"
+               "NAME@VERSION: what that version left out.\n",
     .options = options_table,
     .option_count = CLI_COUNT_OF(options_table),
     .options_size = sizeof(quarantine_options),

@@ -23,7 +23,8 @@ const cli_command cli_resume = {
     .name = "resume",
     .operands = "STORE NAME...",
     .summary = "Lets read models that were suspended be tried again.",
-    .details = "`status` says why one was suspended. `skip` puts the event aside; what is wrong with the\n"
+    .details = "NAME with the versions beside it, NAME@VERSION only that one.\n"
+               "`status` says why one was suspended. `skip` puts the event aside; what is wrong with the\n"
                "definition itself takes a rebuild.\n",
     .options_size = sizeof(resume_options),
     .operands_min = 2,

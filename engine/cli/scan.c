@@ -120,7 +120,7 @@ const cli_command cli_scan = {
     .summary = "Prints the rows of NAME in key order, of one generation from first to last.",
     .details = "Keys of several parts are JSON arrays, also of fewer elements: --prefix '[\"w-1\"]'.\n"
                "CSV is that of RFC 4180: lines end with CR LF; a null is an empty field, an empty\n"
-               "text is \"\".\n",
+               "text is \"\". NAME@VERSION is that version of the read model, as for get.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(scan_options),

@@ -1,7 +1,12 @@
 """Versions of a read model side by side: NAME@VERSION, what gc leaves alone, retire, pin and unpin."""
 
+import json
 import os
+import signal
+import subprocess
 import sys
+import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 import tool
@@ -120,9 +125,206 @@ class Colours(tool.Case):
             tool.USAGE, ['either'], 'pin', self.store, 'orders@3', '--generation', '1'
         )
 
+    def get(self, name, key):
+        return self.ok('get', self.store, name, key).json['items']
+
+    def test_a_version_is_read_by_its_name(self):
+        self.assertEqual(self.get('orders', 'order-2'), 8)
+        self.assertEqual(self.get('orders@4', 'order-2'), 8)
+        self.assertEqual(self.get('orders@3', 'order-2'), 6)
+        rows = self.ok('scan', self.store, 'orders@3', '--from', 'order-2').out
+        self.assertEqual([json.loads(line)['items'] for line in rows.splitlines()], [6, 9])
+        self.ok('rollback', self.store, 'orders')
+        self.assertEqual((self.get('orders', 'order-2'), self.get('orders@4', 'order-2')), (6, 8))
+
+    def test_a_version_that_is_not_kept_is_a_failure_that_names_those_that_are(self):
+        self.deploy(5, options=('--no-swap',))
+        self.path('keys.txt', '')
+        for argv in (
+            ('get', self.store, 'orders@%s', 'order-1'),
+            ('scan', self.store, 'orders@%s'),
+            ('diff', self.store, 'orders@%s'),
+            ('diff', self.store, 'orders', '@4', '@%s'),
+            ('verify', self.store, 'orders@%s'),
+            ('wait', self.store, 'orders@%s'),
+            ('resume', self.store, 'orders@%s'),
+            ('follow', self.store, 'orders@%s', '--once'),
+            ('export', self.store, 'orders@%s', self.path('orders.csv')),
+            ('quarantine', self.store, 'orders@%s'),
+            ('retire', self.store, 'orders@%s'),
+            ('pin', self.store, 'orders@%s'),
+        ):
+            with self.subTest(argv=argv):
+                self.refuses(
+                    tool.FAILED,
+                    ['orders@5', '@4 (live), @3'],
+                    *(a.replace('%s', '5') for a in argv)
+                )
+                self.refuses(tool.USAGE, ['version'], *(a.replace('%s', '03') for a in argv))
+
+    def test_a_version_and_a_number_exclude_each_other(self):
+        for argv in (('get', self.store, 'orders@3', 'order-1'), ('scan', self.store, 'orders@3')):
+            self.refuses(tool.USAGE, ['either'], *argv, '--generation', '1')
+        self.refuses(tool.USAGE, ['either'], 'diff', self.store, 'orders@3', '1', '2')
+
+    def test_versions_are_compared(self):
+        for argv in (('orders@3',), ('orders', '@3', '@4'), ('orders', '1', '@4')):
+            said = self.ok('diff', self.store, *argv, '--json').json
+            self.assertEqual(
+                (said['old']['generation'], said['new']['generation'], said['changed']), (1, 2, 3)
+            )
+        said = self.ok('diff', self.store, 'orders@4', '--json').json
+        self.assertEqual(said['new']['generation'], 2, 'as without a version')
+
+    def test_a_version_is_verified_by_itself(self):
+        self.assertEqual(self.ok('verify', self.store, 'orders@3', '--json').json['generations'], 1)
+        self.assertEqual(self.ok('verify', self.store, 'orders', '--json').json['generations'], 2)
+
+    def test_a_version_is_exported(self):
+        path = self.path('orders.csv')
+        self.ok('export', self.store, 'orders@3', path)
+        self.assertIn(b'order-2,6', tool.read(path))
+
     def test_generations_of_one_version(self):
         self.assertEqual([g['number'] for g in self.list('orders@4')], [2])
         self.refuses(tool.FAILED, ['orders@9'], 'generations', self.store, 'orders@9')
+
+    # ---- kept current ----
+
+    def follow(self, *names, options=()):
+        process = subprocess.Popen(
+            [tool.refold, 'follow', self.store, *names, *options],
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.addCleanup(self.end, process)
+        return process
+
+    def end(self, process):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        said = process.stderr.read().decode() if not process.stderr.closed else ''
+        process.stderr.close()
+        return said
+
+    def says(self, process, words):
+        """Until the process has said so."""
+        guard = threading.Timer(20, os.killpg, (process.pid, signal.SIGKILL))
+        guard.start()
+        said = ''
+        for line in process.stderr:
+            said += line.decode()
+            if words in said:
+                break
+        guard.cancel()
+        self.assertIn(words, said)
+
+    def check(self):
+        """Everything that serves has the rows of a serial fold with its own definition."""
+        self.ok('verify', self.store, '--serial')
+
+    def lag(self, *, of_colours=False):
+        model = self.model()
+        return [c['lag'] for c in model['colours']] if of_colours else model['lag']
+
+    def test_both_versions_are_kept_current_and_each_with_its_definition(self):
+        self.follow()
+        self.add(4, 5)
+        self.ok('wait', self.store, 'orders', 'orders@3', '--timeout', '20')
+        self.assertEqual((self.get('orders', 'order-4'), self.get('orders@3', 'order-4')), (16, 12))
+        model = self.model()
+        self.assertEqual(model['position'], model['colours'][0]['position'])
+        self.check()
+
+    def test_apply_keeps_colours_current(self):
+        self.add(4, options=('--apply',))
+        self.assertEqual((self.get('orders', 'order-4'), self.get('orders@3', 'order-4')), (16, 12))
+        self.check()
+
+    def test_a_rollback_within_the_overlap_needs_no_catch_up(self):
+        self.follow()
+        self.add(4)
+        self.ok('wait', self.store, 'orders', 'orders@3', '--timeout', '20')
+        said = self.ok('rollback', self.store, 'orders').out.decode()
+        self.assertIn('orders 2 -> 1, position 4, 0 events behind', said)
+        self.add(5)
+        self.ok('wait', self.store, 'orders', 'orders@4', '--timeout', '20')
+        self.assertEqual((self.get('orders', 'order-5'), self.get('orders@4', 'order-5')), (15, 20))
+        said = self.ok('swap', self.store, 'orders').out.decode()
+        self.assertIn('orders 1 -> 2, position 5, 0 events behind', said)
+        self.check()
+
+    def test_one_version_is_followed_alone(self):
+        self.add(4)
+        self.ok('follow', self.store, 'orders@3', '--once')
+        self.assertEqual((self.lag(), self.lag(of_colours=True)), (1, [0]))
+        self.ok('follow', self.store, 'orders@4', '--once')
+        self.assertEqual(self.lag(), 0)
+        alone = self.follow('orders@3')
+        self.add(5)
+        self.ok('wait', self.store, 'orders@3', '--timeout', '20')
+        self.assertEqual(self.lag(), 1)
+        self.add(6, options=('--apply',))
+        self.assertEqual(self.lag(), 0, 'who follows one version holds nobody else up')
+        self.refuses(tool.LOCKED, ['follow'], 'follow', self.store, 'orders@3', '--once')
+        self.ok('follow', self.store, '--once')
+        self.ok('retire', self.store, 'orders@3')
+        self.add(7)
+        self.says(alone, 'orders@3: is not kept beside the live one any more')
+        self.check()
+
+    def test_a_retired_version_is_followed_no_more(self):
+        self.follow()
+        self.add(4)
+        self.ok('wait', self.store, 'orders', 'orders@3', '--timeout', '20')
+        self.ok('retire', self.store, 'orders@3')
+        self.add(5)
+        self.ok('wait', self.store, 'orders', '--timeout', '20')
+        listed = {g['number']: g['position'] for g in self.list()}
+        self.assertEqual(listed, {1: 4, 2: 5})
+        self.check()
+
+    def test_a_colour_that_fails_is_suspended_and_the_live_one_goes_on(self):
+        strict = ORDERS % (5, 5)
+        self.rebuild(self.path('orders.lua', strict.replace('function (row, e)', 'function (row, e) if e.qty > 100 then error "too many" end')))
+        self.deploy(6)
+        self.add(4)
+        self.import_lines(event('order-1', 'ItemAdded', {'qty': 500}), options=('--apply',))
+        bad = self.info()['position']
+        model = self.model()
+        kept = {c['version']: c for c in model['colours']}
+        self.assertEqual((model['lag'], model['suspended']), (0, None))
+        self.assertEqual((kept[3]['lag'], kept[4]['lag']), (0, 0))
+        self.assertEqual((kept[5]['position'], kept[5]['suspended_at']), (bad - 1, bad))
+        self.assertIn('too many', self.ok('status', self.store).out.decode())
+        self.ok('wait', self.store)
+        self.refuses(tool.REFUSED, ['orders@5', 'too many'], 'wait', self.store, 'orders@5')
+        self.ok('resume', self.store, 'orders@5')
+        self.refuses(
+            tool.REFUSED, ['suspended'], 'follow', self.store, 'orders@5', '--once', '--quiet'
+        )
+        self.ok('skip', self.store, 'orders', bad, '--reason', 'a typo')
+        self.ok('resume', self.store, 'orders')
+        self.ok('follow', self.store, '--once')
+        self.assertEqual(self.lag(of_colours=True), [0, 0, 0])
+        self.assertEqual(self.get('orders@5', 'order-4'), 20)
+        self.check()
+
+    def test_versions_stay_right_whatever_is_killed_and_swapped(self):
+        number = 100
+        for turn in range(8):
+            follower = self.follow()
+            for _ in range(turn % 3 + 1):
+                number += 1
+                self.add(number)
+            self.ok(('rollback', 'swap')[turn % 2], self.store, 'orders')
+            time.sleep(0.03 * turn)
+            self.end(follower)
+        self.ok('follow', self.store, '--once')
+        self.assertEqual(self.lag(of_colours=True), [0])
+        self.assertEqual(self.get('orders@3', 'order-101'), 303)
+        self.check()
 
 
 tool.main(__name__)

@@ -169,6 +169,45 @@ Test(read, stays_on_its_generation_until_it_is_refreshed)
     rf_reader_close(reader);
 }
 
+Test(read, stays_with_its_version_until_that_is_retired)
+{
+    rf_reader *old, *live, *none;
+    rf_retired retired = {0};
+    bool changed = true;
+    rf_err err = {0};
+
+    for (uint32_t version = 3; version <= 4; version++) {
+        (void)fixture_version(store->catalog, "stamps", version, version, 16, 5, 0);
+        make_live(version - 2);
+    }
+    cr_assert_eq(rf_reader_open(store, "stamps@3", 0, &old, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_reader_open(store, "stamps@4", 0, &live, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_reader_get_info(old)->generation, 1);
+    cr_assert_str_eq(rf_reader_get_info(old)->name, "stamps");
+    cr_assert_eq(rf_reader_get_info(live)->generation, 2);
+    /* built again and live: another generation is this version */
+    (void)fixture_version(store->catalog, "stamps", 3, 7, 16, 5, 0);
+    make_live(3);
+    cr_assert_eq(rf_reader_refresh(old, &changed, &err), RF_OK, "%s", err.message);
+    cr_assert(changed);
+    cr_assert_eq(rf_reader_get_info(old)->generation, 3);
+    cr_assert_eq(rf_reader_refresh(live, &changed, &err), RF_OK);
+    cr_assert_not(changed, "version 4 is where it was, and not live any more");
+    cr_assert_eq(rf_retire(store, "stamps@3", &retired, &err), RF_ERR_REFUSED);
+    cr_assert_eq(rf_retire(store, "stamps@4", &retired, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(retired.generation, 2);
+    cr_assert_gt(retired.bytes, 4096);
+    cr_assert_eq(rf_reader_refresh(live, &changed, &err), RF_ERR_ABSENT);
+    cr_assert_not_null(strstr(err.message, "@3 (live)"), "%s", err.message);
+    rf_row row;
+    cr_assert_eq(rf_reader_get(live, RF_SLICE("r-000001"), &row, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(row.values[0].integer, 2, "it reads on where it was");
+    cr_assert_eq(rf_reader_open(store, "stamps@4", 0, &none, &err), RF_ERR_ABSENT);
+    cr_assert_eq(rf_reader_open(store, "stamps@3", 3, &none, &err), RF_ERR_USAGE);
+    rf_reader_close(old);
+    rf_reader_close(live);
+}
+
 Test(read, stays_where_it_was_when_a_refresh_fails)
 {
     char file[RF_PATH_SIZE];

@@ -77,7 +77,8 @@ typedef struct rf_diff_report {
     double seconds;
 } rf_diff_report;
 
-/* RF_ERR_ABSENT where there are not two generations to compare. */
+/* `name` may be NAME@VERSION: that version against the live one. RF_ERR_ABSENT where there are not two
+ * generations to compare. */
 RF_API rf_status rf_diff(rf_store *store, const char *name, const rf_diff_options *options,
                          rf_diff_report **report_out, rf_err *err);
 /* Takes NULL. */

@@ -30,11 +30,15 @@ typedef struct rf_generation {
 } rf_generation;
 
 typedef struct rf_generations rf_generations;
-/* All of `name`, or of all read models (NULL), by name and number. Free it. */
+/* All of `name` (NAME@VERSION: those of one version), or of all read models (NULL), by name and number. Free
+ * it. */
 RF_API rf_status rf_generations_list(rf_store *store, const char *name, rf_generations **list_out,
                                      rf_err *err);
 RF_API const rf_generation *rf_generations_items(const rf_generations *list, uint32_t *count_out);
 RF_API void rf_generations_free(rf_generations *list);
+/* The generation that NAME, or NAME@VERSION, is now. */
+RF_API rf_status rf_generation_find(rf_store *store, const char *name, uint64_t *number_out,
+                                    rf_err *err);
 
 /* What became of one read model. */
 typedef struct rf_flip {
@@ -114,8 +118,8 @@ RF_API rf_status rf_store_status(rf_store *store, rf_status_report **report_out,
 RF_API void rf_status_report_free(rf_status_report *report);
 
 typedef struct rf_verify_options {
-    const char *name; /* NULL: log and all read models */
-    bool serial;      /* also re-fold each live generation with its own definition, inline */
+    const char *name; /* NULL: log and all read models; NAME@VERSION: only that generation */
+    bool serial;      /* also re-fold each generation that is live or a colour, with its own definition, inline */
     /* Called for each damage found, one line. */
     void (*report)(void *arg, const char *line);
     void *report_arg;

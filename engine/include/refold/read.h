@@ -3,6 +3,9 @@
  * A reader is pinned to one complete generation from open (or refresh) on: whatever is swapped,
  * rolled back or collected beside it, it sees no mixture. It holds a shared lock on the generation's
  * MANIFEST, so gc leaves it alone. rf_reader_refresh moves it to the generation that is live by then.
+ * One that was opened for a version, "order_summary@3", stays with that version, whatever is swapped,
+ * until it is retired (refold/generation.h): so programs of an old release and of a new one read
+ * the same read model side by side.
  * Where `follow` keeps the generation current, each rf_reader_get and each cursor, from open to
  * close, is at one position: the last that was committed when it began. rf_reader_info has that of
  * the last of these.
@@ -69,14 +72,16 @@ typedef struct rf_reader_info {
 
 enum { RF_KEY_PARTS_MAX = 16, RF_KEY_BYTES_MAX = 480 };
 
-/* `generation` 0: the live one. RF_ERR_ABSENT if there is none. Damage in the manifest is found
- * here. */
+/* `name` is NAME, with `generation` 0 the live one, or NAME@VERSION: the generation of that version, live or
+ * kept beside it. RF_ERR_ABSENT if there is none; of a version the message names those that there are.
+ * Damage in the manifest is found here. */
 RF_API rf_status rf_reader_open(rf_store *store, const char *name, uint64_t generation,
                                 rf_reader **reader_out, rf_err *err);
 /* Takes NULL. Cursors are closed before. */
 RF_API void rf_reader_close(rf_reader *reader);
-/* Moves to the live generation and to its position (*changed_out, which may be NULL, tells whether
- * either is another); cursors must be closed. On failure the reader stays where it was. */
+/* Moves to the live generation, or to that of the version that it was opened for, and to its position
+ * (*changed_out, which may be NULL, tells whether either is another); cursors must be closed. On failure the
+ * reader stays where it was: RF_ERR_ABSENT where its version was retired. */
 RF_API rf_status rf_reader_refresh(rf_reader *reader, bool *changed_out, rf_err *err);
 /* Valid until close or refresh. */
 RF_API const rf_reader_info *rf_reader_get_info(const rf_reader *reader);

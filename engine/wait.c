@@ -1,0 +1,104 @@
+/* Waiting until read models have what the log has; see refold/follow.h. */
+#include "base/clock.h"
+#include "catalog/named.h"
+#include "refold/follow.h"
+#include "store.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum { IDLE_MS = 20 };
+
+static void pause_idle(void)
+{
+    const struct timespec idle = {.tv_nsec = IDLE_MS * 1000000L};
+
+    (void)nanosleep(&idle, NULL);
+}
+
+/* One generation: *there_out stays as it is if it is far enough. */
+static rf_status look_at(rf_store *store, const rf_named *named, uint64_t position, bool *there_out,
+                         rf_err *err)
+{
+    rf_catalog_generation served;
+    rf_catalog_suspension suspension;
+    char text[RF_NAMED_TEXT_SIZE];
+    bool suspended = false;
+
+    rf_status status = rf_named_find(store->catalog, named, &served, err);
+    if (status == RF_OK)
+        status = rf_catalog_get_suspension(store->catalog, named->name, served.number, &suspension,
+                                           &suspended, err);
+    if (status != RF_OK)
+        return status;
+    bool there = served.position >= position;
+    rf_named_format(named, text);
+    if (!there && suspended)
+        return rf_fail(err, RF_ERR_REFUSED, "%s is suspended at position %llu: %s", text,
+                       (unsigned long long)served.position, suspension.reason);
+    *there_out = *there_out && there;
+    return RF_OK;
+}
+
+/* Every live one. */
+static rf_status look_at_live(rf_store *store, uint64_t position, bool *there_out, rf_err *err)
+{
+    rf_catalog_model *models = NULL;
+    uint32_t count = 0;
+
+    rf_status status = rf_catalog_models(store->catalog, &models, &count, err);
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        rf_named named = {.version = 0};
+        memcpy(named.name, models[i].name, sizeof named.name);
+        if (models[i].live != 0)
+            status = look_at(store, &named, position, there_out, err);
+    }
+    free(models);
+    return status;
+}
+
+static rf_status look(rf_store *store, const char *const *names, uint32_t name_count,
+                      uint64_t position, bool *there_out, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    *there_out = true;
+    if (name_count == 0)
+        return look_at_live(store, position, there_out, err);
+    for (uint32_t i = 0; status == RF_OK && i < name_count; i++) {
+        rf_named named;
+        status = rf_named_parse(names[i], &named, err);
+        if (status == RF_OK)
+            status = look_at(store, &named, position, there_out, err);
+    }
+    return status;
+}
+
+rf_status rf_wait(rf_store *store, const char *const *names, uint32_t name_count, uint64_t position,
+                  int64_t timeout_ms, const volatile int *cancel, rf_err *err)
+{
+    double end = rf_clock_seconds() + (double)timeout_ms / 1000;
+    rf_status status = RF_OK;
+    rf_log_info info = {0};
+    bool there = false;
+
+    if (position == 0) {
+        status = rf_log_get_info(store->log, &info, err);
+        position = info.position;
+    }
+
+    while (status == RF_OK && !there) {
+        status = look(store, names, name_count, position, &there, err);
+        if (status != RF_OK || there)
+            break;
+        if (cancel && *cancel)
+            status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted; nothing was changed");
+        else if (timeout_ms >= 0 && rf_clock_seconds() >= end)
+            status = rf_fail(err, RF_ERR_UNREACHABLE,
+                             "the read models are not at position %llu after %.3g s",
+                             (unsigned long long)position, (double)timeout_ms / 1000);
+        else
+            pause_idle();
+    }
+    return status;
+}
