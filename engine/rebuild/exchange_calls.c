@@ -11,8 +11,7 @@ bool rf_exchange_goes_by_call(const rf_exchange *job)
 {
     const rf_keying *keying = &job->keying;
     const rf_definition *definition = keying->definition;
-    bool by_call = !definition->no_key_ignore && !keying->has_every_row &&
-                   !(definition->lua && definition->combines);
+    bool by_call = !definition->no_key_ignore && !keying->has_every_row;
 
     for (uint32_t i = 0; i < keying->slot_count; i++)
         by_call = by_call && keying->slots[i].is_place;
@@ -143,6 +142,8 @@ static bool find_places(rf_exchange_worker *worker, const rf_step *step,
             events->places[i] = places[events->indexes[i]];
     } else if (call->texts || call->numbers) {
         rf_exchange_find_texts(worker, call, events);
+    } else if (call->handler->computed && worker->batch) {
+        fine = rf_exchange_make_keys(worker, step, call, events);
     } else {
         for (uint32_t i = 0; fine && i < events->count; i++) {
             uint32_t index = events->indexes[i];

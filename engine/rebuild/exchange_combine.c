@@ -142,6 +142,22 @@ static bool combine_one(rf_exchange_worker *worker, const rf_exchange_record *re
     return fine;
 }
 
+bool rf_exchange_wait(rf_exchange_worker *worker, const rf_exchange_call *call, uint64_t position,
+                      rf_exchange_place place)
+{
+    rf_exchange_record *record =
+        (rf_exchange_record *)(void *)(worker->pending + worker->pending_used);
+
+    RF_ASSERT(worker->pending_count < RF_EXCHANGE_PENDING);
+    worker->pending_used += sizeof *record + call->event_size;
+    worker->pending_count++;
+    record->position = position;
+    record->place = (uint64_t)(uintptr_t)rf_exchange_place_row(place) |
+                    (uint64_t)call->index << RF_PLACE_SHIFT;
+    rf_exchange_copy(record + 1, call->plan->event, call->event_size);
+    return worker->pending_count < RF_EXCHANGE_PENDING || rf_exchange_combine(worker);
+}
+
 bool rf_exchange_combine(rf_exchange_worker *worker)
 {
     const rf_keying_handler *handlers = worker->job->keying.handlers;
@@ -228,12 +244,29 @@ void rf_exchange_bound_own(rf_exchange_worker *worker, rf_carried *carried)
 
 /* ---- call by call ---- */
 
+/* For handlers that a runner runs. */
+static bool combine_batch(rf_exchange_worker *worker, const rf_step *step,
+                          const rf_exchange_call *call, const rf_exchange_events *events)
+{
+    bool fine = true;
+
+    for (uint32_t i = 0; fine && i < events->count; i++) {
+        uint32_t index = events->indexes[i];
+        rf_exchange_fill(worker, step, call, index, events->ordinals[i]);
+        fine = rf_exchange_wait(worker, call, (uint64_t)worker->positions[index],
+                                events->places[i]);
+    }
+    return fine && rf_exchange_combine(worker);
+}
+
 bool rf_exchange_combine_events(rf_exchange_worker *worker, const rf_step *step,
                                 const rf_exchange_call *call, const rf_exchange_events *events)
 {
     const size_t stride = worker->own[0].table.stride;
     bool fine = true;
 
+    if (worker->batch)
+        return combine_batch(worker, step, call, events);
     for (uint32_t i = 0; i < events->count && i < ROWS_AHEAD; i++)
         rf_exchange_fetch_row(rf_exchange_place_row(events->places[i]), stride);
     worker->alloc_from = &worker->made;

@@ -309,6 +309,10 @@ bool rf_exchange_refuse(rf_exchange_worker *worker, rf_fold_result result, uint6
 rf_exchange_place rf_exchange_make_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
                                        const rf_carried *carried, uint32_t stream,
                                        const char *event, uint64_t position, bool *fine_out);
+/* The same of all events of a call that goes by keys which a runner computes: places of those before
+ * a fault, which makes it false and ends the events there. */
+bool rf_exchange_make_keys(rf_exchange_worker *worker, const rf_step *step,
+                           const rf_exchange_call *call, rf_exchange_events *events);
 /* The beginning of the keys of the event's stream. False at a fault. */
 bool rf_exchange_stream_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
                             const char *event, uint64_t position, rf_key_bytes *key_out);
@@ -419,6 +423,9 @@ static inline void rf_exchange_fill(const rf_exchange_worker *worker, const rf_s
 /* exchange_combine.c, where columns are combined. Both give false at a fault. */
 /* The records that wait, into the worker's own rows. */
 bool rf_exchange_combine(rf_exchange_worker *worker);
+/* One more record that waits: its event's struct is the plan's. False at a fault. */
+bool rf_exchange_wait(rf_exchange_worker *worker, const rf_exchange_call *call, uint64_t position,
+                      rf_exchange_place place);
 /* Events of a call whose rows are known. */
 bool rf_exchange_combine_events(rf_exchange_worker *worker, const rf_step *step,
                                 const rf_exchange_call *call, const rf_exchange_events *events);
@@ -469,9 +476,14 @@ bool rf_exchange_run_combined(rf_exchange_worker *worker, const rf_exchange_reco
 /* Why a call failed that was tried. */
 const char *rf_exchange_run_reason(const rf_exchange_worker *worker);
 const char *rf_exchange_run_row(const rf_exchange_worker *worker, uint32_t index);
-/* The parts of a computed key, into the worker's struct of them. */
-bool rf_exchange_run_compute(rf_exchange_worker *worker, uint32_t handler, const char *event,
-                             uint64_t position);
+/* Up to RF_EXCHANGE_PENDING computed keys: the parts of each, which the caller unsets first, then the
+ * event's struct of each, then all in order up to the first that fails: *end_out, and
+ * rf_exchange_run_reason tells why. */
+char *rf_exchange_run_key_parts(const rf_exchange_worker *worker, uint32_t index);
+void rf_exchange_run_add_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                             uint32_t index, const char *event);
+rf_status rf_exchange_run_keys(rf_exchange_worker *worker, uint32_t begin, uint32_t end,
+                               uint32_t *end_out);
 
 /* exchange_start.c, where the fold begins behind the first event: a row that is new becomes as the
  * target's source gives it; what is stored is combined with what its events gave. */

@@ -69,38 +69,68 @@ bool rf_exchange_refuse_place(rf_exchange_worker *worker, const rf_keying_handle
     return worker->goes_on;
 }
 
-/* Lets the plugin's function make the parts, in the worker's own struct. */
-static bool compute(rf_exchange_worker *worker, const rf_keying_handler *handler, const char *event,
-                    uint64_t position)
+static void unset_parts(const rf_keying_handler *handler, char *parts)
 {
     const int64_t none = RF_TIME_NONE;
-    const rf_definition_key *key = handler->computed;
 
-    memset(worker->key_parts, 0, key->parts_size);
+    memset(parts, 0, handler->computed->parts_size);
     for (uint32_t i = 0; i < handler->part_count; i++)
         if (handler->parts[i].kind == RF_TIME || handler->parts[i].kind == RF_DATE)
-            memcpy(worker->key_parts + handler->parts[i].offset, &none, sizeof none);
-    worker->alloc_from = &worker->text;
+            memcpy(parts + handler->parts[i].offset, &none, sizeof none);
+}
+
+/* Why a runner did not compute a key. True where the event goes without. */
+static bool refuse_computed(rf_exchange_worker *worker, uint32_t handler, rf_status status,
+                            uint64_t position)
+{
+    const char *reason = rf_exchange_run_reason(worker);
+
+    if (status == RF_ERR_PLUGIN)
+        rf_exchange_refuse_key(worker, status, position, handler, reason);
+    else
+        rf_exchange_fault(worker->job, status, position, handler, RF_SLICE(""), reason);
+    return worker->goes_on;
+}
+
+/* The parts of an event's key, which a runner or the plugin's function makes; NULL where there is
+ * none. */
+static const char *compute(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                           const char *event, uint64_t position)
+{
     uint32_t index = (uint32_t)(handler - worker->job->keying.handlers);
-    rf_fold_result result = RF_ROW_WRITTEN;
-    event += handler->computed_offset;
-    if (worker->batch && !rf_exchange_run_compute(worker, index, event, position))
-        return false;
-    if (!worker->batch)
-        result = key->compute(&worker->context.fold, event, worker->key_parts);
+    char *parts = worker->batch ? rf_exchange_run_key_parts(worker, 0) : worker->key_parts;
+    uint32_t end;
+
+    unset_parts(handler, parts);
+    worker->alloc_from = &worker->text;
+    if (worker->batch) {
+        rf_exchange_run_add_key(worker, handler, 0, event);
+        rf_status status = rf_exchange_run_keys(worker, 0, 1, &end);
+        if (status != RF_OK)
+            (void)refuse_computed(worker, index, status, position);
+        return status == RF_OK ? parts : NULL;
+    }
+    rf_fold_result result = handler->computed->compute(
+        &worker->context.fold, event + handler->computed_offset, parts);
     if (result == RF_ROW_UNCHANGED || result == RF_ROW_DELETED)
         result = (rf_fold_result)-1;
     if (result == RF_FOLD_FAILED && !worker->out_of_memory) {
         rf_exchange_refuse_key(worker, RF_ERR_PLUGIN, position, index, rf_exchange_reason(worker));
         worker->context.reason[0] = '\0';
-        return false;
+        return NULL;
     }
-    if (rf_exchange_refuse(worker, result, position, index, RF_SLICE("")))
-        return false;
+    return rf_exchange_refuse(worker, result, position, index, RF_SLICE("")) ? NULL : parts;
+}
+
+/* Whether the texts of computed parts are such. */
+static bool check_parts(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                        const char *parts, uint64_t position)
+{
     for (uint32_t i = 0; i < handler->part_count; i++) {
-        rf_value value = rf_keying_value(&handler->parts[i], worker->key_parts);
+        rf_value value = rf_keying_value(&handler->parts[i], parts);
         if (value.kind == RF_TEXT && !value.is_null && !rf_utf8_valid(value.text)) {
-            rf_exchange_refuse_key(worker, RF_ERR_PLUGIN, position, index,
+            rf_exchange_refuse_key(worker, RF_ERR_PLUGIN, position,
+                                   (uint32_t)(handler - worker->job->keying.handlers),
                                    "a computed key is no UTF-8");
             return false;
         }
@@ -122,22 +152,18 @@ static rf_slice text_of(const rf_keying_handler *handler, const rf_carried *carr
     return held ? (rf_slice){held->bytes, held->size} : text;
 }
 
-rf_exchange_place rf_exchange_make_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
-                                       const rf_carried *carried, uint32_t stream,
-                                       const char *event, uint64_t position, bool *fine_out)
+/* What the parts in `from` lead to; NULL: there are none. */
+static rf_exchange_place place_of(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                                  const rf_carried *carried, uint32_t stream, const char *from,
+                                  uint64_t position, bool *fine_out)
 {
-    const char *from = event;
     rf_key_bytes key;
 
-    RF_ASSERT(!handler->from_place);
-    worker->goes_on = false;
     *fine_out = true;
-    if (handler->computed && !compute(worker, handler, event, position)) {
+    if (!from || (handler->computed && !check_parts(worker, handler, from, position))) {
         *fine_out = worker->goes_on;
         return RF_PLACE_ELSEWHERE;
     }
-    if (handler->computed)
-        from = worker->key_parts;
     if (handler->part_count != 1 || handler->parts[0].kind != RF_TEXT) {
         if (encode(worker, handler, from, handler->part_count, position, &key))
             return rf_exchange_find(worker, rf_key_slice(&key), position);
@@ -150,6 +176,47 @@ rf_exchange_place rf_exchange_make_key(rf_exchange_worker *worker, const rf_keyi
         return place;
     *fine_out = rf_exchange_refuse_place(worker, handler, place, position);
     return RF_PLACE_ELSEWHERE;
+}
+
+rf_exchange_place rf_exchange_make_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                                       const rf_carried *carried, uint32_t stream,
+                                       const char *event, uint64_t position, bool *fine_out)
+{
+    RF_ASSERT(!handler->from_place);
+    worker->goes_on = false;
+    const char *from =
+        handler->computed ? compute(worker, handler, event, position) : event;
+    return place_of(worker, handler, carried, stream, from, position, fine_out);
+}
+
+bool rf_exchange_make_keys(rf_exchange_worker *worker, const rf_step *step,
+                           const rf_exchange_call *call, rf_exchange_events *events)
+{
+    const rf_keying_handler *handler = call->handler;
+    uint32_t end = 0;
+    bool fine = true;
+
+    RF_ASSERT(handler->computed && worker->batch);
+    for (uint32_t i = 0; i < events->count; i++) {
+        rf_exchange_fill(worker, step, call, events->indexes[i], events->ordinals[i]);
+        unset_parts(handler, rf_exchange_run_key_parts(worker, i));
+        rf_exchange_run_add_key(worker, handler, i, call->plan->event);
+    }
+    for (uint32_t begin = 0; fine && begin < events->count; begin = end + 1) {
+        rf_status status = rf_exchange_run_keys(worker, begin, events->count, &end);
+        for (uint32_t i = begin; fine && i < events->count && i <= end; i++) {
+            uint64_t position = (uint64_t)worker->positions[events->indexes[i]];
+            worker->goes_on = false;
+            events->places[i] = RF_PLACE_ELSEWHERE;
+            if (i == end)
+                fine = refuse_computed(worker, call->index, status, position);
+            else
+                events->places[i] = place_of(worker, handler, NULL, 0,
+                                             rf_exchange_run_key_parts(worker, i), position, &fine);
+            events->count = fine ? events->count : i;
+        }
+    }
+    return fine;
 }
 
 bool rf_exchange_stream_key(rf_exchange_worker *worker, const rf_keying_handler *handler,

@@ -16,8 +16,30 @@ struct rf_exchange_batch {
     char *combined;            /* these rows, `stride` bytes each */
     size_t stride;
     uint32_t count;
+    /* computed keys: what they are computed of, and their parts */
+    rf_runner_call key_calls[RF_EXCHANGE_PENDING];
+    char *key_events, *key_parts;
+    size_t event_stride, parts_stride;
+    uint8_t key_flags; /* which tell nothing */
     rf_err found; /* why a call failed that was tried */
 };
+
+/* Room for keys that are computed. False without memory. */
+static bool begin_keys(struct rf_exchange_batch *batch, const rf_keying *keying)
+{
+    for (uint32_t i = 0; i < keying->derived.handler_count; i++) {
+        const rf_definition_key *key = keying->handlers[i].computed;
+        size_t event = key ? (key->event_size + 15u) & ~(size_t)15 : 0;
+        size_t parts = key ? (key->parts_size + 15u) & ~(size_t)15 : 0;
+        batch->event_stride = event > batch->event_stride ? event : batch->event_stride;
+        batch->parts_stride = parts > batch->parts_stride ? parts : batch->parts_stride;
+    }
+    if (batch->parts_stride == 0)
+        return true;
+    batch->key_events = malloc(RF_EXCHANGE_PENDING * (batch->event_stride + 1));
+    batch->key_parts = malloc(RF_EXCHANGE_PENDING * batch->parts_stride);
+    return batch->key_events && batch->key_parts;
+}
 
 rf_status rf_exchange_run_begin(rf_exchange_worker *worker, rf_err *err)
 {
@@ -31,7 +53,8 @@ rf_status rf_exchange_run_begin(rf_exchange_worker *worker, rf_err *err)
         worker->batch->stride = (job->combiner.row_size + 15u) & ~(size_t)15;
         worker->batch->combined = malloc(RF_EXCHANGE_PENDING * worker->batch->stride);
     }
-    if (!worker->batch || (definition->combines && !worker->batch->combined))
+    if (!worker->batch || (definition->combines && !worker->batch->combined) ||
+        !begin_keys(worker->batch, &job->keying))
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a batch of events",
                        definition->name);
     return rf_runner_new(definition, job->options->cancel, &worker->batch->runner, err);
@@ -43,6 +66,8 @@ void rf_exchange_run_end(rf_exchange_worker *worker)
         return;
     rf_runner_free(worker->batch->runner);
     free(worker->batch->combined);
+    free(worker->batch->key_events);
+    free(worker->batch->key_parts);
     free(worker->batch);
 }
 
@@ -183,29 +208,43 @@ const char *rf_exchange_run_row(const rf_exchange_worker *worker, uint32_t index
     return batch->flags[index] & RF_RUNNER_EXISTS ? batch->combined + index * batch->stride : NULL;
 }
 
-bool rf_exchange_run_compute(rf_exchange_worker *worker, uint32_t handler, const char *event,
-                             uint64_t position)
+/* ---- computed keys ---- */
+
+char *rf_exchange_run_key_parts(const rf_exchange_worker *worker, uint32_t index)
+{
+    RF_ASSERT(index < RF_EXCHANGE_PENDING);
+    return worker->batch->key_parts + index * worker->batch->parts_stride;
+}
+
+void rf_exchange_run_add_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                             uint32_t index, const char *event)
 {
     const rf_exchange *job = worker->job;
-    uint8_t flags = 0;
-    uint32_t failed = 0;
-    rf_err found = {0};
-    const rf_runner_call call = {
-        .row = worker->key_parts,
-        .flags = &flags,
-        .event = event,
-        .handler = job->keying.definition->handler_count + handler_of(job, handler),
-    };
+    struct rf_exchange_batch *batch = worker->batch;
+    char *copy = batch->key_events + index * batch->event_stride;
 
-    rf_status status = rf_runner_run(worker->batch->runner, &worker->context.fold, &call, 1,
-                                     &failed, &found);
+    RF_ASSERT(index < RF_EXCHANGE_PENDING);
+    memcpy(copy, event + handler->computed_offset, handler->computed->event_size);
+    batch->key_calls[index] = (rf_runner_call){
+        .row = rf_exchange_run_key_parts(worker, index),
+        .flags = &batch->key_flags,
+        .event = copy,
+        .handler = job->keying.definition->handler_count +
+                   handler_of(job, (uint32_t)(handler - job->keying.handlers)),
+    };
+}
+
+rf_status rf_exchange_run_keys(rf_exchange_worker *worker, uint32_t begin, uint32_t end,
+                               uint32_t *end_out)
+{
+    struct rf_exchange_batch *batch = worker->batch;
+    uint32_t failed = 0;
+
+    worker->alloc_from = &worker->text;
+    rf_status status = rf_runner_run(batch->runner, &worker->context.fold, batch->key_calls + begin,
+                                     end - begin, &failed, &batch->found);
     if (status == RF_OK && worker->out_of_memory)
-        status = rf_fail(&found, RF_ERR_MEMORY, "out of memory for a computed key");
-    if (status == RF_OK)
-        return true;
-    if (status == RF_ERR_PLUGIN)
-        rf_exchange_refuse_key(worker, status, position, handler, found.message);
-    else
-        rf_exchange_fault(worker->job, status, position, handler, RF_SLICE(""), found.message);
-    return false;
+        status = rf_fail(&batch->found, RF_ERR_MEMORY, "out of memory for a computed key");
+    *end_out = status == RF_OK ? end : begin + failed;
+    return status;
 }

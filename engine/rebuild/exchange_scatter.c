@@ -163,15 +163,7 @@ static bool put_record(rf_exchange_worker *worker, const rf_exchange_call *call,
     if (!worker->own)
         return rf_exchange_put(worker, call, at->position, place) ||
                rf_exchange_no_memory(worker, at->position);
-    rf_exchange_record *record =
-        (rf_exchange_record *)(void *)(worker->pending + worker->pending_used);
-    worker->pending_used += sizeof *record + call->event_size;
-    worker->pending_count++;
-    record->position = at->position;
-    record->place = (uint64_t)(uintptr_t)rf_exchange_place_row(place) |
-                    (uint64_t)call->index << RF_PLACE_SHIFT;
-    rf_exchange_copy(record + 1, call->plan->event, call->event_size);
-    return worker->pending_count < RF_EXCHANGE_PENDING || rf_exchange_combine(worker);
+    return rf_exchange_wait(worker, call, at->position, place);
 }
 
 /* A handler of every row: to all partitions that may have rows of the stream. */

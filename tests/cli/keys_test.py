@@ -1,5 +1,6 @@
 """Read models whose keys are tuples: how they are printed, got and scanned; events without key."""
 
+import json
 import os
 import sys
 
@@ -86,6 +87,76 @@ class Keys(tool.Case):
         entries = self.rebuild(tool.projection('case_summary'), self.stock)
         self.assertEqual([entry['rows'] for entry in entries], [4, 5])
         self.assertEqual(self.scan(), self.ROWS)
+
+
+class ComputedKeys(tool.Case):
+    """Keys that a Lua function computes, of many events at a time."""
+
+    EVENTS = 700
+    WRONG = (251, 252, 390, 700)  # positions: no key can be computed for them
+
+    def setUp(self):
+        super().setUp()
+        self.import_lines(
+            *(
+                event(
+                    's-%d' % (n % 3),
+                    'Sold',
+                    {'sku': 'x%d' % (n % 7), 'n': 0 if n in self.WRONG else n},
+                )
+                for n in range(1, self.EVENTS + 1)
+            )
+        )
+
+    def projection(self, combines):
+        text = [
+            'name "sold"',
+            'version (%d)' % (2 if combines else 1),
+            'key { "sku text", "group int" }',
+            'columns { "sum int", "events int" }',
+            'combine { sum = "sum", events = "count" }' if combines else '',
+            'on ("Sold", { "n int" }, by ({ "sku text", "n int" }, function (e)',
+            '    if e.n == 0 then error ("no group of " .. e.sku) end',
+            '    return e.sku, e.n % 10',
+            'end), function (row, e)',
+            '    row.sum = row.sum + e.n',
+            '    row.events = row.events + 1',
+            'end)',
+        ]
+        return self.path('sold.lua', '\n'.join(text).encode())
+
+    def expected(self):
+        rows = {}
+        for n in range(1, self.EVENTS + 1):
+            if n not in self.WRONG:
+                row = rows.setdefault(('x%d' % (n % 7), n % 10), [0, 0])
+                row[0] += n
+                row[1] += 1
+        return [{'key': list(key), 'sum': s, 'events': c} for key, (s, c) in sorted(rows.items())]
+
+    def test_the_first_event_without_one_ends_the_rebuild_with_its_line(self):
+        for combines in (False, True):
+            for workers in '0', '2':
+                with self.subTest(combines=combines, workers=workers):
+                    self.refuses(
+                        tool.FAILED,
+                        ['sold.lua:7: no group of x6', 'position 251', 'stream s-2', 'type Sold'],
+                        *('rebuild', self.store, self.projection(combines), '--quiet'),
+                        *('--workers', workers),
+                    )
+
+    def test_a_policy_leaves_out_those_events_and_no_others(self):
+        for combines in (False, True):
+            for workers in '0', '2':
+                with self.subTest(combines=combines, workers=workers):
+                    options = ('--on-error', 'skip', '--workers', workers)
+                    entry = self.rebuild(self.projection(combines), options=options)[0]
+                    self.assertEqual(entry['skipped'], len(self.WRONG))
+                    rows = [json.loads(line) for line in self.rows('sold').splitlines()]
+                    self.assertEqual(rows, self.expected())
+                    listed = self.ok('quarantine', self.store, 'sold', '--json').json['items']
+                    self.assertEqual([item['position'] for item in listed], list(self.WRONG))
+        self.ok('verify', self.store, '--serial')
 
 
 tool.main(__name__)
