@@ -1,11 +1,11 @@
 /* Import: events into the log, in batches. See refold/import.h.
  *
  * lock -> pool and appender -> per source: its feed from where it stood -> blocks of parsed events -> appender, commit at a bound of
- * bytes or time -> the small segments merged. Whatever fails, what was committed stays, and the
- * message says how far the store is.
+ * bytes or time -> the small segments merged. A commit is written while the next blocks are taken. Whatever
+ * fails, what was committed stays, and the message says how far the store is.
  *
- * Who follows has the lock only while it reads and takes, up to the commit. What another import brought
- * meanwhile the appender learns with its next transaction: what both read is known again.
+ * Who follows has the lock only while it reads and takes, up to the end of the commit. What another import
+ * brought meanwhile the appender learns with its next batch: what both read is known again.
  */
 #include "refold/import.h"
 
@@ -100,10 +100,14 @@ static rf_status import_take(void *arg, const rf_event *events, size_t count, rf
     if (run->batch_begun == 0 && !is_waiting)
         run->batch_begun = now;
     if (batch_is_due(run, now, is_waiting)) {
-        status = rf_appender_commit(run->appender, err);
+        /* Nobody may come by for long where it waits. */
+        status = is_waiting ? rf_appender_commit(run->appender, err)
+                            : rf_appender_commit_begin(run->appender, err);
         run->batch_begun = 0;
         now = rf_clock_seconds();
     }
+    if (!status && is_waiting)
+        status = rf_appender_settle(run->appender, err);
     if (!status && is_waiting && run->options->follow && run->batch_begun == 0)
         import_unlock(run);
     if (options->progress && now - run->progress_told >= PROGRESS_SECONDS)
@@ -111,11 +115,17 @@ static rf_status import_take(void *arg, const rf_event *events, size_t count, rf
     return status;
 }
 
-/* Adds to a failure what still holds. */
-static void import_failed(const import *run, rf_err *err)
+/* Adds to a failure what still holds. A commit that was on its way comes before it. */
+static rf_status import_failed(const import *run, rf_status status, rf_err *err)
 {
     rf_append_counts counts;
+    rf_err before;
 
+    rf_status settled = rf_appender_settle(run->appender, &before);
+    if (settled) {
+        status = settled;
+        *err = before;
+    }
     rf_appender_get_counts(run->appender, &counts);
     if (counts.added > 0)
         (void)rf_err_suffix(err,
@@ -125,6 +135,7 @@ static void import_failed(const import *run, rf_err *err)
     else
         (void)rf_err_suffix(err, "nothing was added, the store is at position %" PRIu64,
                             counts.position);
+    return status;
 }
 
 /* Where the source stands. Only an import changes that, and this one has the lock. */
@@ -252,7 +263,7 @@ static rf_status import_sources(import *run, const char *const *sources, uint32_
     if (status == RF_ERR_INTERRUPTED && run->options->follow)
         status = follow_ended(run, err);
     if (status)
-        import_failed(run, err);
+        status = import_failed(run, status, err);
     rf_event_shapes_free(shapes);
     return status;
 }

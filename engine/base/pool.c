@@ -4,7 +4,8 @@
  * tasks are large (a partition, a block of lines), so it is never contended enough to matter. A
  * worker without work looks for some for a while before it sleeps, because waking one costs more
  * than a short run: `posted` is raised with each run. `work` is signalled when a run begins or the
- * pool ends, `done` when the last worker that joined a run has nothing left of it.
+ * pool ends, `done` when the last worker that joined a run has nothing left of it. The thread beside
+ * sleeps without looking, and where it cannot be started its tasks run as with 0 workers.
  */
 #include "base/pool.h"
 
@@ -35,6 +36,15 @@ typedef struct run {
     rf_err failure;
 } run;
 
+/* The task beside; guarded by the pool's mutex. */
+typedef struct beside {
+    rf_task_beside task; /* NULL: none is begun */
+    void *arg;
+    bool is_done; /* it has returned, and what stands below */
+    rf_status status;
+    rf_err failure;
+} beside;
+
 struct rf_pool {
     /* fixed after start */
     uint32_t worker_count;
@@ -44,6 +54,12 @@ struct rf_pool {
     pthread_mutex_t mutex;
     pthread_cond_t work;
     pthread_cond_t done;
+    pthread_cond_t beside_work; /* a task beside is begun, or the pool ends */
+    pthread_cond_t beside_done; /* it has returned */
+
+    /* confined to the caller */
+    bool has_beside_thread;
+    pthread_t beside_thread;
 
     /* atomic */
     _Atomic uint32_t posted; /* raised by each run and by the end, under the mutex */
@@ -55,6 +71,7 @@ struct rf_pool {
     bool waiting;      /* the caller waits for `done` */
     run main;
     run ahead;
+    beside beside;
 };
 
 static bool has_task(const run *of)
@@ -137,6 +154,8 @@ rf_status rf_pool_new(uint32_t workers, rf_pool **pool_out, rf_err *err)
     (void)pthread_mutex_init(&pool->mutex, NULL);
     (void)pthread_cond_init(&pool->work, NULL);
     (void)pthread_cond_init(&pool->done, NULL);
+    (void)pthread_cond_init(&pool->beside_work, NULL);
+    (void)pthread_cond_init(&pool->beside_done, NULL);
     pool->main.failed_index = SIZE_MAX;
     pool->ahead.failed_index = SIZE_MAX;
     pool->workers = calloc(workers ? workers : 1, sizeof *pool->workers);
@@ -168,9 +187,15 @@ void rf_pool_free(rf_pool *pool)
     pool->ending = true;
     atomic_fetch_add_explicit(&pool->posted, 1, memory_order_release);
     (void)pthread_cond_broadcast(&pool->work);
+    (void)pthread_cond_signal(&pool->beside_work);
     (void)pthread_mutex_unlock(&pool->mutex);
     for (uint32_t i = 0; i < pool->thread_count; i++)
         (void)pthread_join(pool->workers[i].thread, NULL);
+    if (pool->has_beside_thread)
+        (void)pthread_join(pool->beside_thread, NULL);
+    RF_ASSERT(!pool->beside.task);
+    (void)pthread_cond_destroy(&pool->beside_done);
+    (void)pthread_cond_destroy(&pool->beside_work);
     (void)pthread_cond_destroy(&pool->done);
     (void)pthread_cond_destroy(&pool->work);
     (void)pthread_mutex_destroy(&pool->mutex);
@@ -244,6 +269,90 @@ rf_status rf_pool_end_ahead(rf_pool *pool, rf_err *err)
     rf_status status = run_finish(pool, &pool->ahead, err);
     (void)pthread_mutex_unlock(&pool->mutex);
     return status;
+}
+
+/* Called with the mutex held, returns with it held. */
+static void beside_run(rf_pool *pool)
+{
+    beside *of = &pool->beside;
+    rf_task_beside task = of->task;
+    void *arg = of->arg;
+
+    (void)pthread_mutex_unlock(&pool->mutex);
+    of->failure.message[0] = '\0'; /* nobody else looks at it before it is done */
+    of->status = task(arg, &of->failure);
+    (void)pthread_mutex_lock(&pool->mutex);
+    of->failure.status = of->status;
+    of->is_done = true;
+    (void)pthread_cond_broadcast(&pool->beside_done);
+}
+
+static void *beside_main(void *arg)
+{
+    rf_pool *pool = arg;
+
+    (void)pthread_mutex_lock(&pool->mutex);
+    while (!pool->ending) {
+        if (pool->beside.task && !pool->beside.is_done)
+            beside_run(pool);
+        else
+            (void)pthread_cond_wait(&pool->beside_work, &pool->mutex);
+    }
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return NULL;
+}
+
+void rf_pool_begin_beside(rf_pool *pool, rf_task_beside task, void *arg)
+{
+    if (pool->worker_count > 0 && !pool->has_beside_thread)
+        pool->has_beside_thread =
+            pthread_create(&pool->beside_thread, NULL, beside_main, pool) == 0;
+    (void)pthread_mutex_lock(&pool->mutex);
+    RF_ASSERT(!pool->beside.task);
+    pool->beside.task = task;
+    pool->beside.arg = arg;
+    pool->beside.is_done = false;
+    if (pool->has_beside_thread)
+        (void)pthread_cond_signal(&pool->beside_work);
+    else
+        beside_run(pool);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+bool rf_pool_beside_is_done(rf_pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    RF_ASSERT(pool->beside.task);
+    bool is_done = pool->beside.is_done;
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return is_done;
+}
+
+static rf_status beside_wait(rf_pool *pool, bool is_end, rf_err *err)
+{
+    beside *of = &pool->beside;
+
+    (void)pthread_mutex_lock(&pool->mutex);
+    RF_ASSERT(of->task);
+    while (!of->is_done)
+        (void)pthread_cond_wait(&pool->beside_done, &pool->mutex);
+    rf_status status = of->status;
+    if (status && err)
+        *err = of->failure;
+    if (is_end)
+        of->task = NULL;
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return status;
+}
+
+rf_status rf_pool_wait_beside(rf_pool *pool, rf_err *err)
+{
+    return beside_wait(pool, false, err);
+}
+
+rf_status rf_pool_end_beside(rf_pool *pool, rf_err *err)
+{
+    return beside_wait(pool, true, err);
 }
 
 uint32_t rf_processor_count(void)

@@ -52,7 +52,10 @@ rf_status rf_appender_begin(rf_log *log, rf_pool *pool, const rf_append_options 
     appender->reads = calloc(slots, sizeof(rf_kv_txn *));
     appender->workspaces = calloc(slots, sizeof(rf_segment_workspace *));
     appender->censuses = calloc(slots, sizeof(rf_census *));
-    if (!appender->parts || !appender->active || !appender->merges || !appender->reads ||
+    appender->leaving.censuses = calloc(slots, sizeof(rf_census *));
+    appender->leaving.partitions =
+        calloc(appender->partitions, sizeof *appender->leaving.partitions);
+    if (!appender->leaving.censuses || !appender->leaving.partitions || !appender->parts || !appender->active || !appender->merges || !appender->reads ||
         !appender->workspaces || !appender->censuses) {
         status = rf_fail(err, RF_ERR_MEMORY, "log: no memory to append");
         goto fail;
@@ -77,6 +80,7 @@ void rf_appender_free(rf_appender *appender)
 {
     if (!appender)
         return;
+    (void)rf_append_leaving_end(appender, true, NULL);
     rf_kv_abort(appender->txn);
     for (uint32_t i = 0; appender->reads && i < rf_pool_worker_slots(appender->pool); i++)
         rf_kv_abort(appender->reads[i]);
@@ -84,6 +88,9 @@ void rf_appender_free(rf_appender *appender)
         rf_segment_workspace_free(appender->workspaces[i]);
     for (uint32_t i = 0; appender->censuses && i < rf_pool_worker_slots(appender->pool); i++)
         rf_census_free(appender->censuses[i]);
+    for (uint32_t i = 0; appender->leaving.censuses && i < rf_pool_worker_slots(appender->pool);
+         i++)
+        rf_census_free(appender->leaving.censuses[i]);
     for (uint32_t i = 0; appender->parts && i < appender->partitions; i++)
         rf_append_part_free(&appender->parts[i]);
     free(appender->parts);
@@ -92,6 +99,8 @@ void rf_appender_free(rf_appender *appender)
     free(appender->reads);
     free(appender->workspaces);
     free(appender->censuses);
+    free(appender->leaving.censuses);
+    free(appender->leaving.partitions);
     free(appender->notes);
     free(appender->order);
     free(appender->decisions);
@@ -117,57 +126,82 @@ void rf_append_read_end(rf_appender *appender, uint32_t worker)
 }
 
 /* Learns position, directory and sources anew, and drops the views of what was there before. */
-static rf_status state_load(rf_appender *appender, rf_err *err)
+static rf_status state_load(rf_appender *appender, rf_kv_txn *txn, rf_err *err)
 {
     rf_log_source *sources = NULL;
     uint32_t source_count = 0;
     uint32_t partitions;
     bool found;
 
-    rf_status status = rf_meta_read(appender->txn, &partitions, &appender->position, &found, err);
+    rf_status status = rf_meta_read(txn, &partitions, &appender->position, &found, err);
     for (uint32_t i = 0; i < appender->partitions && !status; i++) {
         rf_append_part_forget(&appender->parts[i]);
-        status = rf_directory_read(appender->txn, i, &appender->parts[i].record, err);
+        status = rf_directory_read(txn, i, &appender->parts[i].record, err);
     }
     if (!status)
-        status = rf_sources_read(appender->txn, &sources, &source_count, err);
+        status = rf_sources_read(txn, &sources, &source_count, err);
     if (status)
         return status;
     appender->source = (rf_log_source){.number = source_count};
     memcpy(appender->source.name, appender->source_name, sizeof appender->source.name);
-    appender->source_is_new = true;
+    bool is_new = true;
     for (uint32_t i = 0; i < source_count; i++) {
         if (strcmp(sources[i].name, appender->source_name) == 0) {
             appender->source = sources[i];
-            appender->source_is_new = false;
+            is_new = false;
         }
     }
     free(sources);
-    if (appender->source_is_new && source_count == RF_LOG_SOURCES_MAX)
+    if (is_new && source_count == RF_LOG_SOURCES_MAX)
         return rf_fail(err, RF_ERR_INPUT, "source %s: the log has %d sources already, its most",
                        appender->source_name, RF_LOG_SOURCES_MAX);
     appender->counts.position = appender->position;
     return RF_OK;
 }
 
+/* The state of the log after the commit `last`, which the transaction sees. */
+static rf_status state_know(rf_appender *appender, rf_kv_txn *txn, uint64_t last, rf_err *err)
+{
+    if (appender->is_known && last == appender->known_txn)
+        return RF_OK;
+    rf_status status = state_load(appender, txn, err);
+    if (status)
+        return status;
+    appender->is_known = true;
+    appender->known_txn = last;
+    return RF_OK;
+}
+
 rf_status rf_append_txn_begin(rf_appender *appender, rf_err *err)
 {
-    RF_ASSERT(!appender->txn);
+    RF_ASSERT(!appender->txn && !appender->has_batch && !appender->is_leaving);
     rf_status status = rf_kv_begin(rf_log_kv(appender->log), true, &appender->txn, err);
     if (status)
         return status;
-    uint64_t before = rf_kv_txn_id(appender->txn) - 1; /* the last commit */
-    if (!appender->is_known || before != appender->known_txn) {
-        status = state_load(appender, err);
-        if (status) {
-            rf_kv_abort(appender->txn);
-            appender->txn = NULL;
-            return status;
-        }
-        appender->is_known = true;
-        appender->known_txn = before;
+    status = state_know(appender, appender->txn, rf_kv_txn_id(appender->txn) - 1, err);
+    if (status) {
+        rf_kv_abort(appender->txn);
+        appender->txn = NULL;
     }
-    return RF_OK;
+    return status;
+}
+
+/* Before the first event of a batch. What is decided goes on from the log, or from what is leaving. */
+static rf_status batch_begin(rf_appender *appender, rf_err *err)
+{
+    rf_kv_txn *txn;
+    rf_status status = rf_append_leaving_end(appender, false, err);
+
+    if (status || appender->has_batch)
+        return status;
+    if (!appender->is_leaving) {
+        status = rf_append_read_begin(appender, 0, &txn, err);
+        if (!status)
+            status = state_know(appender, txn, rf_kv_txn_id(txn), err);
+        rf_append_read_end(appender, 0);
+    }
+    appender->has_batch = !status;
+    return status;
 }
 
 static rf_status block_room(rf_appender *appender, size_t count, rf_err *err)
@@ -303,8 +337,8 @@ static rf_status pending_check(rf_appender *appender, rf_err *err)
     uint64_t bytes = 0;
 
     for (uint32_t i = 0; i < appender->partitions; i++)
-        for (uint32_t k = 0; k < appender->parts[i].segment_count; k++)
-            bytes += appender->parts[i].segments[k].bytes.size;
+        for (uint32_t k = 0; k < appender->parts[i].batch.segment_count; k++)
+            bytes += appender->parts[i].batch.segments[k].bytes.size;
     appender->pending_compressed = bytes;
     if (bytes > RF_APPEND_COMPRESSED_MAX)
         return rf_fail(err, RF_ERR_MEMORY,
@@ -341,8 +375,7 @@ rf_status rf_appender_add(rf_appender *appender, const rf_event *events, size_t 
     RF_ASSERT(count < UINT32_MAX);
     if (count == 0)
         return RF_OK;
-    if (!appender->txn)
-        status = rf_append_txn_begin(appender, err);
+    status = batch_begin(appender, err);
     appender->events = events;
     appender->event_count = count;
     if (!status)
@@ -360,8 +393,7 @@ rf_status rf_appender_set_cursor(rf_appender *appender, rf_slice cursor, rf_err 
 
     RF_ASSERT(!appender->is_failed);
     RF_ASSERT(cursor.size > 0 && cursor.size <= RF_LOG_CURSOR_SIZE_MAX);
-    if (!appender->txn)
-        status = rf_append_txn_begin(appender, err);
+    status = batch_begin(appender, err);
     appender->is_failed = status != RF_OK;
     if (status || rf_slice_equal(cursor, (rf_slice){source->cursor, source->cursor_size}))
         return status;

@@ -7,14 +7,16 @@ enum { SEGMENT_BYTES_MAX = 64 << 20, CENSUS_CHUNK = 256 };
 
 static rf_status segments_room(rf_append_part *part, rf_err *err)
 {
-    if (part->segment_count < part->segment_room)
+    rf_append_batch *batch = &part->batch;
+
+    if (batch->segment_count < batch->segment_room)
         return RF_OK;
-    uint32_t room = part->segment_room ? 2 * part->segment_room : 4;
-    rf_append_segment *grown = realloc(part->segments, room * sizeof *grown);
+    uint32_t room = batch->segment_room ? 2 * batch->segment_room : 4;
+    rf_append_segment *grown = realloc(batch->segments, room * sizeof *grown);
     if (!grown)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory for %u segments", room);
-    part->segments = grown;
-    part->segment_room = room;
+    batch->segments = grown;
+    batch->segment_room = room;
     return RF_OK;
 }
 
@@ -42,7 +44,7 @@ rf_status rf_append_finish_builder(rf_appender *appender, rf_append_part *part, 
         status = segments_room(part, err);
     if (status)
         return status;
-    rf_append_segment *segment = &part->segments[part->segment_count];
+    rf_append_segment *segment = &part->batch.segments[part->batch.segment_count];
     *segment = (rf_append_segment){
         .first_position = part->builder_first,
         .raw_bytes = part->builder_raw,
@@ -61,7 +63,7 @@ rf_status rf_append_finish_builder(rf_appender *appender, rf_append_part *part, 
         segment->bytes.data = shrunk;
         segment->bytes.capacity = segment->bytes.size;
     }
-    part->segment_count++;
+    part->batch.segment_count++;
     part->builder_events = 0;
     part->builder_raw = 0;
     rf_recent_built_done(&part->recent);
@@ -97,9 +99,9 @@ static rf_status build_event(rf_appender *appender, rf_append_part *part, uint32
     uint64_t raw = event->data.size + event->metadata.size;
     part->builder_events++;
     part->builder_raw += raw;
-    part->batch_events++;
-    part->batch_raw += raw;
-    part->batch_last = placement.position;
+    part->batch.events++;
+    part->batch.raw_bytes += raw;
+    part->batch.last_position = placement.position;
     return RF_OK;
 }
 
@@ -155,10 +157,10 @@ rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err 
         rf_append_prefetch(appender, part, i);
         if (!appender->decisions[event].is_new)
             continue;
-        uint32_t before = part->segment_count;
+        uint32_t before = part->batch.segment_count;
         part->failure = build_event(appender, part, worker, event, &part->failure_err);
         part->failure_index = event;
-        if (part->segment_count > before)
+        if (part->batch.segment_count > before)
             recent = 0; /* finishing the builder forgot what stood before */
         if (!part->failure)
             part->recent.events[recent++].block_index = RF_RECENT_BUILT;
@@ -177,15 +179,21 @@ void rf_append_part_forget(rf_append_part *part)
     part->ids = NULL;
 }
 
+static void batch_free(rf_append_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->segment_count; i++)
+        rf_buf_free(&batch->segments[i].bytes);
+    free(batch->segments);
+    rf_buf_free(&batch->run);
+    rf_buf_free(&batch->merged);
+}
+
 void rf_append_part_free(rf_append_part *part)
 {
     rf_append_part_forget(part);
     rf_segment_builder_free(part->builder);
     rf_recent_free(&part->recent);
-    for (uint32_t i = 0; i < part->segment_count; i++)
-        rf_buf_free(&part->segments[i].bytes);
-    free(part->segments);
+    batch_free(&part->batch);
+    batch_free(&part->leaving);
     free(part->compares);
-    rf_buf_free(&part->run);
-    rf_buf_free(&part->merged);
 }

@@ -88,9 +88,9 @@ static rf_status identity_make(const decide *at, rf_err *err)
         rf_identity_new(at->partition, RF_LOG_SEGMENTS, at->appender->identity_bytes_max);
     if (!part->identity)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory to look for duplicates");
-    for (uint32_t i = 0; i < part->segment_count && !status; i++)
-        status =
-            rf_identity_add_pending(part->identity, rf_buf_slice(&part->segments[i].bytes), err);
+    for (uint32_t i = 0; i < part->batch.segment_count && !status; i++)
+        status = rf_identity_add_pending(part->identity,
+                                         rf_buf_slice(&part->batch.segments[i].bytes), err);
     return status;
 }
 
@@ -107,6 +107,20 @@ static rf_status compare_later(rf_append_part *part, const rf_identity_key *key,
     }
     part->compares[part->compare_count++] = (rf_append_compare){position, *key, index};
     return RF_OK;
+}
+
+/* Waits until what is leaving is stored, and sees it from then on. */
+static rf_status leaving_see(const decide *at, rf_err *err)
+{
+    const rf_appender *appender = at->appender;
+
+    if (!appender->is_leaving || rf_kv_txn_id(at->txn) != appender->known_txn)
+        return RF_OK;
+    rf_status status = rf_pool_wait_beside(appender->pool, err);
+    if (status)
+        return status;
+    rf_kv_reset(at->txn);
+    return rf_kv_renew(at->txn, err);
 }
 
 /* Looks for the event among what is stored: *found_out, and then it is the same, or an error. */
@@ -133,6 +147,8 @@ static rf_status find_stored(const decide *at, const rf_identity_key *key, bool 
         status = rf_append_finish_builder(at->appender, at->part, at->worker, err);
     else if (recent_only)
         return RF_OK;
+    if (!status)
+        status = leaving_see(at, err);
     if (!status)
         status = identity_make(at, err);
     if (!status)
@@ -201,10 +217,13 @@ static rf_status ids_make(const decide *at, rf_err *err)
     part->ids = rf_known_ids_new();
     if (!part->ids)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory to know ids");
-    rf_status status =
-        rf_known_ids_add_partition(part->ids, at->txn, RF_LOG_SEGMENTS, at->partition, err);
-    for (uint32_t i = 0; i < part->segment_count && !status; i++)
-        status = rf_known_ids_add_segment(part->ids, rf_buf_slice(&part->segments[i].bytes), err);
+    rf_status status = leaving_see(at, err);
+    if (!status)
+        status =
+            rf_known_ids_add_partition(part->ids, at->txn, RF_LOG_SEGMENTS, at->partition, err);
+    for (uint32_t i = 0; i < part->batch.segment_count && !status; i++)
+        status =
+            rf_known_ids_add_segment(part->ids, rf_buf_slice(&part->batch.segments[i].bytes), err);
     for (uint32_t i = 0; i < part->recent.count && !status; i++)
         status = rf_known_ids_add(part->ids, part->recent.events[i].source_position, err);
     return status;

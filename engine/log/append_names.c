@@ -18,11 +18,11 @@ rf_status rf_append_merge_runs(rf_appender *appender, uint32_t partition, uint32
     rf_append_part *part = &appender->parts[partition];
     rf_kv_txn *txn;
 
-    rf_buf_init(&part->merged, RUN_BYTES_MAX);
+    rf_buf_init(&part->batch.merged, RUN_BYTES_MAX);
     rf_status status = rf_append_read_begin(appender, worker, &txn, err);
     if (!status)
-        status = rf_streams_merge(txn, RF_LOG_STREAMS, partition, turn, &part->merged,
-                                  &part->merged_count, err);
+        status = rf_streams_merge(txn, RF_LOG_STREAMS, partition, turn, &part->batch.merged,
+                                  &part->batch.merged_count, err);
     rf_append_read_end(appender, worker);
     return status;
 }
@@ -45,12 +45,12 @@ static rf_status names_some(rf_appender *appender, uint32_t *at, uint64_t *bytes
     rf_status status =
         rf_pool_run(appender->pool, appender->active_count, names_task, appender, err);
     for (uint32_t i = 0; i < appender->active_count; i++) {
-        rf_append_part *part = &appender->parts[appender->active[i]];
-        if (!status && part->merged.size > 0)
+        rf_append_batch *batch = &appender->parts[appender->active[i]].batch;
+        if (!status && batch->merged.size > 0)
             status = rf_streams_put_merged(appender->txn, RF_LOG_STREAMS, appender->active[i],
-                                           rf_buf_slice(&part->merged), part->merged_count, err);
-        *bytes += part->merged.size;
-        rf_buf_free(&part->merged);
+                                           rf_buf_slice(&batch->merged), batch->merged_count, err);
+        *bytes += batch->merged.size;
+        rf_buf_free(&batch->merged);
     }
     return status;
 }
@@ -60,7 +60,7 @@ rf_status rf_append_merge_names(rf_appender *appender, rf_err *err)
     uint32_t at = 0;
     rf_status status = RF_OK;
 
-    RF_ASSERT(!appender->txn);
+    RF_ASSERT(!appender->txn && !appender->is_leaving);
     while (at < appender->partitions && !status) {
         uint64_t bytes = 0;
         status = rf_append_txn_begin(appender, err);

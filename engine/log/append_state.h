@@ -2,8 +2,14 @@
  *
  * A block of events goes through: grouped by partition (append.c) -> decided, partition by
  * partition (append_decide.c) -> positions, in order (append.c) -> built into segments, partition
- * by partition (append_build.c). The commit is in append_commit.c, names are merged in
- * append_names.c.
+ * by partition (append_build.c). The commit is in append_commit.c, small segments are merged in
+ * append_merge.c, names in append_names.c.
+ *
+ * What is taken between two commits is a batch. A commit finishes its segments and names on the pool
+ * and then moves it out of the way of the next: from there on it is leaving, and belongs to whoever
+ * writes it, the caller or the pool's thread beside. Deciding goes on meanwhile, for all it needs is
+ * in memory: names stay where they were found until they can be read from the log (log/streams.h), and
+ * for the rare event that may be stored already it waits until what is leaving is stored.
  */
 #ifndef RF_LOG_APPEND_STATE_H
 #define RF_LOG_APPEND_STATE_H
@@ -30,10 +36,25 @@ typedef struct rf_append_compare {
     uint32_t index; /* of the event in the block */
 } rf_append_compare;
 
-/* Confined to the task that handles the partition while the pool runs, else to the caller's thread.
- */
+/* What a batch adds to a partition. */
+typedef struct rf_append_batch {
+    rf_append_segment *segments; /* owned, as is its array */
+    uint32_t segment_count;
+    uint32_t segment_room;
+    uint64_t events;
+    uint64_t raw_bytes;
+    uint64_t last_position;
+    uint32_t streams;      /* of the partition in all, at the end of the batch */
+    rf_buf run;            /* of stream names, made at commit */
+    rf_buf merged;         /* run that takes the place of the newest ones in the log */
+    uint32_t merged_count; /* how many */
+} rf_append_batch;
+
+/* Confined to the task that handles the partition while the pool runs, else to the caller's thread. */
 typedef struct rf_append_part {
+    /* of who writes, while the partition's batch is leaving */
     rf_directory_record record; /* as committed */
+    rf_append_batch leaving;
     /* made when first needed; NULL before */
     rf_streams *streams;
     rf_identity *identity;
@@ -44,15 +65,7 @@ typedef struct rf_append_part {
     uint32_t builder_events;
     uint64_t builder_first;
     uint64_t builder_raw;
-    rf_append_segment *segments; /* owned, as is its array */
-    uint32_t segment_count;
-    uint32_t segment_room;
-    uint64_t batch_events;
-    uint64_t batch_raw;
-    uint64_t batch_last; /* position */
-    rf_buf run;            /* of stream names, made at commit */
-    rf_buf merged;         /* run that takes the place of the newest ones in the log */
-    uint32_t merged_count; /* how many */
+    rf_append_batch batch;
     /* of the block at hand */
     uint32_t block_begin, block_end; /* in the order array */
     uint32_t block_new, block_duplicates, block_streams;
@@ -79,6 +92,20 @@ typedef struct rf_append_note {
     uint32_t partition;
 } rf_append_note;
 
+/* A batch that is leaving: handed to who writes it at rf_pool_begin_beside, and back when that has ended.
+ */
+typedef struct rf_append_leaving {
+    uint32_t *partitions; /* that it adds to; owned */
+    uint32_t partition_count;
+    uint64_t position; /* its last */
+    rf_log_source source;
+    rf_append_counts counts;
+    rf_census **censuses; /* by worker; owned */
+    /* what became of it */
+    bool is_committed; /* it is in the log, whatever became of HEAD */
+    uint64_t txn_id;
+} rf_append_leaving;
+
 struct rf_appender {
     /* fixed after begin */
     rf_log *log;
@@ -88,18 +115,20 @@ struct rf_appender {
     char source_name[64];
     size_t identity_bytes_max; /* of one partition */
     /* confined to the caller's thread */
-    rf_kv_txn *txn; /* the write transaction; NULL between commit and the next add */
-    bool is_known;  /* records and views are of the commit known_txn */
+    rf_kv_txn *txn;  /* the write transaction of a merge; else NULL */
+    bool has_batch;  /* something was added since the last commit began */
+    bool is_leaving; /* a commit was begun and not ended: `leaving` is not ours */
+    bool is_known;   /* records and views are of the commit known_txn */
     bool is_failed;
-    uint64_t known_txn;
+    uint64_t known_txn; /* fixed while the pool runs, as is `is_leaving` */
     uint64_t position; /* last given, committed or not */
     rf_log_source source;
-    bool source_is_new;      /* not in the log yet */
     bool cursor_is_new;      /* the source's is not committed */
     rf_append_counts counts; /* of what is committed */
     rf_append_counts batch;
     uint64_t pending_bytes;
     uint64_t pending_compressed;
+    rf_append_leaving leaving;
     /* handed to the pool's tasks, element by element */
     rf_append_part *parts;
     rf_kv_txn **reads;                 /* read transactions by worker; NULL before the first use */
@@ -168,8 +197,12 @@ rf_status rf_append_merge_names(rf_appender *appender, rf_err *err);
  * worker's read transaction. */
 rf_status rf_append_merge_runs(rf_appender *appender, uint32_t partition, uint32_t worker,
                                uint64_t turn, rf_err *err);
-/* Begins the write transaction, and learns the state of the log where another process changed it.
- */
+/* Begins the write transaction of a merge, and learns the state of the log where another process changed
+ * it. */
 rf_status rf_append_txn_begin(rf_appender *appender, rf_err *err);
+/* Whether a partition has a tail of at least `tail_min` segments; lists those in `active`. */
+bool rf_append_merge_is_due(rf_appender *appender, uint32_t tail_min);
+/* Ends a commit that was begun, if it is done or `wait` says so. A failure of it is the appender's. */
+rf_status rf_append_leaving_end(rf_appender *appender, bool wait, rf_err *err);
 
 #endif

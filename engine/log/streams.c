@@ -2,7 +2,8 @@
  *
  * The recent part is a hash table with open addressing over entries in an arena, so that entries
  * stay where they are. Whatever was handed out since the last flush is listed in `used`, so that a
- * flush looks at these only. Names that are not in the table are looked for in the runs, newest
+ * flush looks at these only. A table that is past its bound is emptied by a flush, but not before what it
+ * knows can be read: until then it is the table before, in which names are sought that the new one lacks. Names that are not in the table are looked for in the runs, newest
  * first, where the filters answer for most names that are new. The parts' places are kept for one
  * snapshot (transaction id) and found again in the next.
  */
@@ -43,6 +44,13 @@ typedef struct view_run {
     uint32_t end;
 } view_run;
 
+typedef struct name_table {
+    slot *slots;       /* owned; a power of two, at most two thirds taken */
+    size_t slot_count; /* 0 before the first */
+    size_t entry_count;
+    rf_arena arena; /* entries */
+} name_table;
+
 struct rf_streams {
     uint32_t partition;
     uint32_t table;
@@ -50,10 +58,9 @@ struct rf_streams {
     uint32_t round;
     size_t cache_bytes;
 
-    slot *slots;       /* owned; a power of two, at most two thirds taken */
-    size_t slot_count; /* 0 before the first */
-    size_t entry_count;
-    rf_arena arena; /* entries */
+    name_table now;
+    name_table before; /* nothing in it but between leave and left */
+    bool is_leaving;
     slot *used;     /* owned; handed out since the last flush */
     size_t used_count;
     size_t used_capacity;
@@ -69,6 +76,15 @@ struct rf_streams {
     uint64_t *keys; /* owned; of each part its first name's, behind `shared` bytes */
     uint32_t shared; /* with which all first names begin */
 };
+
+static void table_empty(name_table *table)
+{
+    rf_arena_free(&table->arena);
+    free(table->slots);
+    table->slots = NULL;
+    table->slot_count = 0;
+    table->entry_count = 0;
+}
 
 static void parts_free(view_part *parts, uint32_t count)
 {
@@ -89,7 +105,8 @@ rf_streams *rf_streams_new(uint32_t partition, uint32_t table, uint32_t stream_c
     streams->count = stream_count;
     streams->round = 1;
     streams->cache_bytes = RF_STREAMS_CACHE_BYTES;
-    rf_arena_init(&streams->arena, ENTRIES_BYTES_MAX);
+    rf_arena_init(&streams->now.arena, ENTRIES_BYTES_MAX);
+    rf_arena_init(&streams->before.arena, ENTRIES_BYTES_MAX);
     return streams;
 }
 
@@ -97,8 +114,8 @@ void rf_streams_free(rf_streams *streams)
 {
     if (!streams)
         return;
-    rf_arena_free(&streams->arena);
-    free(streams->slots);
+    table_empty(&streams->now);
+    table_empty(&streams->before);
     free(streams->used);
     parts_free(streams->parts, streams->part_count);
     free(streams->runs);
@@ -120,7 +137,7 @@ static rf_status out_of_memory(const rf_streams *streams, rf_err *err)
 {
     return rf_fail(err, RF_ERR_MEMORY,
                    "streams of partition %u: out of memory with %zu names in the recent part",
-                   streams->partition, streams->entry_count);
+                   streams->partition, streams->now.entry_count);
 }
 
 /* Parts found in a new snapshot; those known from the one before need no second check. */
@@ -341,23 +358,23 @@ static rf_status find_stored(rf_streams *streams, rf_kv_txn *txn, rf_slice name,
 /* Room for one more slot that is taken. */
 static bool slots_grow(rf_streams *streams)
 {
-    if (streams->slot_count > 0 && streams->entry_count + 1 <= streams->slot_count / 3 * 2)
+    if (streams->now.slot_count > 0 && streams->now.entry_count + 1 <= streams->now.slot_count / 3 * 2)
         return true;
-    size_t count = streams->slot_count ? 2 * streams->slot_count : SLOTS_MIN;
+    size_t count = streams->now.slot_count ? 2 * streams->now.slot_count : SLOTS_MIN;
     slot *slots = calloc(count, sizeof *slots);
     if (!slots)
         return false;
-    for (size_t i = 0; i < streams->slot_count; i++) {
-        if (!streams->slots[i].entry)
+    for (size_t i = 0; i < streams->now.slot_count; i++) {
+        if (!streams->now.slots[i].entry)
             continue;
-        size_t at = streams->slots[i].hash & (count - 1);
+        size_t at = streams->now.slots[i].hash & (count - 1);
         while (slots[at].entry)
             at = (at + 1) & (count - 1);
-        slots[at] = streams->slots[i];
+        slots[at] = streams->now.slots[i];
     }
-    free(streams->slots);
-    streams->slots = slots;
-    streams->slot_count = count;
+    free(streams->now.slots);
+    streams->now.slots = slots;
+    streams->now.slot_count = count;
     return true;
 }
 
@@ -381,7 +398,7 @@ static rf_status add_entry(rf_streams *streams, rf_slice name, uint64_t hash, rf
 {
     if (!slots_grow(streams))
         return out_of_memory(streams, err);
-    entry *made = rf_arena_alloc(&streams->arena, sizeof *made + name.size);
+    entry *made = rf_arena_alloc(&streams->now.arena, sizeof *made + name.size);
     if (!made)
         return out_of_memory(streams, err);
     made->stream = stream;
@@ -389,13 +406,30 @@ static rf_status add_entry(rf_streams *streams, rf_slice name, uint64_t hash, rf
     made->name_size = (uint16_t)name.size;
     memcpy(made->name, name.data, name.size);
 
-    size_t at = hash & (streams->slot_count - 1);
-    while (streams->slots[at].entry)
-        at = (at + 1) & (streams->slot_count - 1);
-    streams->slots[at] = (slot){hash, made};
-    streams->entry_count++;
+    size_t at = hash & (streams->now.slot_count - 1);
+    while (streams->now.slots[at].entry)
+        at = (at + 1) & (streams->now.slot_count - 1);
+    streams->now.slots[at] = (slot){hash, made};
+    streams->now.entry_count++;
     *entry_out = made;
     return RF_OK;
+}
+
+/* NULL if it is not there. */
+static inline entry *table_find(const name_table *table, rf_slice name, uint64_t hash)
+{
+    entry *found = NULL;
+
+    if (table->slot_count == 0)
+        return NULL;
+    size_t at = hash & (table->slot_count - 1);
+    while ((found = table->slots[at].entry) != NULL) {
+        if (table->slots[at].hash == hash && found->name_size == name.size &&
+            memcmp(found->name, name.data, name.size) == 0)
+            break;
+        at = (at + 1) & (table->slot_count - 1);
+    }
+    return found;
 }
 
 static rf_status find_or_make(rf_streams *streams, rf_kv_txn *txn, rf_slice name, uint64_t hash,
@@ -404,6 +438,9 @@ static rf_status find_or_make(rf_streams *streams, rf_kv_txn *txn, rf_slice name
     rf_stream stream = {.last_version = RF_VERSION_NONE};
     bool found = false;
 
+    const entry *before = table_find(&streams->before, name, hash);
+    if (before)
+        return add_entry(streams, name, hash, before->stream, entry_out, err);
     if (streams->count > 0) {
         rf_status status = find_stored(streams, txn, name, hash, &stream, &found, err);
         if (status != RF_OK)
@@ -430,18 +467,18 @@ static rf_status find_or_make(rf_streams *streams, rf_kv_txn *txn, rf_slice name
 
 void rf_streams_prefetch_slot(const rf_streams *streams, uint64_t hash)
 {
-    if (streams->slot_count > 0)
-        __builtin_prefetch(&streams->slots[hash & (streams->slot_count - 1)]);
+    if (streams->now.slot_count > 0)
+        __builtin_prefetch(&streams->now.slots[hash & (streams->now.slot_count - 1)]);
 }
 
 void rf_streams_prefetch_entry(const rf_streams *streams, uint64_t hash)
 {
-    if (streams->slot_count == 0)
+    if (streams->now.slot_count == 0)
         return;
-    size_t at = hash & (streams->slot_count - 1);
-    while (streams->slots[at].entry && streams->slots[at].hash != hash)
-        at = (at + 1) & (streams->slot_count - 1);
-    const char *found = (const char *)streams->slots[at].entry;
+    size_t at = hash & (streams->now.slot_count - 1);
+    while (streams->now.slots[at].entry && streams->now.slots[at].hash != hash)
+        at = (at + 1) & (streams->now.slot_count - 1);
+    const char *found = (const char *)streams->now.slots[at].entry;
     if (found) {
         __builtin_prefetch(found, 1);
         __builtin_prefetch(found + 64);
@@ -451,18 +488,8 @@ void rf_streams_prefetch_entry(const rf_streams *streams, uint64_t hash)
 rf_status rf_streams_find_or_add(rf_streams *streams, rf_kv_txn *txn, rf_slice name, uint64_t hash,
                                  rf_stream **stream_out, rf_err *err)
 {
-    entry *found = NULL;
-
     RF_ASSERT(name.size >= 1 && name.size <= RF_STREAM_NAME_SIZE_MAX);
-    if (streams->slot_count > 0) {
-        size_t at = hash & (streams->slot_count - 1);
-        while ((found = streams->slots[at].entry) != NULL) {
-            if (streams->slots[at].hash == hash && found->name_size == name.size &&
-                memcmp(found->name, name.data, name.size) == 0)
-                break;
-            at = (at + 1) & (streams->slot_count - 1);
-        }
-    }
+    entry *found = table_find(&streams->now, name, hash);
     if (!found) {
         rf_status status = find_or_make(streams, txn, name, hash, &found, err);
         if (status != RF_OK)
@@ -519,26 +546,39 @@ rf_status rf_streams_flush(rf_streams *streams, rf_buf *out, rf_err *err)
     return status;
 }
 
-void rf_streams_flushed(rf_streams *streams)
+void rf_streams_leave(rf_streams *streams)
 {
+    RF_ASSERT(!streams->is_leaving);
     for (size_t i = 0; i < streams->used_count; i++) {
         streams->used[i].entry->stream.touched = false;
         streams->used[i].entry->stream.is_new = false;
     }
     streams->used_count = 0;
     streams->round++;
+    streams->is_leaving = true;
     streams->has_snapshot = false; /* places found in a write transaction end with it */
 
-    size_t bytes = streams->arena.bytes + streams->slot_count * sizeof *streams->slots +
+    size_t bytes = streams->now.arena.bytes + streams->now.slot_count * sizeof(slot) +
                    streams->used_capacity * sizeof *streams->used;
     if (bytes <= streams->cache_bytes)
         return;
-    rf_arena_free(&streams->arena);
-    free(streams->slots);
+    streams->before = streams->now;
+    streams->now = (name_table){0};
+    rf_arena_init(&streams->now.arena, ENTRIES_BYTES_MAX);
     free(streams->used);
-    streams->slots = NULL;
-    streams->slot_count = 0;
-    streams->entry_count = 0;
     streams->used = NULL;
     streams->used_capacity = 0;
+}
+
+void rf_streams_left(rf_streams *streams)
+{
+    RF_ASSERT(streams->is_leaving);
+    table_empty(&streams->before);
+    streams->is_leaving = false;
+}
+
+void rf_streams_flushed(rf_streams *streams)
+{
+    rf_streams_leave(streams);
+    rf_streams_left(streams);
 }

@@ -61,6 +61,11 @@ rf_status rf_streams_flush(rf_streams *streams, rf_buf *out, rf_err *err);
 /* After a commit: the touched become plain cache entries, and the cache is emptied where it is past
  * its bound. */
 void rf_streams_flushed(rf_streams *streams);
+/* The same in two steps, for a commit that takes its time while more is looked up and added. After leave
+ * what was touched is being written, and not touched any more; all that is found stays known. After left
+ * that commit has succeeded. */
+void rf_streams_leave(rf_streams *streams);
+void rf_streams_left(rf_streams *streams);
 
 /* Appends to `out` the merge of the newest runs of `partition`, read in `txn`; nothing where none are due.
  * *count_out: how many runs. At a commit, `turn` is a number that rises with each and differs between

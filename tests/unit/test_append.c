@@ -4,6 +4,10 @@
 #include "log/identity.h"
 #include "log/record.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
 TestSuite(append, .init = fixture_make, .fini = fixture_remove);
 
 Test(append, gives_positions_in_the_order_of_the_events)
@@ -444,8 +448,169 @@ Test(append, sees_what_another_appender_committed_in_between)
     cr_assert_eq(fixture_verify(), RF_OK);
 }
 
-/* Appends the events [begin, end) of a made-up log, each call an import of its own. */
-static void append_range(int begin, int end)
+Test(append, refuses_to_go_on_from_a_log_that_another_appender_changed_under_it)
+{
+    rf_appender *first = fixture_begin(NULL, false);
+    rf_append_counts counts;
+    rf_err err = {0};
+
+    (void)fixture_event("a", 1, "T", "{}");
+    fixture_add(first);
+    (void)fixture_event("a", 1, "T", "{}");
+    (void)fixture_append();
+    cr_assert_eq(rf_appender_commit(first, &err), RF_ERR_LOCKED);
+    cr_assert_not_null(strstr(err.message, "another process appended"), "%s", err.message);
+    rf_appender_get_counts(first, &counts);
+    cr_assert_eq(counts.added, 0);
+    rf_appender_free(first);
+    cr_assert_eq(fixture_position(), 1);
+    cr_assert_eq(fixture_verify(), RF_OK);
+}
+
+/* Has LMDB's write lock, which keeps a commit that was begun on its way. */
+typedef struct holder {
+    pthread_t thread;
+    atomic_bool holds;
+    atomic_bool may_end;
+    long ms; /* that it keeps it; 0: until may_end */
+} holder;
+
+static void *hold(void *arg)
+{
+    holder *of = arg;
+    rf_kv_txn *txn;
+    const struct timespec step = {0, 1000000};
+
+    if (rf_kv_begin(rf_log_kv(fixture_log), true, &txn, NULL) != RF_OK)
+        return NULL;
+    atomic_store(&of->holds, true);
+    for (long ms = 0; of->ms ? ms < of->ms : !atomic_load(&of->may_end); ms++)
+        (void)nanosleep(&step, NULL);
+    rf_kv_abort(txn);
+    return NULL;
+}
+
+static void hold_begin(holder *of)
+{
+    const struct timespec step = {0, 1000000};
+
+    cr_assert_eq(pthread_create(&of->thread, NULL, hold, of), 0);
+    while (!atomic_load(&of->holds))
+        (void)nanosleep(&step, NULL);
+}
+
+static void hold_end(holder *of)
+{
+    atomic_store(&of->may_end, true);
+    cr_assert_eq(pthread_join(of->thread, NULL), 0);
+}
+
+static void use_workers(uint32_t workers)
+{
+    rf_pool_free(fixture_pool);
+    cr_assert_eq(rf_pool_new(workers, &fixture_pool, NULL), RF_OK);
+}
+
+Test(append, adds_to_what_a_commit_on_its_way_writes)
+{
+    for (uint32_t workers = 1; workers < 4; workers++) {
+        holder lock = {.holds = false};
+        rf_append_counts counts;
+        use_workers(workers);
+        rf_appender *appender = fixture_begin(NULL, false);
+        uint64_t before = fixture_position();
+        char name[16];
+        (void)snprintf(name, sizeof name, "a-%u", workers);
+        hold_begin(&lock);
+        (void)fixture_event(name, 1, "T", "{\"x\":1}");
+        fixture_add(appender);
+        cr_assert_eq(rf_appender_commit_begin(appender, NULL), RF_OK);
+        (void)fixture_event(name, 2, "T", "{\"x\":2}");
+        (void)fixture_event("b", RF_VERSION_NONE, "T", "{}");
+        fixture_add(appender);
+        rf_appender_get_counts(appender, &counts);
+        cr_assert_eq(counts.added, 0, "what is not durable is not told of");
+        cr_assert_eq(fixture_position(), before);
+        hold_end(&lock);
+        cr_assert_eq(rf_appender_settle(appender, NULL), RF_OK);
+        rf_appender_get_counts(appender, &counts);
+        cr_assert_eq(counts.added, 1);
+        cr_assert_eq(counts.position, before + 1);
+        cr_assert_eq(fixture_position(), before + 1);
+        fixture_finish(appender);
+        cr_assert_eq(fixture_position(), before + 3);
+        cr_assert_eq(fixture_verify(), RF_OK);
+    }
+}
+
+Test(append, finds_duplicates_of_what_a_commit_on_its_way_writes)
+{
+    for (uint32_t workers = 1; workers < 4; workers++) {
+        holder lock = {.ms = 30};
+        rf_append_counts counts;
+        rf_err err = {0};
+        use_workers(workers);
+        rf_appender *appender = fixture_begin(NULL, false);
+        char name[16];
+        for (int k = 0; k < 20; k++) {
+            (void)snprintf(name, sizeof name, "s-%u-%d", workers, k);
+            (void)fixture_event(name, 1, "T", "{\"x\":1}");
+        }
+        fixture_add(appender);
+        hold_begin(&lock);
+        cr_assert_eq(rf_appender_commit_begin(appender, NULL), RF_OK);
+        for (int k = 0; k < 20; k++) {
+            (void)snprintf(name, sizeof name, "s-%u-%d", workers, k);
+            (void)fixture_event(name, 1, "T", "{\"x\":1}");
+            (void)fixture_event(name, 2, "T", "{\"x\":2}");
+        }
+        fixture_add(appender);
+        hold_end(&lock);
+        (void)fixture_event(name, 1, "T", "{\"x\":3}");
+        cr_assert_eq(rf_appender_commit_begin(appender, NULL), RF_OK);
+        cr_assert_eq(rf_appender_add(appender, fixture_events, 1, &err), RF_ERR_INPUT);
+        fixture_clear_events();
+        cr_assert_not_null(strstr(err.message, "is stored with other content"), "%s", err.message);
+        cr_assert_eq(rf_appender_settle(appender, NULL), RF_OK);
+        rf_appender_get_counts(appender, &counts);
+        cr_assert_eq(counts.added, 40);
+        cr_assert_eq(counts.duplicates, 20);
+        rf_appender_free(appender);
+        cr_assert_eq(fixture_position(), (uint64_t)workers * 40);
+        cr_assert_eq(fixture_verify(), RF_OK);
+    }
+}
+
+Test(append, tells_of_a_commit_that_failed_on_its_way_before_all_that_came_after)
+{
+    rf_append_counts counts;
+    rf_err err = {0};
+    bool refused = false;
+
+    use_workers(2);
+    rf_appender *appender = fixture_begin(NULL, false);
+    (void)fixture_event("a", 1, "T", "{}");
+    fixture_add(appender);
+    (void)fixture_event("z", 1, "T", "{}");
+    (void)fixture_append();
+    cr_assert_eq(rf_appender_commit_begin(appender, NULL), RF_OK);
+    for (int64_t version = 2; version < 1000 && !refused; version++) {
+        (void)fixture_event("a", version, "T", "{}");
+        refused = rf_appender_add(appender, fixture_events, 1, &err) != RF_OK;
+        fixture_clear_events();
+    }
+    if (!refused)
+        cr_assert_neq(rf_appender_settle(appender, &err), RF_OK);
+    cr_assert_eq(err.status, RF_ERR_LOCKED, "%s", err.message);
+    cr_assert_eq(rf_appender_settle(appender, NULL), RF_OK, "there is no other");
+    rf_appender_get_counts(appender, &counts);
+    cr_assert_eq(counts.added, 0);
+    rf_appender_free(appender);
+    cr_assert_eq(fixture_position(), 1);
+}
+
+/* The events [begin, end) of a made-up log. */
+static void make_range(int begin, int end)
 {
     for (int i = begin; i < end; i++) {
         char name[24];
@@ -456,6 +621,12 @@ static void append_range(int begin, int end)
             (int64_t)i * 1000;
         fixture_events[fixture_event_count - 1].source_position = (uint64_t)i + 1;
     }
+}
+
+/* Appends them, each call an import of its own. */
+static void append_range(int begin, int end)
+{
+    make_range(begin, end);
     if (end > begin)
         (void)fixture_append();
 }
@@ -522,6 +693,28 @@ Test(append, gives_the_same_log_for_any_workers_and_any_cut_into_imports)
         cr_assert_eq(log_digest(), digest);
     }
     cr_assert_eq(fixture_verify(), RF_OK);
+}
+
+Test(append, gives_the_same_log_where_commits_are_on_their_way_while_events_are_added)
+{
+    enum { EVENTS = 2000, BLOCK = 50 };
+    append_range(0, EVENTS);
+    uint64_t digest = log_digest();
+    for (uint32_t workers = 0; workers < 4; workers++) {
+        use_workers(workers);
+        start_anew();
+        rf_appender *appender = fixture_begin(NULL, false);
+        for (int at = 0; at < EVENTS; at += BLOCK) {
+            /* What comes a second time is in blocks that are built, on their way or stored. */
+            make_range(at > 3 * BLOCK ? at - 3 * BLOCK : 0, at + BLOCK);
+            fixture_add(appender);
+            if (at % (2 * BLOCK) == 0)
+                cr_assert_eq(rf_appender_commit_begin(appender, NULL), RF_OK);
+        }
+        fixture_finish(appender);
+        cr_assert_eq(log_digest(), digest);
+        cr_assert_eq(fixture_verify(), RF_OK);
+    }
 }
 
 Test(append, merges_the_segments_of_2000_imports_of_one_event, .timeout = 100)

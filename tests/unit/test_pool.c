@@ -109,3 +109,89 @@ Test(pool, reports_the_lowest_failing_task_ahead_and_spares_other_runs)
         rf_pool_free(pool);
     }
 }
+
+/* A task beside that lasts until it is told to go on. */
+struct beside {
+    atomic_int begun;
+    atomic_int may_end;
+    rf_status status;
+    struct run *seen_by; /* whose tasks wait for it */
+    rf_pool *pool;
+};
+
+static rf_status beside_task(void *arg, rf_err *err)
+{
+    struct beside *beside = arg;
+
+    atomic_fetch_add(&beside->begun, 1);
+    while (!atomic_load(&beside->may_end))
+        ;
+    return beside->status ? rf_fail(err, beside->status, "beside") : RF_OK;
+}
+
+Test(pool, runs_a_task_beside_all_others)
+{
+    for (size_t i = 1; i < 5; i++) {
+        struct run run = {.failing = SIZE_MAX};
+        struct beside beside = {.status = RF_OK};
+        rf_pool *pool;
+        cr_assert_eq(rf_pool_new(worker_counts[i], &pool, NULL), RF_OK);
+        for (int round = 0; round < 20; round++) {
+            atomic_store(&beside.may_end, 0);
+            rf_pool_begin_beside(pool, beside_task, &beside);
+            cr_assert_eq(rf_pool_run(pool, 100, count_task, &run, NULL), RF_OK);
+            cr_assert_not(rf_pool_beside_is_done(pool));
+            atomic_store(&beside.may_end, 1);
+            cr_assert_eq(rf_pool_end_beside(pool, NULL), RF_OK);
+            cr_assert_eq(atomic_load(&beside.begun), round + 1);
+        }
+        cr_assert_eq(atomic_load(&run.started[99]), 20);
+        rf_pool_free(pool);
+    }
+}
+
+Test(pool, of_no_workers_runs_a_task_beside_when_it_is_begun)
+{
+    struct beside beside = {.may_end = 1, .status = RF_ERR_IO};
+    rf_pool *pool;
+    rf_err err;
+
+    cr_assert_eq(rf_pool_new(0, &pool, NULL), RF_OK);
+    rf_pool_begin_beside(pool, beside_task, &beside);
+    cr_assert_eq(atomic_load(&beside.begun), 1);
+    cr_assert(rf_pool_beside_is_done(pool));
+    cr_assert_eq(rf_pool_end_beside(pool, &err), RF_ERR_IO);
+    cr_assert_str_eq(err.message, "beside");
+    rf_pool_free(pool);
+}
+
+static rf_status waiting_task(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    struct beside *beside = arg;
+
+    if (index == 0)
+        atomic_store(&beside->may_end, 1);
+    rf_err seen = {0};
+    rf_status status = rf_pool_wait_beside(beside->pool, &seen);
+    if (status != beside->status || (status && seen.status != status))
+        return rf_fail(err, RF_ERR_DAMAGED, "seen");
+    return count_task(beside->seen_by, worker, index, err);
+}
+
+Test(pool, lets_tasks_wait_for_the_one_beside_and_see_what_became_of_it)
+{
+    for (int failing = 0; failing < 2; failing++)
+        for (size_t i = 1; i < 5; i++) {
+            struct run run = {.failing = SIZE_MAX};
+            struct beside beside = {.status = failing ? RF_ERR_IO : RF_OK, .seen_by = &run};
+            rf_pool *pool;
+            cr_assert_eq(rf_pool_new(worker_counts[i], &pool, NULL), RF_OK);
+            beside.pool = pool;
+            rf_pool_begin_beside(pool, beside_task, &beside);
+            cr_assert_eq(rf_pool_run(pool, 100, waiting_task, &beside, NULL), RF_OK);
+            cr_assert_eq(rf_pool_end_beside(pool, NULL), beside.status);
+            for (size_t task = 0; task < 100; task++)
+                cr_assert_eq(atomic_load(&run.started[task]), 1);
+            rf_pool_free(pool);
+        }
+}

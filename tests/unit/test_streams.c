@@ -380,6 +380,39 @@ Test(streams, of_ten_thousand_commits_of_one_name_lie_in_few_runs)
     model_free(&model);
 }
 
+Test(streams, stay_known_while_the_commit_that_writes_them_is_on_its_way)
+{
+    stream_model model = model_new(500, order_name);
+    rf_streams *streams = rf_streams_new(PARTITION, TABLE, 0);
+    rf_buf run;
+
+    rf_streams_set_cache_bytes(streams, 0); /* each leave empties the table */
+    for (int round = 0; round < 6; round++) {
+        rf_kv_txn *txn = begin(false);
+        for (uint32_t i = 0; i < model.name_count; i += 1 + (uint32_t)round % 3)
+            cr_assert(touch(streams, txn, &model, i));
+        rf_kv_abort(txn);
+        rf_buf_init(&run, 1 << 20);
+        cr_assert_eq(rf_streams_flush(streams, &run, NULL), RF_OK);
+        rf_streams_leave(streams);
+        /* Nothing is stored yet; half of them get an event more. */
+        txn = begin(false);
+        for (uint32_t i = 0; i < model.name_count; i += 2)
+            cr_assert(touch(streams, txn, &model, i));
+        rf_kv_abort(txn);
+        txn = begin(true);
+        cr_assert_eq(rf_streams_put_run(txn, TABLE, PARTITION, rf_buf_slice(&run), NULL), RF_OK);
+        cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+        rf_streams_left(streams);
+        rf_buf_free(&run);
+        commit(streams, true);
+    }
+    expect_list(&model, UINT32_MAX);
+    expect_verified(model.made);
+    rf_streams_free(streams);
+    model_free(&model);
+}
+
 Test(streams, of_an_import_become_one_run_and_stay_beside_a_much_larger_one)
 {
     stream_model model = model_new(60000, mixed_name);
