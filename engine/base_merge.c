@@ -82,9 +82,9 @@ uint64_t rf_base_merge_events(const rf_base_merge *merge)
     return rf_catch_up_events(merge->catch_up);
 }
 
-rf_status rf_base_merge_record(rf_base_merge *merge, rf_err *err)
+rf_status rf_base_merge_record(rf_base_merge *merge, uint64_t *set, rf_err *err)
 {
-    return rf_build_record(&merge->build, 1, err);
+    return rf_build_record(&merge->build, 1, set, err);
 }
 
 void rf_base_merge_free(rf_base_merge *merge)

@@ -33,8 +33,8 @@ rf_status rf_base_merge_begin(rf_store *store, rf_pool *pool, const char *name, 
 const rf_manifest *rf_base_merge_manifest(const rf_base_merge *merge);
 /* That handlers got. */
 uint64_t rf_base_merge_events(const rf_base_merge *merge);
-/* The catalog gets a generation more. */
-rf_status rf_base_merge_record(rf_base_merge *merge, rf_err *err);
+/* The catalog gets a generation more, of that set (see rf_catalog_add_generations). */
+rf_status rf_base_merge_record(rf_base_merge *merge, uint64_t *set, rf_err *err);
 /* Takes NULL. What neither was recorded nor took the old one's place is removed. */
 void rf_base_merge_free(rf_base_merge *merge);
 

@@ -392,7 +392,7 @@ rf_status rf_build_seal(rf_build *build, rf_err *err)
     return status;
 }
 
-rf_status rf_build_record(rf_build *const *builds, uint32_t count, rf_err *err)
+rf_status rf_build_record(rf_build *const *builds, uint32_t count, uint64_t *set, rf_err *err)
 {
     const rf_manifest **manifests = calloc(count, sizeof *manifests);
 
@@ -403,7 +403,7 @@ rf_status rf_build_record(rf_build *const *builds, uint32_t count, rf_err *err)
         manifests[i] = &builds[i]->manifest;
     }
     rf_status status =
-        rf_catalog_add_generations(builds[0]->store->catalog, manifests, count, err);
+        rf_catalog_add_generations(builds[0]->store->catalog, manifests, count, set, err);
     for (uint32_t i = 0; i < count; i++)
         builds[i]->kept = status == RF_OK || may_be_known(builds[i]);
     free(manifests);

@@ -68,7 +68,7 @@ uint32_t rf_build_sync_count(const rf_build *build);
 rf_status rf_build_sync(rf_build *build, uint32_t index, rf_err *err);
 rf_status rf_build_seal(rf_build *build, rf_err *err);
 /* All or none; for builds that are no scratch. */
-rf_status rf_build_record(rf_build *const *builds, uint32_t count, rf_err *err);
+rf_status rf_build_record(rf_build *const *builds, uint32_t count, uint64_t *set, rf_err *err);
 /* After seal; valid until free. */
 const rf_manifest *rf_build_manifest(const rf_build *build);
 /* Seconds that the sinks spent in writing, added over the workers. */

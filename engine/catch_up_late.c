@@ -26,9 +26,12 @@ static rf_status make_open(rf_catch_up_late *late, rf_err *err)
 {
     const rf_catch_up_of of = {late->name, late->number, false};
 
-    return late->catch_up
-               ? RF_OK
-               : rf_catch_up_open(late->store, late->pool, &of, 1, &late->catch_up, err);
+    if (late->catch_up)
+        return RF_OK;
+    if (late->pool)
+        return rf_catch_up_open(late->store, late->pool, &of, 1, &late->catch_up, err);
+    late->is_due = true;
+    return rf_fail(err, RF_ERR_LOCKED, "%s: the live generation moved on meanwhile", late->name);
 }
 
 static rf_status run_once(rf_catch_up_late *late, uint64_t position, rf_err *err)
@@ -47,7 +50,7 @@ rf_status rf_catch_up_late_run(rf_catch_up_late *late, uint64_t position, rf_err
     rf_status status = RF_ERR_LOCKED;
     rf_err failure = {0};
 
-    for (int tries = 0; status == RF_ERR_LOCKED && tries < TRIES_MAX; tries++) {
+    for (int tries = 0; status == RF_ERR_LOCKED && !late->is_due && tries < TRIES_MAX; tries++) {
         if (tries > 0)
             rf_catch_up_late_close(late); /* somebody else moved it on: where it is by now */
         status = run_once(late, position, &failure);

@@ -14,12 +14,13 @@
 
 typedef struct rf_catch_up_late {
     rf_store *store;
-    rf_pool *pool;
+    rf_pool *pool; /* NULL: without LOCK nothing may be moved, and RF_ERR_LOCKED says that it is due */
     const char *name;
     uint64_t number;
     const volatile int *cancel;
     rf_catch_up *catch_up; /* NULL until it is needed */
     bool in_flip;          /* what was folded last is committed with the flip */
+    bool is_due;           /* it had to be moved, and LOCK was not held */
 } rf_catch_up_late;
 
 /* How far behind the log a generation may be when it goes live; of what is live it has every event. */

@@ -2,12 +2,15 @@
  *
  * Which generation a flip goes to is decided here, against the catalog as it is read; the flip itself
  * is refused if another came in between. A swap to a generation that is behind the live one takes
- * LOCK and catches up first; where that turns out within the flip only, it begins again with LOCK.
+ * LOCK and catches up first; where that turns out at the gates or within the flip only, it begins again
+ * with LOCK.
  */
 #include "base/machine.h"
 #include "catalog/catalog.h"
 #include "catch_up_late.h"
+#include "gates.h"
 #include "refold/generation.h"
+#include "resolve.h"
 #include "store.h"
 
 #include <inttypes.h>
@@ -15,21 +18,31 @@
 
 enum { TRIES_MAX = 100 /* times that who follows may be faster */ };
 
+/* One read model of a flip. */
+typedef struct flipping_one {
+    char name[64];
+    uint64_t number; /* that was asked for; 0: the one that the direction gives */
+    rf_catch_up_late late;
+} flipping_one;
+
 /* Flips under way. */
 struct flipping {
     rf_store *store;
-    const char *const *names;
-    uint32_t count;
-    uint64_t number;
-    bool is_rollback;
+    const rf_flip_options *options;
     bool catches_up; /* what is to go live is brought to where the live one is */
-    int64_t wait_lock_ms;
+    flipping_one *ones; /* as many as the next two have; all owned */
     rf_catalog_change *changes;
-    rf_catch_up_late *late;
     uint64_t *from;
-    rf_pool *pool; /* with LOCK */
+    uint32_t count;
+    rf_pool *pool; /* made with LOCK, or for gates */
     int lock;
     bool needs_lock;
+};
+
+struct rf_flips {
+    uint32_t count;
+    rf_flip *items;  /* owned */
+    flipping_one *names; /* owned */
 };
 
 /* The newest sealed generation that is younger than the live one. */
@@ -92,53 +105,117 @@ static rf_status choose(rf_store *store, const char *name, uint64_t number, bool
     return status;
 }
 
-static rf_status check_arguments(const struct flipping *flipping, rf_err *err)
+/* ---- which read models ---- */
+
+static rf_status check_arguments(const rf_flip_options *options, rf_err *err)
 {
-    if (flipping->count == 0)
+    if (options->set != 0 && (options->name_count > 0 || options->generation != 0))
+        return rf_fail(err, RF_ERR_USAGE, "a set goes without names and without a generation's number");
+    if (options->set == 0 && options->name_count == 0)
         return rf_fail(err, RF_ERR_USAGE, "no read model is named");
-    if (flipping->number != 0 && flipping->count > 1)
+    if (options->generation != 0 && options->name_count > 1)
         return rf_fail(err, RF_ERR_USAGE, "a generation's number goes with one read model, not %u",
-                       flipping->count);
-    for (uint32_t i = 0; i < flipping->count; i++)
+                       options->name_count);
+    for (uint32_t i = 0; i < options->name_count; i++)
         for (uint32_t j = 0; j < i; j++)
-            if (strcmp(flipping->names[i], flipping->names[j]) == 0)
-                return rf_fail(err, RF_ERR_USAGE, "%s is named twice", flipping->names[i]);
+            if (strcmp(options->names[i], options->names[j]) == 0)
+                return rf_fail(err, RF_ERR_USAGE, "%s is named twice", options->names[i]);
     return RF_OK;
 }
 
-/* Without LOCK nothing may be moved: then all begins again. */
-static rf_status catch_up_in_flip(void *arg, uint64_t position, const rf_catalog_move **move_out,
-                                  rf_err *err)
+static rf_status make_room(struct flipping *flipping, uint32_t count, rf_err *err)
 {
-    rf_catch_up_late *late = arg;
-
-    if (late->pool)
-        return rf_catch_up_in_flip(late, position, move_out, err);
-    late->in_flip = true;
-    return rf_fail(err, RF_ERR_LOCKED, "%s: the live generation moved on meanwhile", late->name);
+    flipping->ones = calloc(count, sizeof *flipping->ones);
+    flipping->changes = calloc(count, sizeof *flipping->changes);
+    flipping->from = calloc(count, sizeof *flipping->from);
+    if (!flipping->ones || !flipping->changes || !flipping->from)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", count);
+    return RF_OK;
 }
+
+static rf_status take_names(struct flipping *flipping, rf_err *err)
+{
+    const rf_flip_options *options = flipping->options;
+    rf_status status = make_room(flipping, options->name_count, err);
+
+    for (uint32_t i = 0; status == RF_OK && i < options->name_count; i++) {
+        flipping_one *one = &flipping->ones[flipping->count++];
+        size_t size = strlen(options->names[i]);
+        if (size >= sizeof one->name)
+            return rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", options->names[i]);
+        memcpy(one->name, options->names[i], size + 1);
+        one->number = options->generation;
+    }
+    return status;
+}
+
+/* A rollback of a set takes back what that rebuild made live: all of it is still. */
+static rf_status check_is_live(const struct flipping *flipping, const flipping_one *one,
+                               uint64_t number, rf_err *err)
+{
+    rf_catalog_model model;
+    bool found;
+
+    rf_status status =
+        rf_catalog_get_model(flipping->store->catalog, one->name, &model, &found, err);
+    if (status == RF_OK && model.live != number)
+        status = rf_fail(err, RF_ERR_ABSENT,
+                         "%s: generation %" PRIu64 " of set %" PRIu64 " is not live, %" PRIu64
+                         " is; nothing was changed",
+                         one->name, number, flipping->options->set, model.live);
+    return status;
+}
+
+static rf_status take_set(struct flipping *flipping, rf_err *err)
+{
+    const rf_flip_options *options = flipping->options;
+    rf_catalog_generation *known = NULL;
+    uint32_t count = 0;
+
+    rf_status status = rf_catalog_generations(flipping->store->catalog, NULL, &known, &count, err);
+    if (status == RF_OK)
+        status = make_room(flipping, count + 1, err);
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        if (known[i].set != options->set)
+            continue;
+        flipping_one *one = &flipping->ones[flipping->count++];
+        memcpy(one->name, known[i].name, sizeof one->name);
+        one->number = options->back ? 0 : known[i].number;
+        if (options->back)
+            status = check_is_live(flipping, one, known[i].number, err);
+    }
+    if (status == RF_OK && flipping->count == 0)
+        status = rf_fail(err, RF_ERR_ABSENT, "no generation of a set %" PRIu64 " is there",
+                         options->set);
+    free(known);
+    return status;
+}
+
+/* ---- one flip ---- */
 
 /* Chooses, and looks whether something has to catch up. */
 static rf_status prepare(struct flipping *flipping, uint32_t index, rf_err *err)
 {
     rf_catalog_change *change = &flipping->changes[index];
-    const char *name = flipping->names[index];
+    flipping_one *one = &flipping->ones[index];
+    rf_catalog *catalog = flipping->store->catalog;
     uint64_t to = 0, live = 0;
 
     rf_status status =
-        choose(flipping->store, name, flipping->number, flipping->is_rollback, change, err);
+        choose(flipping->store, one->name, one->number, flipping->options->back, change, err);
     if (status == RF_OK)
-        status = rf_catalog_get_position(flipping->store->catalog, name, change->to, &to, err);
+        status = rf_catalog_get_position(catalog, one->name, change->to, &to, err);
     if (status == RF_OK && change->expected != 0)
-        status = rf_catalog_get_position(flipping->store->catalog, name, change->expected, &live, err);
+        status = rf_catalog_get_position(catalog, one->name, change->expected, &live, err);
     if (status != RF_OK || !flipping->catches_up)
         return status;
-    flipping->late[index] = (rf_catch_up_late){.store = flipping->store,
-                                               .pool = flipping->pool,
-                                               .name = name,
-                                               .number = change->to};
-    change->catch_up = catch_up_in_flip;
-    change->catch_up_arg = &flipping->late[index];
+    one->late = (rf_catch_up_late){.store = flipping->store,
+                                   .pool = flipping->lock >= 0 ? flipping->pool : NULL,
+                                   .name = one->name,
+                                   .number = change->to,
+                                   .cancel = flipping->options->run.cancel};
+    change->catch_up = rf_catch_up_in_flip;
+    change->catch_up_arg = &one->late;
     flipping->needs_lock = flipping->needs_lock || to < live;
     return RF_OK;
 }
@@ -152,25 +229,66 @@ static rf_status prepare_all(struct flipping *flipping, rf_err *err)
     return status;
 }
 
+static rf_status take_pool(struct flipping *flipping, rf_err *err)
+{
+    const rf_run *run = &flipping->options->run;
+
+    return flipping->pool ? RF_OK
+                          : rf_pool_new(run->workers_default ? rf_processor_count() : run->workers,
+                                        &flipping->pool, err);
+}
+
 static rf_status take_lock(struct flipping *flipping, rf_err *err)
 {
-    rf_status status =
-        rf_store_lock(flipping->store, flipping->wait_lock_ms, &flipping->lock, err);
+    rf_status status = rf_store_lock(flipping->store, flipping->options->run.wait_lock_ms,
+                                     &flipping->lock, err);
 
+    return status == RF_OK ? take_pool(flipping, err) : status;
+}
+
+/* The gates of one, which bring it to where the live one is first. */
+static rf_status pass_gates(struct flipping *flipping, uint32_t index, rf_err *err)
+{
+    const rf_gate_options *options = flipping->options->gates;
+    const rf_catalog_change *change = &flipping->changes[index];
+    rf_store *store = flipping->store;
+    rf_definition *definition = NULL;
+    rf_gate_keys keys = {0};
+    const rf_gates gates = {store, flipping->pool, options, flipping->options->run.cancel, &keys};
+    rf_gate_counts counts;
+    rf_manifest manifest = {0};
+    char dir[RF_PATH_SIZE];
+
+    if (change->to == change->expected)
+        return RF_OK;
+    rf_status status = rf_catalog_path(store->catalog, change->name, change->to, dir, err);
     if (status == RF_OK)
-        status = rf_pool_new(rf_processor_count(), &flipping->pool, err);
+        status = rf_resolve_kept(store, change->name, change->to, &definition, err);
+    if (status == RF_OK && options->expect_keys)
+        status = rf_gate_keys_read(options->expect_keys, definition, &keys, err);
+    if (status == RF_OK)
+        status = rf_manifest_read(dir, &manifest, err);
+    if (status == RF_OK)
+        status = rf_gates_check(&gates, definition, &manifest, change->expected,
+                                &flipping->ones[index].late, &counts, err);
+    rf_manifest_free(&manifest);
+    rf_gate_keys_free(&keys);
+    rf_definition_free(definition);
     return status;
 }
 
 static rf_status try_flip(struct flipping *flipping, rf_err *err)
 {
-    rf_status status = RF_OK;
+    const rf_flip_options *options = flipping->options;
+    rf_status status = options->gates ? take_pool(flipping, err) : RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && flipping->pool && i < flipping->count; i++)
-        status = rf_catch_up_late_rounds(&flipping->late[i], false, err);
+    for (uint32_t i = 0; status == RF_OK && flipping->lock >= 0 && i < flipping->count; i++)
+        status = rf_catch_up_late_rounds(&flipping->ones[i].late, false, err);
+    for (uint32_t i = 0; status == RF_OK && options->gates && i < flipping->count; i++)
+        status = pass_gates(flipping, i, err);
     if (status == RF_OK)
         status = rf_catalog_flip(flipping->store->catalog, flipping->changes, flipping->count,
-                                 flipping->wait_lock_ms, flipping->from, err);
+                                 options->run.wait_lock_ms, flipping->from, err);
     return status;
 }
 
@@ -185,12 +303,12 @@ static rf_status flip_caught_up(struct flipping *flipping, rf_err *err)
         rf_err failure = {0};
         again = false;
         for (uint32_t i = 0; i < flipping->count; i++)
-            rf_catch_up_late_close(&flipping->late[i]);
+            rf_catch_up_late_close(&flipping->ones[i].late);
         status = prepare_all(flipping, &failure);
         if (status == RF_OK)
             status = try_flip(flipping, &failure);
         for (uint32_t i = 0; status == RF_ERR_LOCKED && i < flipping->count; i++)
-            again = again || flipping->late[i].in_flip;
+            again = again || flipping->ones[i].late.in_flip;
         if (status != RF_OK && err)
             *err = failure;
     }
@@ -208,7 +326,7 @@ static rf_status run(struct flipping *flipping, rf_err *err)
             *err = failure;
         /* Whoever follows the live one was faster: with LOCK, then. */
         for (uint32_t i = 0; i < flipping->count; i++)
-            flipping->needs_lock = flipping->needs_lock || flipping->late[i].in_flip;
+            flipping->needs_lock = flipping->needs_lock || flipping->ones[i].late.is_due;
         if (!flipping->needs_lock)
             return status;
         status = RF_OK;
@@ -218,90 +336,140 @@ static rf_status run(struct flipping *flipping, rf_err *err)
     return status == RF_OK ? flip_caught_up(flipping, err) : status;
 }
 
-static rf_status report(const struct flipping *flipping, rf_flip *flips_out, rf_err *err)
+/* ---- all of it ---- */
+
+static rf_status report(struct flipping *flipping, rf_flips **flips_out, rf_err *err)
 {
+    rf_flips *flips = calloc(1, sizeof *flips);
     rf_log_info info = {0};
     rf_status status = rf_log_get_info(flipping->store->log, &info, err);
 
+    if (flips)
+        flips->items = calloc(flipping->count, sizeof *flips->items);
+    if (status == RF_OK && (!flips || !flips->items))
+        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", flipping->count);
     for (uint32_t i = 0; status == RF_OK && i < flipping->count; i++) {
+        const rf_catalog_change *change = &flipping->changes[i];
         uint64_t position = 0;
-        status = rf_catalog_get_position(flipping->store->catalog, flipping->names[i], flipping->changes[i].to,
-                              &position, err);
-        flips_out[i] = (rf_flip){
-            .name = flipping->names[i],
+        status = rf_catalog_get_position(flipping->store->catalog, change->name, change->to,
+                                         &position, err);
+        flips->items[flips->count++] = (rf_flip){
+            .name = flipping->ones[i].name,
             .from = flipping->from[i],
-            .to = flipping->changes[i].to,
+            .to = change->to,
             .position = position,
             .behind = info.position > position ? info.position - position : 0,
         };
     }
-    return status;
+    if (status != RF_OK) {
+        rf_flips_free(flips);
+        return status;
+    }
+    flips->names = flipping->ones; /* handed over */
+    flipping->ones = NULL;
+    *flips_out = flips;
+    return RF_OK;
 }
 
-static rf_status flip(struct flipping *flipping, rf_flip *flips_out, rf_err *err)
+const rf_flip *rf_flips_items(const rf_flips *flips, uint32_t *count_out)
 {
-    rf_status status = check_arguments(flipping, err);
+    *count_out = flips->count;
+    return flips->items;
+}
 
-    if (status != RF_OK)
-        return status;
-    flipping->lock = -1;
-    flipping->changes = calloc(flipping->count, sizeof *flipping->changes);
-    flipping->late = calloc(flipping->count, sizeof *flipping->late);
-    flipping->from = calloc(flipping->count, sizeof *flipping->from);
-    if (!flipping->changes || !flipping->late || !flipping->from)
-        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", flipping->count);
-    if (status == RF_OK)
-        status = run(flipping, err);
-    if (status == RF_OK)
-        status = report(flipping, flips_out, err);
-    for (uint32_t i = 0; flipping->late && i < flipping->count; i++)
-        rf_catch_up_late_close(&flipping->late[i]);
-    rf_pool_free(flipping->pool);
-    rf_lock_release(flipping->lock);
-    free(flipping->changes);
-    free(flipping->late);
-    free(flipping->from);
-    return status;
+void rf_flips_free(rf_flips *flips)
+{
+    if (!flips)
+        return;
+    free(flips->items);
+    free(flips->names);
+    free(flips);
 }
 
 /* Step `operator` of tests/model/swap.pml. */
+rf_status rf_flip_run(rf_store *store, const rf_flip_options *options, rf_flips **flips_out,
+                      rf_err *err)
+{
+    struct flipping flipping = {.store = store,
+                                .options = options,
+                                .catches_up = !options->back || options->catch_up,
+                                .lock = -1};
+    rf_status status = check_arguments(options, err);
+
+    if (status == RF_OK && options->gates && options->gates->expect_keys &&
+        options->name_count != 1)
+        status = rf_fail(err, RF_ERR_USAGE, "--expect-keys goes with one read model");
+    if (status == RF_OK)
+        status = options->set ? take_set(&flipping, err) : take_names(&flipping, err);
+    if (status == RF_OK)
+        status = run(&flipping, err);
+    for (uint32_t i = 0; flipping.ones && i < flipping.count; i++)
+        rf_catch_up_late_close(&flipping.ones[i].late);
+    if (status == RF_OK)
+        status = report(&flipping, flips_out, err);
+    rf_pool_free(flipping.pool);
+    rf_lock_release(flipping.lock);
+    free(flipping.ones);
+    free(flipping.changes);
+    free(flipping.from);
+    return status;
+}
+
+/* ---- in short ---- */
+
+static rf_status flip(rf_store *store, const rf_flip_options *options, rf_flip *flips_out,
+                      rf_err *err)
+{
+    rf_flips *flips = NULL;
+    rf_status status = rf_flip_run(store, options, &flips, err);
+
+    for (uint32_t i = 0; status == RF_OK && i < flips->count; i++) {
+        flips_out[i] = flips->items[i];
+        flips_out[i].name = options->names[i];
+    }
+    rf_flips_free(flips);
+    return status;
+}
+
 rf_status rf_swap(rf_store *store, const char *const *names, uint32_t name_count, uint64_t number,
                   int64_t wait_lock_ms, rf_flip *flips_out, rf_err *err)
 {
-    struct flipping flipping = {.store = store,
-                                .names = names,
-                                .count = name_count,
-                                .number = number,
-                                .catches_up = true,
-                                .wait_lock_ms = wait_lock_ms};
+    const rf_flip_options options = {
+        .names = names,
+        .name_count = name_count,
+        .generation = number,
+        .run = {.workers_default = true, .wait_lock_ms = wait_lock_ms},
+    };
 
-    return flip(&flipping, flips_out, err);
+    return flip(store, &options, flips_out, err);
 }
 
 rf_status rf_rollback(rf_store *store, const char *const *names, uint32_t name_count,
                       uint64_t number, int64_t wait_lock_ms, rf_flip *flips_out, rf_err *err)
 {
-    struct flipping flipping = {.store = store,
-                                .names = names,
-                                .count = name_count,
-                                .number = number,
-                                .is_rollback = true,
-                                .wait_lock_ms = wait_lock_ms};
+    const rf_flip_options options = {
+        .names = names,
+        .name_count = name_count,
+        .generation = number,
+        .back = true,
+        .run = {.workers_default = true, .wait_lock_ms = wait_lock_ms},
+    };
 
-    return flip(&flipping, flips_out, err);
+    return flip(store, &options, flips_out, err);
 }
 
 rf_status rf_rollback_caught_up(rf_store *store, const char *const *names, uint32_t name_count,
                                 uint64_t number, int64_t wait_lock_ms, rf_flip *flips_out,
                                 rf_err *err)
 {
-    struct flipping flipping = {.store = store,
-                                .names = names,
-                                .count = name_count,
-                                .number = number,
-                                .is_rollback = true,
-                                .catches_up = true,
-                                .wait_lock_ms = wait_lock_ms};
+    const rf_flip_options options = {
+        .names = names,
+        .name_count = name_count,
+        .generation = number,
+        .back = true,
+        .catch_up = true,
+        .run = {.workers_default = true, .wait_lock_ms = wait_lock_ms},
+    };
 
-    return flip(&flipping, flips_out, err);
+    return flip(store, &options, flips_out, err);
 }

@@ -40,7 +40,7 @@ __attribute__((format(printf, 3, 4))) static rf_status refuse(const struct candi
     if (candidate->live != 0)
         (void)rf_err_suffix(err, "to look: refold diff %s %s %llu %llu", path, name,
                             (unsigned long long)candidate->live, number);
-    (void)rf_err_suffix(err, "to take it all the same: refold swap %s %s --generation %llu", path,
+    (void)rf_err_suffix(err, "to take it all the same: refold swap %s %s --generation %llu --no-gates", path,
                         name, number);
     return status;
 }
@@ -53,7 +53,7 @@ static double percent(uint64_t count, uint64_t of)
 
 static rf_status judge_counts(const struct candidate *candidate, rf_err *err)
 {
-    const rf_rebuild_options *options = candidate->gates->options;
+    const rf_gate_options *options = candidate->gates->options;
     const rf_gate_counts *counts = &candidate->counts;
     const char *name = candidate->manifest->name;
     unsigned long long rows = candidate->rows;
@@ -107,7 +107,7 @@ static rf_status judge_expectations(const struct candidate *candidate, rf_err *e
 
     rf_status status =
         rf_gate_expectations(definition, candidate->gates->pool, &candidate->after,
-                             candidate->gates->options->run.cancel, &broken, &found, err);
+                             candidate->gates->cancel, &broken, &found, err);
     if (status != RF_OK || !found)
         return status;
     const rf_definition_expect *expect = &definition->expects[broken.expectation];
@@ -122,7 +122,7 @@ static rf_status judge_expectations(const struct candidate *candidate, rf_err *e
 static rf_status count(struct candidate *candidate, rf_err *err)
 {
     const rf_gates *gates = candidate->gates;
-    const volatile int *cancel = gates->options->run.cancel;
+    const volatile int *cancel = gates->cancel;
     rf_diff_columns columns = {0};
     rf_diff_tally *tally = NULL;
     rf_diff_sum sum = {0};

@@ -11,7 +11,7 @@
 #include "base/pool.h"
 #include "catch_up_late.h"
 #include "gate_keys.h"
-#include "refold/rebuild.h"
+#include "refold/generation.h"
 #include "store.h"
 
 typedef struct rf_gate_counts {
@@ -24,7 +24,8 @@ typedef struct rf_gate_counts {
 typedef struct rf_gates {
     rf_store *store;
     rf_pool *pool;
-    const rf_rebuild_options *options;
+    const rf_gate_options *options;
+    const volatile int *cancel;
     const rf_gate_keys *keys; /* that must be there */
 } rf_gates;
 

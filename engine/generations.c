@@ -61,6 +61,7 @@ static rf_status describe(rf_store *store, const rf_catalog_generation *known,
         .version = known->version,
         .position = known->position,
         .rows = known->rows,
+        .set = known->set,
     };
     rf_hash128_format(known->content_hash, item->content_hash);
     if (whole) {

@@ -30,7 +30,7 @@ static rf_status check_options(const rf_rebuild_options *options, rf_err *err)
             "a rebuild up to a position or time needs --no-swap: it would go live behind");
     if (options->until != 0 && options->has_until_time)
         return rf_fail(err, RF_ERR_USAGE, "either a position or a time to end at, not both");
-    if (options->no_swap && (options->has_max_changed || options->expect_keys))
+    if (options->no_swap && (options->gates.has_max_changed || options->gates.expect_keys))
         return rf_fail(err, RF_ERR_USAGE,
                        "--max-changed and --expect-keys are gates of what goes live: not with "
                        "--no-swap");
@@ -64,7 +64,7 @@ static rf_status find_end(struct pipeline *pipeline, rf_err *err)
 /* Read before anything is built, so that a bad file costs nothing. */
 static rf_status read_gate_keys(struct pipeline *pipeline, rf_err *err)
 {
-    const char *path = pipeline->options->expect_keys;
+    const char *path = pipeline->options->gates.expect_keys;
 
     if (!path)
         return RF_OK;
@@ -150,6 +150,7 @@ static rf_status seal(struct pipeline *pipeline, rf_err *err)
         status =
             rf_replay_seal(&pipeline->replay, pipeline->position, pipeline->time_last, err);
     pipeline->sealed = status == RF_OK;
+    pipeline->set = pipeline->replay.set;
     return status;
 }
 
@@ -299,6 +300,7 @@ static rf_status make_report(const struct pipeline *pipeline, rf_rebuild_report 
     rf_rebuild_report *out = &report->report;
     *out = (rf_rebuild_report){
         .position = pipeline->position,
+        .set = pipeline->set,
         .workers = pipeline->options->run.workers_default ? rf_processor_count()
                                                           : pipeline->options->run.workers,
         .seconds = rf_clock_seconds() - pipeline->start,

@@ -19,8 +19,8 @@ rf_status rf_pipeline_check_cancel(const struct pipeline *pipeline, rf_err *err)
 static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_err *err)
 {
     const rf_manifest *manifest = rf_pipeline_manifest(pipeline, index);
-    const rf_gates gates = {pipeline->store, pipeline->pool, pipeline->options,
-                            &pipeline->gate_keys};
+    const rf_gates gates = {pipeline->store, pipeline->pool, &pipeline->options->gates,
+                            pipeline->options->run.cancel, &pipeline->gate_keys};
     rf_catalog_model model = {0};
     bool found = false;
 

@@ -28,6 +28,7 @@ struct pipeline {
     rf_catch_up_late *late; /* one a definition */
     struct rf_reused *reused; /* likewise; NULL: all is folded */
     bool sealed;
+    uint64_t set; /* that the catalog has the generations as */
     bool flip_tried; /* from then on a failure says itself what was swapped */
     double swap_s;
     double start;

@@ -200,7 +200,7 @@ static rf_status take_base(struct pipeline *pipeline, const char *name, uint64_t
     if (status == RF_OK)
         status = rf_catalog_sync_directories(catalog, name, err);
     if (status == RF_OK)
-        status = rf_catalog_add_generations(catalog, &made, 1, err);
+        status = rf_catalog_add_generations(catalog, &made, 1, &pipeline->set, err);
     if (status != RF_OK) {
         (void)rf_dir_remove(to, NULL); /* else it is a leftover */
         rf_manifest_free(&manifest);
@@ -246,7 +246,7 @@ static rf_status merge_one(struct pipeline *pipeline, const char *name, uint64_t
     *made_out = merge != NULL;
     if (status != RF_OK || !merge)
         return status;
-    status = rf_base_merge_record(merge, err);
+    status = rf_base_merge_record(merge, &pipeline->set, err);
     reused->events = rf_base_merge_events(merge);
     if (status == RF_OK)
         status = rf_catalog_path(pipeline->store->catalog, name, rf_base_merge_manifest(merge)->number,

@@ -203,7 +203,7 @@ rf_status rf_replay_seal(rf_replay *replay, uint64_t position, int64_t time_last
     if (status == RF_OK)
         status = rf_pool_run(replay->pool, count, seal_build, &run, err);
     if (status == RF_OK && !replay->scratch)
-        status = rf_build_record(replay->builds, count, err);
+        status = rf_build_record(replay->builds, count, &replay->set, err);
     replay->timings.seal = rf_clock_seconds() - start;
     return status;
 }

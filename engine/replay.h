@@ -30,6 +30,7 @@ typedef struct rf_replay {
     uint64_t *events; /* that its handlers got */
     uint64_t *keyless; /* that were left out by a handler for want of a key */
     /* results */
+    uint64_t set; /* that the catalog has the builds as */
     uint64_t bytes_decoded;
     rf_timings timings; /* load, fold, emit, write and seal */
 } rf_replay;

@@ -83,7 +83,7 @@ static rf_status fold(trial *run, rf_store *store, bool *refused_out, rf_err *er
     const rf_rebuild_options options = {
         .allow_missing = true,
         .dev = true,
-        .has_min_rows = true,
+        .gates.has_min_rows = true,
         .run = {.cancel = run->cancel},
     };
     rf_rebuild_report *report = NULL;

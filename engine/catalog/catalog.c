@@ -265,7 +265,8 @@ rf_status rf_catalog_remove_scratch(rf_catalog *catalog, rf_err *err)
     return status == RF_OK ? rf_dir_remove(dir, err) : status;
 }
 
-static rf_status add_generation(rf_kv_txn *txn, const rf_manifest *manifest, rf_err *err)
+static rf_status add_generation(rf_kv_txn *txn, const rf_manifest *manifest, uint64_t set,
+                                rf_err *err)
 {
     rf_catalog_generation generation = {
         .number = manifest->number,
@@ -274,6 +275,7 @@ static rf_status add_generation(rf_kv_txn *txn, const rf_manifest *manifest, rf_
         .sealed_position = manifest->position,
         .sealed_rows = manifest->rows,
         .manifest_checksum = rf_manifest_checksum(manifest),
+        .set = set,
     };
     rf_catalog_model model;
     bool found;
@@ -290,20 +292,26 @@ static rf_status add_generation(rf_kv_txn *txn, const rf_manifest *manifest, rf_
 }
 
 rf_status rf_catalog_add_generations(rf_catalog *catalog, const rf_manifest *const *manifests,
-                                     uint32_t count, rf_err *err)
+                                     uint32_t count, uint64_t *set, rf_err *err)
 {
     rf_kv_txn *txn;
+    uint64_t number = *set;
 
     rf_status status = rf_kv_begin(catalog->kv, true, &txn, err);
     if (status != RF_OK)
         return status;
+    if (number == 0)
+        status = rf_record_take_set(txn, &number, err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++)
-        status = add_generation(txn, manifests[i], err);
+        status = add_generation(txn, manifests[i], number, err);
     if (status != RF_OK) {
         rf_kv_abort(txn);
         return status;
     }
-    return rf_kv_commit(txn, err);
+    status = rf_kv_commit(txn, err);
+    if (status == RF_OK)
+        *set = number;
+    return status;
 }
 
 rf_status rf_catalog_check_manifest(rf_catalog *catalog, const rf_catalog_generation *generation,

@@ -40,6 +40,7 @@ typedef struct rf_catalog_generation {
     uint64_t manifest_checksum;
     uint32_t delta; /* under which its delta stands, see delta.h */
     bool is_pinned; /* by the user: gc leaves it alone */
+    uint64_t set;   /* that it was built in: all generations of one rebuild have the same; 0: none */
 } rf_catalog_generation;
 
 /* How far a generation is: its base and, from where that was sealed, its delta. */
@@ -122,9 +123,10 @@ rf_status rf_catalog_sync_directories(rf_catalog *catalog, const char *name, rf_
 rf_status rf_catalog_new_scratch(rf_catalog *catalog, const char *name, char dir_out[RF_PATH_SIZE],
                                  rf_err *err);
 rf_status rf_catalog_remove_scratch(rf_catalog *catalog, rf_err *err);
-/* Records sealed generations, all or none; their MANIFESTs are durable already. */
+/* Records sealed generations, all or none; their MANIFESTs are durable already. *set is that of one rebuild,
+ * whose first call has 0 in it and gets the next number. */
 rf_status rf_catalog_add_generations(rf_catalog *catalog, const rf_manifest *const *manifests,
-                                     uint32_t count, rf_err *err);
+                                     uint32_t count, uint64_t *set, rf_err *err);
 rf_status rf_catalog_path(rf_catalog *catalog, const char *name, uint64_t number,
                           char dir_out[RF_PATH_SIZE], rf_err *err);
 

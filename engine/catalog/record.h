@@ -3,6 +3,7 @@
  *
  *     NUL 'e'                     epoch
  *     NUL 'd'                     the last number that was given to a delta
+ *     NUL 'r'                     the last number that was given to a set: what one rebuild made
  *     NAME NUL 'm'                a model: what is live, numbers, history, holds, colours
  *     NAME NUL 'g' number u64 BE  a sealed generation
  *     NAME NUL 'c' number u64 BE  its checkpoint, once it was moved
@@ -49,6 +50,8 @@ rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *
                                    rf_err *err);
 /* The next number for a delta. */
 rf_status rf_record_take_delta(rf_kv_txn *txn, uint32_t *delta_out, rf_err *err);
+/* The next number for a set. */
+rf_status rf_record_take_set(rf_kv_txn *txn, uint64_t *set_out, rf_err *err);
 rf_status rf_record_get_checkpoint(rf_kv_txn *txn, const char *name, uint64_t number,
                                    rf_checkpoint *checkpoint_out, bool *found_out, rf_err *err);
 rf_status rf_record_put_checkpoint(rf_kv_txn *txn, const char *name, uint64_t number,

@@ -36,6 +36,25 @@ rf_status rf_record_take_delta(rf_kv_txn *txn, uint32_t *delta_out, rf_err *err)
     return rf_record_put(txn, &key, &payload, err);
 }
 
+rf_status rf_record_take_set(rf_kv_txn *txn, uint64_t *set_out, rf_err *err)
+{
+    rf_record_key key = rf_record_key_of("", 'r');
+    rf_bytes_reader in;
+    rf_buf payload;
+    bool found;
+
+    rf_status status = rf_record_get(txn, &key, &in, &found, err);
+    if (status != RF_OK)
+        return status;
+    uint64_t last = found ? rf_read_u64(&in) : 0;
+    if (found && (in.failed || last == UINT64_MAX))
+        return rf_record_fail((rf_slice){key.bytes, key.size}, err);
+    rf_buf_init(&payload, RF_RECORD_VALUE_SIZE_MAX);
+    rf_buf_append_u64(&payload, last + 1);
+    *set_out = last + 1;
+    return rf_record_put(txn, &key, &payload, err);
+}
+
 rf_status rf_record_get_checkpoint(rf_kv_txn *txn, const char *name, uint64_t number,
                                    rf_checkpoint *checkpoint_out, bool *found_out, rf_err *err)
 {

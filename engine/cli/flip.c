@@ -5,16 +5,6 @@
 #include "cli/output.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-
-const cli_option cli_flip_table[CLI_FLIP_OPTION_COUNT] = {
-    {"generation", "N", "this one", CLI_COUNT, offsetof(cli_flip_options, generation), 1, 0},
-    {"wait-lock", "[SECONDS]", "wait while another run flips", CLI_WAIT,
-     offsetof(cli_flip_options, wait_lock_ms), 0, 0},
-    {"json", NULL, "one JSON object", CLI_FLAG, offsetof(cli_flip_options, json), 0, 0},
-    {"catch-up", NULL, "first bring it up to where the live one is", CLI_FLAG,
-     offsetof(cli_flip_options, catch_up), 0, 0},
-};
 
 static rf_status print_json(const rf_flip *flips, uint32_t count, rf_err *err)
 {
@@ -46,26 +36,32 @@ static void print_flip(const rf_flip *flip)
               cli_format_count(flip->behind, behind), cli_plural(flip->behind));
 }
 
-rf_status cli_flip(const cli_call *call, cli_flip_fn flip, rf_err *err)
+rf_status cli_flip(const cli_call *call, const rf_flip_options *given, bool json, rf_err *err)
 {
-    const cli_flip_options *given = call->options;
-    uint32_t count = call->operand_count - 1;
-    if (given->generation.given && count > 1)
-        return cli_fail(err, RF_ERR_USAGE, "--generation goes with one NAME");
-    rf_flip *flips = calloc(count, sizeof *flips);
-    if (!flips)
-        return cli_fail(err, RF_ERR_MEMORY, "out of memory");
+    rf_flip_options options = *given;
     rf_store *store = NULL;
+    rf_flips *flips = NULL;
+    uint32_t count = 0;
+
+    options.names = call->operands + 1;
+    options.name_count = call->operand_count - 1;
+    if (options.set != 0 && options.name_count > 0)
+        return cli_fail(err, RF_ERR_USAGE, "--set goes without a NAME");
+    if (options.set == 0 && options.name_count == 0)
+        return cli_fail(err, RF_ERR_USAGE, "a NAME is missing, or --set");
+    if (options.generation != 0 && options.name_count != 1)
+        return cli_fail(err, RF_ERR_USAGE, "--generation goes with one NAME");
     rf_status status = rf_store_open(call->operands[0], NULL, &store, err);
     if (status == RF_OK)
-        status = flip(store, call->operands + 1, count, given->generation.value,
-                      given->wait_lock_ms, flips, err);
-    if (status == RF_OK && given->json)
-        status = print_json(flips, count, err);
-    else if (status == RF_OK)
-        for (uint32_t i = 0; i < count; i++)
-            print_flip(&flips[i]);
+        status = rf_flip_run(store, &options, &flips, err);
+    if (status == RF_OK) {
+        const rf_flip *items = rf_flips_items(flips, &count);
+        if (json)
+            status = print_json(items, count, err);
+        for (uint32_t i = 0; !json && i < count; i++)
+            print_flip(&items[i]);
+    }
+    rf_flips_free(flips);
     rf_store_close(store);
-    free(flips);
     return status;
 }

@@ -35,6 +35,9 @@ static rf_status print_json(const rf_generation *items, uint32_t count, rf_err *
         cli_json_count(&json, "position", items[i].position);
         cli_json_count(&json, "rows", items[i].rows);
         cli_json_count(&json, "bytes", items[i].bytes);
+        cli_json_count(&json, "delta_rows", items[i].delta_rows);
+        if (items[i].set)
+            cli_json_count(&json, "set", items[i].set);
         cli_json_time(&json, "sealed_at", items[i].sealed_at);
         cli_json_text(&json, "digest", items[i].digest);
         cli_json_text(&json, "content_hash", items[i].content_hash);

@@ -121,6 +121,8 @@ static rf_status print_json(const struct outcome *outcome, rf_err *err)
         return status;
     cli_json_count(&json, "position", report->position);
     cli_json_count(&json, "workers", report->workers);
+    if (report->set)
+        cli_json_count(&json, "set", report->set);
     cli_json_number(&json, "seconds", report->seconds);
     cli_json_count(&json, "events", report->events);
     cli_json_count(&json, "bytes_decoded", report->bytes_decoded);
@@ -278,13 +280,13 @@ static rf_rebuild_options make_options(const rebuild_options *given)
         .until_time = given->until.time,
         .has_until_time = given->until.is_time,
         .keep = (uint32_t)given->keep.value,
-        .min_rows = given->min_rows.value,
-        .has_min_rows = given->min_rows.given,
-        .max_removed = given->max_removed.value,
-        .has_max_removed = given->max_removed.given,
-        .max_changed = given->max_changed.value,
-        .has_max_changed = given->max_changed.given,
-        .expect_keys = given->expect_keys,
+        .gates = {.min_rows = given->min_rows.value,
+                  .has_min_rows = given->min_rows.given,
+                  .max_removed = given->max_removed.value,
+                  .has_max_removed = given->max_removed.given,
+                  .max_changed = given->max_changed.value,
+                  .has_max_changed = given->max_changed.given,
+                  .expect_keys = given->expect_keys},
         .on_error = on_error_of(given->on_error),
         .max_errors = given->max_errors.value,
         .has_max_errors = given->max_errors.given,

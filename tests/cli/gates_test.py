@@ -1,4 +1,5 @@
-"""Gates of a rebuild: each refuses, keeps the generation, and says which it was and how to go on."""
+"""Gates of a rebuild and of a swap: each refuses, keeps the generation, and says which it was and how to go on; and
+several read models that go live, or back, together."""
 
 import os
 import shlex
@@ -183,6 +184,144 @@ class Expectations(Orders):
         result = self.gives(tool.FAILED, 'test', path, self.path('bad.jsonl', bad))
         self.assertIn('does not hold for 1 of 1 row of orders: "order-1"', result.out.decode())
         self.assertNotIn(b'is kept', result.out)
+
+
+class Swaps(Orders):
+    """What is built with --no-swap meets its gates when swap takes it."""
+
+    def build(self, *changes):
+        path = self.path('new.lua', version(2, *changes))
+        self.ok('rebuild', self.store, path, '--no-swap', '--quiet')
+
+    def live(self):
+        models = self.ok('status', self.store, '--json').json['models']
+        return {model['name']: model['generation'] for model in models}
+
+    def swap(self, *options):
+        return ('swap', self.store, 'orders', *options)
+
+    def test_half_of_the_rows_gone_is_refused_unless_it_is_allowed(self):
+        self.build(
+            ('function (row, e) row.customer', 'function (row, e) if e.customer > "c-12" then return end row.customer'),
+            ('function (row, e)\n    row.items', 'function (row, e)\n    if not row.exists then return end row.items'),
+        )
+        result = self.refuses(tool.REFUSED, ['max-removed', '20 live rows', 'kept'], *self.swap())
+        self.assertIn('swap %s orders --generation 2 --no-gates' % self.store, result.message)
+        self.assertEqual(self.live(), {'orders': 1})
+        self.refuses(tool.REFUSED, ['min-rows'], *self.swap('--max-removed', '100%', '--min-rows', '30'))
+        self.ok(*self.swap('--max-removed', '100%'))
+        self.assertEqual(self.live(), {'orders': 2})
+
+    def test_max_changed_and_keys_are_gates_of_a_swap_too(self):
+        self.build(('e.qty * e.price', 'e.qty * e.price + (e.qty == 7 and 1 or 0)'))
+        self.refuses(tool.REFUSED, ['max-changed', '1 of the 20'], *self.swap('--max-changed', '4%'))
+        keys = self.path('keys', 'order-03\norder-77\n')
+        self.refuses(tool.REFUSED, ['expect-keys', 'order-77'], *self.swap('--expect-keys', keys))
+        self.refuses(tool.USAGE, ['--no-gates'], *self.swap('--no-gates', '--min-rows', '1'))
+        self.assertEqual(self.live(), {'orders': 1})
+        self.ok(*self.swap('--max-changed', '5%'))
+        self.assertEqual(self.live(), {'orders': 2})
+
+    def test_both_are_at_one_position_when_they_are_compared(self):
+        self.build()
+        self.import_lines(event('order-05', 'Added', {'qty': 1, 'price': 9}))
+        self.ok('follow', self.store, '--once', '--quiet')
+        self.ok(*self.swap('--max-changed', '0', '--max-removed', '0'))
+        self.assertEqual(self.ok('get', self.store, 'orders', 'order-05').json['items'], 6)
+
+    def test_expectations_are_asked_and_no_gates_takes_it_all_the_same(self):
+        self.build(('on ("Placed"', 'expect ("total < 21.00")\non ("Placed"'))
+        self.refuses(tool.REFUSED, ['total < 21.00', '6 of 20 rows', 'kept'], *self.swap())
+        self.assertEqual(self.live(), {'orders': 1})
+        self.ok(*self.swap('--no-gates'))
+        self.assertEqual(self.live(), {'orders': 2})
+
+    def test_a_rollback_asks_none(self):
+        self.build(('on ("Placed"', 'expect ("total >= 0")\non ("Placed"'))
+        self.ok(*self.swap())
+        self.import_lines(event('order-05', 'Added', {'qty': -9, 'price': 9}))
+        self.ok('rollback', self.store, 'orders')
+        self.assertEqual(self.live(), {'orders': 1})
+
+    def test_of_several_names_one_that_is_refused_keeps_all(self):
+        other = self.path('others.lua', version(1, ('"orders"', '"others"')))
+        self.ok('rebuild', self.store, other, '--quiet')
+        self.build()
+        strict = version(2, ('"orders"', '"others"'), ('on ("Placed"', 'expect ("total < 5")\non ("Placed"'))
+        self.ok('rebuild', self.store, self.path('others-2.lua', strict), '--no-swap', '--quiet')
+        both = ('swap', self.store, 'orders', 'others')
+        self.refuses(tool.REFUSED, ['others', 'total < 5'], *both)
+        self.assertEqual(self.live(), {'orders': 1, 'others': 1})
+        self.ok(*both, '--no-gates')
+        self.assertEqual(self.live(), {'orders': 2, 'others': 2})
+        self.ok('rollback', self.store, 'orders', 'others')
+        self.assertEqual(self.live(), {'orders': 1, 'others': 1})
+
+
+class Sets(Orders):
+    """The read models of one rebuild go live together, and back together."""
+
+    def rebuild_both(self, number, *options):
+        paths = [
+            self.path('%s-%d.lua' % (name, number), version(number, ('"orders"', '"%s"' % name)))
+            for name in ('orders', 'others')
+        ]
+        return self.ok('rebuild', self.store, *paths, '--json', '--quiet', *options).json
+
+    def live(self):
+        models = self.ok('status', self.store, '--json').json['models']
+        return {model['name']: model['generation'] for model in models}
+
+    def test_a_set_goes_live_and_back_in_one_command(self):
+        self.rebuild_both(2)
+        # One of the two is deployed by itself in between: the sets' generations are other numbers.
+        self.ok('rebuild', self.store, self.path('x.lua', version(3)), '--quiet')
+        before = self.live()
+        report = self.rebuild_both(4, '--no-swap')
+        self.assertEqual(self.live(), before)
+        listed = self.ok('generations', self.store, '--json').json['generations']
+        of_set = {g['name']: g['number'] for g in listed if g['set'] == report['set']}
+        self.assertEqual(of_set, {p['name']: p['generation'] for p in report['projections']})
+        flips = self.ok('swap', self.store, '--set', report['set'], '--json').json['flips']
+        self.assertEqual({f['name']: f['to'] for f in flips}, of_set)
+        self.assertEqual({f['name']: f['from'] for f in flips}, before)
+        self.assertEqual(self.live(), of_set)
+        back = self.ok('rollback', self.store, '--set', report['set'])
+        self.assertIn('orders %d -> %d' % (of_set['orders'], before['orders']), back.out.decode())
+        self.assertEqual(self.live(), before)
+        # It is not live any more, and the rest is as it was.
+        self.refuses(
+            tool.FAILED, ['set %d' % report['set'], 'not live'], 'rollback', self.store, '--set', report['set']
+        )
+        self.assertEqual(self.live(), before)
+        self.ok('swap', self.store, '--set', report['set'])
+        self.assertEqual(self.live(), of_set)
+        self.ok('verify', self.store)
+
+    def test_a_rebuild_that_reuses_the_base_is_a_set_too(self):
+        self.rebuild_both(2)
+        self.import_lines(event('order-05', 'Added', {'qty': 1, 'price': 9}))
+        report = self.ok('rebuild', self.store, '--all', '--no-swap', '--json', '--quiet').json
+        self.assertEqual([p['reused'] for p in report['projections']], [True, True])
+        self.ok('swap', self.store, '--set', report['set'])
+        self.assertEqual(self.live(), {p['name']: p['generation'] for p in report['projections']})
+
+    def test_gates_are_asked_of_all(self):
+        self.rebuild_both(2)
+        before = self.live()
+        report = self.rebuild_both(3, '--no-swap')
+        swap = ('swap', self.store, '--set', report['set'])
+        self.refuses(tool.REFUSED, ['min-rows'], *swap, '--min-rows', '21')
+        self.assertEqual(self.live(), before)
+        self.ok(*swap, '--min-rows', '20')
+
+    def test_what_is_no_set_is_refused(self):
+        self.refuses(tool.FAILED, ['set 77'], 'swap', self.store, '--set', 77)
+        self.refuses(tool.FAILED, ['set 77'], 'rollback', self.store, '--set', 77)
+        self.refuses(tool.USAGE, ['--set', 'NAME'], 'swap', self.store, 'orders', '--set', 1)
+        self.refuses(tool.USAGE, ['NAME'], 'swap', self.store)
+        self.refuses(tool.USAGE, ['NAME'], 'rollback', self.store)
+        self.refuses(tool.USAGE, ['one NAME'], 'swap', self.store, '--set', 1, '--generation', 1)
 
 
 tool.main(__name__)

@@ -83,7 +83,7 @@ static uint64_t fixture_version(rf_catalog *catalog, const char *name, uint32_t 
     FIXTURE_CHECK(rf_manifest_write(dir, &manifest, NULL) == RF_OK);
     FIXTURE_CHECK(rf_catalog_sync_directories(catalog, name, NULL) == RF_OK);
     const rf_manifest *added = &manifest;
-    FIXTURE_CHECK(rf_catalog_add_generations(catalog, &added, 1, NULL) == RF_OK);
+    FIXTURE_CHECK(rf_catalog_add_generations(catalog, &added, 1, &(uint64_t){0}, NULL) == RF_OK);
     return manifest.number;
 }
 

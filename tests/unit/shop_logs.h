@@ -155,11 +155,11 @@ static inline void rebuild(const char *projection, uint64_t until, rf_rebuilt *o
                                         .until = until,
                                         .no_swap = until != 0,
                                         .allow_missing = true,
-                                        .has_max_removed = true,
-                                        .max_removed = 1,
+                                        .gates.has_max_removed = true,
+                                        .gates.max_removed = 1,
                                         .keep = 100,
                                         .on_error = on_error,
-                                        .has_min_rows = true};
+                                        .gates.has_min_rows = true};
     rf_rebuild_report *report = NULL;
     rf_err err = {0};
 

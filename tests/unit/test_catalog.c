@@ -577,7 +577,7 @@ Test(catalog, refuses_a_generation_that_was_never_begun)
 
     const rf_manifest *added = &manifest;
 
-    cr_assert_eq(rf_catalog_add_generations(catalog, &added, 1, NULL), RF_ERR_USAGE);
+    cr_assert_eq(rf_catalog_add_generations(catalog, &added, 1, &(uint64_t){0}, NULL), RF_ERR_USAGE);
 }
 
 Test(catalog, adds_all_generations_or_none)
@@ -590,11 +590,11 @@ Test(catalog, adds_all_generations_or_none)
     uint32_t count = 1;
 
     cr_assert_eq(rf_catalog_new_generation(catalog, "a", &known.number, path, NULL), RF_OK);
-    cr_assert_eq(rf_catalog_add_generations(catalog, both, 2, NULL), RF_ERR_USAGE);
+    cr_assert_eq(rf_catalog_add_generations(catalog, both, 2, &(uint64_t){0}, NULL), RF_ERR_USAGE);
     cr_assert_eq(rf_catalog_generations(catalog, NULL, &generations, &count, NULL), RF_OK);
     cr_assert_eq(count, 0);
     free(generations);
-    cr_assert_eq(rf_catalog_add_generations(catalog, both, 1, NULL), RF_OK);
+    cr_assert_eq(rf_catalog_add_generations(catalog, both, 1, &(uint64_t){0}, NULL), RF_OK);
     cr_assert_eq(rf_catalog_generations(catalog, NULL, &generations, &count, NULL), RF_OK);
     cr_assert_eq(count, 1);
     free(generations);

@@ -208,7 +208,7 @@ Test(rebuild, says_that_nothing_changed_where_that_was_asked)
 
 Test(rebuild, a_gate_keeps_a_generation_with_too_few_rows_from_going_live)
 {
-    rf_rebuild_options options = {.min_rows = 3, .has_min_rows = true};
+    rf_rebuild_options options = {.gates = {.min_rows = 3, .has_min_rows = true}};
     rf_rebuilt built = {0};
     rf_reader *reader;
     rf_err err;
@@ -224,7 +224,7 @@ Test(rebuild, a_gate_keeps_a_generation_with_too_few_rows_from_going_live)
 Test(rebuild, several_projections_share_a_pass_and_swap_together_or_not_at_all)
 {
     const char *both[] = {PLUGIN, OTHER_PLUGIN};
-    rf_rebuild_options options = {.min_rows = 3, .has_min_rows = true};
+    rf_rebuild_options options = {.gates = {.min_rows = 3, .has_min_rows = true}};
     rf_rebuild_report *report = NULL;
     rf_reader *reader;
     rf_err err;
@@ -234,7 +234,7 @@ Test(rebuild, several_projections_share_a_pass_and_swap_together_or_not_at_all)
     rf_rebuild_report_free(report);
     cr_assert_eq(rf_reader_open(store, "order_summary", 0, &reader, &err), RF_ERR_ABSENT);
     cr_assert_eq(rf_reader_open(store, "case_summary", 0, &reader, &err), RF_ERR_ABSENT);
-    options.has_min_rows = false;
+    options.gates.has_min_rows = false;
     cr_assert_eq(rf_rebuild(store, both, 2, &options, &report, &err), RF_OK);
     cr_assert(report->projections[0].live && report->projections[1].live);
     rf_rebuild_report_free(report);

@@ -23,6 +23,7 @@ typedef struct rf_generation {
     uint64_t rows;
     uint64_t bytes;      /* of base files and delta */
     uint64_t delta_rows; /* rows that changed since it was sealed */
+    uint64_t set;        /* that it was built in: all generations of one rebuild have the same; 0: none */
     int64_t sealed_at; /* wall clock, microseconds */
     char digest[33];
     char content_hash[33];
@@ -40,16 +41,52 @@ RF_API void rf_generations_free(rf_generations *list);
 RF_API rf_status rf_generation_find(rf_store *store, const char *name, uint64_t *number_out,
                                     rf_err *err);
 
+/* The last look at a generation before it goes live, beside the one that is; both at one position. Zeroed: it
+ * must have a row, and at least half of the live rows. Expectations of its definition are always asked. */
+typedef struct rf_gate_options {
+    uint64_t min_rows; /* with has_min_rows, else 1 */
+    bool has_min_rows;
+    double max_removed; /* share of the live rows that may be gone, 0 to 1; with has_max_removed, else 0.5 */
+    bool has_max_removed;
+    double max_changed; /* rows that may differ (see refold/diff.h), as a share of the live ones, 0 to 1; with
+                           has_max_changed */
+    bool has_max_changed;
+    const char *expect_keys; /* file of keys, one a line as the command line takes them, that must have rows;
+                                for one read model; NULL */
+} rf_gate_options;
+
+/* What becomes live. */
+typedef struct rf_flip_options {
+    const char *const *names;
+    uint32_t name_count;
+    uint64_t generation; /* with one name: this one; 0: to swap the newest sealed one that is younger than the
+                            live one, to go back the one live before */
+    uint64_t set;        /* instead of names: all read models of one rebuild, to its generations, or back from
+                            these to what each of them replaced; 0: none */
+    bool back;           /* a rollback: at once, and the definition that is left is held */
+    bool catch_up;       /* of a rollback: first to where the live one is, as a swap always does */
+    const rf_gate_options *gates; /* of a swap: asked before the flip; NULL: none are */
+    rf_run run;
+} rf_flip_options;
+
 /* What became of one read model. */
 typedef struct rf_flip {
-    const char *name; /* the caller's own pointer */
+    const char *name; /* the caller's own pointer, or of the list */
     uint64_t from;    /* generation; 0: none was live */
     uint64_t to;
     uint64_t position; /* of the generation that is live now */
     uint64_t behind;   /* events in the log after it */
 } rf_flip;
 
-/* Makes another generation live: `number`, or 0 for the newest sealed one younger than the live
+typedef struct rf_flips rf_flips;
+/* All in one transaction, or nothing. RF_ERR_REFUSED where a gate refuses: it says which, with its figures.
+ * RF_ERR_ABSENT where there is nothing to flip to, or where a set to go back from is not what is live. */
+RF_API rf_status rf_flip_run(rf_store *store, const rf_flip_options *options, rf_flips **flips_out,
+                             rf_err *err);
+RF_API const rf_flip *rf_flips_items(const rf_flips *flips, uint32_t *count_out);
+RF_API void rf_flips_free(rf_flips *flips); /* takes NULL */
+
+/* The same in short, without gates. Makes another generation live: `number`, or 0 for the newest sealed one younger than the live
  * one; first it is brought up to the live one's position, with its own definition. Several names flip
  * in one transaction. `flips_out` has room for one per name. */
 RF_API rf_status rf_swap(rf_store *store, const char *const *names, uint32_t name_count,

@@ -2,6 +2,7 @@
 #ifndef REFOLD_REBUILD_H
 #define REFOLD_REBUILD_H
 
+#include "refold/generation.h"
 #include "refold/quarantine.h"
 #include "refold/store.h"
 
@@ -18,16 +19,7 @@ typedef struct rf_rebuild_options {
     int64_t until_time; /* with has_until_time: the longest prefix without a later event */
     bool has_until_time;
     uint32_t keep;     /* generations kept after the swap, the live one counted; 0: 3 */
-    uint64_t min_rows; /* gate; with has_min_rows, else 1 */
-    bool has_min_rows;
-    double max_removed; /* gate: share of the live rows that may be gone, 0 to 1; with
-                           has_max_removed, else 0.5 */
-    bool has_max_removed;
-    double max_changed; /* gate: rows that may differ (see refold/diff.h), as a share of the live ones, 0
-                           to 1; with has_max_changed */
-    bool has_max_changed;
-    const char *expect_keys; /* gate: file of keys, one a line as the command line takes them, that must
-                                have rows; for one projection; NULL */
+    rf_gate_options gates; /* asked before anything goes live */
     rf_on_error on_error; /* for events that fail */
     uint64_t max_errors;  /* with has_max_errors: past so many events that failed, of one projection,
                              the rebuild fails; else RF_MAX_ERRORS_DEFAULT */
@@ -74,6 +66,7 @@ typedef struct rf_timings {
 /* A report owns all that it points at. */
 typedef struct rf_rebuild_report {
     uint64_t position;
+    uint64_t set; /* its generations are; rf_flip_run takes it; 0 where nothing was built */
     uint32_t workers;
     double seconds;
     uint64_t events;        /* in the log up to position */
