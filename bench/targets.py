@@ -2,7 +2,7 @@
 
     python3 targets.py BUILD CACHE [NAME]…
 
-NAME is one of 1 to 18, rivals, micro, prepare; or table, which prints what is known.
+NAME is one of 1 to 18, 21, 22, rivals, micro, prepare; or table, which prints what is known.
 
 A target is a function that yields rows: what was measured, the figure, what it is compared with,
 the ratio, and whether that is enough. Refold and a rival take turns within one run. Figures stay in
@@ -564,6 +564,84 @@ def keyed(bench, number, name, what, least):
     )
 
 
+def messages(bench, server, events):
+    """The order log as Message DB has it; made where it is not there yet."""
+    if server.run("select count(*) from pg_tables where tablename = 'messages'")[1] == ['1']:
+        return
+    say('PostgreSQL: a store of %d events' % events)
+    text = bench.path('messages-%d.copy' % events)
+    with open(bench.log(events=events)) as log, open(text, 'w') as out:
+        for line in log:
+            event = json.loads(line)
+            data = line[line.index('"data":') + 7 : -2].replace('\\', '\\\\')
+            time_us = '%d.%03d' % divmod(event['time'], 1000)
+            fields = event['position'], event['version'], time_us, event['stream'], event['type']
+            out.write('\t'.join((*map(str, fields), data)) + '\n')
+    with open(text, 'rb') as file:
+        server.run(
+            'create schema if not exists message_store',
+            'create table message_store.loading (global_position bigint, position bigint, '
+            'seconds numeric, stream_name text, type text, data jsonb)',
+            'copy message_store.loading from stdin',
+            stdin=file,
+        )
+    os.unlink(text)
+    server.run(
+        'create table message_store.messages as select global_position, position, '
+        "to_timestamp(seconds) at time zone 'utc' as time, stream_name, type, data, null::jsonb as metadata "
+        'from message_store.loading order by global_position',
+        'alter table message_store.messages add primary key (global_position)',
+        'drop table message_store.loading',
+        'vacuum analyze message_store.messages',
+        'checkpoint',
+    )
+
+
+def importing_a_database(bench):
+    """21: import from PostgreSQL, against psql's COPY of the same rows."""
+    events = bench.events // 5
+    try:
+        server = rivals.PostgreSQL(bench, events)
+        server.start()
+    except rivals.Absent as absent:
+        say('PostgreSQL: %s' % absent)
+        return
+    url = 'postgresql:///postgres?host=%s&user=%s' % (server.folder, server.user or getpass.getuser())
+    query = (
+        'copy (select global_position, stream_name, position, type, time, data, metadata '
+        'from message_store.messages order by global_position) to stdout'
+    )
+    ours, files, copies = [], [], []
+    try:
+        messages(bench, server, events)
+        with open(os.devnull, 'wb') as nothing:
+            for _ in range(bench.runs):
+                ours.append(bench.imports(bench.fresh('import'), url))
+                files.append(bench.imports(bench.fresh('import'), bench.log(events=events)))
+                begun = time.monotonic()
+                server.copy_out(query, nothing)
+                copies.append(time.monotonic() - begun)
+    finally:
+        server.close()
+    if ours[-1].json['added'] != events:
+        sys.exit('the import from PostgreSQL added %d events' % ours[-1].json['added'])
+    took = seconds_of(ours)
+    yield '21', row(
+        'import of %s events from PostgreSQL, %s a second; COPY of the same rows by psql'
+        % (format(events, ','), format(round(events / took.median), ',')),
+        took,
+        Figures(copies),
+        Figures(copies).median / took.median,
+    )
+    yield '21 processor', row(
+        'processor time of this import; of the same events from a file',
+        Figures(run.cpu for run in ours),
+        Figures(run.cpu for run in files),
+        Figures(run.cpu for run in files).median / Figures(run.cpu for run in ours).median,
+    )
+    bench.fresh('import')
+
+
 def publishing(bench):
     """22: a read model into PostgreSQL, against a plain COPY of the same bytes."""
     store = bench.store()
@@ -678,9 +756,10 @@ TARGETS = {
     '16': lambda bench: keyed(bench, '16', 'sku_sales', 'sums by sku', 2.5),
     '17': lambda bench: keyed(bench, '17', 'customer_revenue', 'sums by a carried customer', 4),
     '18': lambda bench: keyed(bench, '18', 'price_rises', 'by sku in the order of the log', 2.5),
+    '21': importing_a_database,
     '22': publishing,
 }
-DEFAULT = ('1+2', 'rivals', '3+4') + tuple(str(number) for number in range(5, 19)) + ('22',)
+DEFAULT = ('1+2', 'rivals', '3+4') + tuple(str(number) for number in range(5, 19)) + ('21', '22')
 
 
 # ---- what is known ----

@@ -413,16 +413,36 @@ size_t rf_format_float(double value, char text_out[RF_VALUE_TEXT_SIZE])
     return (size_t)size;
 }
 
+/* The high bit of each byte that needs an escape; of bytes above the lowest such one perhaps more. */
+static uint64_t escapes_of(uint64_t bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t quotes = bytes ^ ones * '"';
+    uint64_t slashes = bytes ^ ones * '\\';
+
+    return (((bytes - ones * 0x20) & ~bytes) | ((quotes - ones) & ~quotes) |
+            ((slashes - ones) & ~slashes)) & RF_HIGH_BITS;
+}
+
+/* Whether nothing of the text needs an escape. Eight bytes at a time, the last of which may overlap. */
+static bool is_plain(rf_slice text)
+{
+    uint64_t escapes = 0;
+    char few[8] = "        ";
+
+    if (text.size < 8) {
+        memcpy(few, text.data, text.size);
+        return escapes_of(rf_load_u64(few)) == 0;
+    }
+    for (size_t i = 0; i + 8 < text.size; i += 8)
+        escapes |= escapes_of(rf_load_u64(text.data + i));
+    return (escapes | escapes_of(rf_load_u64(text.data + text.size - 8))) == 0;
+}
+
 /* Most texts need no escapes, and then go in one piece. */
 static bool append_plain(rf_buf *out, rf_slice text)
 {
-    bool is_plain = true;
-
-    for (size_t i = 0; i < text.size; i++) {
-        unsigned char byte = (unsigned char)text.data[i];
-        is_plain &= byte >= 0x20 && byte != '"' && byte != '\\';
-    }
-    char *at = is_plain ? rf_buf_reserve(out, text.size + 2) : NULL;
+    char *at = is_plain(text) ? rf_buf_reserve(out, text.size + 2) : NULL;
     if (!at)
         return false;
     *at = '"';

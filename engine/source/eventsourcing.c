@@ -191,7 +191,7 @@ static void append_originator(rf_buf *out, const rf_eventsourcing_row *row)
     for (size_t i = 0; i < row->originator.size && count < sizeof digits; i++)
         if (row->originator.data[i] != '-')
             digits[count++] = row->originator.data[i];
-    rf_line_string(out, "stream", (rf_slice){digits, count});
+    rf_line_plain(out, "stream", (rf_slice){digits, count});
 }
 
 static rf_status state_refused(rf_slice plain, rf_err *err)

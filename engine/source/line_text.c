@@ -43,20 +43,23 @@ rf_status rf_line_blocks_give(rf_line_blocks *blocks, rf_slice cursor, rf_feed_b
     return RF_OK;
 }
 
-static void member_begin(rf_buf *out, const char *name)
+/* Writes `"name":`, with a comma before it where it is not the first, and gives the place behind it, with
+ * `more` bytes of room; NULL without. */
+static char *member_begin(rf_buf *out, const char *name, size_t more)
 {
     size_t size = strlen(name);
     bool is_first = out->size == 0 || out->data[out->size - 1] == '{';
-    char *at = rf_buf_reserve(out, size + 4);
+    char *at = rf_buf_reserve(out, size + 4 + more);
 
     if (!at)
-        return;
+        return NULL;
     *at = ',';
     at += !is_first;
     *at++ = '"';
     rf_copy_short(at, name, size);
     memcpy(at + size, "\":", 2);
     out->size += size + 3 + !is_first;
+    return at + size + 2;
 }
 
 void rf_line_begin(rf_buf *out)
@@ -71,16 +74,28 @@ void rf_line_end(rf_buf *out)
 
 void rf_line_integer(rf_buf *out, const char *name, int64_t value)
 {
-    char text[RF_VALUE_TEXT_SIZE];
+    char *at = member_begin(out, name, RF_VALUE_TEXT_SIZE);
 
-    member_begin(out, name);
-    rf_buf_append(out, text, rf_format_decimal(value, 0, text));
+    if (at)
+        out->size += rf_format_decimal(value, 0, at);
 }
 
 void rf_line_string(rf_buf *out, const char *name, rf_slice text)
 {
-    member_begin(out, name);
+    (void)member_begin(out, name, text.size + 2);
     rf_append_json_string(out, text);
+}
+
+void rf_line_plain(rf_buf *out, const char *name, rf_slice text)
+{
+    char *at = member_begin(out, name, text.size + 2);
+
+    if (!at)
+        return;
+    *at = '"';
+    rf_copy_short(at + 1, text.data, text.size);
+    at[text.size + 1] = '"';
+    out->size += text.size + 2;
 }
 
 void rf_line_time(rf_buf *out, const char *name, int64_t us)
@@ -88,13 +103,17 @@ void rf_line_time(rf_buf *out, const char *name, int64_t us)
     char text[RF_VALUE_TEXT_SIZE];
     size_t size = rf_format_time(us, text);
 
-    rf_line_string(out, name, (rf_slice){text, size});
+    rf_line_plain(out, name, (rf_slice){text, size});
 }
 
 void rf_line_raw(rf_buf *out, const char *name, rf_slice json)
 {
-    member_begin(out, name);
-    rf_buf_append_slice(out, json);
+    char *at = member_begin(out, name, json.size);
+
+    if (!at)
+        return;
+    memcpy(at, json.data, json.size);
+    out->size += json.size;
 }
 
 /* Behind the string that begins at `at`; NULL where it does not end, or has a control character inside. */
@@ -169,7 +188,7 @@ bool rf_line_json(rf_buf *out, const char *name, rf_slice json)
 {
     if (!is_one_value(json))
         return false;
-    member_begin(out, name);
+    (void)member_begin(out, name, json.size);
     size_t begin = out->size;
     rf_buf_append_slice(out, json);
     /* Strings have none. */

@@ -35,6 +35,8 @@ rf_status rf_line_blocks_give(rf_line_blocks *blocks, rf_slice cursor, rf_feed_b
 void rf_line_begin(rf_buf *out);
 void rf_line_integer(rf_buf *out, const char *name, int64_t value);
 void rf_line_string(rf_buf *out, const char *name, rf_slice text);
+/* Of text that needs no escapes: digits, names of our own. */
+void rf_line_plain(rf_buf *out, const char *name, rf_slice text);
 /* As rfc 3339, microseconds since 1970. */
 void rf_line_time(rf_buf *out, const char *name, int64_t us);
 /* JSON as it stands, from somebody who cannot be trusted to have written one value: false where it is not

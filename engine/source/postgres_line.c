@@ -168,7 +168,7 @@ static rf_status value_append(rf_buf *out, const rf_postgres_column *column, con
         break;
     case RF_KIND_UUID:
     case RF_KIND_HEX:
-        rf_line_string(out, name, uuid_text(bytes, column->kind == RF_KIND_UUID, uuid));
+        rf_line_plain(out, name, uuid_text(bytes, column->kind == RF_KIND_UUID, uuid));
         break;
     case RF_KIND_TIME:
     case RF_KIND_LOCAL_TIME:

@@ -416,3 +416,29 @@ Test(value, appends_json_strings_with_what_must_be_escaped)
     cr_assert(rf_slice_equal(rf_buf_slice(&out), RF_SLICE("\"\"")));
     rf_buf_free(&out);
 }
+
+Test(value, escapes_any_byte_that_needs_it_wherever_it_stands)
+{
+    rf_buf out;
+
+    rf_buf_init(&out, 1 << 16);
+    for (size_t size = 1; size <= 40; size++) {
+        for (size_t at = 0; at < size; at++) {
+            for (unsigned byte = 0; byte < 256; byte++) {
+                char text[40];
+                memset(text, byte & 1 ? '!' : 0x7f, sizeof text);
+                text[at] = (char)byte;
+                bool needs = byte < 0x20 || byte == '"' || byte == '\\';
+                rf_buf_clear(&out);
+                rf_append_json_string(&out, (rf_slice){text, size});
+                cr_assert_eq(out.size > size + 2, needs, "byte %u at %zu of %zu", byte, at, size);
+                cr_assert_eq(out.data[0], '"');
+                cr_assert_eq(out.data[out.size - 1], '"');
+                cr_assert_eq(memcmp(out.data + 1, text, at), 0);
+                cr_assert_eq(out.data[1 + at], needs ? '\\' : (char)byte);
+                cr_assert_eq(memcmp(out.data + out.size - 1 - (size - at - 1), text + at + 1, size - at - 1), 0);
+            }
+        }
+    }
+    rf_buf_free(&out);
+}
