@@ -189,6 +189,26 @@ class Colours(tool.Case):
         self.assertEqual([g['number'] for g in self.list('orders@4')], [2])
         self.refuses(tool.FAILED, ['orders@9'], 'generations', self.store, 'orders@9')
 
+    def test_gc_leaves_a_retired_version_to_the_process_that_reads_it(self):
+        self.import_lines(
+            *(event('order-%05d' % n, 'ItemAdded', {'qty': 1}) for n in range(12000)),
+            options=('--apply',)
+        )
+        scan = subprocess.Popen(
+            [tool.refold, 'scan', self.store, 'orders@3'], stdout=subprocess.PIPE
+        )
+        first = scan.stdout.readline()  # what follows does not fit into the pipe: it waits, and holds
+        self.ok('retire', self.store, 'orders@3')
+        said = self.ok('gc', self.store, '--keep', '1').out.decode()
+        self.assertIn('1 kept because a reader holds it', said)
+        self.assertEqual(self.numbers(), [1, 2])
+        rows = [json.loads(line) for line in [first, *scan.stdout]]
+        scan.stdout.close()
+        self.assertEqual(scan.wait(), 0)
+        self.assertEqual((len(rows), rows[3]['items']), (12003, 3))
+        self.ok('gc', self.store, '--keep', '1')
+        self.assertEqual(self.numbers(), [2])
+
     # ---- kept current ----
 
     def follow(self, *names, options=()):
