@@ -55,6 +55,21 @@ class Page(tool.Case):
         )
         self.ok('follow', self.store, '--once', '--quiet')
 
+    def versions(self):
+        """Another version of open_orders: the first is kept beside it. Rows of each by what names it."""
+        self.rebuild(self.path('open.lua', OPEN.replace('(1)', '(2)').replace('= e.customer', '= "two"')))
+        self.import_lines(order(2000, 'OrderPlaced', customer='c-9'), order(13, 'OrderCancelled'))
+        self.ok('follow', self.store, '--once', '--quiet')
+        rows = {
+            name: [json.loads(line) for line in self.rows(name).splitlines()]
+            for name in ('open_orders', 'open_orders@1', 'open_orders@2')
+        }
+        self.assertEqual(rows['open_orders'], rows['open_orders@2'])
+        self.assertEqual({row['customer'] for row in rows['open_orders']}, {'two'})
+        self.assertNotIn('two', {row['customer'] for row in rows['open_orders@1']})
+        self.assertIn('order-2000', {row['key'] for row in rows['open_orders@1']})
+        return rows
+
     def change(self):
         """The same in another generation."""
         self.import_lines(
@@ -92,8 +107,8 @@ class Page(tool.Case):
         )
         self.assertEqual(done.returncode, 0, done.stderr.decode())
         lines = done.stdout.decode().splitlines()
-        self.assertEqual((lines[0], lines[-1]), ('"c-2"', '1'))
-        self.assertEqual(len(lines), 1 + 1 + ORDERS + 1)
+        self.assertEqual((lines[0], lines[-2:]), ('"c-2"', ['"c-2"', '1']))
+        self.assertEqual(len(lines), 1 + 1 + ORDERS + 1 + 1)
 
     @unittest.skipIf(is_sanitized(), "a sanitizer's build is not linked with other programs")
     def test_the_program_in_c_reads_a_row(self):
@@ -135,6 +150,8 @@ class Page(tool.Case):
         self.assertEqual(model.get('order-3')['status'], 'OrderCancelled')
         self.assertEqual(len(list(model.scan())), ORDERS + 9 + 2)
         self.assertEqual(self.printed(*command), self.expected())
+        for name, rows in self.versions().items():
+            self.assertEqual(self.printed(*command[:3], name, '*'), rows, name)
         # What the reader holds, gc leaves alone.
         self.rebuild('order_summary', options=('--keep', '1'))
         self.ok('gc', self.store, 'order_summary', '--keep', '1')
@@ -155,6 +172,8 @@ class Page(tool.Case):
         self.assertEqual(self.printed(*command[:-len(WANTED) - 1], 'open_orders', '*', 'order-10'), opened + [None])
         self.change()
         self.assertEqual(self.printed(*command), self.expected())
+        for name, rows in self.versions().items():
+            self.assertEqual(self.printed(*command[:3], name, '*'), rows, name)
 
 
 tool.main(__name__)
