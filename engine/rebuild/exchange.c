@@ -12,137 +12,15 @@
 #include <stdlib.h>
 
 enum {
-    FOLD_ALLOC_MAX = 16 << 20,
     WINDOW_MIN = 1 << 8,
     NUMBERS_MIN = 1 << 16,
     WINDOW_MAX = 1 << 22, /* two digits of the sort */
     CHUNK_MIN = 1 << 10,
     CHUNK_MAX = 1 << 16,
 };
-#define ARENA_BYTES_MAX ((size_t)1 << 40)
 #define ROWS_BUDGET_MIN ((size_t)1 << 14)
 #define MAPPED_BUDGET_MIN ((uint64_t)1 << 20)
 #define TEXT_BUDGET_MIN ((size_t)1 << 20)
-
-/* ---- what handlers may call ---- */
-
-static char *context_alloc(rf_fold *fold, size_t size)
-{
-    rf_exchange_worker *worker = ((rf_exchange_context *)fold)->worker;
-    char *bytes = size > FOLD_ALLOC_MAX ? NULL : rf_arena_bytes(worker->alloc_from, size);
-
-    if (bytes)
-        return bytes;
-    worker->out_of_memory = true;
-    return size > FOLD_ALLOC_MAX ? NULL : worker->spare;
-}
-
-static void context_fail(rf_fold *fold, const char *reason)
-{
-    rf_exchange_context *context = (rf_exchange_context *)fold;
-    size_t size = reason ? strnlen(reason, RF_EXCHANGE_REASON_SIZE - 1) : 0;
-
-    memcpy(context->reason, reason ? reason : "", size);
-    context->reason[size] = '\0';
-}
-
-/* ---- workers ---- */
-
-/* The largest struct that a computed key needs. */
-static size_t key_parts_size(const rf_keying *keying)
-{
-    size_t size = 1;
-
-    for (uint32_t i = 0; i < keying->derived.handler_count; i++) {
-        const rf_definition_key *key = keying->handlers[i].computed;
-        size = key && key->parts_size > size ? key->parts_size : size;
-    }
-    return size;
-}
-
-static size_t record_size_max(const rf_keying *keying)
-{
-    size_t size = 0;
-
-    for (uint32_t i = 0; i < keying->derived.handler_count; i++)
-        size = keying->handlers[i].event_size > size ? keying->handlers[i].event_size : size;
-    return sizeof(rf_exchange_record) + size;
-}
-
-/* Of the rows while they are folded. */
-static size_t row_size(const rf_exchange *job)
-{
-    if (!job->keying.definition->combines)
-        return job->keying.definition->row_size;
-    return job->combiner.size + (job->guard.shuts ? sizeof(uint64_t) : 0);
-}
-
-static rf_status worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint32_t index,
-                              rf_err *err)
-{
-    const rf_definition *definition = job->keying.definition;
-
-    worker->job = job;
-    worker->index = index;
-    worker->last_progress = job->start;
-    worker->context = (rf_exchange_context){
-        .fold = {.abi = RF_PROJECTION_ABI, .alloc = context_alloc, .fail = context_fail},
-        .worker = worker,
-    };
-    rf_arena_init(&worker->text, ARENA_BYTES_MAX);
-    rf_arena_init(&worker->scratch, ARENA_BYTES_MAX);
-    rf_arena_init(&worker->made, ARENA_BYTES_MAX);
-    rf_key_room_begin(&worker->room, rf_key_chunk_size(row_size(job)),
-                      job->rows_budget / job->worker_count / 8);
-    worker->alloc_from = &worker->made;
-    worker->steps = rf_ahead_steps(job->ahead, index);
-    worker->spare = malloc(FOLD_ALLOC_MAX);
-    worker->key_parts = malloc(key_parts_size(&job->keying));
-    worker->buckets = calloc(job->partition_count, sizeof *worker->buckets);
-    worker->row = aligned_alloc(64, (definition->row_size + 63u) & ~(size_t)63);
-    worker->positions = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->positions);
-    if (definition->combines) {
-        worker->own = calloc(job->partition_count, sizeof *worker->own);
-        worker->pending = malloc(RF_EXCHANGE_PENDING * record_size_max(&job->keying));
-    }
-    worker->listed = malloc((RF_SEGMENT_EVENTS_MAX + 1) * sizeof *worker->listed);
-    bool can_combine = !definition->combines || (worker->own && worker->pending);
-    if (!worker->spare || !worker->key_parts || !worker->buckets || !worker->row ||
-        !worker->positions || !worker->listed || !can_combine || !rf_exchange_memo_begin(worker))
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
-    for (uint32_t i = 0; worker->own && i < job->partition_count; i++)
-        rf_exchange_rows_init(&worker->own[i], row_size(job));
-    rf_status status = rf_exchange_run_begin(worker, err);
-    return status == RF_OK ? rf_log_names_open(job->log, &worker->names, err) : status;
-}
-
-static void worker_end(rf_exchange_worker *worker)
-{
-    if (!worker->job)
-        return;
-    rf_exchange_run_end(worker);
-    rf_log_names_close(worker->names);
-    rf_log_scan_close(worker->scan);
-    rf_exchange_free_buckets(worker);
-    free(worker->own);
-    free(worker->spare);
-    free(worker->key_parts);
-    free(worker->row);
-    free(worker->lanes);
-    free(worker->positions);
-    free(worker->pending);
-    free(worker->listed);
-    rf_exchange_memo_end(worker);
-    free(worker->entries);
-    free(worker->sorted);
-    free(worker->dirty);
-    free(worker->spoilt_events.items);
-    rf_exchange_frame_free(worker->frame);
-    rf_arena_free(&worker->text);
-    rf_arena_free(&worker->scratch);
-    rf_arena_free(&worker->made);
-    rf_key_room_end(&worker->room);
-}
 
 /* ---- begin and end ---- */
 
@@ -180,7 +58,8 @@ static rf_status reset_source(rf_exchange *job, rf_exchange_source *source, rf_e
 }
 
 /* Shares of the memory: three eighths for the records of a window, a quarter for rows, an eighth for
- * text and a sixteenth for mapped pages of the log. */
+ * text and a sixteenth for mapped pages of the log. Where columns are combined there are no records:
+ * rows have five eighths, places by number a quarter, text and pages a sixteenth each. */
 static void set_budgets(rf_exchange *job, const rf_census_type *types, uint32_t type_count)
 {
     const rf_keying *keying = &job->keying;
@@ -200,17 +79,20 @@ static void set_budgets(rf_exchange *job, const rf_census_type *types, uint32_t 
     uint64_t each = events ? bytes / events + 1 : 64;
     uint64_t window = memory / 8 * 3 / each;
     window = window < WINDOW_MIN ? WINDOW_MIN : window > WINDOW_MAX ? WINDOW_MAX : window;
-    job->window = job->keying.definition->combines ? UINT64_MAX : window;
+    bool combines = job->keying.definition->combines;
+    job->window = combines ? UINT64_MAX : window;
     uint64_t chunk = window * each / job->partition_count / job->worker_count / 4;
     job->chunk_size = chunk < CHUNK_MIN   ? CHUNK_MIN
                       : chunk > CHUNK_MAX ? CHUNK_MAX
                                           : (uint32_t)chunk & ~7u;
-    job->rows_budget = memory / 4 > ROWS_BUDGET_MIN ? (size_t)(memory / 4) : ROWS_BUDGET_MIN;
+    uint64_t rows = combines ? memory / 8 * 5 : memory / 4;
+    job->rows_budget = rows > ROWS_BUDGET_MIN ? (size_t)rows : ROWS_BUDGET_MIN;
     uint64_t share = memory / job->worker_count;
-    job->numbers_max = (size_t)(share / 32 / sizeof(rf_exchange_place));
+    job->numbers_max = (size_t)(share / (combines ? 4 : 32) / sizeof(rf_exchange_place));
     job->numbers_max = job->numbers_max > NUMBERS_MIN ? job->numbers_max : NUMBERS_MIN;
     job->mapped_budget = share / 16 > MAPPED_BUDGET_MIN ? share / 16 : MAPPED_BUDGET_MIN;
-    job->text_budget = share / 8 > TEXT_BUDGET_MIN ? (size_t)(share / 8) : TEXT_BUDGET_MIN;
+    uint64_t text = share / (combines ? 16 : 8);
+    job->text_budget = text > TEXT_BUDGET_MIN ? (size_t)text : TEXT_BUDGET_MIN;
 }
 
 static rf_status begin_ahead(rf_exchange *job, rf_err *err)
@@ -260,7 +142,7 @@ static rf_status begin_tables(rf_exchange *job, rf_err *err)
         !job->locks)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
     for (uint32_t i = 0; i < job->partition_count; i++)
-        rf_exchange_rows_init(&job->rows[i], row_size(job));
+        rf_exchange_rows_init(&job->rows[i], rf_exchange_row_size(job));
     for (uint32_t i = 0; i < definition->column_count; i++)
         job->row_texts = job->row_texts || definition->columns[i].kind == RF_TEXT ||
                          definition->columns[i].kind == RF_JSON;
@@ -283,7 +165,7 @@ static rf_status job_begin(rf_exchange *job, rf_err *err)
     if (status == RF_OK)
         status = begin_sources(job, err);
     for (uint32_t i = 0; status == RF_OK && i < job->worker_count; i++)
-        status = worker_begin(&job->workers[i], job, i, err);
+        status = rf_exchange_worker_begin(&job->workers[i], job, i, err);
     return status;
 }
 
@@ -308,7 +190,7 @@ static void job_end(rf_exchange *job)
     if (job->workers)
         drop_rows(job);
     for (uint32_t i = 0; job->workers && i < job->worker_count; i++)
-        worker_end(&job->workers[i]);
+        rf_exchange_worker_end(&job->workers[i]);
     for (uint32_t i = 0; job->sources && i < job->partition_count; i++) {
         rf_carried_end(&job->sources[i].carried);
         free(job->sources[i].row_sets);
@@ -401,10 +283,19 @@ static void forget_rows(rf_exchange *job)
         rf_exchange_forget_places(job, &job->sources[i].carried);
 }
 
-/* Where the rows are beyond the budget, leaves the last partitions to another pass: as many that
- * those that stay, and have more to come, take half of it. */
+size_t rf_exchange_kept_max(const rf_exchange *job, size_t room, uint64_t done)
+{
+    uint64_t end = job->options->until;
+    size_t eighth = room / 8;
+    double behind = end > 0 && done < end ? (double)done / (double)end : 1;
+
+    return eighth + (size_t)(behind * 6 * (double)eighth);
+}
+
+/* Where the rows are beyond the budget, leaves the last partitions to another pass. */
 static void drop_partitions(rf_exchange *job)
 {
+    size_t kept_max = rf_exchange_kept_max(job, job->rows_budget, job->until);
     size_t kept = 0, sum = 0;
     uint32_t active = 0;
 
@@ -419,7 +310,7 @@ static void drop_partitions(rf_exchange *job)
         if (!job->active[i])
             continue;
         kept += rf_exchange_rows_bytes(&job->rows[i]);
-        job->active[i] = first || kept <= job->rows_budget / 2;
+        job->active[i] = first || kept <= kept_max;
         first = false;
         if (job->active[i])
             continue;
@@ -465,6 +356,26 @@ static bool pass_emits(rf_exchange *job)
     return job->guard.on ? rf_exchange_round_emits(job, whole) : job->fault == RF_OK;
 }
 
+/* Bytes of the rows of a partition, as those have that were not left in the pass at hand; of a worker
+ * where each has its own. */
+static size_t partition_bytes(const rf_exchange *job)
+{
+    size_t bytes = 0, most = 0;
+    uint32_t active = 0;
+
+    for (uint32_t i = 0; i < job->partition_count; i++) {
+        bytes += job->active[i] ? rf_exchange_rows_bytes(&job->rows[i]) : 0;
+        active += job->active[i];
+    }
+    for (uint32_t w = 0; w < job->worker_count && job->workers[w].own; w++) {
+        bytes = 0;
+        for (uint32_t i = 0; i < job->partition_count; i++)
+            bytes += job->active[i] ? rf_exchange_rows_bytes(&job->workers[w].own[i]) : 0;
+        most = bytes > most ? bytes : most;
+    }
+    return (bytes > most ? bytes : most) / (active ? active : 1);
+}
+
 /* One pass over the log for the partitions that are active and have not been emitted. */
 static rf_status run_pass(rf_exchange *job, rf_err *err)
 {
@@ -485,10 +396,25 @@ static rf_status run_pass(rf_exchange *job, rf_err *err)
             drop_partitions(job);
         job->from = job->until + 1;
     }
+    job->bytes_each = partition_bytes(job);
     if (status == RF_OK && pass_emits(job))
         status = rf_pool_run(job->pool, job->partition_count, emit_task, job, err);
     drop_rows(job); /* of partitions too that were left to another pass when a worker had ended */
     return status;
+}
+
+/* Of the partitions that are not done those that a pass begins with: all, or as many as there is room
+ * for by what is known from a pass before. Leaving them later costs what was done for them. */
+static void activate(rf_exchange *job, const bool *done, size_t each)
+{
+    bool own = job->keying.definition->combines;
+    size_t room = (own ? job->rows_budget / job->worker_count : job->rows_budget) / 8 * 7;
+    size_t taken = 0;
+
+    for (uint32_t i = 0; i < job->partition_count; i++) {
+        job->active[i] = !done[i] && (taken == 0 || taken + each <= room);
+        taken += job->active[i] ? each : 0;
+    }
 }
 
 static rf_status run_passes(rf_exchange *job, rf_err *err)
@@ -500,9 +426,9 @@ static rf_status run_passes(rf_exchange *job, rf_err *err)
     if (!done)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a fold");
     job->counts = true;
+    job->bytes_each = 0;
     while (status == RF_OK && left > 0) {
-        for (uint32_t i = 0; i < job->partition_count; i++)
-            job->active[i] = !done[i];
+        activate(job, done, job->bytes_each);
         status = run_pass(job, err);
         job->counts = false;
         for (uint32_t i = 0; i < job->partition_count; i++) {

@@ -203,10 +203,10 @@ static size_t own_bytes(const rf_exchange_worker *worker)
     return bytes;
 }
 
-/* As many partitions stay that have half of the share: they have more to come. */
 static void leave_partitions(rf_exchange_worker *worker, size_t share)
 {
     rf_exchange *job = worker->job;
+    size_t kept_max = rf_exchange_kept_max(job, share, atomic_load(&job->events_done));
     size_t kept = 0;
     bool first = true;
 
@@ -215,7 +215,7 @@ static void leave_partitions(rf_exchange_worker *worker, size_t share)
         if (!job->active[i])
             continue;
         kept += rf_exchange_rows_bytes(&worker->own[i]);
-        if (!first && kept > share / 2)
+        if (!first && kept > kept_max)
             job->active[i] = false;
         first = false;
     }

@@ -245,6 +245,7 @@ struct rf_exchange {
     /* fixed while tasks run */
     uint64_t from, until; /* of the window */
     bool counts;          /* the first pass counts events */
+    size_t bytes_each;    /* of a partition's rows in the pass before; 0: none */
     uint32_t *fold_order; /* partitions of the rows, those with most records first */
     rf_exchange_rows *rows;
     /* each guards the keys of its partition's rows while events are scattered */
@@ -287,6 +288,14 @@ static inline void rf_exchange_fetch_row(const rf_keyed_row *row, size_t stride)
     if (stride > 64) /* else all is in one line of the cache */
         __builtin_prefetch(at + 64, 1);
 }
+
+/* exchange_worker.c */
+/* Bytes of a row while it is folded. */
+size_t rf_exchange_row_size(const rf_exchange *job);
+/* After the job's budgets and `ahead` are set; end takes a zeroed one too, and one whose begin failed. */
+rf_status rf_exchange_worker_begin(rf_exchange_worker *worker, rf_exchange *job, uint32_t index,
+                                   rf_err *err);
+void rf_exchange_worker_end(rf_exchange_worker *worker);
 
 /* exchange_fault.c */
 /* Keeps the first fault by position, then by handler, then by key: it ends the fold. */
@@ -374,6 +383,10 @@ rf_exchange_put(rf_exchange_worker *worker, const rf_exchange_call *call, uint64
     rf_exchange_copy(record + 1, call->plan->event, call->event_size);
     return true;
 }
+
+/* exchange.c: what the rows of those partitions may take that stay where others are left to another
+ * pass, of which there is `room` for: they grow with the log, of which `done` events are behind. */
+size_t rf_exchange_kept_max(const rf_exchange *job, size_t room, uint64_t done);
 
 /* exchange_scatter.c: one partition of the log in the window at hand. */
 rf_status rf_exchange_scatter(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
