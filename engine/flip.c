@@ -399,6 +399,8 @@ rf_status rf_flip_run(rf_store *store, const rf_flip_options *options, rf_flips 
     if (status == RF_OK && options->gates && options->gates->expect_keys &&
         options->name_count != 1)
         status = rf_fail(err, RF_ERR_USAGE, "--expect-keys goes with one read model");
+    if (status == RF_OK) /* or it would be chosen by what is not so any more */
+        status = rf_kv_settle(rf_catalog_kv(store->catalog), err);
     if (status == RF_OK)
         status = options->set ? take_set(&flipping, err) : take_names(&flipping, err);
     if (status == RF_OK)

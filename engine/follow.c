@@ -13,6 +13,7 @@
 #include "catalog/named.h"
 #include "catch_up.h"
 #include "store.h"
+#include "unseen.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -48,6 +49,7 @@ typedef struct follower {
     uint64_t stamp;     /* of the catalog when it was last looked */
     rf_catch_up *group; /* NULL: to be made */
     double take_due;    /* when it is tried again to take what another run follows */
+    rf_unseen unseen;
 } follower;
 
 static bool is_cancelled(const follower *run)
@@ -545,6 +547,8 @@ static rf_status run_on(follower *run, rf_err *err)
             status = log_position(run->store, &until, err);
         if (status == RF_OK)
             status = advance(run, until, err);
+        if (status == RF_OK)
+            status = rf_unseen_look(&run->unseen, run->store, err);
         seen = run->group || status != RF_OK ? visible : UINT64_MAX;
         if (!run->group)
             pause_idle(); /* everything is suspended, or to be looked at again */

@@ -341,8 +341,19 @@ uint32_t rf_store_partitions(const rf_store *store)
 
 rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err)
 {
-    return lock_path(store->path, "LOCK", wait_ms,
-                     "another rebuild, bench, gc or repair is running", fd_out, err);
+    int fd = -1;
+    rf_status status = lock_path(store->path, "LOCK", wait_ms,
+                                 "another rebuild, bench, gc or repair is running", &fd, err);
+
+    /* What the one before recorded before it died has to be known, or it looks like a leftover. */
+    if (status == RF_OK)
+        status = rf_kv_settle(rf_catalog_kv(store->catalog), err);
+    if (status != RF_OK) {
+        rf_lock_release(fd);
+        return status;
+    }
+    *fd_out = fd;
+    return RF_OK;
 }
 
 rf_status rf_store_lock_import(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err)

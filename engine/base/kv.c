@@ -547,6 +547,31 @@ rf_status rf_kv_visible(rf_kv *kv, uint64_t *txn_id_out, rf_err *err)
     return RF_OK;
 }
 
+rf_status rf_kv_is_settled(rf_kv *kv, bool *settled_out, rf_err *err)
+{
+    uint64_t last = rf_kv_last_txn_id(kv), visible = 0;
+    rf_status status = rf_kv_visible(kv, &visible, err);
+
+    if (status == RF_OK)
+        *settled_out = visible >= last;
+    return status;
+}
+
+/* To begin to write takes LMDB's mutex, which tells that its owner died, and then LMDB looks at the pages. */
+rf_status rf_kv_settle(rf_kv *kv, rf_err *err)
+{
+    rf_kv_txn *txn = NULL;
+    bool is_settled = false;
+
+    rf_status status = rf_kv_is_settled(kv, &is_settled, err);
+    if (status != RF_OK || is_settled)
+        return status;
+    status = rf_kv_begin(kv, true, &txn, err);
+    if (status == RF_OK)
+        rf_kv_abort(txn);
+    return status;
+}
+
 uint64_t rf_kv_txn_id(rf_kv_txn *txn)
 {
     return mdb_txn_id(txn->txn);

@@ -50,6 +50,13 @@ uint64_t rf_kv_last_txn_id(const rf_kv *kv);
 /* The last commit that a read transaction begun now would see. rf_kv_info tells of one already while it
  * is being written: whoever remembers how far it has read has to ask here, before it reads. */
 rf_status rf_kv_visible(rf_kv *kv, uint64_t *txn_id_out, rf_err *err);
+/* Makes a commit seen whose process died right behind its last write: while others have the environment
+ * open, readers see it with the next write only. Who decides by what he reads what is left over, or what
+ * to change, calls this first. Waits at most for a commit that is just being written; costs one read
+ * transaction where all is seen. */
+rf_status rf_kv_settle(rf_kv *kv, rf_err *err);
+/* Whether there may be such a commit, or one is just being written. */
+rf_status rf_kv_is_settled(rf_kv *kv, bool *settled_out, rf_err *err);
 /* Takes pages that were read out of this process' memory, as far as that is possible; those that
  * are still needed come back from the system's cache. For who goes through a large file once. */
 void rf_kv_unload(rf_kv *kv);

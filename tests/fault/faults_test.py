@@ -2,7 +2,9 @@
 failure has a message.
 
 shim.c counts the calls of a command and lets one of them fail (no space, input/output error once
-or from then on, a short write) or kills the process there. Afterwards, without faults: the store
+or from then on, a short write) or kills the process there, before or right behind it. Behind it, beside another
+process that has the store open: to LMDB's readers a commit whose process dies before it says so in the lock
+file shows with the next write only, and until then the old state does. Afterwards, without faults: the store
 verifies; its log is a prefix and holds what exit 0 acknowledged; the live rows are those of the
 position that it names; the same command then succeeds. A failed command is not silent, and one
 that exits 0 has done its work. By default a sample of the points that fits into a minute or so;
@@ -41,6 +43,7 @@ FAULTS = (
     ('mmap', 'once', errno.ENOMEM),
     ('copy_file_range,sendfile', 'once', errno.EIO),
     (ALL, 'kill', 0),
+    (WRITES, 'die', 0),
 )
 TINY = 'name "tiny" version (%d) columns { "n int" } on ("*", function (row, e) row.n = row.n + %d end)\n'
 GOES_ONCE = ('rollback', 'retire')  # what it did cannot be done again
@@ -136,9 +139,33 @@ class Faults(tool.Case):
         self.copy()
         place = story.Story(self, self.store, self.log)
         place.folded = self.place.folded
+        beside = self.hold_open() if settings['FAULT_MODE'] == 'die' else None
+        try:
+            self.try_point(place, argv, stdin, done, context, settings)
+        finally:
+            if beside:
+                beside.kill()
+                beside.wait()
+
+    def hold_open(self):
+        """A process that reads and has the store open, until it is killed."""
+        beside = subprocess.Popen(
+            [tool.refold, 'wait', self.store, '--position', '1000000', '--timeout', '300'],
+            stderr=subprocess.DEVNULL,
+        )
+        locks = os.path.join(self.store, 'live', 'lock.mdb')
+        while locks not in self.maps(beside.pid):
+            self.assertIsNone(beside.poll())
+        return beside
+
+    def maps(self, pid):
+        with open('/proc/%d/maps' % pid) as maps:
+            return maps.read()
+
+    def try_point(self, place, argv, stdin, done, context, settings):
         result = self.run_with(argv, stdin, **settings)
         context = '%s\n%s' % (context, result)
-        if settings['FAULT_MODE'] == 'kill':
+        if settings['FAULT_MODE'] in ('kill', 'die'):
             self.assertIn(result.code, (0, -9), context)
         else:
             self.assertIn(result.code, (0, tool.FAILED, tool.DAMAGED), context)
@@ -279,6 +306,33 @@ class Faults(tool.Case):
     def test_gc(self):
         self.enumerate('gc', lambda _, generation: generation == 2, options=('--keep', '1'))
 
+    def test_who_follows_sees_what_a_process_committed_that_died_then(self):
+        argv, stdin = ('import', self.store, '-', '--quiet'), self.place.chunk(0, self.SECOND)
+        count, _ = self.points(argv, stdin, WRITES)
+        committed = []
+        for at in range(1, count + 1):
+            if committed.count(True) == 2:
+                break
+            self.copy()
+            follower = subprocess.Popen([tool.refold, 'follow', self.store, '--quiet'])
+            try:
+                locks = os.path.join(self.store, 'log', 'lock.mdb')
+                while locks not in self.maps(follower.pid):
+                    self.assertIsNone(follower.poll())
+                died = self.run_with(
+                    argv, stdin, FAULT_CALLS=WRITES, FAULT_MODE='die', FAULT_AT=at
+                )
+                self.assertEqual(died.code, -9)
+                wait = ('wait', self.store, '--position', str(self.SECOND), '--timeout', '3')
+                seen = tool.call(*wait).code == 0
+                self.ok(*argv, stdin=self.place.chunk(0, 1))
+                committed.append(self.ok('info', self.store, '--json').json['events'] == self.SECOND)
+                self.assertEqual(seen, committed[-1], 'call %d of %d' % (at, count))
+            finally:
+                follower.kill()
+                follower.wait()
+        self.assertEqual(sorted(set(committed)), [False, True], 'it is about both')
+
     def test_a_new_store(self):
         """A store that never came to be: the same import makes it, or says why not."""
         stdin, argv = self.place.chunk(0, self.FIRST), (
@@ -318,7 +372,7 @@ class Faults(tool.Case):
                     context += '\n%s' % result
                     self.assertIn(
                         result.code,
-                        (0, -9) if mode == 'kill' else (0, tool.FAILED, tool.DAMAGED),
+                        (0, -9) if mode in ('kill', 'die') else (0, tool.FAILED, tool.DAMAGED),
                         context,
                     )
                     if result.code > 0:

@@ -6,8 +6,8 @@
  * ("pwrite,fsync"). The call number FAULT_AT then meets FAULT_MODE:
  *
  *   once   it fails with errno FAULT_ERRNO          stick  it and all later ones do
- *   short  it writes half of what was asked         kill   the process dies before the call, as by
- * kill -9
+ *   short  it writes half of what was asked         kill   the process dies before the call, as by kill -9
+ *   die    it writes, and the process dies before it can go on
  *
  * With FAULT_COUNT=FILE the number of calls is written there at exit. Writes to standard output and
  * error are never counted. What the C library does inside itself (thread stacks, the loading of
@@ -29,7 +29,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-typedef enum fault { FAULT_NONE, FAULT_FAIL, FAULT_SHORT } fault;
+typedef enum fault { FAULT_NONE, FAULT_FAIL, FAULT_SHORT, FAULT_DIE } fault;
 
 static atomic_long calls;
 
@@ -58,6 +58,21 @@ static int is_listed(const char *name)
     return 0;
 }
 
+static void die(void)
+{
+    syscall(SYS_kill, getpid(), SIGKILL);
+    for (;;)
+        pause();
+}
+
+/* What a call that writes gives; it is the last where it is to be. */
+static ssize_t written(fault f, ssize_t size)
+{
+    if (f == FAULT_DIE)
+        die();
+    return size;
+}
+
 /* Counts a call and says what shall become of it. */
 static fault meet(const char *name)
 {
@@ -71,11 +86,10 @@ static fault meet(const char *name)
     long wanted = at ? atol(at) : 0;
     if (!mode || wanted < 1 || number < wanted || (number > wanted && strcmp(mode, "stick") != 0))
         return FAULT_NONE;
-    if (strcmp(mode, "kill") == 0) {
-        syscall(SYS_kill, getpid(), SIGKILL);
-        for (;;)
-            pause();
-    }
+    if (strcmp(mode, "kill") == 0)
+        die();
+    if (strcmp(mode, "die") == 0)
+        return FAULT_DIE;
     if (strcmp(mode, "short") == 0)
         return FAULT_SHORT;
     errno = code ? atoi(code) : EIO;
@@ -102,7 +116,7 @@ ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
 {
     NEXT(ssize_t, pwrite, int, const void *, size_t, off_t);
     fault f = meet("pwrite");
-    return f == FAULT_FAIL ? -1 : next(fd, bytes, f == FAULT_SHORT ? size / 2 : size, at);
+    return f == FAULT_FAIL ? -1 : written(f, next(fd, bytes, f == FAULT_SHORT ? size / 2 : size, at));
 }
 ssize_t pwrite64(int fd, const void *bytes, size_t size, off_t at)
 {
@@ -113,23 +127,25 @@ ssize_t write(int fd, const void *bytes, size_t size)
 {
     NEXT(ssize_t, write, int, const void *, size_t);
     fault f = fd > 2 ? meet("write") : FAULT_NONE;
-    return f == FAULT_FAIL ? -1 : next(fd, bytes, f == FAULT_SHORT ? size / 2 : size);
+    return f == FAULT_FAIL ? -1 : written(f, next(fd, bytes, f == FAULT_SHORT ? size / 2 : size));
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
     NEXT(ssize_t, writev, int, const struct iovec *, int);
     fault f = fd > 2 ? meet("writev") : FAULT_NONE;
-    return f == FAULT_FAIL ? -1
-                           : next(fd, parts, f == FAULT_SHORT && count > 1 ? count / 2 : count);
+    return f == FAULT_FAIL
+               ? -1
+               : written(f, next(fd, parts, f == FAULT_SHORT && count > 1 ? count / 2 : count));
 }
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at)
 {
     NEXT(ssize_t, pwritev, int, const struct iovec *, int, off_t);
     fault f = meet("pwritev");
-    return f == FAULT_FAIL ? -1
-                           : next(fd, parts, f == FAULT_SHORT && count > 1 ? count / 2 : count, at);
+    return f == FAULT_FAIL
+               ? -1
+               : written(f, next(fd, parts, f == FAULT_SHORT && count > 1 ? count / 2 : count, at));
 }
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off_t at)
 {
