@@ -73,7 +73,7 @@ static rf_status item_open(rf_catch_up *catch_up, const rf_catch_up_of *of, rf_c
     uint32_t slots = rf_pool_worker_slots(catch_up->pool);
 
     item->number = of->number;
-    item->if_followed = of->if_followed;
+    item->if_followed = item->asks = of->if_followed;
     item->pinned.lock_fd = -1;
     RF_ASSERT(strlen(of->name) < sizeof item->name);
     memcpy(item->name, of->name, strlen(of->name) + 1);
@@ -128,8 +128,10 @@ rf_status rf_catch_up_open(rf_store *store, rf_pool *pool, const rf_catch_up_of 
 
     RF_ASSERT(count > 0);
     if (catch_up) {
-        *catch_up = (rf_catch_up){store, pool, calloc(count, sizeof *catch_up->items),
-                                  calloc(count, sizeof *catch_up->moves), 0, 0};
+        *catch_up = (rf_catch_up){.store = store,
+                                  .pool = pool,
+                                  .items = calloc(count, sizeof *catch_up->items),
+                                  .moves = calloc(count, sizeof *catch_up->moves)};
     }
     if (!catch_up || !catch_up->items || !catch_up->moves)
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a catch-up");
@@ -430,6 +432,8 @@ rf_status rf_catch_up_fold(rf_catch_up *catch_up, uint64_t until, const volatile
     rf_status status = RF_OK;
 
     RF_ASSERT(until >= rf_catch_up_position(catch_up));
+    catch_up->folded_until = until;
+    rf_catch_up_forget_broken(catch_up);
     if (!targets || !on_record)
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a catch-up");
     if (status == RF_OK)

@@ -48,6 +48,17 @@ const rf_catalog_move *rf_catch_up_moves(const rf_catch_up *catch_up, uint32_t *
 /* They were committed. */
 void rf_catch_up_done(rf_catch_up *catch_up);
 
+/* From now on a fold fails (RF_ERR_REFUSED) where a row that changes breaks what the definition expects of it, and
+ * held before. So it is for who follows, from open on. */
+void rf_catch_up_ask_expectations(rf_catch_up *catch_up, bool asks);
+/* Whether the last fold failed for that. */
+bool rf_catch_up_is_broken(const rf_catch_up *catch_up, const rf_err *failure);
+/* After a run that failed with `status`, and *failure: moves on to just before the event that it failed for.
+ * Where a row breaks what is expected on the way, or that was the failure, this is found, and *failure
+ * tells of that event. Returns what failed. */
+rf_status rf_catch_up_stop_before(rf_catch_up *catch_up, rf_status status,
+                                  const volatile int *cancel, rf_err *failure);
+
 /* Folds and commits, round by round; what was committed stays after a failure. */
 rf_status rf_catch_up_run(rf_catch_up *catch_up, uint64_t until, const volatile int *cancel,
                           rf_err *err);

@@ -16,6 +16,7 @@ typedef struct rf_catch_up_slot {
     rf_value *values[3]; /* of three rows */
     rf_digest added, removed;
     int64_t delta_rows, delta_bytes; /* by how much these change */
+    bool is_broken; /* a row breaks what the definition expects */
     /* of the partition at hand, where all is folded and compared */
     rf_rows_cursor *cursor;
     bool cursor_found;
@@ -39,6 +40,7 @@ typedef struct rf_catch_up_item {
     rf_definition *definition;
     rf_reader_column *columns;
     bool resumes; /* as a rule: from stored rows on */
+    bool asks;    /* what the definition expects of its rows */
     /* where it is, and what it left out up to there */
     rf_checkpoint checkpoint;
     rf_left_out_list left_out;
@@ -66,6 +68,7 @@ struct rf_catch_up {
     rf_catalog_move *moves;
     uint32_t count;
     uint64_t events;
+    uint64_t folded_until; /* by the last fold, whatever came of it */
 };
 
 /* A row at three times: as it becomes, as it is, and in the base; data NULL where there is none. */
@@ -92,6 +95,10 @@ rf_status rf_catch_up_encode(const rf_catch_up_item *item, rf_catch_up_slot *slo
 /* What was found of a row, to the slot's changes, with its entries in the indexes. */
 rf_status rf_catch_up_put_change(rf_catch_up_item *item, rf_catch_up_slot *slot,
                                  const rf_catch_up_change *at, rf_err *err);
+/* catch_up_expect.c: whether a change breaks what held; then the slot says so. */
+rf_status rf_catch_up_ask(const rf_catch_up_item *item, rf_catch_up_slot *slot,
+                          const rf_catch_up_change *at, rf_err *err);
+void rf_catch_up_forget_broken(rf_catch_up *catch_up);
 /* Whether two rows are the same, or both are none. */
 bool rf_catch_up_same_row(rf_slice a, rf_slice b);
 /* What the generation left out up to its checkpoint, read anew. */

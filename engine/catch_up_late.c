@@ -108,6 +108,8 @@ rf_status rf_catch_up_in_flip(void *arg, uint64_t position, const rf_catalog_mov
 
     rf_status status = make_open(late, err);
     if (status == RF_OK)
+        rf_catch_up_ask_expectations(late->catch_up, late->asks);
+    if (status == RF_OK)
         status = rf_catch_up_fold(late->catch_up, position, late->cancel, err);
     if (status != RF_OK)
         return status;

@@ -20,6 +20,7 @@ typedef struct rf_catch_up_late {
     const volatile int *cancel;
     rf_catch_up *catch_up; /* NULL until it is needed */
     bool in_flip;          /* what was folded last is committed with the flip */
+    bool asks; /* in the flip: what the definition expects of its rows, as gates do before */
     bool is_due;           /* it had to be moved, and LOCK was not held */
 } rf_catch_up_late;
 

@@ -142,7 +142,9 @@ static rf_status take_change(rf_catch_up_item *item, rf_catch_up_slot *slot, rf_
     if (rf_catch_up_same_row(at.rows[NEW], at.rows[CURRENT]))
         return RF_OK;
     at.of_base = rf_catch_up_same_row(at.rows[NEW], at.rows[BASE]);
-    return rf_catch_up_put_change(item, slot, &at, err);
+    if (item->asks)
+        status = rf_catch_up_ask(item, slot, &at, err);
+    return status == RF_OK ? rf_catch_up_put_change(item, slot, &at, err) : status;
 }
 
 /* ---- rows that the fold gives ---- */

@@ -213,6 +213,7 @@ static rf_status prepare(struct flipping *flipping, uint32_t index, rf_err *err)
                                    .pool = flipping->lock >= 0 ? flipping->pool : NULL,
                                    .name = one->name,
                                    .number = change->to,
+                                   .asks = flipping->options->gates != NULL,
                                    .cancel = flipping->options->run.cancel};
     change->catch_up = rf_catch_up_in_flip;
     change->catch_up_arg = &one->late;

@@ -358,8 +358,8 @@ static rf_status move_one(follower *run, followed *model, uint64_t until, rf_err
     rf_status status = rf_catch_up_open(run->store, run->pool, &of, 1, &catch_up, &failure);
     if (status == RF_OK && rf_catch_up_position(catch_up) < until)
         status = rf_catch_up_run(catch_up, until, run->options->run.cancel, &failure);
-    if (suspends(status) && catch_up && failure.position > rf_catch_up_position(catch_up) + 1)
-        (void)rf_catch_up_run(catch_up, failure.position - 1, run->options->run.cancel, NULL);
+    if (suspends(status) && catch_up)
+        status = rf_catch_up_stop_before(catch_up, status, run->options->run.cancel, &failure);
     rf_catch_up_close(catch_up);
     if (suspends(status))
         return suspend(run, model, &failure, err);

@@ -61,6 +61,7 @@ static rf_status flip(struct pipeline *pipeline, uint32_t begin, uint32_t end, r
                                                .pool = pipeline->pool,
                                                .name = manifest->name,
                                                .number = manifest->number,
+                                               .asks = true,
                                                .cancel = pipeline->options->run.cancel};
         status = rf_catch_up_late_rounds(&pipeline->late[i], true, err);
         if (status != RF_OK)

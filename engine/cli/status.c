@@ -1,17 +1,26 @@
-/* status: the live read models beside the log. */
+/* status: the live read models beside the log, once or again and again. */
 #include "cli/command.h"
+#include "cli/fail.h"
+#include "cli/interrupt.h"
 #include "cli/json.h"
 #include "cli/output.h"
 #include "cli/table.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WATCH_MS = 2000, STEP_MS = 50 };
 
 typedef struct status_options {
+    int64_t watch_ms;
     bool json;
 } status_options;
 
 static const cli_option options_table[] = {
+    {"watch", "[SECONDS]", "again and again, until it is interrupted (2)", CLI_WAIT,
+     offsetof(status_options, watch_ms), 0, 0},
     {"json", NULL, "one JSON object", CLI_FLAG, offsetof(status_options, json), 0, 0},
 };
 
@@ -102,17 +111,52 @@ static rf_status print_text(const rf_status_report *report, rf_err *err)
     return cli_table_finish(table, err);
 }
 
+static rf_status print_once(rf_store *store, bool as_json, rf_err *err)
+{
+    rf_status_report *report = NULL;
+    rf_status status = rf_store_status(store, &report, err);
+    if (status == RF_OK)
+        status = as_json ? print_json(report, err) : print_text(report, err);
+    rf_status_report_free(report);
+    return status;
+}
+
+static rf_status pause_for(int64_t ms, rf_err *err)
+{
+    const struct timespec step = {0, STEP_MS * 1000000L};
+    for (int64_t waited = 0; waited < ms && !*cli_interrupt_flag(); waited += STEP_MS)
+        (void)nanosleep(&step, NULL);
+    return *cli_interrupt_flag() ? cli_fail(err, RF_ERR_INTERRUPTED, "interrupted") : RF_OK;
+}
+
+/* A terminal is drawn over; anything else gets one block behind the other, with --json one line. */
+static rf_status watch(rf_store *store, const status_options *given, rf_err *err)
+{
+    bool redraws = !given->json && isatty(STDOUT_FILENO);
+    int64_t ms = given->watch_ms < 0 ? WATCH_MS : given->watch_ms;
+    rf_status status = RF_OK;
+    for (bool later = false; status == RF_OK; later = true) {
+        if (redraws)
+            cli_print("\033[H\033[2J");
+        else if (later && !given->json)
+            cli_print("\n");
+        status = print_once(store, given->json, err);
+        if (status == RF_OK)
+            status = cli_output_finish(err);
+        if (status == RF_OK)
+            status = pause_for(ms, err);
+    }
+    return status;
+}
+
 static rf_status run(const cli_call *call, rf_err *err)
 {
     const status_options *given = call->options;
     rf_store *store = NULL;
-    rf_status_report *report = NULL;
     rf_status status = rf_store_open(call->operands[0], NULL, &store, err);
     if (status == RF_OK)
-        status = rf_store_status(store, &report, err);
-    if (status == RF_OK)
-        status = given->json ? print_json(report, err) : print_text(report, err);
-    rf_status_report_free(report);
+        status = given->watch_ms != 0 ? watch(store, given, err)
+                                      : print_once(store, given->json, err);
     rf_store_close(store);
     return status;
 }
@@ -126,5 +170,6 @@ const cli_command cli_status = {
     .options_size = sizeof(status_options),
     .operands_min = 1,
     .operands_max = 1,
+    .orderly = true,
     .run = run,
 };

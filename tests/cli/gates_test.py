@@ -145,7 +145,7 @@ class Expectations(Orders):
         path = self.expecting('total >= 0', "total == items * 1.5", "customer > 'c'")
         self.assertTrue(self.rebuild(path)[0]['live'])
         self.import_lines(event('order-05', 'Added', {'qty': 1, 'price': 9}))
-        self.ok('follow', self.store, '--once', '--quiet')
+        self.gives(tool.REFUSED, 'follow', self.store, '--once', '--quiet')
         # The definition that is kept has its expectations with it.
         self.refuses(
             tool.REFUSED,
@@ -184,6 +184,80 @@ class Expectations(Orders):
         result = self.gives(tool.FAILED, 'test', path, self.path('bad.jsonl', bad))
         self.assertIn('does not hold for 1 of 1 row of orders: "order-1"', result.out.decode())
         self.assertNotIn(b'is kept', result.out)
+
+
+class Followed(Orders):
+    """Expectations while a read model is followed: the event that breaks one suspends it, the others go on."""
+
+    def setUp(self):
+        super().setUp()
+        self.path_of = self.path('kept.lua', version(2, ('on ("Placed"', 'expect ("total >= 0")\non ("Placed"')))
+        self.ok('rebuild', self.store, self.path_of, '--quiet')
+        other = self.path('others.lua', version(1, ('"orders"', '"others"')))
+        self.ok('rebuild', self.store, other, '--quiet')
+
+    def status(self):
+        models = self.ok('status', self.store, '--json').json['models']
+        return {model['name']: model for model in models}
+
+    def events(self, breaking):
+        """Ten events, of which one breaks what is expected; the next puts it right."""
+        events = [event('order-%02d' % i, 'Added', {'qty': 1, 'price': 1}) for i in range(8)]
+        events.insert(breaking, event('order-19', 'Added', {'qty': -1, 'price': 100}))
+        events.append(event('order-18', 'Added', {'qty': -1, 'price': 500}))
+        return events
+
+    def test_the_event_that_breaks_one_suspends_the_read_model_in_front_of_it(self):
+        for breaking in (0, 3, 8):
+            with self.subTest(breaking=breaking):
+                self.tearDown()
+                self.setUp()
+                self.import_lines(*self.events(breaking))
+                result = self.gives(tool.REFUSED, 'follow', self.store, '--once', '--quiet')
+                self.assertIn('orders is suspended', result.message)
+                status = self.status()
+                at = 41 + breaking
+                self.assertEqual(status['others']['position'], 50)
+                self.assertIsNone(status['others']['suspended'])
+                self.assertEqual(status['orders']['position'], at - 1)
+                self.assertEqual(status['orders']['suspended_at'], at)
+                for word in ('kept.lua:4', 'total >= 0', '"order-19"', 'position %d' % at, 'Added'):
+                    self.assertIn(word, status['orders']['suspended'])
+
+    def test_skip_and_resume_go_on_to_the_next_that_breaks(self):
+        self.import_lines(*self.events(3))
+        self.gives(tool.REFUSED, 'follow', self.store, '--once', '--quiet')
+        self.ok('resume', self.store, 'orders')
+        self.gives(tool.REFUSED, 'follow', self.store, '--once', '--quiet')
+        self.assertEqual(self.status()['orders']['suspended_at'], 44)
+        self.ok('skip', self.store, 'orders', '44', '--reason', 'a refund by mistake')
+        self.ok('resume', self.store, 'orders')
+        self.gives(tool.REFUSED, 'follow', self.store, '--once', '--quiet')
+        self.assertEqual(self.status()['orders']['suspended_at'], 50)
+        self.ok('skip', self.store, 'orders', '50', '--reason', 'another')
+        self.ok('resume', self.store, 'orders')
+        self.ok('follow', self.store, '--once', '--quiet')
+        self.assertEqual(self.status()['orders']['position'], 50)
+        self.ok('verify', self.store, '--serial')
+
+    def test_import_apply_asks_too(self):
+        result = self.gives(
+            tool.REFUSED,
+            *('import', self.store, '-', '--quiet', '--apply'),
+            stdin=tool.lines(*self.events(3))
+        )
+        self.assertIn('orders is suspended', result.message)
+        self.assertEqual(self.status()['others']['position'], 50)
+
+    def test_what_was_taken_with_a_row_that_breaks_it_goes_on(self):
+        strict = version(3, ('on ("Placed"', 'expect ("total < 21.00")\non ("Placed"'))
+        self.ok('rebuild', self.store, self.path('strict.lua', strict), '--no-swap', '--quiet')
+        self.ok('swap', self.store, 'orders', '--no-gates')
+        self.import_lines(event('order-19', 'Added', {'qty': 1, 'price': 1}))
+        self.ok('follow', self.store, '--once', '--quiet')
+        self.import_lines(event('order-13', 'Added', {'qty': 1, 'price': 1.5}))
+        self.gives(tool.REFUSED, 'follow', self.store, '--once', '--quiet')
+        self.assertIn('"order-13"', self.status()['orders']['suspended'])
 
 
 class Swaps(Orders):

@@ -71,6 +71,7 @@ OPTIONS = {
         '--unknown',
         '--json',
     ),
+    'status': ('--watch', '--json'),
     'swap': ('--generation', '--set', '--max-changed', '--expect-keys', '--no-gates'),
     'skip': ('--reason', '--json'),
     'unskip': ('--json',),

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
@@ -62,6 +64,44 @@ class Reports(tool.Shop):
             ('order_summary', self.first['version'], 1, 7, 1, 3),
         )
         self.assertIn('order_summary', self.ok('status', self.store).out.decode())
+
+    def watch(self, *options, terminal=None):
+        process = subprocess.Popen(
+            [tool.refold, 'status', self.store, '--watch', '1', *options],
+            stdout=terminal or subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.addCleanup(process.wait)
+        return process
+
+    def test_status_that_is_watched_tells_what_changes_until_it_is_interrupted(self):
+        process = self.watch('--json')
+        self.assertEqual(json.loads(process.stdout.readline())['position'], 7)
+        self.import_lines(event('order-9', 'OrderPlaced', {'customer': 'c-9'}))
+        told = [json.loads(process.stdout.readline())['position'] for _ in range(3)]
+        self.assertEqual(told[-1], 8)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(10), tool.INTERRUPTED)
+        process.stdout.close()
+
+    def test_status_that_is_watched_is_blocks_in_a_pipe_and_drawn_over_on_a_terminal(self):
+        process = self.watch()
+        first = [process.stdout.readline() for _ in range(4)]
+        self.assertIn(b'position 7', first[0])
+        self.assertEqual(first[3], b'\n')
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(10), tool.TERMINATED)
+        process.stdout.close()
+        ours, theirs = os.openpty()
+        process = self.watch(terminal=theirs)
+        shown = b''
+        while shown.count(b'\033[H\033[2J') < 2:
+            shown += os.read(ours, 4096)
+        self.assertIn(b'position 7', shown)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(10), tool.INTERRUPTED)
+        os.close(ours)
+        os.close(theirs)
 
     def test_reports_of_an_empty_store(self):
         self.store = os.path.join(self.folder, 'empty.refold')
