@@ -188,6 +188,8 @@ static rf_status publish_once(struct publication *publication, bool *fits_out, b
         status = apply(publication, &publication->plans[i], fits_out, err);
         if (!*fits_out)
             publication->plans[i].refuse_changes = true;
+        if (status != RF_OK && publication->plans[i].is_published)
+            rf_publish_tell_owner(&publication->sql, err);
     }
     publication->commits = status == RF_OK && *fits_out;
     if (publication->commits)

@@ -45,6 +45,13 @@ rf_status rf_publish_prepare(rf_sql *sql, const char *schema, rf_err *err)
                                                  "generation (GRANT CREATE ON DATABASE)");
 }
 
+void rf_publish_tell_owner(const rf_sql *sql, rf_err *err)
+{
+    if (strcmp(rf_postgres_sqlstate(sql->db), "42501") == 0)
+        (void)rf_err_suffix(err, "another role has published there: publish as that one, or as a "
+                                 "member of it (GRANT)");
+}
+
 /* ---- what is to do ---- */
 
 static int digit_of(char c)
@@ -72,6 +79,8 @@ static rf_status look_at_pointer(rf_sql *sql, rf_publish_plan *plan, rf_err *err
                " FROM refold_published.models p WHERE schema_name = %q AND name = %q",
                plan->place.schema, plan->place.name);
     rf_status status = rf_sql_query(sql, &rows, err);
+    if (status != RF_OK)
+        rf_publish_tell_owner(sql, err);
     if (status == RF_OK && rf_postgres_row_count(rows) == 1) {
         plan->is_published = true;
         plan->model->generation_before = (uint64_t)rf_postgres_int(rows, 0, 0);

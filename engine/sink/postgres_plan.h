@@ -37,6 +37,8 @@ rf_status rf_publish_make(rf_sql *sql, rf_publish_plan *plan, uint32_t index,
 /* Once more as the read model is now: position, rows, digest, note. */
 rf_status rf_publish_look(rf_publish_plan *plan, uint32_t index,
                           const rf_sink_postgres_options *options, rf_err *err);
+/* Behind a failure: where it is for want of a right to what another role has published, what to do. */
+void rf_publish_tell_owner(const rf_sql *sql, rf_err *err);
 void rf_publish_free(rf_publish_plan *plan);
 /* A name for a schema that is not there yet. */
 rf_status rf_publish_name_schema(rf_sql *sql, rf_publish_plan *plan, rf_err *err);

@@ -247,6 +247,27 @@ class Trouble(Published):
         self.refused(tool.FAILED, ['permission denied', 'public', 'what was published stays'], url)
         self.sql('GRANT CREATE ON SCHEMA public TO weak_%s' % self.database)
         self.ok('export', self.store, 'order_summary', url, '--quiet')
+        # what it has published is its own
+        self.sql(
+            'CREATE ROLE late_%(d)s LOGIN; GRANT CREATE ON DATABASE %(d)s TO late_%(d)s;'
+            ' GRANT CREATE ON SCHEMA public TO late_%(d)s' % {'d': self.database}
+        )
+        late = self.server.url(self.database, user='late_%s' % self.database)
+        self.refused(tool.FAILED, ['permission denied', 'refold_published', 'another role', 'member of it'], late)
+        self.sql(
+            'GRANT USAGE ON SCHEMA refold_published TO late_%(d)s;'
+            ' GRANT ALL ON ALL TABLES IN SCHEMA refold_published TO late_%(d)s' % {'d': self.database}
+        )
+        self.import_lines(event('order-late', 'OrderPlaced', {'customer': 'c'}))
+        self.rebuild('order_summary')
+        for options in ((), ('--full',)):
+            self.refused(tool.FAILED, ['another role', 'member of it', 'what was published stays'], late, *options)
+        self.sql('GRANT weak_%(d)s TO late_%(d)s' % {'d': self.database})
+        self.ok('export', self.store, 'order_summary', late, '--quiet')
+        self.assertEqual(
+            self.sql('SELECT count(*) FROM order_summary'),
+            str(len(self.rows('order_summary').splitlines())),
+        )
 
     def test_another_export_is_exit_5_or_waited_for(self):
         session = postgres.Session(self, self.server, self.database)
