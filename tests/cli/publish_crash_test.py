@@ -158,6 +158,32 @@ class Crash(tool.Case):
         self.ok(*argv)
         self.assertEqual(server.sql('SELECT count(*) FROM order_summary'), '60001')
 
+    def test_a_server_that_dies_between_copy_and_switch_has_copied_for_the_next_run(self):
+        server = postgres.Server(self, fsync='on', synchronous_commit='on', full_page_writes='on')
+        argv = ['export', self.store, 'order_summary', server.url(), '--quiet']
+        self.ok(*argv)
+        self.import_lines(event('order-new', 'OrderPlaced', {'customer': 'c'}))
+        self.rebuild('order_summary')
+        reader = postgres.Session(self, server)
+        reader.sql('BEGIN; SELECT count(*) FROM order_summary')  # the switch waits for it
+        process = subprocess.Popen(
+            [tool.refold, *argv, '--full'], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        while process.poll() is None and server.sql('SELECT count(*) FROM refold_published.tables') == '1':
+            time.sleep(0.01)
+        server.kill()
+        err = process.communicate()[1].decode()
+        server.start()
+        self.assertEqual(process.returncode, tool.UNREACHABLE, err)
+        self.assertEqual(err.count('\n'), 1, err)
+        self.assertIn('what was published stays', err)
+        self.assertEqual(server.sql('SELECT count(*) FROM order_summary'), '60000')
+        self.assertEqual(server.sql('SELECT generation FROM refold_published.models'), '1')
+        sent = self.ok(*argv, '--json').json['models'][0]
+        self.assertEqual((sent['way'], sent['generation']), ('shown', 2))
+        self.assertEqual(server.sql('SELECT count(*) FROM order_summary'), '60001')
+        self.assertEqual(server.sql('SELECT count(*) FROM refold_published.tables'), '2')
+
     def test_a_full_disk_of_the_server_is_one_line(self):
         if os.geteuid() != 0:
             self.skipTest('mounting takes root')
