@@ -15,6 +15,8 @@ static rf_status place(rf_target_file *file, const char *path, rf_err *err)
 {
     struct stat info;
     char *real = realpath(path, NULL);
+    if (!real && errno == ENOENT && lstat(path, &info) == 0)
+        return rf_fail(err, RF_ERR_INPUT, "%s is a link to what is not there; nothing was written", path);
     rf_status status = rf_path_format(file->path, "%s", err, real ? real : path);
 
     free(real);

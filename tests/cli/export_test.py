@@ -101,6 +101,7 @@ class Files(tool.Shop):
     def test_what_is_refused_leaves_everything(self):
         path = self.path('o.csv', b'old')
         os.mkfifo(self.path('pipe.csv'))
+        os.symlink('nowhere.csv', self.path('link.csv'))
         os.mkdir(self.path('dir.csv'))
         for code, words, operands in (
             (tool.FAILED, ['nothing_such'], ['nothing_such', path]),
@@ -109,6 +110,7 @@ class Files(tool.Shop):
             (tool.USAGE, ['mysql', 'no read models can be published there'], ['order_summary', 'mysql://host/db']),
             (tool.USAGE, ['scan'], ['order_summary', '-']),
             (tool.FAILED, ['directory'], ['order_summary', self.path('dir.csv')]),
+            (tool.FAILED, ['link.csv', 'a link to what is not there'], ['order_summary', self.path('link.csv')]),
             (tool.FAILED, ['no regular file'], ['order_summary', self.path('pipe.csv')]),
             (tool.FAILED, ['No such file'], ['order_summary', self.path('no/where.csv')]),
             (tool.FAILED, ['generation 7'], ['order_summary', path, '--generation', 7]),
@@ -117,6 +119,8 @@ class Files(tool.Shop):
         ):
             self.refuses(code, words, 'export', self.store, *operands)
         self.assertEqual(tool.read(path), b'old')
+        self.assertTrue(os.path.islink(self.path('link.csv')))
+        self.assertFalse(os.path.exists(self.path('nowhere.csv')))
         self.assertEqual(self.left_beside(), [])
 
     def test_a_directory_that_may_not_be_written_is_one_clear_line(self):
