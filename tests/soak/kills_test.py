@@ -208,8 +208,8 @@ class Kills(tool.Case):
         """A command that changes generations, or None."""
         store, names = self.store, self.some_names()
         name = names[0]
-        kinds = ('rebuild', 'rebuild', 'by name', 'no swap', 'swap', 'rollback', 'gc', 'pin', 'unpin')
-        kind = self.random.choice(kinds + ('none', 'none'))
+        kinds = ('rebuild', 'rebuild', 'by name', 'no swap', 'swap', 'rollback', 'rollback')
+        kind = self.random.choice(kinds + ('gc', 'repair', 'pin', 'unpin', 'none', 'none'))
         colours = [g for g in self.known.values() if g['colour']]
         if len(colours) > 4:
             kind = 'retire'
@@ -228,6 +228,7 @@ class Kills(tool.Case):
             'rollback': lambda: ['rollback', store, *names]
             + self.random.choice(([], ['--catch-up'])),
             'gc': lambda: ['gc', store, '--keep', '1'],
+            'repair': lambda: ['repair', store, name, '--prefix', self.random.choice('cgo')],
             'pin': lambda: ['pin', store, name, '--generation', str(generation['number'])],
             'unpin': lambda: ['unpin', store, name],
             'retire': lambda: ['retire', store, '%s@%d' % self.retires],
@@ -368,9 +369,10 @@ class Kills(tool.Case):
         due, deadline = self.generations(), time.monotonic() + 60
         while due:
             for key in sorted(due, key=lambda key: due[key]['position']):
-                due[key]['rows_read'] = tool.call(
-                    'scan', self.store, key[0], '--generation', str(key[1])
-                )
+                which = [key[0], '--generation', str(key[1])]
+                if due[key]['colour']:
+                    which = ['%s@%d' % (key[0], due[key]['version'])]
+                due[key]['rows_read'] = tool.call('scan', self.store, *which)
             after = self.generations()
             for key, generation in list(due.items()):
                 if key not in after or after[key]['position'] == generation['position']:
@@ -421,6 +423,10 @@ class Kills(tool.Case):
         if not os.path.exists(self.store):
             return
         self.ok('rebuild', self.store, *self.definitions(), '--quiet')
+        self.ok('follow', self.store, '--once')
+        for generation in self.generations().values():
+            if generation['live'] or generation['colour']:
+                self.assertEqual(generation['position'], self.acknowledged, generation)
         for name in NAMES:
             self.ok('unpin', self.store, name)
         for colour in [g for g in self.generations().values() if g['colour']]:

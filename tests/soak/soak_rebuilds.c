@@ -2,7 +2,8 @@
  * from outside (known_log.h): each row that is read is compared with the serial fold of as many events of its
  * stream, so an event that is lost, doubled or out of its order shows at once, in any read. A scan has rows
  * of one version only, and they have as many events as the position that it is at: no read is mixed. What
- * was acknowledged before a call began is in what it gives.
+ * was acknowledged before a call began is in what it gives. The version before the live one stays as a colour
+ * until the next comes, and is read too.
  *
  *     soak_rebuilds SEED REBUILDS [WRITERS [READERS]]      4 and 4 without
  */
@@ -29,6 +30,7 @@ typedef struct shared_state {
     atomic_bool is_over;
     atomic_int phase;
     atomic_uint rollbacks; /* odd: one is under way */
+    atomic_uint version; /* of the definitions, the newest that was rebuilt */
     atomic_uint versions[STREAMS]; /* acknowledged events of each stream */
     atomic_ulong acknowledged, commits, scans, gets, opened, moved;
     roles_largest write[PHASES], stand[PHASES], get[PHASES], scan[PHASES], open[PHASES];
@@ -267,16 +269,36 @@ static void read_gets(struct reading *reading, rf_reader *reader)
     atomic_fetch_add(&reading->soak->shared->gets, 200);
 }
 
+/* The live one, or the version before it, if that is not retired yet. */
+static rf_reader *open_one(struct reading *reading, rf_store *store, const char *name)
+{
+    uint32_t version = atomic_load(&reading->soak->shared->version);
+    rf_reader *reader = NULL;
+    rf_err err = {0};
+    char named[64];
+
+    if (known_random(&reading->random) % 4 == 0) {
+        (void)snprintf(named, sizeof named, "%s@%u", name, version - 1);
+        rf_status status = rf_reader_open(store, named, 0, &reader, &err);
+        if (status == RF_OK)
+            CHECK(rf_reader_get_info(reader)->version == version - 1);
+        else
+            roles_must(status == RF_ERR_ABSENT ? RF_OK : status, &err, __FILE__, __LINE__);
+    }
+    if (!reader) {
+        double begun = roles_seconds();
+        MUST(rf_reader_open(store, name, 0, &reader, &must_err));
+        measure(reading->soak, reading->soak->shared->open, begun);
+    }
+    return reader;
+}
+
 static void read_many(struct reading *reading, rf_store *store)
 {
     shared_state *shared = reading->soak->shared;
     bool is_streams = known_random(&reading->random) % 4 != 0;
-    rf_reader *reader = NULL;
+    rf_reader *reader = open_one(reading, store, is_streams ? "soak_streams" : "soak_owners");
 
-    double begun = roles_seconds();
-    MUST(rf_reader_open(store, is_streams ? "soak_streams" : "soak_owners", 0, &reader,
-                        &must_err));
-    measure(reading->soak, shared->open, begun);
     reading->rollbacks_last = UINT32_MAX; /* another read model has another history */
     for (int i = 0; i < READS_EACH && !is_over(reading->soak); i++) {
         bool changed = false;
@@ -284,8 +306,12 @@ static void read_many(struct reading *reading, rf_store *store)
             read_gets(reading, reader);
         read_scan(reading, reader);
         uint32_t rollbacks = atomic_load(&shared->rollbacks);
-        begun = roles_seconds();
-        MUST(rf_reader_refresh(reader, &changed, &must_err));
+        double begun = roles_seconds();
+        rf_err err = {0};
+        rf_status status = rf_reader_refresh(reader, &changed, &err);
+        if (status == RF_ERR_ABSENT) /* a version that was retired meanwhile */
+            break;
+        roles_must(status, &err, __FILE__, __LINE__);
         measure(reading->soak, shared->open, begun);
         check_position(reading, rollbacks, rf_reader_get_info(reader)->position);
         atomic_fetch_add(&shared->moved, changed ? 1 : 0);
@@ -319,6 +345,20 @@ struct rebuilding {
     double slowest;
 };
 
+/* The version before the one before; who reads it reads on. */
+static void retire_old(struct rebuilding *rebuilding)
+{
+    static const char *const names[] = {"soak_streams", "soak_owners"};
+
+    atomic_store(&rebuilding->soak->shared->version, rebuilding->version);
+    for (uint32_t i = 0; i < 2 && rebuilding->version > 2; i++) {
+        rf_retired retired;
+        char named[64];
+        (void)snprintf(named, sizeof named, "%s@%u", names[i], rebuilding->version - 2);
+        MUST(rf_retire(rebuilding->store, named, &retired, &must_err));
+    }
+}
+
 enum made { OF_A_NEW_VERSION, BY_NAME, STREAMS_BY_NAME };
 
 static void rebuild(struct rebuilding *rebuilding, enum made made)
@@ -343,6 +383,8 @@ static void rebuild(struct rebuilding *rebuilding, enum made made)
         rebuilding->reused += report->projections[i].reused ? 1 : 0;
     }
     rf_rebuild_report_free(report);
+    if (made == OF_A_NEW_VERSION)
+        retire_old(rebuilding);
 }
 
 /* Back, and forward again. */
