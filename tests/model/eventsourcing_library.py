@@ -1,17 +1,20 @@
-"""A round trip with the Python library eventsourcing itself: it writes a SQLite file, refold imports it while
-more is written, and rows equal the library's own aggregates.
+"""A round trip with the Python library eventsourcing itself: it writes into a SQLite file or a private PostgreSQL
+server, refold imports it while more is written, and rows equal the library's own aggregates.
 
 The library is used where it is: in the interpreter that REFOLD_EVENTSOURCING_PYTHON names, or in the one
 that runs this. With REFOLD_PYPI=1 the newest from PyPI is installed into a throw-away environment, with what
-its cipher needs. Otherwise the test says that it was skipped.
+its cipher and PostgreSQL need. Otherwise the test says that it was skipped.
 """
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import postgres
 import tool
 
 CIPHER_KEY = 'MDEyMzQ1Njc4OWFiY2RlZg=='
@@ -132,7 +135,7 @@ def find_python(folder):
     python = os.path.join(home, 'bin', 'python')
     quiet = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL}
     for command in ([sys.executable, '-m', 'venv', home],
-                    [python, '-m', 'pip', 'install', 'eventsourcing', 'pycryptodome']):
+                    [python, '-m', 'pip', 'install', 'eventsourcing', 'pycryptodome', 'psycopg[binary,pool]']):
         if subprocess.run(command, **quiet).returncode != 0:
             return None
     return python if has_library(python) else None
@@ -146,13 +149,11 @@ class Library(tool.Case):
             self.skipTest('the library eventsourcing is not there; REFOLD_PYPI=1 installs it')
         self.path('shop.py', SHOP)
 
-    def writes(self, database, first, count, known, **environment):
+    def writes(self, first, count, known, **environment):
         """The library writes orders FIRST and on, and says what all that it knows are."""
         done = subprocess.run(
             [self.python, '-c', 'import shop', str(first), str(count), json.dumps(known)],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=dict(os.environ, PERSISTENCE_MODULE='eventsourcing.sqlite',
-                     SQLITE_DBNAME=self.path(database), **environment))
+            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, **environment))
         if b'No module named' in done.stderr:
             self.skipTest(done.stderr.decode().splitlines()[-1])
         self.assertEqual(done.returncode, 0, done.stderr.decode())
@@ -174,30 +175,74 @@ class Library(tool.Case):
         self.assertEqual(got, said['rows'])
         self.ok('verify', store, '--serial')
 
-    def round_trip(self, name, options=(), **environment):
-        database, store = name + '.db', self.path(name + '.refold')
-        url = 'sqlite:' + self.path(database)
-        said = self.writes(database, 0, 40, [], **environment)
+    def round_trip(self, name, url, options, **environment):
+        store = self.path(name + '.refold')
+        said = self.writes(0, 40, [], **environment)
         self.ok('import', store, url, *options, env=environment)
         self.equals(said, store)
-        said = self.writes(database, 40, 25, list(said['rows']), **environment)
+        said = self.writes(40, 25, list(said['rows']), **environment)
         again = self.ok('import', store, url, '--json', *options, env=environment).json
         self.assertEqual(again['duplicates'], 0)
         self.equals(said, store)
+        return said
+
+    def sqlite(self, name, *options, **environment):
+        database = self.path(name + '.db')
+        self.round_trip(name, 'sqlite:' + database, options, PERSISTENCE_MODULE='eventsourcing.sqlite',
+                        SQLITE_DBNAME=database, **environment)
+
+    def postgres_environment(self):
+        if not hasattr(self, 'server'):
+            self.server = postgres.Server(self)
+        return {'PERSISTENCE_MODULE': 'eventsourcing.postgres', 'POSTGRES_HOST': self.server.folder,
+                'POSTGRES_PORT': '5432', 'POSTGRES_USER': postgres.SUPERUSER, 'POSTGRES_PASSWORD': 'none'}
+
+    def postgres(self, name, *options, **environment):
+        environment = {**self.postgres_environment(), 'POSTGRES_DBNAME': name, **environment}
+        self.server.sql('CREATE DATABASE "%s"' % name)
+        said = self.round_trip(name, self.server.url(name), ('--preset', 'eventsourcing', *options), **environment)
+        return said, environment
 
     def test_plain(self):
-        self.round_trip('plain')
+        self.sqlite('plain')
 
     def test_compressed(self):
-        self.round_trip('zlib', COMPRESSOR_TOPIC='eventsourcing.compressor:ZlibCompressor')
-        self.round_trip('gzip', ('--decompress', 'gzip'), COMPRESSOR_TOPIC='shop:GzipCompressor')
+        self.sqlite('zlib', COMPRESSOR_TOPIC='eventsourcing.compressor:ZlibCompressor')
+        self.sqlite('gzip', '--decompress', 'gzip', COMPRESSOR_TOPIC='shop:GzipCompressor')
 
     def test_encrypted(self):
-        self.round_trip('aes', ('--cipher-key-env', 'CIPHER_KEY'), CIPHER_KEY=CIPHER_KEY,
-                        CIPHER_TOPIC='eventsourcing.cipher:AESCipher')
-        self.round_trip('both', ('--cipher-key-env', 'CIPHER_KEY'), CIPHER_KEY=CIPHER_KEY,
-                        CIPHER_TOPIC='eventsourcing.cipher:AESCipher',
-                        COMPRESSOR_TOPIC='eventsourcing.compressor:ZlibCompressor')
+        self.sqlite('aes', '--cipher-key-env', 'CIPHER_KEY', CIPHER_KEY=CIPHER_KEY,
+                    CIPHER_TOPIC='eventsourcing.cipher:AESCipher')
+        self.sqlite('both', '--cipher-key-env', 'CIPHER_KEY', CIPHER_KEY=CIPHER_KEY,
+                    CIPHER_TOPIC='eventsourcing.cipher:AESCipher',
+                    COMPRESSOR_TOPIC='eventsourcing.compressor:ZlibCompressor')
+
+    def test_postgres(self):
+        self.postgres('plain')
+        self.postgres('zlib', COMPRESSOR_TOPIC='eventsourcing.compressor:ZlibCompressor')
+
+    def test_postgres_encrypted(self):
+        self.postgres('aes', '--cipher-key-env', 'CIPHER_KEY', CIPHER_KEY=CIPHER_KEY,
+                      CIPHER_TOPIC='eventsourcing.cipher:AESCipher')
+
+    def test_postgres_is_followed_while_the_library_writes(self):
+        said, environment = self.postgres('followed')
+        store = self.path('followed.refold')
+        process = subprocess.Popen(
+            [tool.refold, 'import', store, self.server.url('followed'), '--preset', 'eventsourcing', '--follow', '--quiet'],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(lambda: process.poll() is None and process.kill())
+        for first in (65, 75):
+            said = self.writes(first, 10, list(said['rows']), **environment)
+            end = time.monotonic() + 20
+            while self.ok('info', store, '--json').json['events'] < len(said['notifications']):
+                self.assertIsNone(process.poll())
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(tool.wait_for(process, 10), tool.TERMINATED)
+        self.equals(said, store)
 
 
 tool.main(__name__)
