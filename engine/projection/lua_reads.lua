@@ -3,13 +3,14 @@
 -- Dates and times are both numbers to a handler, so `month (e.day)` of a date would be the month of
 -- some moment in 1970 and never fail. Where the argument of a calendar function is a field or column,
 -- read there or held by a local, its kind is known, and a date without "days" is refused with its
--- line. What comes out of the file's other functions, or of branches, is not followed.
+-- line. It is followed into the file's own functions that are given it. What comes out of these, or of
+-- branches, is not followed.
 local refold = ...
 
 local declared, env, jutil = refold.declared, refold.env, refold.jutil
 local at_line, proving = refold.declaring.at_line, refold.proving
 local getupvalue = debug.getupvalue
-local ipairs = ipairs
+local concat, ipairs, min, next, type = table.concat, ipairs, math.min, next, type
 
 local DST, BASE = 1, 2 -- how an instruction uses its first operand: see lua_proof.lua
 
@@ -18,6 +19,13 @@ for _, name in ipairs({ "date", "year", "month", "day", "hour" }) do
     calendar[env[name]] = name
 end
 local tells_dates = { year = true, month = true, day = true }
+local CHECKS_MAX = 200 -- functions with what they are given, that a handler's dates are followed into
+local library = {} -- functions that are none of the file's
+for _, value in next, env do
+    if type(value) == "function" then
+        library[value] = true
+    end
+end
 
 ---- what a register holds ----
 
@@ -80,11 +88,35 @@ end
 
 ---- dates ----
 
-local function check_call(code, pc)
+-- A function of the file's own joins what is to be checked, where it is given a date or what has members, and
+-- was not given the same before.
+local function follow(code, pc, fn, count, checks)
+    if type(fn) ~= "function" or library[fn] or #checks == CHECKS_MAX or not jutil.funcinfo(fn).bytecodes then
+        return
+    end
+    local arguments, shown, tells = {}, {}, false
+    for i = 1, min(count, jutil.funcinfo(fn).params) do
+        local given = held(code, code[pc].a + proving.call_gap + i, pc)
+        arguments[i] = given
+        shown[i] = given and given.shown or "-"
+        tells = tells or given ~= nil and (given.kind == "date" or given.members ~= nil)
+    end
+    local known = concat(shown, " ")
+    checks.known[fn] = checks.known[fn] or {}
+    if tells and not checks.known[fn][known] then
+        checks.known[fn][known] = true
+        checks[#checks + 1] = read_code(fn, arguments)
+    end
+end
+
+local function check_call(code, pc, checks)
     local ins = code[pc]
     local count = ins.name == "CALL" and ins.c - 1 or ins.name == "CALLT" and ins.d - 1 or 0
     local called = count > 0 and held(code, ins.a, pc)
     local name = called and called.fn and calendar[called.fn]
+    if called and called.fn and not name then
+        follow(code, pc, called.fn, count, checks)
+    end
     local given = name and held(code, ins.a + proving.call_gap + 1, pc)
     if not given or given.kind ~= "date" then
         return
@@ -106,7 +138,7 @@ local function list_members(members, list, shown)
         local to = { kind = item.kind, shown = shown .. (carried and "carried." .. carried or item.name) }
         has_date = has_date or item.kind == "date"
         if carried then
-            members.carried = members.carried or { members = {} }
+            members.carried = members.carried or { members = {}, shown = "carried" }
             members.carried.members[carried] = to
         else
             members[item.name] = to
@@ -117,7 +149,7 @@ end
 
 -- `fn` is given an event with these fields, behind the row where `key`, its parts, is there.
 function refold.check_dates(fn, fields, key)
-    local event, row = { members = {} }, { members = {} }
+    local event, row = { members = {}, shown = "event" }, { members = {}, shown = "row" }
     local has_date = list_members(event.members, fields, "e.")
     if key then
         has_date = list_members(row.members, declared.columns, "row.") or has_date
@@ -136,8 +168,12 @@ function refold.check_dates(fn, fields, key)
             event.members[jutil.funck(fn, -1 - ins.c)] = nil
         end
     end
-    for pc = 1, #code do
-        check_call(code, pc)
+    local checks, at = { code, known = {} }, 0
+    while at < #checks do
+        at = at + 1
+        for pc = 1, #checks[at] do
+            check_call(checks[at], pc, checks)
+        end
     end
 end
 

@@ -238,6 +238,20 @@ ParameterizedTestParameters(lua, refuses_dates_given_as_times)
         {DATES "upcast ('A', 1, { 'day date' }, function (e)\n e.month = month (e.day) end)\n"
                "on ('A', { 'month int' }, function (row, e) end)",
          "p.lua:3: `e.day` is a date and no time"},
+        /* Through functions of the file, wherever the date stands among what they are given. */
+        {DATES "local function m (t)\nreturn month (t) end\n" ON "row.n = m (e.day) end)",
+         "p.lua:3: `e.day` is a date and no time; write month (e.day, \"days\")"},
+        {DATES "local function m (t)\nreturn month (t) end\n" ON "return m (row.d) end)",
+         "p.lua:3: `row.d` is a date"},
+        {DATES "local function m (n, x)\nif n > 1 then return year (x.day) end end\n"
+               "local function o (e) return m (2, e) end\n" ON "row.n = m (1, row) + o (e) end)",
+         "p.lua:3: `e.day` is a date"},
+        {DATES "local h = { function (t) return t end }\nlocal function m (t, z)\nlocal u = t\n"
+               "return day (u, z) end\n" ON "row.n = m (e.t) + m (e.day, nil) end)",
+         "p.lua:5: `e.day` is a date"},
+        {DATES "local function m (t)\nif t then return hour (t) end\nreturn m (t) end\n"
+               "local function k (r)\nreturn m (r.key) end\n" ON "row.n = k (row) end)",
+         "p.lua:3: `row.key` is a date, and `hour` takes a time"},
     };
     return cr_make_param_array(struct refusal, refusals, sizeof refusals / sizeof refusals[0]);
 }
@@ -257,11 +271,19 @@ Test(lua, dates_that_are_told_as_such_and_times_are_taken)
         "local d = e.t if row.n > 0 then d = e.day row.d = d return end row.n = month (d) end)",
         "local e = { day = e.t } row.n = month (e.day) end)",
         "for d = e.day, 9 do row.n = row.n + month (d * 86400e6) end end)",
+        "row.n = of_day (e.day) + of_day (row.d) + of_time (e.t) + of_time (row.at) end)",
+        "row.n = turns (e.day, 9) + of_first (e.t, 2, e.day) + other (e) end)",
     };
-    char source[512];
+    static const char functions[] =
+        "local function of_day (d) return month (d, 'days') end\n"
+        "local function of_time (t) return month (t) + hour (t, 'Europe/Prague') end\n"
+        "local function turns (d, n) return n > 0 and turns (d, n - 1) or day (d, 'days') end\n"
+        "local function of_first (a) return year (a) end\n"
+        "local function other (x) local day = x.t return month (day) end\n";
+    char source[1024];
 
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
-        (void)snprintf(source, sizeof source, DATES ON "%s", bodies[i]);
+        (void)snprintf(source, sizeof source, DATES "%s" ON "%s", functions, bodies[i]);
         rf_definition_free(load(source));
     }
 }
