@@ -6,19 +6,25 @@
 
 #include <stdlib.h>
 
-enum { CHANGED_SHARE = 10 /* one row in so many */, CHANGED_MIN = 1000 };
-#define DELTA_BYTES_MAX ((uint64_t)64 << 20)
+enum { CHANGED_SHARE = 10 /* one row in so many */, CHANGED_MIN = 1000, BYTES_SHARE = 16 };
+#define DELTA_BYTES_MIN ((uint64_t)64 << 20)
 
 struct rf_base_merge {
     rf_catch_up *catch_up;
     rf_build *build;
+    uint64_t from;
 };
 
-bool rf_base_merge_is_due(const rf_checkpoint *checkpoint, uint64_t rows, uint64_t fresh)
+bool rf_base_merge_is_due(const rf_manifest *manifest, const rf_checkpoint *checkpoint,
+                          uint64_t fresh)
 {
-    uint64_t most = rows / CHANGED_SHARE > CHANGED_MIN ? rows / CHANGED_SHARE : CHANGED_MIN;
+    uint64_t rows = checkpoint->digest.rows / CHANGED_SHARE;
+    uint64_t bytes = 0;
 
-    return checkpoint->delta_bytes > DELTA_BYTES_MAX || checkpoint->delta_rows + fresh > most;
+    for (uint32_t i = 0; i < manifest->file_count; i++)
+        bytes += manifest->files[i].size / BYTES_SHARE;
+    return checkpoint->delta_rows + fresh > (rows > CHANGED_MIN ? rows : CHANGED_MIN) ||
+           checkpoint->delta_bytes > (bytes > DELTA_BYTES_MIN ? bytes : DELTA_BYTES_MIN);
 }
 
 static rf_status sync_piece(void *arg, uint32_t worker, size_t index, rf_err *err)
@@ -39,9 +45,8 @@ static rf_status run(rf_store *store, rf_pool *pool, rf_base_merge *merge, uint6
         status = rf_catch_up_merge_into(merge->catch_up, merge->build, err);
     if (status != RF_OK)
         return status;
-    uint64_t position = rf_catch_up_position(merge->catch_up);
-    status =
-        rf_catch_up_fold(merge->catch_up, until > position ? until : position, cancel, err);
+    if (until > rf_catch_up_position(merge->catch_up))
+        status = rf_catch_up_fold(merge->catch_up, until, cancel, err);
     if (status == RF_OK)
         status = rf_catch_up_merge_end(merge->catch_up, whole_out, err);
     if (status != RF_OK || !*whole_out)
@@ -62,7 +67,9 @@ rf_status rf_base_merge_begin(rf_store *store, rf_pool *pool, const char *name, 
     if (!merge)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a merge", name);
     rf_status status = rf_catch_up_open(store, pool, &of, 1, &merge->catch_up, err);
-    if (status == RF_OK && rf_catch_up_may_merge(merge->catch_up))
+    merge->from = number;
+    if (status == RF_OK && (until <= rf_catch_up_position(merge->catch_up) ||
+                            rf_catch_up_resumes_all(merge->catch_up)))
         status = run(store, pool, merge, until, cancel, &whole, err);
     if (status != RF_OK || !whole) {
         rf_base_merge_free(merge);
@@ -85,6 +92,11 @@ uint64_t rf_base_merge_events(const rf_base_merge *merge)
 rf_status rf_base_merge_record(rf_base_merge *merge, uint64_t *set, rf_err *err)
 {
     return rf_build_record(&merge->build, 1, set, err);
+}
+
+rf_status rf_base_merge_replace(rf_base_merge *merge, rf_err *err)
+{
+    return rf_build_replace(merge->build, merge->from, err);
 }
 
 void rf_base_merge_free(rf_base_merge *merge)

@@ -175,6 +175,19 @@ uint64_t rf_catch_up_position(const rf_catch_up *catch_up)
     return catch_up->items[0].checkpoint.position;
 }
 
+uint32_t rf_catch_up_count(const rf_catch_up *catch_up)
+{
+    return catch_up->count;
+}
+
+const rf_checkpoint *rf_catch_up_checkpoint(const rf_catch_up *catch_up, uint32_t index,
+                                            const rf_manifest **manifest_out)
+{
+    RF_ASSERT(index < catch_up->count);
+    *manifest_out = &catch_up->items[index].pinned.manifest;
+    return &catch_up->items[index].checkpoint;
+}
+
 /* ---- before a fold ---- */
 
 /* A type's schema above the one that the definition was built for stops it, as it stops a rebuild. */

@@ -65,16 +65,21 @@ rf_status rf_catch_up_run(rf_catch_up *catch_up, uint64_t until, const volatile 
 
 /* The changes of one fold become, with the rows that did not change, a new base: see base_merge.h.
  *
- *     rf_catch_up_open (of one) -> may_merge -> merge_into -> rf_catch_up_fold -> merge_end
+ *     rf_catch_up_open (of one) -> merge_into -> (rf_catch_up_fold, if it resumes) -> merge_end
  *
  * `build` has rf_catch_up_definition for its definition, and is sealed and recorded by the caller. What is
  * stored is read as it was at merge_into, whatever moves the generation on meanwhile. *whole_out false
  * where stored rows turned out to tell too little: then the build is nothing. */
-bool rf_catch_up_may_merge(const rf_catch_up *catch_up);
 const rf_definition *rf_catch_up_definition(const rf_catch_up *catch_up);
 rf_status rf_catch_up_merge_into(rf_catch_up *catch_up, struct rf_build *build, rf_err *err);
 rf_status rf_catch_up_merge_end(rf_catch_up *catch_up, bool *whole_out, rf_err *err);
 
+/* Where one of them is by what was folded and committed here, and what it was sealed as. */
+const rf_checkpoint *rf_catch_up_checkpoint(const rf_catch_up *catch_up, uint32_t index,
+                                            const rf_manifest **manifest_out);
+uint32_t rf_catch_up_count(const rf_catch_up *catch_up);
+/* Whether all of them go on from stored rows, as a rule. */
+bool rf_catch_up_resumes_all(const rf_catch_up *catch_up);
 /* Whether stored rows are all that the definition's fold goes on from. */
 bool rf_catch_up_resumes(const rf_definition *definition);
 

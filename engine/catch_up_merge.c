@@ -246,9 +246,13 @@ rf_status rf_catch_up_merge_rest(rf_catch_up_item *item, rf_pool *pool, rf_err *
 
 /* ---- from begin to end ---- */
 
-bool rf_catch_up_may_merge(const rf_catch_up *catch_up)
+bool rf_catch_up_resumes_all(const rf_catch_up *catch_up)
 {
-    return catch_up->count == 1 && catch_up->items[0].resumes;
+    bool all = true;
+
+    for (uint32_t i = 0; i < catch_up->count; i++)
+        all = all && catch_up->items[i].resumes;
+    return all;
 }
 
 const rf_definition *rf_catch_up_definition(const rf_catch_up *catch_up)
@@ -269,7 +273,7 @@ rf_status rf_catch_up_merge_into(rf_catch_up *catch_up, rf_build *build, rf_err 
     rf_catalog *catalog = catch_up->store->catalog;
     rf_checkpoint checkpoint;
 
-    RF_ASSERT(rf_catch_up_may_merge(catch_up) && !item->build);
+    RF_ASSERT(catch_up->count == 1 && !item->build);
     item->merged = calloc(item->pinned.manifest.partitions, sizeof *item->merged);
     if (!item->merged)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a merge", item->name);
@@ -284,6 +288,7 @@ rf_status rf_catch_up_merge_into(rf_catch_up *catch_up, rf_build *build, rf_err 
     for (uint32_t i = 0; i < item->slot_count; i++)
         rf_rows_lend(item->slots[i].rows, &item->delta, &item->checkpoint);
     item->build = build;
+    rf_catch_up_make_move(item, checkpoint.position, RF_TIME_NONE, &catch_up->moves[0]);
     return RF_OK;
 }
 

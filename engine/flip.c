@@ -57,7 +57,7 @@ static rf_status newest_of(rf_store *store, const rf_catalog_model *model, uint6
     if (status != RF_OK)
         return status;
     for (uint32_t i = 0; i < count; i++)
-        if (known[i].number > newest)
+        if (known[i].number > newest && known[i].replaced_by == 0)
             newest = known[i].number;
     free(known);
     if (newest <= model->live)

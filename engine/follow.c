@@ -12,6 +12,7 @@
 #include "base/machine.h"
 #include "catalog/named.h"
 #include "catch_up.h"
+#include "follow_merge.h"
 #include "store.h"
 #include "unseen.h"
 
@@ -50,6 +51,7 @@ typedef struct follower {
     rf_catch_up *group; /* NULL: to be made */
     double take_due;    /* when it is tried again to take what another run follows */
     rf_unseen unseen;
+    rf_follow_merge merges;
 } follower;
 
 static bool is_cancelled(const follower *run)
@@ -462,6 +464,17 @@ static rf_status advance(follower *run, uint64_t until, rf_err *err)
     return status;
 }
 
+/* Where deltas have grown too large, other generations are live afterwards. */
+static rf_status merge_due(follower *run, rf_err *err)
+{
+    if (!run->group)
+        return RF_OK;
+    rf_status status = rf_follow_merge_run(&run->merges, &run->group, err);
+    if (!run->group)
+        run->stamp = UINT64_MAX;
+    return status;
+}
+
 /* ---- a run ---- */
 
 static rf_status log_position(rf_store *store, uint64_t *position_out, rf_err *err)
@@ -502,6 +515,8 @@ static rf_status run_once(follower *run, rf_err *err)
             status = take_free(run, err);
         if (status == RF_OK)
             status = advance(run, until, err);
+        if (status == RF_OK)
+            status = merge_due(run, err);
         if (status == RF_OK)
             status = have_arrived(run, until, &arrived, err);
         if (status == RF_ERR_LOCKED)
@@ -549,6 +564,8 @@ static rf_status run_on(follower *run, rf_err *err)
             status = advance(run, until, err);
         if (status == RF_OK)
             status = rf_unseen_look(&run->unseen, run->store, err);
+        if (status == RF_OK)
+            status = merge_due(run, err);
         seen = run->group || status != RF_OK ? visible : UINT64_MAX;
         if (!run->group)
             pause_idle(); /* everything is suspended, or to be looked at again */
@@ -566,6 +583,11 @@ rf_status rf_follow(rf_store *store, const rf_follow_options *options, rf_err *e
 
     rf_status status = rf_pool_new(
         wanted->workers_default ? rf_processor_count() : wanted->workers, &run.pool, err);
+    run.merges = (rf_follow_merge){.store = store,
+                                   .pool = run.pool,
+                                   .cancel = wanted->cancel,
+                                   .tell = run.options->report,
+                                   .tell_arg = run.options->report_arg};
     if (status == RF_OK)
         status = look(&run, true, err);
     if (status == RF_OK)

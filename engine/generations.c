@@ -62,6 +62,7 @@ static rf_status describe(rf_store *store, const rf_catalog_generation *known,
         .position = known->position,
         .rows = known->rows,
         .set = known->set,
+        .replaced_by = known->replaced_by,
     };
     rf_hash128_format(known->content_hash, item->content_hash);
     if (whole) {

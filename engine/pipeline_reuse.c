@@ -117,9 +117,11 @@ static rf_status may_reuse(struct pipeline *pipeline, const rf_definition *defin
     bool same_policy = manifest.on_error == pipeline->options->on_error &&
                        (definition->by_stream || manifest.on_error == RF_ON_ERROR_STOP);
     status = rf_catalog_checkpoint(catalog, &manifest, &checkpoint, err);
+    if (status == RF_OK)
+        *merges_out =
+            rf_base_merge_is_due(&manifest, &checkpoint, pipeline->position - live.position);
     rf_manifest_free(&manifest);
     uint64_t fresh = pipeline->position - live.position;
-    *merges_out = rf_base_merge_is_due(&checkpoint, live.rows, fresh);
     if (status != RF_OK || !same_policy || fresh > pipeline->position / NEW_SHARE)
         return status;
     return same_run(pipeline, definition, &live, may_out, err);

@@ -265,8 +265,8 @@ rf_status rf_catalog_remove_scratch(rf_catalog *catalog, rf_err *err)
     return status == RF_OK ? rf_dir_remove(dir, err) : status;
 }
 
-static rf_status add_generation(rf_kv_txn *txn, const rf_manifest *manifest, uint64_t set,
-                                rf_err *err)
+rf_status rf_record_add_generation(rf_kv_txn *txn, const rf_manifest *manifest, uint64_t set,
+                                   rf_err *err)
 {
     rf_catalog_generation generation = {
         .number = manifest->number,
@@ -303,7 +303,7 @@ rf_status rf_catalog_add_generations(rf_catalog *catalog, const rf_manifest *con
     if (number == 0)
         status = rf_record_take_set(txn, &number, err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++)
-        status = add_generation(txn, manifests[i], number, err);
+        status = rf_record_add_generation(txn, manifests[i], number, err);
     if (status != RF_OK) {
         rf_kv_abort(txn);
         return status;

@@ -41,6 +41,7 @@ typedef struct rf_catalog_generation {
     uint32_t delta; /* under which its delta stands, see delta.h */
     bool is_pinned; /* by the user: gc leaves it alone */
     uint64_t set;   /* that it was built in: all generations of one rebuild have the same; 0: none */
+    uint64_t replaced_by; /* the generation that has its place (see rf_catalog_replace); 0: none */
 } rf_catalog_generation;
 
 /* How far a generation is: its base and, from where that was sealed, its delta. */
@@ -201,6 +202,14 @@ typedef struct rf_catalog_change {
  * generations are whole before. */
 rf_status rf_catalog_flip(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
                           int64_t wait_lock_ms, uint64_t *from_out, rf_err *err);
+
+/* A sealed generation that the catalog does not know yet takes the place of `from`, which has the same
+ * definition, rows and position: it is live, or the colour, instead, stands in the history where that one
+ * stood, and is pinned and of a set if that one was; nothing goes back to that one any more, and gc takes it. Under
+ * live/SWAP, in one transaction; then CURRENT is renewed. RF_ERR_LOCKED if `from` is neither live nor a
+ * colour any more, or has moved on. */
+rf_status rf_catalog_replace(rf_catalog *catalog, const rf_manifest *manifest, uint64_t from,
+                             int64_t wait_lock_ms, rf_err *err);
 
 /* Where base files of generations of `name` lie that went, to be written over by the next build. */
 rf_status rf_catalog_spare_path(rf_catalog *catalog, const char *name, char dir_out[RF_PATH_SIZE],

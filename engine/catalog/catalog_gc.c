@@ -1,7 +1,7 @@
 /* Removing generations; see catalog.h.
  *
  * Kept are the live one, the one that a rollback would go to, and then the newest; beside them, and not
- * counted, colours and what the user pinned. A generation
+ * counted, colours and what the user pinned. One that another has the place of is not kept. A generation
  * that goes is locked by its MANIFEST first, without waiting: readers hold it shared, so one that
  * is read is skipped. Its record goes before its directory, so a crash in between leaves a leftover
  * and never a record of nothing.
@@ -84,10 +84,14 @@ static bool is_kept(const rf_catalog_model *model, const rf_catalog_generation *
         model->history_count > 0 && keep > 1 ? model->history[model->history_count - 1] : 0;
     uint32_t newer = 0; /* others before it in the order of who is kept */
 
+    if (generations[index].replaced_by != 0)
+        return false;
     if (number == model->live || number == back || is_uncounted(model, &generations[index]))
         return true;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t other = generations[i].number;
+        if (generations[i].replaced_by != 0)
+            continue;
         if (other == model->live ||
             (!is_uncounted(model, &generations[i]) && (other == back || other > number)))
             newer++;

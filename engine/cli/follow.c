@@ -57,7 +57,9 @@ const cli_command cli_follow = {
     .details = "Without names all of them, also those that become live later. Every event counts once,\n"
                "whatever is killed; after a swap the new generation is followed, with its own definition,\n"
                "and so is the version that was left, until it is retired. NAME@VERSION follows only that.\n"
-               "A read model that an event fails for is suspended, the others go on: see status, resume.\n",
+               "A read model that an event fails for is suspended, the others go on: see status, resume.\n"
+               "Once more than a tenth of the rows have changed they are merged into a new base, whose\n"
+               "generation takes the place of the old one.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(follow_options),

@@ -5,6 +5,7 @@
 #include "cli/output.h"
 #include "cli/table.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,6 +32,8 @@ static rf_status print_json(const rf_generation *items, uint32_t count, rf_err *
         cli_json_bool(&json, "held", items[i].held);
         cli_json_bool(&json, "colour", items[i].colour);
         cli_json_bool(&json, "pinned", items[i].pinned);
+        if (items[i].replaced_by != 0)
+            cli_json_count(&json, "replaced_by", items[i].replaced_by);
         cli_json_count(&json, "version", items[i].version);
         cli_json_count(&json, "position", items[i].position);
         cli_json_count(&json, "rows", items[i].rows);
@@ -52,7 +55,10 @@ static rf_status print_json(const rf_generation *items, uint32_t count, rf_err *
 static void add_marks(cli_table *table, const rf_generation *item)
 {
     char marks[64];
-    const char *role = item->live ? "live" : item->colour ? "colour" : "";
+    char replaced[40] = "";
+    if (item->replaced_by != 0)
+        snprintf(replaced, sizeof replaced, "replaced by %" PRIu64, item->replaced_by);
+    const char *role = item->live ? "live" : item->colour ? "colour" : replaced;
     const char *held = item->held && !item->live ? "held" : "";
     const char *pinned = item->pinned ? "pinned" : "";
     snprintf(marks, sizeof marks, "%s%s%s%s%s", role, *role && *held ? ", " : "", held,

@@ -3,6 +3,7 @@ swaps and kills, and what becomes of one that fails.
 """
 
 import fcntl
+import fcntl
 import os
 import random
 import signal
@@ -145,6 +146,67 @@ class Follow(tool.Case):
         self.ok('gc', self.store, '--keep', '1')
         self.check('counts')
         self.gives(tool.NOTHING, 'rebuild', self.store, 'counts', '--if-changed', '--quiet')
+
+    def many(self, streams, begin, end):
+        """Events of many orders, so that their rows are past a merge's least."""
+        made = [event('order-%d' % (i % streams), 'ItemAdded', {'qty': i % 9}) for i in range(begin, end)]
+        self.import_lines(*made)
+
+    def listed(self, name):
+        listed = self.ok('generations', self.store, name, '--json').json['generations']
+        return {g['number']: g for g in listed}
+
+    def test_a_delta_that_grew_large_is_merged_and_the_new_base_takes_the_place(self):
+        self.many(3000, 0, 3000)
+        self.rebuild(self.lua('counts', COUNTS))
+        self.many(3000, 0, 900)
+        self.ok('follow', self.store, '--once')
+        self.assertEqual(list(self.listed('counts')), [1], 'a delta of 900 rows stays one')
+        self.many(3000, 900, 1200)
+        out = self.ok('follow', self.store, '--once')
+        self.assertIn('generation 1 were merged: generation 2 has its place', out.err.decode())
+        self.assertEqual([(n, g['live']) for n, g in self.listed('counts').items()], [(2, True)])
+        self.check('counts')
+
+    def test_a_merge_leaves_history_readers_and_pins_as_they_are(self):
+        self.many(3000, 0, 3000)
+        self.rebuild(self.lua('counts', COUNTS))
+        self.rebuild(self.lua('counts', COUNTS.replace('(1)', '(2)')))
+        self.ok('pin', self.store, 'counts')
+        manifest = os.path.join(self.store, 'generations', 'counts', '000002', 'MANIFEST')
+        with open(manifest) as reader:
+            fcntl.flock(reader, fcntl.LOCK_SH)  # as a reader holds it
+            self.many(3000, 0, 2000)
+            self.ok('follow', self.store, 'counts', '--once', '--quiet')
+            listed = self.listed('counts')
+            self.assertEqual(sorted(listed), [1, 2, 3])
+            self.assertEqual(listed[2].get('replaced_by'), 3)
+            self.assertEqual([n for n in listed if listed[n]['live']], [3])
+            self.assertEqual([n for n in listed if listed[n]['pinned']], [3])
+            self.refuses(
+                tool.FAILED, ['generation 3 has the place of 2'],
+                'swap', self.store, 'counts', '--generation', '2',
+            )  # fmt: skip
+            self.assertIn('replaced by 3', self.ok('generations', self.store).out.decode())
+        self.ok('gc', self.store, '--keep', '5')
+        self.assertEqual(sorted(self.listed('counts')), [1, 3])
+        self.ok('rollback', self.store, 'counts')
+        self.assertEqual([n for n, g in self.listed('counts').items() if g['live']], [1])
+        self.ok('swap', self.store, 'counts')
+        self.assertEqual([n for n, g in self.listed('counts').items() if g['live']], [3])
+        self.ok('verify', self.store, '--serial')
+
+    def test_a_merge_waits_while_a_rebuild_has_the_lock(self):
+        self.many(3000, 0, 3000)
+        self.rebuild(self.lua('counts', COUNTS))
+        with open(os.path.join(self.store, 'LOCK')) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.many(3000, 0, 2000)
+            self.ok('follow', self.store, '--once')
+            self.assertEqual(list(self.listed('counts')), [1])
+            self.assertEqual(self.status('counts')['lag'], 0)
+        self.ok('follow', self.store, '--once')
+        self.assertEqual(list(self.listed('counts')), [2])
 
     def test_a_swap_and_a_rollback_are_followed_with_their_own_definitions(self):
         self.rebuild(self.lua('owners', OWNERS % (1, 1)))

@@ -22,6 +22,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 import story
 import tool
+from tool import event, lines
 
 WRITES = 'pwrite,write,writev,pwritev'
 SYNCS = 'fsync,fdatasync,msync'
@@ -302,6 +303,48 @@ class Faults(tool.Case):
                     self.ok(*argv)
                     self.assertEqual(self.rows('counting'), right)
                     self.ok('verify', self.store, '--serial')
+
+    def test_follow_that_merges(self):
+        """The rows are those of before or of the end; whatever fails, one generation serves them."""
+        self.base = os.path.join(self.folder, 'large')
+
+        def steps(begin, end):
+            made = [event('case-%d' % (i % 2400), 'Step%d' % (i % 3), {'n': i}) for i in range(begin, end)]
+            return lines(*made)
+
+        self.ok('import', self.base, '-', '--quiet', '--partitions', '4', stdin=steps(0, 2400))
+        self.ok('rebuild', self.base, self.plugin, '--quiet')
+        argv = ('follow', self.store, '--once', '--quiet', '--workers', '0')
+        self.copy()
+        before = self.rows(story.NAME)
+        self.ok('import', self.base, '-', '--quiet', stdin=steps(2400, 3700))
+        self.copy()
+        self.ok(*argv)
+        after = self.rows(story.NAME)
+        for calls, mode, code in FAULTS:
+            for at in self.points(argv, b'', calls)[1]:
+                with self.subTest('%s %s errno %d at call %d' % (calls, mode, code, at)):
+                    self.copy()
+                    result = self.run_with(
+                        argv, b'', FAULT_CALLS=calls, FAULT_MODE=mode, FAULT_ERRNO=code, FAULT_AT=at
+                    )
+                    self.assertIn(result.code, (0, tool.FAILED, tool.DAMAGED, -9), str(result))
+                    self.verifies()
+                    rows = self.rows(story.NAME)
+                    self.assertIn(rows, (before, after), str(result))
+                    self.assertTrue(result.code or rows == after, 'exit 0, and it is not done')
+                    self.ok(*argv)
+                    self.assertEqual(self.rows(story.NAME), after)
+                    self.assertGreater(self.live_number(), 1, 'the next run merges')
+                    self.ok('gc', self.store, '--keep', '1')
+                    self.verifies()
+
+    def live_number(self):
+        listed = self.ok('generations', self.store, '--json').json['generations']
+        live = [g['number'] for g in listed if g['live']]
+        self.assertEqual(len(live), 1)
+        self.assertTrue(all('replaced_by' not in g for g in listed if g['live']))
+        return live[0]
 
     def test_gc(self):
         self.enumerate('gc', lambda _, generation: generation == 2, options=('--keep', '1'))

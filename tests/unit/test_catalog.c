@@ -2,6 +2,7 @@
 #include "catalog/catalog.h"
 
 #include "base/file.h"
+#include "catalog/record.h"
 #include "copy_file.h"
 #include "generations_fixture.h"
 
@@ -463,6 +464,84 @@ Test(catalog, gc_keeps_the_live_one_the_one_before_and_the_newest)
     cr_assert(is_there("b", 1));
     reopen();
     cr_assert_eq(add("a", 1), 9, "numbers go on");
+}
+
+/* A sealed generation that the catalog does not know yet. */
+static rf_manifest sealed_of(const char *name, uint64_t content, uint64_t position)
+{
+    char dir_of[RF_PATH_SIZE];
+    rf_manifest manifest;
+    rf_kv_txn *txn;
+    uint64_t number = fixture_generation(catalog, name, content, 4, 10, position);
+
+    cr_assert_eq(rf_catalog_path(catalog, name, number, dir_of, NULL), RF_OK);
+    cr_assert_eq(rf_manifest_read(dir_of, &manifest, NULL), RF_OK);
+    cr_assert_eq(rf_kv_begin(catalog->kv, true, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_record_delete_generation(txn, name, number, NULL), RF_OK);
+    cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+    return manifest;
+}
+
+static rf_catalog_generation generation_of(const char *name, uint64_t number)
+{
+    rf_catalog_generation generation;
+    bool found = false;
+
+    cr_assert_eq(rf_catalog_get_generation(catalog, name, number, &generation, &found, NULL), RF_OK);
+    cr_assert(found);
+    return generation;
+}
+
+Test(catalog, gives_the_place_of_a_generation_to_one_with_the_same_rows)
+{
+    bool changed = false;
+
+    for (uint32_t version = 1; version <= 3; version++) {
+        cr_assert_eq(fixture_version(catalog, "a", version, version, 4, 10, 100), version);
+        cr_assert_eq(flip("a", version, false), RF_OK);
+    }
+    cr_assert_eq(rf_catalog_set_pinned(catalog, "a", 2, true, &changed, NULL), RF_OK);
+    rf_manifest live = sealed_of("a", 3, 100), colour = sealed_of("a", 2, 100);
+    cr_assert_eq(rf_catalog_replace(catalog, &live, 3, 0, NULL), RF_OK);
+    cr_assert_eq(rf_catalog_replace(catalog, &colour, 2, 0, NULL), RF_OK);
+    rf_catalog_model model = model_of("a");
+    cr_assert_eq(model.live, 4);
+    cr_assert_eq(model.history_count, 2);
+    cr_assert(model.history[0] == 1 && model.history[1] == 5, "it stands where the other one stood");
+    cr_assert_eq(model.colour_count, 2);
+    cr_assert(rf_catalog_colour_of(&model, 1) && rf_catalog_colour_of(&model, 5));
+    cr_assert_eq(generation_of("a", 3).replaced_by, 4);
+    cr_assert_eq(generation_of("a", 2).replaced_by, 5);
+    cr_assert(!generation_of("a", 2).is_pinned && generation_of("a", 5).is_pinned);
+    cr_assert_eq(flip("a", 3, false), RF_ERR_ABSENT, "nothing goes back to one without a place");
+    reopen();
+    cr_assert_eq(model_of("a").live, 4);
+    rf_gc_result result = collect("a", 100);
+    cr_assert_eq(result.removed, 2, "what was replaced is not among those that are kept");
+    cr_assert(!is_there("a", 2) && !is_there("a", 3) && is_there("a", 1));
+    cr_assert_eq(flip("a", 5, true), RF_OK, "a rollback goes to what has the place");
+    rf_manifest_free(&live);
+    rf_manifest_free(&colour);
+}
+
+Test(catalog, gives_no_place_of_a_generation_that_moved_on_or_does_not_serve)
+{
+    (void)add("a", 1);
+    (void)add("a", 1);
+    cr_assert_eq(flip("a", 1, false), RF_OK);
+    rf_manifest behind = sealed_of("a", 1, 99), other = sealed_of("a", 2, 100);
+    rf_manifest same = sealed_of("a", 1, 100);
+    uint64_t epoch = model_of("a").epoch;
+    cr_assert_eq(rf_catalog_replace(catalog, &behind, 1, 0, NULL), RF_ERR_LOCKED);
+    cr_assert_eq(rf_catalog_replace(catalog, &other, 1, 0, NULL), RF_ERR_LOCKED);
+    cr_assert_eq(rf_catalog_replace(catalog, &same, 2, 0, NULL), RF_ERR_LOCKED);
+    cr_assert_eq(model_of("a").epoch, epoch);
+    cr_assert_eq(model_of("a").live, 1);
+    cr_assert_eq(rf_catalog_replace(catalog, &same, 1, 0, NULL), RF_OK);
+    cr_assert_eq(model_of("a").live, same.number);
+    rf_manifest_free(&behind);
+    rf_manifest_free(&other);
+    rf_manifest_free(&same);
 }
 
 Test(catalog, gc_skips_what_a_reader_holds)
