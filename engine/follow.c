@@ -2,10 +2,9 @@
  *
  * What is followed moves as one group: one fold for all, one transaction. Where they are at different
  * positions, those behind are brought to the first one's position each by itself; and where a group's
- * fold fails, each goes on by itself, which tells whose event it is. After every commit of the catalog
- * it is looked whether other generations are live or kept beside them now, or something was suspended or
- * resumed. Colours are in the group as the live ones are; one that fails is suspended by itself.
- */
+ * fold fails, each goes on by itself, which tells whose event it is. After every commit of the catalog it is
+ * looked whether other generations are live or kept beside them now, or something was suspended or resumed.
+ * Colours are in the group as the live ones are; one that fails is suspended by itself. */
 #include "refold/follow.h"
 
 #include "base/clock.h"
@@ -464,17 +463,6 @@ static rf_status advance(follower *run, uint64_t until, rf_err *err)
     return status;
 }
 
-/* Where deltas have grown too large, other generations are live afterwards. */
-static rf_status merge_due(follower *run, rf_err *err)
-{
-    if (!run->group)
-        return RF_OK;
-    rf_status status = rf_follow_merge_run(&run->merges, &run->group, err);
-    if (!run->group)
-        run->stamp = UINT64_MAX;
-    return status;
-}
-
 /* ---- a run ---- */
 
 static rf_status log_position(rf_store *store, uint64_t *position_out, rf_err *err)
@@ -516,7 +504,7 @@ static rf_status run_once(follower *run, rf_err *err)
         if (status == RF_OK)
             status = advance(run, until, err);
         if (status == RF_OK)
-            status = merge_due(run, err);
+            status = rf_follow_merge_run(&run->merges, &run->group, err);
         if (status == RF_OK)
             status = have_arrived(run, until, &arrived, err);
         if (status == RF_ERR_LOCKED)
@@ -565,7 +553,7 @@ static rf_status run_on(follower *run, rf_err *err)
         if (status == RF_OK)
             status = rf_unseen_look(&run->unseen, run->store, err);
         if (status == RF_OK)
-            status = merge_due(run, err);
+            status = rf_follow_merge_run(&run->merges, &run->group, err);
         seen = run->group || status != RF_OK ? visible : UINT64_MAX;
         if (!run->group)
             pause_idle(); /* everything is suspended, or to be looked at again */
@@ -583,11 +571,8 @@ rf_status rf_follow(rf_store *store, const rf_follow_options *options, rf_err *e
 
     rf_status status = rf_pool_new(
         wanted->workers_default ? rf_processor_count() : wanted->workers, &run.pool, err);
-    run.merges = (rf_follow_merge){.store = store,
-                                   .pool = run.pool,
-                                   .cancel = wanted->cancel,
-                                   .tell = run.options->report,
-                                   .tell_arg = run.options->report_arg};
+    run.merges = (rf_follow_merge){store, run.pool, wanted->cancel, run.options->report,
+                                   run.options->report_arg, 0};
     if (status == RF_OK)
         status = look(&run, true, err);
     if (status == RF_OK)

@@ -44,7 +44,7 @@ rf_status rf_follow_merge_run(rf_follow_merge *merges, rf_catch_up **group, rf_e
     int lock = -1;
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && i < rf_catch_up_count(*group); i++) {
+    for (uint32_t i = 0; status == RF_OK && *group && i < rf_catch_up_count(*group); i++) {
         const rf_manifest *manifest;
         const rf_checkpoint *checkpoint = rf_catch_up_checkpoint(*group, i, &manifest);
         rf_err failure = {0};

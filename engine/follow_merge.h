@@ -18,7 +18,7 @@ typedef struct rf_follow_merge {
     double due; /* by the clock: not before then */
 } rf_follow_merge;
 
-/* All of the group whose delta is too large. If any was merged the group's generations are not those that
+/* All of the group (NULL: none) whose delta is too large. If any was merged the group's generations are not those that
  * are live any more: it is closed, and NULL, and what was replaced is removed unless a reader holds it.
  * What fails is told and tried again later; RF_ERR_INTERRUPTED is the only failure. */
 rf_status rf_follow_merge_run(rf_follow_merge *merges, rf_catch_up **group, rf_err *err);
