@@ -179,21 +179,23 @@ class Follow(tool.Case):
             self.many(3000, 0, 2000)
             self.ok('follow', self.store, 'counts', '--once', '--quiet')
             listed = self.listed('counts')
-            self.assertEqual(sorted(listed), [1, 2, 3])
-            self.assertEqual(listed[2].get('replaced_by'), 3)
-            self.assertEqual([n for n in listed if listed[n]['live']], [3])
-            self.assertEqual([n for n in listed if listed[n]['pinned']], [3])
+            self.assertEqual(sorted(listed), [2, 3, 4], 'the version that is kept was merged too')
+            live = listed[2]['replaced_by']
+            kept = 7 - live
+            self.assertEqual([n for n in listed if listed[n]['live']], [live])
+            self.assertEqual([n for n in listed if listed[n]['colour']], [kept])
+            self.assertEqual([n for n in listed if listed[n]['pinned']], [live])
             self.refuses(
-                tool.FAILED, ['generation 3 has the place of 2'],
+                tool.FAILED, ['generation %d has the place of 2' % live],
                 'swap', self.store, 'counts', '--generation', '2',
             )  # fmt: skip
-            self.assertIn('replaced by 3', self.ok('generations', self.store).out.decode())
+            self.assertIn('replaced by %d' % live, self.ok('generations', self.store).out.decode())
         self.ok('gc', self.store, '--keep', '5')
-        self.assertEqual(sorted(self.listed('counts')), [1, 3])
+        self.assertEqual(sorted(self.listed('counts')), [3, 4])
         self.ok('rollback', self.store, 'counts')
-        self.assertEqual([n for n, g in self.listed('counts').items() if g['live']], [1])
-        self.ok('swap', self.store, 'counts')
-        self.assertEqual([n for n, g in self.listed('counts').items() if g['live']], [3])
+        self.assertEqual([n for n, g in self.listed('counts').items() if g['live']], [kept])
+        self.ok('swap', self.store, 'counts', '--generation', live)
+        self.assertEqual([n for n, g in self.listed('counts').items() if g['live']], [live])
         self.ok('verify', self.store, '--serial')
 
     def test_a_merge_waits_while_a_rebuild_has_the_lock(self):
