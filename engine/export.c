@@ -5,7 +5,9 @@
  */
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "catalog/named.h"
 #include "export_changes.h"
+#include "export_entries.h"
 #include "export_state.h"
 #include "refold/export.h"
 #include "refold/read.h"
@@ -35,7 +37,8 @@ struct target {
 
 struct publication {
     rf_export_report report;
-    rf_reader **readers;
+    rf_export_entries entries;
+    rf_reader **readers; /* as many */
     char *target; /* owned: the report's */
     rf_store *store;
     const rf_run *run;
@@ -149,41 +152,66 @@ rf_status rf_export_check(const char *target_text, uint32_t name_count,
 }
 
 static rf_status open_readers(struct publication *publication, rf_store *store,
-                              const char *const *names, uint64_t generation, rf_err *err)
+                              uint64_t generation, rf_err *err)
 {
-    for (uint32_t i = 0; i < publication->report.model_count; i++) {
-        rf_status status =
-            rf_reader_open(store, names[i], generation, &publication->readers[i], err);
+    for (uint32_t i = 0; i < publication->entries.count; i++) {
+        const rf_export_entry *entry = &publication->entries.items[i];
+        rf_named named;
+        rf_status status = rf_named_parse(entry->name, &named, err);
+        if (status == RF_OK)
+            status = rf_named_check_number(&named, generation, err);
+        if (status == RF_OK)
+            status = rf_reader_open(store, entry->generation ? named.name : entry->name,
+                                    entry->generation, &publication->readers[i], err);
         if (status != RF_OK)
             return status;
-        rf_exported *model = &publication->report.models[i];
-        model->name = strdup(names[i]);
-        if (!model->name)
-            return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", names[i]);
     }
+    return RF_OK;
+}
+
+/* What a read model is called in the report. */
+static rf_status note_name(struct publication *publication, uint32_t entry, uint32_t model,
+                           rf_err *err)
+{
+    const char *name = publication->entries.items[entry].name;
+    char *copy = strdup(name);
+
+    if (!copy)
+        return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory; all was published", name);
+    publication->report.models[model].name = copy;
+    publication->report.model_count = model + 1;
     return RF_OK;
 }
 
 static void close_readers(struct publication *publication)
 {
-    for (uint32_t i = 0; publication->readers && i < publication->report.model_count; i++)
+    for (uint32_t i = 0; publication->readers && i < publication->entries.count; i++)
         rf_reader_close(publication->readers[i]);
     free(publication->readers);
     publication->readers = NULL;
 }
 
 /* The facts of what was read: a cursor says at which position it is. */
-static void note_facts(struct publication *publication)
+static void note_facts(struct publication *publication, uint32_t entry, rf_exported *model)
 {
-    for (uint32_t i = 0; i < publication->report.model_count; i++) {
-        const rf_reader_info *info = rf_reader_get_info(publication->readers[i]);
-        rf_exported *model = &publication->report.models[i];
-        model->generation = info->generation;
-        model->version = info->version;
-        model->position = info->position;
-        model->rows = info->rows;
-        memcpy(model->digest, info->digest, sizeof model->digest);
+    const rf_reader_info *info = rf_reader_get_info(publication->readers[entry]);
+
+    model->generation = info->generation;
+    model->version = info->version;
+    model->position = info->position;
+    model->rows = info->rows;
+    memcpy(model->digest, info->digest, sizeof model->digest);
+}
+
+static rf_status note_all(struct publication *publication, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; status == RF_OK && i < publication->entries.count; i++) {
+        note_facts(publication, i, &publication->report.models[i]);
+        status = note_name(publication, i, i, err);
     }
+    return status;
 }
 
 static rf_status note_models(struct publication *publication, const rf_sink_model *models,
@@ -196,8 +224,16 @@ static rf_status note_models(struct publication *publication, const rf_sink_mode
         [RF_SINK_SAME] = RF_EXPORT_SAME,
     };
 
-    for (uint32_t i = 0; i < publication->report.model_count; i++) {
-        rf_exported *model = &publication->report.models[i];
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < publication->entries.count; i++) {
+        if (models[i].is_left_out)
+            continue;
+        rf_exported *model = &publication->report.models[count];
+        note_facts(publication, i, model);
+        rf_status status = note_name(publication, i, count++, err);
+        if (status != RF_OK)
+            return status;
         model->way = ways[models[i].way];
         model->generation_before = models[i].generation_before;
         model->upserted = models[i].upserted;
@@ -247,7 +283,7 @@ static rf_status find_changes(void *arg, uint32_t model, uint64_t generation, co
 
 static rf_status begin_looks(struct publication *publication, rf_err *err)
 {
-    uint32_t count = publication->report.model_count;
+    uint32_t count = publication->entries.count;
 
     publication->changes = calloc(count, sizeof *publication->changes);
     publication->now = calloc(count, sizeof *publication->now);
@@ -261,7 +297,7 @@ static rf_status begin_looks(struct publication *publication, rf_err *err)
 
 static void end_looks(struct publication *publication)
 {
-    for (uint32_t i = 0; i < publication->report.model_count; i++) {
+    for (uint32_t i = 0; i < publication->entries.count; i++) {
         if (publication->changes)
             rf_export_changes_free(&publication->changes[i]);
         if (publication->now)
@@ -277,7 +313,7 @@ static void end_looks(struct publication *publication)
 static rf_status publish_to_postgres(struct publication *publication, const struct target *target,
                                      const rf_export_options *options, rf_err *err)
 {
-    uint32_t count = publication->report.model_count;
+    uint32_t count = publication->entries.count;
     const rf_sink_postgres_options sink = {
         .schema = options->schema,
         .form = options->as == RF_EXPORT_AS_BEFORE ? RF_PUBLIC_AS_BEFORE
@@ -295,15 +331,22 @@ static rf_status publish_to_postgres(struct publication *publication, const stru
     rf_sink_model *models = calloc(count, sizeof *models);
     if (!models)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", count);
-    for (uint32_t i = 0; i < count; i++)
-        models[i].reader = publication->readers[i];
+    for (uint32_t i = 0; i < count; i++) {
+        const rf_export_entry *entry = &publication->entries.items[i];
+        models[i] = (rf_sink_model){
+            .reader = publication->readers[i],
+            .public_name = entry->public_name,
+            .version_of = entry->version_of[0] ? entry->version_of : NULL,
+            .shows = entry->shows,
+            .beside = entry->beside,
+            .has_colours = entry->has_colours,
+        };
+    }
     rf_status status = begin_looks(publication, err);
     if (status == RF_OK)
         status = rf_sink_postgres(target->place, models, count, &sink, &publication->target, err);
-    if (status == RF_OK) {
-        note_facts(publication);
+    if (status == RF_OK)
         status = note_models(publication, models, err);
-    }
     end_looks(publication);
     free(models);
     return status;
@@ -313,17 +356,24 @@ static rf_status publish(struct publication *publication, const struct target *t
                          const rf_export_options *options, rf_err *err)
 {
     rf_status status = RF_OK;
+    const char **names = NULL;
 
     switch (target->kind) {
     case TARGET_POSTGRES:
         return publish_to_postgres(publication, target, options, err);
     case TARGET_SQLITE:
-        status = rf_sink_sqlite(target->place, publication->readers,
-                                publication->report.model_count,
+        names = calloc(publication->entries.count, sizeof *names);
+        if (!names)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for names of tables");
+        for (uint32_t i = 0; i < publication->entries.count; i++)
+            names[i] = publication->entries.items[i].public_name;
+        status = rf_sink_sqlite(target->place, publication->readers, publication->entries.count,
                                 &(rf_sink_sqlite_options){.decimals_text = options->decimals_text,
+                                                          .names = names,
                                                           .replace = options->replace,
                                                           .run = &options->run},
                                 &publication->report.bytes, err);
+        free(names);
         break;
     case TARGET_CSV:
     case TARGET_JSON_LINES:
@@ -339,8 +389,7 @@ static rf_status publish(struct publication *publication, const struct target *t
     publication->target = strdup(target->place);
     if (status == RF_OK && !publication->target)
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory; all was published");
-    note_facts(publication);
-    return status;
+    return status == RF_OK ? note_all(publication, err) : status;
 }
 
 rf_status rf_export(rf_store *store, const char *const *names, uint32_t name_count,
@@ -360,19 +409,23 @@ rf_status rf_export(rf_store *store, const char *const *names, uint32_t name_cou
     struct publication *publication = calloc(1, sizeof *publication);
     if (!publication)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for an export");
-    publication->report.models = calloc(name_count, sizeof *publication->report.models);
-    publication->readers = calloc(name_count, sizeof *publication->readers);
-    if (!publication->report.models || !publication->readers) {
-        status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", name_count);
-    } else {
-        publication->report.model_count = name_count;
-        publication->store = store;
-        publication->run = &options->run;
-        status = open_readers(publication, store, names, options->generation, err);
+    publication->store = store;
+    publication->run = &options->run;
+    status = rf_export_entries_make(store, names, name_count, options->generation,
+                                    target.kind == TARGET_POSTGRES, &publication->entries, err);
+    uint32_t count = publication->entries.count;
+    if (status == RF_OK) {
+        publication->report.models = calloc(count, sizeof *publication->report.models);
+        publication->readers = calloc(count, sizeof *publication->readers);
+        if (!publication->report.models || !publication->readers)
+            status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", count);
     }
+    if (status == RF_OK)
+        status = open_readers(publication, store, options->generation, err);
     if (status == RF_OK)
         status = publish(publication, &target, options, err);
     close_readers(publication);
+    rf_export_entries_free(&publication->entries);
     publication->report.target = publication->target;
     publication->report.seconds = rf_clock_seconds() - start;
     if (status == RF_OK)

@@ -119,7 +119,8 @@ const cli_command cli_export = {
     .details =
         "postgresql://...: a view NAME over a table of this generation, changed in one\n"
         "transaction for all NAMEs, with a row of refold_published.models for each. Rows that are\n"
-        "there already are not copied again, and where few differ only these are sent.\n"
+        "there already are not copied again, and where few differ only these are sent. Versions beside\n"
+        "the live one are shown too: NAME_v3 is NAME@3, which may also be named by itself.\n"
         "FILE.sqlite or sqlite:PATH: a finished SQLite file with a table for each NAME.\n"
         "FILE.csv is CSV by RFC 4180, FILE.jsonl is JSON Lines, as scan prints them, FILE.parquet is\n"
         "written where DuckDB's library is found (libduckdb.so, or REFOLD_DUCKDB_LIBRARY): one\n"

@@ -128,6 +128,34 @@ static rf_status load(struct publication *publication, rf_publish_plan *plan, rf
     return status == RF_OK ? RF_OK : roll_back(publication, status);
 }
 
+/* The view of a read model shows the table of its live version, which is what it is to be by now. */
+static rf_status apply_shown(struct publication *publication, rf_publish_plan *plan, rf_err *err)
+{
+    const rf_publish_plan *live = plan->shows;
+    rf_sink_model *model = plan->model;
+    rf_status status = RF_OK;
+
+    model->position = live->model->position;
+    model->rows = live->model->rows;
+    memcpy(model->digest, live->model->digest, sizeof model->digest);
+    plan->note = live->note;
+    plan->changes = live->changes;
+    if (plan->is_published && plan->seen.exists && plan->same_layout && !plan->seen.must_drop &&
+        strcmp(plan->data_schema, live->data_schema) == 0) {
+        model->way = live->model->way == RF_SINK_CHANGED ? RF_SINK_CHANGED : RF_SINK_SAME;
+    } else {
+        model->way = live->model->way == RF_SINK_LOADED ? RF_SINK_LOADED : RF_SINK_SHOWN;
+        memcpy(plan->data_schema, live->data_schema, sizeof plan->data_schema);
+        status = rf_public_show(&publication->sql, &plan->layout, plan->place, plan->form,
+                                &plan->seen, (rf_table_place){live->data_schema, live->place.name},
+                                err);
+    }
+    if (status != RF_OK)
+        return status;
+    rf_publish_record_published(&publication->sql, plan);
+    return rf_sql_run(&publication->sql, err);
+}
+
 /* What readers see of one read model becomes another. */
 static rf_status apply(struct publication *publication, rf_publish_plan *plan, bool *fits_out, rf_err *err)
 {
@@ -138,6 +166,8 @@ static rf_status apply(struct publication *publication, rf_publish_plan *plan, b
     rf_status status = RF_OK;
 
     *fits_out = true;
+    if (plan->shows)
+        return apply_shown(publication, plan, err);
     switch (model->way) {
     case RF_SINK_SAME:
         break;
@@ -185,6 +215,8 @@ static rf_status publish_once(struct publication *publication, bool *fits_out, b
 
     *fits_out = true;
     for (uint32_t i = 0; status == RF_OK && *fits_out && i < publication->count; i++) {
+        if (publication->plans[i].model->is_left_out)
+            continue;
         status = apply(publication, &publication->plans[i], fits_out, err);
         if (!*fits_out)
             publication->plans[i].refuse_changes = true;
@@ -228,6 +260,8 @@ static rf_status run(struct publication *publication, rf_err *err)
         rf_status status = RF_OK;
         uint64_t total = 0;
         for (uint32_t i = 0; status == RF_OK && i < publication->count; i++) {
+            if (publication->plans[i].model->is_left_out)
+                continue;
             status = rf_publish_make(&publication->sql, &publication->plans[i], i,
                                   publication->options, err);
             if (publication->plans[i].model->way == RF_SINK_LOADED)
@@ -235,7 +269,8 @@ static rf_status run(struct publication *publication, rf_err *err)
         }
         rf_sink_watch_begin(&publication->watch, publication->options->run, total);
         for (uint32_t i = 0; status == RF_OK && i < publication->count; i++)
-            if (publication->plans[i].model->way == RF_SINK_LOADED)
+            if (!publication->plans[i].model->is_left_out &&
+                publication->plans[i].model->way == RF_SINK_LOADED)
                 status = load(publication, &publication->plans[i], err);
         if (status == RF_OK)
             status = rf_sink_watch_look(&publication->watch, err);
@@ -256,11 +291,47 @@ static void count_changes(rf_publish_plan *plan)
     }
 }
 
+/* Which read models are shown by version: asked once, before anything is planned. */
+static rf_status choose_versions(struct publication *publication, rf_err *err)
+{
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; status == RF_OK && i < publication->count; i++) {
+        const rf_sink_model *model = publication->plans[i].model;
+        bool shown = false;
+        if (model->shows == 0)
+            continue;
+        status = rf_publish_by_version(&publication->sql, model, publication->schema,
+                                       publication->options->form, &shown, err);
+        if (shown)
+            publication->plans[i].shows = &publication->plans[model->shows - 1];
+    }
+    for (uint32_t i = 0; i < publication->count; i++) {
+        rf_sink_model *model = publication->plans[i].model;
+        model->is_left_out = model->beside != 0 && !publication->plans[model->beside - 1].shows;
+    }
+    return status;
+}
+
+static void clean_up(struct publication *publication)
+{
+    uint32_t keep = publication->options->keep ? publication->options->keep : KEEP_DEFAULT;
+
+    for (uint32_t i = 0; i < publication->count; i++) {
+        rf_publish_plan *plan = &publication->plans[i];
+        if (plan->model->is_left_out)
+            continue;
+        count_changes(plan);
+        rf_publish_sweep(&publication->sql, plan, keep);
+        if (plan->model->shows != 0)
+            rf_publish_drop_retired(&publication->sql, plan, publication->plans, publication->count);
+    }
+}
+
 rf_status rf_sink_postgres(const char *url, rf_sink_model *models, uint32_t model_count,
                            const rf_sink_postgres_options *options, char **target_out, rf_err *err)
 {
     const rf_postgres_options connect = {.cancel = options->run->cancel};
-    uint32_t keep = options->keep ? options->keep : KEEP_DEFAULT;
     rf_postgres *db = NULL;
 
     rf_status status = rf_postgres_open(url, &connect, &db, err);
@@ -281,6 +352,8 @@ rf_status rf_sink_postgres(const char *url, rf_sink_model *models, uint32_t mode
         status = lock(&publication, err);
     if (status == RF_OK)
         status = rf_publish_prepare(&publication.sql, publication.schema, err);
+    if (status == RF_OK)
+        status = choose_versions(&publication, err);
     if (status == RF_OK) {
         status = run(&publication, err);
         if (status != RF_OK && publication.commits && rf_postgres_is_lost(db))
@@ -289,13 +362,10 @@ rf_status rf_sink_postgres(const char *url, rf_sink_model *models, uint32_t mode
         else if (status != RF_OK && status != RF_ERR_REFUSED)
             (void)rf_err_suffix(err, "what was published stays");
     }
-    for (uint32_t i = 0; publication.plans && i < model_count; i++) {
-        if (status == RF_OK) {
-            count_changes(&publication.plans[i]);
-            rf_publish_sweep(&publication.sql, &publication.plans[i], keep);
-        }
+    if (status == RF_OK)
+        clean_up(&publication);
+    for (uint32_t i = 0; publication.plans && i < model_count; i++)
         rf_publish_free(&publication.plans[i]);
-    }
     free(publication.plans);
     rf_sql_end(&publication.sql);
     rf_postgres_close(db);

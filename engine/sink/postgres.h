@@ -10,6 +10,9 @@
  * and digest. It waits for readers of the old view in pieces of a second, between which queries that
  * queue behind it go on.
  *
+ * A read model with colours is shown by version too: each version has its own view and tables, and the view of the
+ * read model shows the live version's table. Once versions were shown they are; what was retired is dropped.
+ *
  * What is published is known by its digest: the same rows are not copied again, so a rollback
  * is the one transaction while the schema of the older generation is there.
  */
@@ -53,8 +56,14 @@ typedef enum rf_sink_way {
 } rf_sink_way;
 
 typedef struct rf_sink_model {
-    rf_reader *reader; /* borrowed */
+    rf_reader *reader; /* borrowed, as are the next two */
+    const char *public_name; /* NULL: the reader's */
+    const char *version_of;  /* public_name is a version of that one; NULL: it is none */
+    uint32_t shows;    /* 1 + the model of the live version, whose table this name shows if versions are shown */
+    uint32_t beside;   /* 1 + the model that shows it; it is left out where versions are not shown */
+    bool has_colours;  /* of one with `shows`: then they are. Else where they were before */
     /* what came of it */
+    bool is_left_out; /* and nothing else did */
     rf_sink_way way;
     uint64_t generation_before; /* 0: none was published */
     uint64_t upserted, deleted; /* of RF_SINK_CHANGED */

@@ -21,8 +21,9 @@ rf_status rf_publish_prepare(rf_sql *sql, const char *schema, rf_err *err)
     if (status == RF_OK) {
         rf_sql_add(sql, "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid ="
                         " c.relnamespace WHERE n.nspname = 'refold_published' AND"
-                        " (c.relname = 'tables' OR c.relname = 'models' AND EXISTS (SELECT FROM"
-                        " pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'note'))");
+                        " (c.relname = 'tables' OR c.relname = 'models' AND (SELECT count(*) FROM"
+                        " pg_attribute a WHERE a.attrelid = c.oid AND a.attname IN ('note', 'version_of'))"
+                        " = 2)");
         status = rf_sql_count(sql, &found, err);
     }
     if (status != RF_OK || found == 2)
@@ -33,8 +34,9 @@ rf_status rf_publish_prepare(rf_sql *sql, const char *schema, rf_err *err)
                " generation bigint NOT NULL, version bigint NOT NULL, position bigint NOT NULL,"
                " digest text NOT NULL, rows bigint NOT NULL, form text NOT NULL,"
                " data_schema text, layout text NOT NULL,"
-               " published_at timestamptz NOT NULL, note bytea, PRIMARY KEY (schema_name, name));"
+               " published_at timestamptz NOT NULL, note bytea, version_of text, PRIMARY KEY (schema_name, name));"
                " ALTER TABLE refold_published.models ADD COLUMN IF NOT EXISTS note bytea;"
+               " ALTER TABLE refold_published.models ADD COLUMN IF NOT EXISTS version_of text;"
                " CREATE TABLE IF NOT EXISTS refold_published.tables (data_schema text PRIMARY KEY,"
                " schema_name text NOT NULL, name text NOT NULL, generation bigint NOT NULL,"
                " position bigint NOT NULL, digest text NOT NULL, rows bigint NOT NULL,"
@@ -94,7 +96,7 @@ static rf_status look_at_pointer(rf_sql *sql, rf_publish_plan *plan, rf_err *err
             plan->form = strcmp(rf_postgres_text(rows, 0, 4), "table") == 0 ? RF_PUBLIC_TABLE
                                                                              : RF_PUBLIC_VIEW;
         /* Somebody dropped the table itself. */
-        if (plan->data_schema[0] != '\0' && *rf_postgres_text(rows, 0, 5) != 't')
+        if (!plan->shows && plan->data_schema[0] != '\0' && *rf_postgres_text(rows, 0, 5) != 't')
             plan->same_layout = false;
     }
     if (plan->form == RF_PUBLIC_AS_BEFORE)
@@ -212,13 +214,20 @@ rf_status rf_publish_make(rf_sql *sql, rf_publish_plan *plan, uint32_t index,
     rf_buf_init(&plan->description, DESCRIPTION_BYTES_MAX);
     rf_buf_free(&plan->published_note);
     rf_buf_init(&plan->published_note, NOTE_BYTES_MAX);
-    *model = (rf_sink_model){.reader = model->reader};
+    *model = (rf_sink_model){.reader = model->reader,
+                             .public_name = model->public_name,
+                             .version_of = model->version_of,
+                             .shows = model->shows,
+                             .beside = model->beside,
+                             .has_colours = model->has_colours};
     rf_status status = rf_publish_look(plan, index, options, err);
     if (status == RF_OK)
         status = rf_layout_make(info, &plan->layout, err);
     if (status != RF_OK)
         return status;
-    plan->place = (rf_table_place){options->schema ? options->schema : "public", info->name};
+    if (model->public_name)
+        plan->layout.name = model->public_name;
+    plan->place = (rf_table_place){options->schema ? options->schema : "public", plan->layout.name};
     status = rf_postgres_table_check(&plan->layout, err);
     if (status == RF_OK)
         status = rf_postgres_table_describe(&plan->layout, &plan->description, err);
@@ -227,7 +236,9 @@ rf_status rf_publish_make(rf_sql *sql, rf_publish_plan *plan, uint32_t index,
     if (status == RF_OK)
         status = rf_public_look(sql, &plan->layout, plan->place, plan->form, plan->is_published,
                                 plan->same_layout, options->replace, &plan->seen, err);
-    if (status == RF_OK)
+    if (plan->shows)
+        model->way = RF_SINK_SHOWN;
+    else if (status == RF_OK)
         status = choose_way(sql, plan, index, options, err);
     if (status == RF_OK && plan->seen.dropped.size > 1)
         (void)snprintf(model->note, sizeof model->note, "%s.%s was made anew, and these went: %s",
@@ -287,8 +298,11 @@ void rf_publish_record_published(rf_sql *sql, const rf_publish_plan *plan)
     const rf_sink_model *model = plan->model;
     bool is_view = plan->form == RF_PUBLIC_VIEW;
 
-    rf_sql_add(sql, "INSERT INTO refold_published.models VALUES (%q, %q, %u, %u, ", plan->place.schema,
-               plan->place.name, plan->layout.info->generation,
+    rf_sql_add(sql,
+               "INSERT INTO refold_published.models (schema_name, name, generation, version, position,"
+               " digest, rows, form, data_schema, layout, published_at, note, version_of)"
+               " VALUES (%q, %q, %u, %u, ",
+               plan->place.schema, plan->place.name, plan->layout.info->generation,
                (uint64_t)plan->layout.info->version);
     rf_sql_add(sql, "%u, %q, %u, %q, ", model->position, model->digest, model->rows,
                is_view ? "view" : "table");
@@ -302,12 +316,17 @@ void rf_publish_record_published(rf_sql *sql, const rf_publish_plan *plan)
         rf_sql_add(sql, "decode(%x, 'hex')", plan->note);
     else
         rf_sql_add(sql, "NULL");
+    if (model->version_of)
+        rf_sql_add(sql, ", %q", model->version_of);
+    else
+        rf_sql_add(sql, ", NULL");
     rf_sql_add(sql,
                ") ON CONFLICT (schema_name, name) DO UPDATE SET generation ="
                " EXCLUDED.generation, version = EXCLUDED.version, position = EXCLUDED.position,"
                " digest = EXCLUDED.digest, rows = EXCLUDED.rows, form = EXCLUDED.form,"
                " data_schema = EXCLUDED.data_schema, layout = EXCLUDED.layout,"
-               " published_at = EXCLUDED.published_at, note = EXCLUDED.note; ");
+               " published_at = EXCLUDED.published_at, note = EXCLUDED.note,"
+               " version_of = EXCLUDED.version_of; ");
     if (is_view)
         rf_sql_add(sql,
                    "UPDATE refold_published.tables SET generation = %u, position = %u, digest = %q, rows ="
@@ -341,5 +360,92 @@ void rf_publish_sweep(rf_sql *sql, const rf_publish_plan *plan, uint32_t keep)
         if (rf_sql_run(sql, NULL) != RF_OK)
             (void)rf_postgres_run(sql->db, "ROLLBACK", NULL);
     }
+    rf_postgres_rows_free(rows);
+}
+
+/* ---- versions ---- */
+
+rf_status rf_publish_by_version(rf_sql *sql, const rf_sink_model *model, const char *schema,
+                                rf_public_form form, bool *is_out, rf_err *err)
+{
+    const char *name = rf_reader_get_info(model->reader)->name;
+    uint64_t tables = 0, versions = 0;
+
+    rf_sql_add(sql,
+               "SELECT count(*) FROM refold_published.models WHERE schema_name = %q AND name = %q"
+               " AND form = 'table'",
+               schema, name);
+    rf_status status = rf_sql_count(sql, &tables, err);
+    if (status == RF_OK && !model->has_colours) {
+        rf_sql_add(sql,
+                   "SELECT count(*) FROM refold_published.models WHERE schema_name = %q"
+                   " AND version_of = %q",
+                   schema, name);
+        status = rf_sql_count(sql, &versions, err);
+    }
+    bool is_view = form == RF_PUBLIC_VIEW || (form == RF_PUBLIC_AS_BEFORE && tables == 0);
+    *is_out = is_view && (model->has_colours || versions > 0);
+    return status;
+}
+
+static bool is_planned(const char *name, const rf_publish_plan *plans, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (!plans[i].model->is_left_out && plans[i].place.name &&
+            strcmp(plans[i].place.name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Each in a transaction of its own: a failure of one is no failure of what was published. */
+static bool try_alone(rf_sql *sql)
+{
+    if (rf_postgres_is_lost(sql->db) || rf_sql_run(sql, NULL) == RF_OK)
+        return !rf_postgres_is_lost(sql->db);
+    (void)rf_postgres_run(sql->db, "ROLLBACK", NULL);
+    return false;
+}
+
+static void drop_version(rf_sql *sql, const char *schema, const char *name)
+{
+    rf_postgres_rows *rows = NULL;
+
+    rf_sql_add(sql,
+               "BEGIN; SET LOCAL lock_timeout = '1s'; DROP VIEW IF EXISTS %t; DELETE FROM"
+               " refold_published.models WHERE schema_name = %q AND name = %q; COMMIT",
+               schema, name, schema, name);
+    if (!try_alone(sql))
+        return;
+    rf_sql_add(sql,
+               "SELECT data_schema FROM refold_published.tables WHERE schema_name = %q AND name = %q"
+               " AND data_schema NOT IN (SELECT data_schema FROM refold_published.models"
+               " WHERE data_schema IS NOT NULL)",
+               schema, name);
+    if (rf_sql_query(sql, &rows, NULL) != RF_OK)
+        return;
+    for (uint32_t i = 0; i < rf_postgres_row_count(rows); i++) {
+        const char *data = rf_postgres_text(rows, i, 0);
+        rf_sql_add(sql,
+                   "BEGIN; SET LOCAL lock_timeout = '1s'; DROP TABLE IF EXISTS %t; DROP SCHEMA IF"
+                   " EXISTS %n; DELETE FROM refold_published.tables WHERE data_schema = %q; COMMIT",
+                   data, name, data, data);
+        (void)try_alone(sql);
+    }
+    rf_postgres_rows_free(rows);
+}
+
+void rf_publish_drop_retired(rf_sql *sql, const rf_publish_plan *plan, const rf_publish_plan *plans,
+                             uint32_t count)
+{
+    rf_postgres_rows *rows = NULL;
+
+    rf_sql_add(sql,
+               "SELECT name FROM refold_published.models WHERE schema_name = %q AND version_of = %q",
+               plan->place.schema, plan->place.name);
+    if (rf_sql_query(sql, &rows, NULL) != RF_OK)
+        return;
+    for (uint32_t i = 0; i < rf_postgres_row_count(rows); i++)
+        if (!is_planned(rf_postgres_text(rows, i, 0), plans, count))
+            drop_version(sql, plan->place.schema, rf_postgres_text(rows, i, 0));
     rf_postgres_rows_free(rows);
 }

@@ -27,8 +27,16 @@ typedef struct rf_publish_plan {
     char data_schema[64]; /* of the table that is or will be shown; "": to be made */
     rf_sink_changes changes;
     bool refuse_changes; /* they did not fit the table */
+    const struct rf_publish_plan *shows; /* the live version, whose table it shows; NULL: it has its own */
 } rf_publish_plan;
 
+/* Whether the model, one with `shows`, is shown by version. */
+rf_status rf_publish_by_version(rf_sql *sql, const rf_sink_model *model, const char *schema,
+                                rf_public_form form, bool *is_out, rf_err *err);
+/* Drops views of versions of `plan` that are none of `plans`, with their tables. What is in use, or stands under
+ * other views, is left to the next run, and so is what fails. */
+void rf_publish_drop_retired(rf_sql *sql, const rf_publish_plan *plan, const rf_publish_plan *plans,
+                             uint32_t count);
 /* Makes the schema `refold_published` and its tables where they are not there. */
 rf_status rf_publish_prepare(rf_sql *sql, const char *schema, rf_err *err);
 /* `plan` is zeroed but for `model`. Refuses what cannot be published. */

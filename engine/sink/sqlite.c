@@ -69,10 +69,17 @@ static rf_status is_own(const char *path, bool *own_out, rf_err *err)
     return RF_OK;
 }
 
-static bool is_exported(rf_reader *const *readers, uint32_t count, rf_slice name)
+static const char *name_of(const rf_sink_sqlite_options *options, rf_reader *const *readers,
+                           uint32_t index)
+{
+    return options->names ? options->names[index] : rf_reader_get_info(readers[index])->name;
+}
+
+static bool is_exported(const rf_sink_sqlite_options *options, rf_reader *const *readers,
+                        uint32_t count, rf_slice name)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (rf_slice_equal(rf_slice_of(rf_reader_get_info(readers[i])->name), name))
+        if (rf_slice_equal(rf_slice_of(name_of(options, readers, i)), name))
             return true;
     return false;
 }
@@ -92,7 +99,7 @@ static rf_status refuse_what_goes(const struct file *file, rf_reader *const *rea
                                    &statement, err);
     while (status == RF_OK && (status = rf_sqlite_step(statement, &row, err)) == RF_OK && row) {
         rf_slice name = rf_sqlite_column_bytes(statement, 0);
-        if (!is_exported(readers, count, name))
+        if (!is_exported(file->options, readers, count, name))
             status = rf_fail(err, RF_ERR_REFUSED,
                              "%s has the read model %.*s too, which would be gone: name it, or "
                              "--replace; nothing was published",
@@ -239,7 +246,8 @@ static rf_status insert_rows(struct file *file, const rf_layout *layout, rf_read
     return status == RF_ERR_NO_ROW ? RF_OK : status;
 }
 
-static rf_status insert_pointer(struct file *file, const rf_reader_info *info, rf_err *err)
+static rf_status insert_pointer(struct file *file, const char *name, const rf_reader_info *info,
+                                rf_err *err)
 {
     rf_sqlite_writer *writer = file->writer;
 
@@ -250,7 +258,7 @@ static rf_status insert_pointer(struct file *file, const rf_reader_info *info, r
         err);
     if (status != RF_OK)
         return status;
-    rf_sqlite_writer_text(writer, 1, rf_slice_of(info->name));
+    rf_sqlite_writer_text(writer, 1, rf_slice_of(name));
     rf_sqlite_writer_integer(writer, 2, (int64_t)info->generation);
     rf_sqlite_writer_integer(writer, 3, info->version);
     rf_sqlite_writer_integer(writer, 4, (int64_t)info->position);
@@ -259,11 +267,12 @@ static rf_status insert_pointer(struct file *file, const rf_reader_info *info, r
     return rf_sqlite_writer_row(writer, err);
 }
 
-static rf_status write_model(struct file *file, rf_reader *reader, rf_err *err)
+static rf_status write_model(struct file *file, const char *name, rf_reader *reader, rf_err *err)
 {
     rf_layout layout = {0};
 
     rf_status status = rf_layout_make(rf_reader_get_info(reader), &layout, err);
+    layout.name = name;
     if (status == RF_OK)
         status = create_table(file, &layout, err);
     if (status == RF_OK)
@@ -273,7 +282,7 @@ static rf_status write_model(struct file *file, rf_reader *reader, rf_err *err)
     if (status == RF_OK)
         status = create_indexes(file, &layout, err);
     if (status == RF_OK)
-        status = insert_pointer(file, layout.info, err);
+        status = insert_pointer(file, name, layout.info, err);
     rf_layout_free(&layout);
     return status;
 }
@@ -291,7 +300,7 @@ static rf_status write_all(struct file *file, rf_reader *const *readers, uint32_
             " INTEGER, position INTEGER, digest TEXT, rows INTEGER, published_at TEXT)",
             err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++)
-        status = write_model(file, readers[i], err);
+        status = write_model(file, name_of(file->options, readers, i), readers[i], err);
     if (status == RF_OK)
         status = rf_sqlite_writer_run(file->writer, "ANALYZE", err);
     if (status == RF_OK)

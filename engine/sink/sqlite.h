@@ -12,6 +12,7 @@
 
 typedef struct rf_sink_sqlite_options {
     bool decimals_text; /* else numbers, and one of more than 15 digits is refused */
+    const char *const *names; /* of the tables, one a reader; NULL: the readers' */
     bool replace;       /* also a file of somebody else, or with other read models */
     const rf_run *run;
 } rf_sink_sqlite_options;

@@ -43,7 +43,7 @@ typedef enum rf_export_way {
 
 /* What became of one read model. */
 typedef struct rf_exported {
-    const char *name;
+    const char *name; /* of a version NAME@VERSION */
     uint64_t generation;
     uint32_t version; /* of the definition */
     uint64_t position;
@@ -64,7 +64,9 @@ typedef struct rf_export_report {
     uint32_t model_count;
 } rf_export_report;
 
-/* `target` is a path, or a URL: postgresql://… or sqlite:PATH. RF_ERR_ABSENT if a read model is not
+/* A name is NAME, or NAME@VERSION, which is called NAME_vVERSION there. Into PostgreSQL a read model that has
+ * colours is published with them, and the report has an entry for each.
+ * `target` is a path, or a URL: postgresql://… or sqlite:PATH. RF_ERR_ABSENT if a read model is not
  * live, RF_ERR_USAGE where target and options do not fit, RF_ERR_LOCKED while another export writes
  * the same target, RF_ERR_UNREACHABLE where it cannot be reached or what is replaced is in use for
  * that long, RF_ERR_REFUSED where something is in the way that only `replace` takes away.
