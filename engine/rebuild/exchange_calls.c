@@ -134,27 +134,16 @@ static bool carry_events(rf_exchange_worker *worker, const rf_step *step,
 static bool find_places(rf_exchange_worker *worker, const rf_step *step,
                         const rf_exchange_call *call, rf_exchange_events *events)
 {
-    bool fine = true;
-
     if (call->way == RF_EXCHANGE_CARRIED) {
         const rf_exchange_place *places = worker->carried[call->handler->text_slot];
         for (uint32_t i = 0; i < events->count; i++)
             events->places[i] = places[events->indexes[i]];
     } else if (call->texts || call->numbers) {
         rf_exchange_find_texts(worker, call, events);
-    } else if (call->handler->computed && worker->batch) {
-        fine = rf_exchange_make_keys(worker, step, call, events);
     } else {
-        for (uint32_t i = 0; fine && i < events->count; i++) {
-            uint32_t index = events->indexes[i];
-            rf_exchange_fill(worker, step, call, index, events->ordinals[i]);
-            events->places[i] =
-                rf_exchange_make_key(worker, call->handler, NULL, 0, call->plan->event,
-                                     (uint64_t)worker->positions[index], &fine);
-            events->count = fine ? events->count : i;
-        }
+        return rf_exchange_make_keys(worker, step, call, events);
     }
-    return fine;
+    return true;
 }
 
 /* Takes those that lead to no row off the batch: those of another pass and, with all that come after

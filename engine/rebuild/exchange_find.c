@@ -456,6 +456,51 @@ void rf_exchange_find_texts(rf_exchange_worker *worker, const rf_exchange_call *
     find_others(worker, call, events, others, count);
 }
 
+/* Has what the memo knows of long keys fetched: their rows, then the keys of these. */
+static void fetch_known(rf_exchange_worker *worker, const rf_slice *keys, const uint32_t *hashes,
+                        uint32_t count)
+{
+    const rf_keyed_row *rows[RF_EXCHANGE_PENDING] = {NULL};
+
+    for (uint32_t i = 0; i < count; i++)
+        if (keys[i].data)
+            __builtin_prefetch(is_short(keys[i]) ? memo_of_short(worker, keys[i])
+                                                 : memo_at(worker, hashes[i], keys[i].size));
+    for (uint32_t i = 0; i < count; i++) {
+        if (!keys[i].data || is_short(keys[i]))
+            continue;
+        const struct rf_exchange_memo *memo = memo_at(worker, hashes[i], keys[i].size);
+        if (memo->size == keys[i].size && memo->first == hashes[i])
+            rows[i] = rf_exchange_place_row(memo->place);
+        __builtin_prefetch(rows[i]);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (rows[i])
+            __builtin_prefetch(rf_keyed_row_key(rows[i]).data);
+}
+
+void rf_exchange_find_keys(rf_exchange_worker *worker, const rf_slice *keys,
+                           rf_exchange_events *events)
+{
+    uint32_t hashes[RF_EXCHANGE_PENDING] = {0};
+    bool nul;
+
+    for (uint32_t i = 0; i < events->count; i++)
+        if (keys[i].data)
+            hashes[i] = rf_key_hash(keys[i], &nul);
+    fetch_known(worker, keys, hashes, events->count);
+    for (uint32_t i = 0; i < events->count; i++) {
+        events->places[i] = RF_PLACE_ELSEWHERE;
+        if (!keys[i].data)
+            continue;
+        events->places[i] = is_short(keys[i]) ? recall_short(worker, keys[i])
+                                              : recall_long(worker, keys[i], hashes[i]);
+        if (events->places[i] == RF_PLACE_NONE)
+            events->places[i] = take_up(worker, hashes[i], keys[i],
+                                        (uint64_t)worker->positions[events->indexes[i]]);
+    }
+}
+
 void rf_exchange_forget_places(const rf_exchange *job, rf_carried *carried)
 {
     for (uint32_t slot = 0; slot < carried->slot_count; slot++) {

@@ -318,8 +318,8 @@ bool rf_exchange_refuse(rf_exchange_worker *worker, rf_fold_result result, uint6
 rf_exchange_place rf_exchange_make_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
                                        const rf_carried *carried, uint32_t stream,
                                        const char *event, uint64_t position, bool *fine_out);
-/* The same of all events of a call that goes by keys which a runner computes: places of those before
- * a fault, which makes it false and ends the events there. */
+/* The same of all events of a call of which nothing is carried: the places of those before a fault,
+ * which makes it false and ends the events there. */
 bool rf_exchange_make_keys(rf_exchange_worker *worker, const rf_step *step,
                            const rf_exchange_call *call, rf_exchange_events *events);
 /* The beginning of the keys of the event's stream. False at a fault. */
@@ -332,6 +332,9 @@ bool rf_exchange_refuse_place(rf_exchange_worker *worker, const rf_keying_handle
 /* exchange_find.c: the rows of keys, which are added if they are new. Without memory there is a
  * fault, and the row is elsewhere. */
 rf_exchange_place rf_exchange_find(rf_exchange_worker *worker, rf_slice key, uint64_t position);
+/* Of keys of events at once; one without data leads elsewhere. */
+void rf_exchange_find_keys(rf_exchange_worker *worker, const rf_slice *keys,
+                           rf_exchange_events *events);
 /* Of a text that may be no key. */
 rf_exchange_place rf_exchange_find_text(rf_exchange_worker *worker, rf_slice text,
                                         uint64_t position);

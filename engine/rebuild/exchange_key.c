@@ -152,6 +152,12 @@ static rf_slice text_of(const rf_keying_handler *handler, const rf_carried *carr
     return held ? (rf_slice){held->bytes, held->size} : text;
 }
 
+/* Not a text that is the key as it lies. */
+static bool is_encoded(const rf_keying_handler *handler)
+{
+    return handler->part_count != 1 || handler->parts[0].kind != RF_TEXT;
+}
+
 /* What the parts in `from` lead to; NULL: there are none. */
 static rf_exchange_place place_of(rf_exchange_worker *worker, const rf_keying_handler *handler,
                                   const rf_carried *carried, uint32_t stream, const char *from,
@@ -164,7 +170,7 @@ static rf_exchange_place place_of(rf_exchange_worker *worker, const rf_keying_ha
         *fine_out = worker->goes_on;
         return RF_PLACE_ELSEWHERE;
     }
-    if (handler->part_count != 1 || handler->parts[0].kind != RF_TEXT) {
+    if (is_encoded(handler)) {
         if (encode(worker, handler, from, handler->part_count, position, &key))
             return rf_exchange_find(worker, rf_key_slice(&key), position);
         *fine_out = worker->goes_on;
@@ -189,14 +195,48 @@ rf_exchange_place rf_exchange_make_key(rf_exchange_worker *worker, const rf_keyi
     return place_of(worker, handler, carried, stream, from, position, fine_out);
 }
 
-bool rf_exchange_make_keys(rf_exchange_worker *worker, const rf_step *step,
-                           const rf_exchange_call *call, rf_exchange_events *events)
+/* ---- of many events ---- */
+
+/* The key of the parts in `from`, for the segment at hand; without data where there is none. */
+static rf_slice keep_key(rf_exchange_worker *worker, const rf_keying_handler *handler,
+                         const char *from, uint64_t position, bool *fine_out)
+{
+    rf_key_bytes key;
+
+    if (!from || (handler->computed && !check_parts(worker, handler, from, position)) ||
+        !encode(worker, handler, from, handler->part_count, position, &key)) {
+        *fine_out = worker->goes_on;
+        return (rf_slice){NULL, 0};
+    }
+    rf_slice kept = rf_arena_copy(&worker->scratch, rf_key_slice(&key));
+    *fine_out = kept.data || rf_exchange_no_memory(worker, position);
+    return kept;
+}
+
+/* The key or, if it is a text, the place of event `i`, whose parts are in `from`. False at a fault,
+ * which ends the events. */
+static bool take_parts(rf_exchange_worker *worker, const rf_keying_handler *handler, uint32_t i,
+                       const char *from, rf_exchange_events *events, rf_slice *key_out)
+{
+    uint64_t position = (uint64_t)worker->positions[events->indexes[i]];
+    bool fine;
+
+    if (is_encoded(handler))
+        *key_out = keep_key(worker, handler, from, position, &fine);
+    else
+        events->places[i] = place_of(worker, handler, NULL, 0, from, position, &fine);
+    events->count = fine ? events->count : i;
+    return fine;
+}
+
+/* Keys that a runner computes, all together, again behind one that fails and is forgiven. */
+static bool run_keys(rf_exchange_worker *worker, const rf_step *step, const rf_exchange_call *call,
+                     rf_exchange_events *events, rf_slice *keys)
 {
     const rf_keying_handler *handler = call->handler;
     uint32_t end = 0;
     bool fine = true;
 
-    RF_ASSERT(handler->computed && worker->batch);
     for (uint32_t i = 0; i < events->count; i++) {
         rf_exchange_fill(worker, step, call, events->indexes[i], events->ordinals[i]);
         unset_parts(handler, rf_exchange_run_key_parts(worker, i));
@@ -205,17 +245,39 @@ bool rf_exchange_make_keys(rf_exchange_worker *worker, const rf_step *step,
     for (uint32_t begin = 0; fine && begin < events->count; begin = end + 1) {
         rf_status status = rf_exchange_run_keys(worker, begin, events->count, &end);
         for (uint32_t i = begin; fine && i < events->count && i <= end; i++) {
-            uint64_t position = (uint64_t)worker->positions[events->indexes[i]];
+            const char *parts = i < end ? rf_exchange_run_key_parts(worker, i) : NULL;
             worker->goes_on = false;
-            events->places[i] = RF_PLACE_ELSEWHERE;
             if (i == end)
-                fine = refuse_computed(worker, call->index, status, position);
-            else
-                events->places[i] = place_of(worker, handler, NULL, 0,
-                                             rf_exchange_run_key_parts(worker, i), position, &fine);
-            events->count = fine ? events->count : i;
+                (void)refuse_computed(worker, call->index, status,
+                                      (uint64_t)worker->positions[events->indexes[i]]);
+            fine = take_parts(worker, handler, i, parts, events, &keys[i]);
         }
     }
+    return fine;
+}
+
+bool rf_exchange_make_keys(rf_exchange_worker *worker, const rf_step *step,
+                           const rf_exchange_call *call, rf_exchange_events *events)
+{
+    const rf_keying_handler *handler = call->handler;
+    rf_slice keys[RF_EXCHANGE_PENDING];
+    bool fine = true;
+
+    if (handler->computed && worker->batch) {
+        fine = run_keys(worker, step, call, events, keys);
+    } else {
+        for (uint32_t i = 0; fine && i < events->count; i++) {
+            uint32_t index = events->indexes[i];
+            const char *parts = call->plan->event;
+            rf_exchange_fill(worker, step, call, index, events->ordinals[i]);
+            worker->goes_on = false;
+            if (handler->computed)
+                parts = compute(worker, handler, parts, (uint64_t)worker->positions[index]);
+            fine = take_parts(worker, handler, i, parts, events, &keys[i]);
+        }
+    }
+    if (is_encoded(handler))
+        rf_exchange_find_keys(worker, keys, events);
     return fine;
 }
 
