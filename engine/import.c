@@ -7,11 +7,12 @@
  * Who follows has the lock only while it reads and takes, up to the end of the commit. What another import
  * brought meanwhile the appender learns with its next batch: what both read is known again.
  */
-#include "refold/import.h"
+#include "import_lines.h"
 
 #include "base/clock.h"
 #include "log/append.h"
 #include "source/jsonl.h"
+#include "source/memory_feed.h"
 #include "source/source.h"
 #include "store.h"
 
@@ -352,6 +353,17 @@ rf_status rf_import_files(rf_store *store, const char *const *sources, uint32_t 
 {
     return import_into(store, sources, source_count, options ? options : &import_defaults, NULL,
                        summary_out, err);
+}
+
+rf_status rf_import_lines(rf_store *store, rf_slice lines, const rf_import_options *options,
+                          rf_import_summary *summary_out, rf_err *err)
+{
+    const char *name = "events";
+    rf_feed *feed = NULL;
+
+    *summary_out = (rf_import_summary){0};
+    rf_status status = rf_memory_feed_open(lines, &feed, err);
+    return status == RF_OK ? import_into(store, &name, 1, options, feed, summary_out, err) : status;
 }
 
 /* A database that cannot be read is known before there is a store. */

@@ -11,6 +11,7 @@
 #include "refold/error.h"
 #include "refold/store.h"
 #include "refold/import.h"
+#include "refold/append.h"
 #include "refold/log.h"
 #include "refold/quarantine.h"
 #include "refold/rebuild.h"

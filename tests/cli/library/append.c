@@ -1,0 +1,114 @@
+/* A program that adds events in its request loop: append STORE PLUGIN. See ../library_append.sh. */
+#include <refold/refold.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static rf_err err;
+
+static void must(rf_status status)
+{
+    if (status != RF_OK) {
+        (void)fprintf(stderr, "append: %s\n", err.message);
+        exit(rf_status_exit_code(status));
+    }
+}
+
+static rf_slice text(const char *bytes)
+{
+    return (rf_slice){bytes, strlen(bytes)};
+}
+
+static rf_new_event note(const char *stream, const char *data, int64_t version)
+{
+    return (rf_new_event){.stream = text(stream),
+                          .type = text("Noted"),
+                          .data = text(data),
+                          .version = version,
+                          .has_version = version > 0,
+                          .time = 1720612800000000,
+                          .has_time = true};
+}
+
+/* What was just acknowledged is read at once. */
+static void print_row(rf_reader *reader, const char *key)
+{
+    rf_row row;
+
+    must(rf_reader_refresh(reader, NULL, &err));
+    must(rf_reader_get(reader, text(key), &row, &err));
+    printf("%s: %lld events at position %llu\n", key, (long long)row.values[0].integer,
+           (unsigned long long)rf_reader_get_info(reader)->position);
+}
+
+static void print_appended(const rf_appended *appended)
+{
+    printf("added %llu, stored already %llu, position %llu\n",
+           (unsigned long long)appended->added, (unsigned long long)appended->duplicates,
+           (unsigned long long)appended->position);
+}
+
+static void print_refusal(rf_status status, const rf_appended *appended)
+{
+    printf("refused with exit code %d: %s\n", rf_status_exit_code(status), err.message);
+    print_appended(appended);
+}
+
+int main(int argc, char **argv)
+{
+    const rf_store_options create = {.create = true};
+    rf_rebuild_report *report = NULL;
+    rf_appended appended;
+    rf_reader *reader;
+    rf_store *store;
+
+    if (argc != 3)
+        return 2;
+    const char *plugin = argv[2];
+    must(rf_store_open(argv[1], &create, &store, &err));
+    rf_new_event events[] = {note("case-1", "{\"n\":1}", 1),
+                             note("case-2", "{\n  \"n\": 2\r\n}", 1),
+                             note("case-1", "{\"n\":3}", 2)};
+    must(rf_append_events(store, events, 2, NULL, &appended, &err));
+    print_appended(&appended);
+    must(rf_rebuild(store, &plugin, 1, NULL, &report, &err));
+    rf_rebuild_report_free(report);
+    must(rf_reader_open(store, "case_summary", 0, &reader, &err));
+    print_row(reader, "case-1");
+
+    must(rf_append_events(store, events + 2, 1, NULL, &appended, &err));
+    print_appended(&appended);
+    print_row(reader, "case-1");
+    /* The answer was lost, say: once more. */
+    must(rf_append_events(store, events, 3, NULL, &appended, &err));
+    print_appended(&appended);
+    print_row(reader, "case-1");
+    must(rf_append_lines(store,
+                         text("{\"stream\":\"case-2\",\"type\":\"Noted\",\"data\":{}}\n"
+                              "{\"stream\":\"case-2\",\"type\":\"Noted\",\"data\":{}}"),
+                         NULL, &appended, &err));
+    print_appended(&appended);
+    print_row(reader, "case-2");
+
+    /* The log alone: read models are behind until the next call, or a follower, brings them on. */
+    const rf_appending log_only = {.log_only = true};
+    events[0] = note("case-1", "{\"n\":4}", 3);
+    must(rf_append_events(store, events, 1, &log_only, &appended, &err));
+    print_row(reader, "case-1");
+
+    /* All or none. */
+    events[0] = note("case-3", "{\"n\":5}", 1);
+    events[1] = note("case-1", "{\"n\":6}", 9);
+    print_refusal(rf_append_events(store, events, 2, NULL, &appended, &err), &appended);
+    events[1] = note("case-1", "{},\"stream\":\"case-9\"", 4);
+    print_refusal(rf_append_events(store, events, 2, NULL, &appended, &err), &appended);
+    events[1] = (rf_new_event){.stream = text("case-1"), .type = text("Noted")};
+    print_refusal(rf_append_events(store, events, 2, NULL, &appended, &err), &appended);
+    must(rf_append_events(store, events, 1, NULL, &appended, &err));
+    print_appended(&appended);
+    print_row(reader, "case-1");
+    rf_reader_close(reader);
+    rf_store_close(store);
+    return 0;
+}
