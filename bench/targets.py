@@ -2,7 +2,7 @@
 
     python3 targets.py BUILD CACHE [NAME]…
 
-NAME is one of 1 to 18, 21, 22, rivals, micro, prepare; or table, which prints what is known.
+NAME is one of 1 to 19, 21, 22, rivals, micro, prepare; or table, which prints what is known.
 
 A target is a function that yields rows: what was measured, the figure, what it is compared with,
 the ratio, and whether that is enough. Refold and a rival take turns within one run. Figures stay in
@@ -597,6 +597,69 @@ def messages(bench, server, events):
     )
 
 
+def import_lines(bench, store, first, count):
+    """Lines `first` and on of the order log, into a store."""
+    with subprocess.Popen(['tail', '-n', '+%d' % first, bench.log()], stdout=subprocess.PIPE) as log:
+        with subprocess.Popen(
+            ['head', '-n', str(count)], stdin=log.stdout, stdout=subprocess.PIPE
+        ) as some:
+            return Run([bench.refold, 'import', store, '-', '--quiet'], stdin=some.stdout)
+
+
+def incremental(bench):
+    """19: a rebuild of the same definition that folds what is new, against one that folds all; 20: following
+    a commit of ten events."""
+    for number, share, merged, target in (('19', 100, False, 5), ('19 merged', 8, True, None)):
+        store = bench.fresh('incremental')
+        new = bench.events // share
+        import_lines(bench, store, 1, bench.events - new)
+        bench.rebuild(store, 'order_summary')
+        import_lines(bench, store, bench.events - new + 1, new)
+        part, full = [], []
+        for _ in range(bench.runs):
+            for runs, options in ((part, ()), (full, ('--full',))):
+                options += ('--no-swap',)
+                runs.append(bench.rebuild(store, 'order_summary', options=options))
+                Run([bench.refold, 'gc', store, '--keep', '2'])
+        made = [runs[0].json['projections'][0] for runs in (part, full)]
+        if (made[0]['digest'], made[0]['merged']) != (made[1]['digest'], merged):
+            sys.exit('19: other rows than those of a full rebuild, or another way')
+        ratio = seconds_of(full).median / seconds_of(part).median
+        cpu = [Figures(run.cpu for run in runs).median for runs in (part, full)]
+        yield number, row(
+            'rebuild where one event in %d is new%s, against --full; processor time %.3f and %.3f s'
+            % (share, ', merged into a new base' if merged else '', *cpu),
+            seconds_of(part),
+            seconds_of(full),
+            ratio,
+            'at least %d' % target if target else '',
+            ratio >= target if target else None,
+        )
+    bench.rebuild(store, 'order_summary', options=('--full',))
+    runs = []
+    for i in range(20):
+        import_more(bench, store, i)
+        runs.append(Run([bench.refold, 'follow', store, '--once']))
+    yield '20', row(
+        'follow --once of ten events, whole process, %s rows; processor time %.4f s'
+        % (format(made[1]['rows'], ','), Figures(run.cpu for run in runs).median),
+        seconds_of(runs),
+    )
+    shutil.rmtree(store)
+
+
+def import_more(bench, store, turn):
+    """Ten events of streams of their own."""
+    lines = b''.join(
+        b'{"stream":"order-bench-%d","type":"OrderPlaced","data":{"customer":"c-1","currency":"EUR",'
+        b'"channel":"web"}}\n' % (10 * turn + i)
+        for i in range(10)
+    )
+    subprocess.run(
+        [bench.refold, 'import', store, '-', '--quiet'], input=lines, check=True, stdout=subprocess.DEVNULL
+    )
+
+
 def importing_a_database(bench):
     """21: import from PostgreSQL, against psql's COPY of the same rows."""
     events = bench.events // 5
@@ -756,10 +819,11 @@ TARGETS = {
     '16': lambda bench: keyed(bench, '16', 'sku_sales', 'sums by sku', 2.5),
     '17': lambda bench: keyed(bench, '17', 'customer_revenue', 'sums by a carried customer', 4),
     '18': lambda bench: keyed(bench, '18', 'price_rises', 'by sku in the order of the log', 2.5),
+    '19': incremental,
     '21': importing_a_database,
     '22': publishing,
 }
-DEFAULT = ('1+2', 'rivals', '3+4') + tuple(str(number) for number in range(5, 19)) + ('21', '22')
+DEFAULT = ('1+2', 'rivals', '3+4') + tuple(str(number) for number in range(5, 20)) + ('21', '22')
 
 
 # ---- what is known ----
