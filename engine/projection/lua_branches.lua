@@ -57,7 +57,8 @@ local function is_quiet(at, regs, ins, column, stored)
     elseif ins.name ~= "CALL" and ins.name ~= "CALLM" then
         return copied[ins.name] or loads[ins.name] or is_test(ins)
     end
-    local called, list = regs[ins.a] and regs[ins.a].value, arguments(regs, ins)
+    local fn, list = regs[ins.a], arguments(regs, ins)
+    local called = fn and fn.value
     if called == env[refold.copy_name] and column and list[1] == ROW then
         stored(list[3].event and clean("get", list[3].number, list[4].value))
         return list[2].value == column.name
@@ -68,7 +69,7 @@ local function is_quiet(at, regs, ins, column, stored)
             return false
         end
     end
-    return called == env[refold.tick_name] or proving.is_pure(called)
+    return called == env[refold.tick_name] or fn and fn.is_has or proving.is_pure(called)
 end
 
 -- Follows all ways through [first, target), which has to do nothing but store into the column, if

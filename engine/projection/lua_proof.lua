@@ -499,6 +499,7 @@ function steps.TGETS(at, regs, ins)
     elseif object.event then
         local value = clean("get", object.number, name)
         value.event = object.event == "event" and name == "carried" and "carried"
+        value.is_has = object.event == "event" and name == "has"
         value.plain = true
         regs[ins.a] = value
     else

@@ -123,6 +123,9 @@ Test(lua_proof, lets_through_what_combines)
         "row.f = row.f or e.t:upper():sub(1, 2)",
         "if e.n < row.low and e.b then row.low = e.n end",
         "row.f = row.f or M.join(e.t, tostring(M.twice(e.n)))",
+        "row.f = row.f or (e:has 'n' and 'x' or 'y')",
+        "if not row.f then row.f = tostring(e:has 't' and e.n or 0) end",
+        "row.any1 = row.any1 or e:has 't' and e.b",
     };
 
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
