@@ -1,9 +1,11 @@
-/* Swap, catch-up, follow and gc as a model for spin; swap.sh runs it, and once more with each of its bugs.
+/* Swap, catch-up, follow, merges, colours and gc as a model for spin; swap.sh runs it, and once more with each
+ * of its bugs.
  *
  * One read model. Events are numbers 1..EVENTS; what a generation's rows have folded is their count, so
  * an event that is lost or counted twice shows as rows != checkpoint. Each step of the model is one that
  * other processes see as a whole: a transaction of LMDB, a flock, a rename. A process may be killed
- * between any two steps (kill -9: what it holds is let go of, what it committed stays).
+ * between any two steps (kill -9: what it holds is let go of, what it committed stays). Right behind a commit
+ * it may be that readers do not see it before something else is written: `unseen`.
  *
  * Steps and the code that they stand for:
  *   append    rf_appender_commit                engine/log/append_commit.c
@@ -11,26 +13,36 @@
  *   move      rf_catalog_apply_move             engine/catalog/catalog_move.c
  *   seal      rf_build_seal                     engine/build.c
  *   flip      commit_changes, rf_witness_write  engine/catalog/catalog_flip.c, witness.c
+ *   replace   rf_catalog_replace                engine/catalog/catalog_replace.c
+ *   retire    rf_catalog_retire                 engine/catalog/catalog_colour.c
+ *   settle    rf_kv_settle, under LOCK          engine/base/kv.c, store.c
  *   forget    forget, under live/SWAP           engine/catalog/catalog_gc.c
- *   operator  rf_rollback, then rf_swap         engine/flip.c
+ *   operator  rf_flip_run                       engine/flip.c
  *   pin       rf_catalog_pin                    engine/catalog/catalog_pin.c
  */
 #define EVENTS 1
-#define LAST 2       /* generations 1..LAST; 1 is live at the start */
+#define LAST 3       /* generations 1..LAST; 1 is live at the start */
 
 byte log_position = 0;
 byte live = 1, epoch = 1, witness = 1;     /* the catalog; CURRENT's epoch */
+byte back = 0;                             /* what a rollback goes to; 0: nothing */
+byte colour = 0;                           /* of the other version, kept current; 0: none */
+byte unseen = 0;                           /* a generation whose record readers do not see yet */
 byte next = 2;                             /* number of the next generation */
 byte checkpoint[LAST + 1], rows[LAST + 1];
+bit version[LAST + 1];
 bit sealed[LAST + 1], known[LAST + 1], removed[LAST + 1]; /* MANIFEST is whole; a record; files gone */
 byte readers[LAST + 1];                    /* shared locks of MANIFEST */
 bit lock_store, lock_follow, lock_swap;    /* LOCK, FOLLOW, live/SWAP */
 byte kills = 0;
+bit built = 0, merged = 0;                 /* one rebuild, one merge */
 
-/* After every step that changes them: what is live is whole and there, no event is lost or counted twice in
- * it, and CURRENT is not ahead of the catalog. */
-#define holds assert(sealed[live] && known[live] && !removed[live] && rows[live] == checkpoint[live] && \
-                     checkpoint[live] <= log_position && witness <= epoch)
+/* After every step that changes them: what is live, and the colour, is whole and there, no event is lost or
+ * counted twice in it, and CURRENT is not ahead of the catalog. */
+#define whole(g) (sealed[g] && known[g] && !removed[g] && rows[g] == checkpoint[g] && \
+                  checkpoint[g] <= log_position)
+#define holds assert(whole(live) && (colour == 0 || (whole(colour) && version[colour] != version[live])) && \
+                     (back == 0 || (known[back] && !removed[back])) && witness <= epoch)
 
 init { atomic { sealed[1] = 1; known[1] = 1; run writer(); run follower(); run rebuild(); run operator();
                 run gc(); run reader() } }
@@ -42,13 +54,14 @@ proctype writer() {
     do :: log_position < EVENTS -> log_position++ :: else -> break od
 }
 
-/* A move names the checkpoint that it was folded from, and what has to be live. */
+/* A move names the checkpoint that it was folded from, and what has to serve. To write makes all seen. */
 inline move(g, from, to, needs_live) {
     atomic {
+        unseen = 0;
 #ifdef BUG_FROM
-        if :: known[g] && (!needs_live || live == g) ->
+        if :: known[g] && (!needs_live || live == g || colour == g) ->
 #else
-        if :: known[g] && checkpoint[g] == from && (!needs_live || live == g) ->
+        if :: known[g] && checkpoint[g] == from && (!needs_live || live == g || colour == g) ->
 #endif
               rows[g] = rows[g] + (to - from); checkpoint[g] = to; moved = true; holds
         :: else -> moved = false
@@ -56,131 +69,164 @@ inline move(g, from, to, needs_live) {
     }
 }
 
+/* Follows what is live and the colour; once it merges base and delta of one, if LOCK is free: the new
+ * generation has the same definition and rows, and takes its place. */
 proctype follower() {
-    byte g, from, to; bool moved;
+    byte g, n, from, to; bool moved;
     atomic { !lock_follow -> lock_follow = 1 }
     do
-    :: g = live; from = checkpoint[g];
+    :: if :: g = live :: atomic { colour != 0 -> g = colour } fi;
+       from = checkpoint[g];
        to = log_position;
        if
        :: to > from -> move(g, from, to, true)
        :: else -> if :: log_position == EVENTS && checkpoint[live] == EVENTS -> break :: true -> skip fi
        fi
+    :: atomic { !merged && next <= LAST && !lock_store -> lock_store = 1; merged = 1; unseen = 0;
+                if :: g = live :: colour != 0 -> g = colour fi;
+                n = next; next++ }
+       atomic { checkpoint[n] = checkpoint[g]; rows[n] = rows[g]; version[n] = version[g] }
+       sealed[n] = 1;
+       atomic { !lock_swap -> lock_swap = 1 }
+       atomic { /* one transaction */
+          unseen = 0;
+#ifdef BUG_REPLACE
+          if :: true ->
+#else
+          if :: (live == g || colour == g) && checkpoint[g] == checkpoint[n] ->
+#endif
+                known[n] = 1; epoch++;
+                if :: colour == g -> colour = n :: else -> live = n fi;
+                if :: back == g -> back = n :: else fi;
+                holds
+          :: else
+          fi
+       }
+       if :: true :: killed(lock_store = 0; lock_follow = 0; lock_swap = 0) fi;
+       atomic { witness = epoch; lock_swap = 0; lock_store = 0 }
     :: killed(lock_follow = 0)
     od;
     lock_follow = 0;
 dead: skip
 }
 
-/* Builds generation 2. */
+/* Builds one of the other version. */
 proctype rebuild() {
-    byte g, from, to, tries; bool moved;
-    do
-    :: next <= LAST ->
-       atomic { !lock_store -> lock_store = 1 }
-       g = next; next++;
-       atomic { checkpoint[g] = log_position; rows[g] = log_position }
+    byte g, from, to; bool moved;
+    if :: next <= LAST && !built -> built = 1 :: else -> goto dead fi;
+    atomic { !lock_store -> lock_store = 1; unseen = 0 }
+    if :: next > LAST -> lock_store = 0; goto dead :: else fi;
+    atomic { g = next; next++; version[g] = 1; checkpoint[g] = log_position; rows[g] = log_position }
 #ifndef BUG_SEAL
-       if :: sealed[g] = 1 :: killed(lock_store = 0) fi;
+    if :: sealed[g] = 1 :: killed(lock_store = 0) fi;
 #endif
-       known[g] = 1;
-       /* rounds of catch-up, until it is as far as what is live */
-       do
-       :: checkpoint[g] < checkpoint[live] -> from = checkpoint[g]; to = checkpoint[live];
-          if :: move(g, from, to, false) :: killed(lock_store = 0) fi
-       :: else -> break
-       od;
-       atomic { !lock_swap -> lock_swap = 1 }
-       if :: true :: killed(lock_store = 0; lock_swap = 0) fi;
-       atomic { /* one transaction: what is missing, and the flip */
+    if
+    :: known[g] = 1
+    :: atomic { kills < 1 -> kills++; known[g] = 1; unseen = g; lock_store = 0; goto dead }
+    fi;
+    /* rounds of catch-up, until it is as far as what is live */
+    do
+    :: checkpoint[g] < checkpoint[live] -> from = checkpoint[g]; to = checkpoint[live];
+       if :: move(g, from, to, false) :: killed(lock_store = 0) fi
+    :: else -> break
+    od;
+    atomic { !lock_swap -> lock_swap = 1 }
+    atomic { /* one transaction: what is missing, and the flip; what it leaves is a colour */
 #ifndef BUG_LATE
-          if :: checkpoint[g] < checkpoint[live] ->
-                rows[g] = rows[g] + (checkpoint[live] - checkpoint[g]); checkpoint[g] = checkpoint[live]
-          :: else fi;
+       if :: checkpoint[g] < checkpoint[live] ->
+             rows[g] = rows[g] + (checkpoint[live] - checkpoint[g]); checkpoint[g] = checkpoint[live]
+       :: else fi;
 #endif
-          assert(checkpoint[g] >= checkpoint[live]);
+       assert(checkpoint[g] >= checkpoint[live]);
 #ifdef BUG_WITNESS
-          witness = epoch + 1; holds
-       }
-       if :: true :: killed(lock_store = 0; lock_swap = 0) fi;
-       atomic {
+       witness = epoch + 1; holds
+    }
+    if :: true :: killed(lock_store = 0; lock_swap = 0) fi;
+    atomic {
 #endif
-          live = g; epoch++; holds
-       }
-       if :: true :: killed(lock_store = 0; lock_swap = 0) fi;
-       witness = epoch;
-       lock_swap = 0;
-       lock_store = 0
-    :: else -> break
-    od;
+       back = live; colour = live; live = g; epoch++; holds
+    }
+    if :: true :: killed(lock_store = 0; lock_swap = 0) fi;
+    atomic { witness = epoch; lock_swap = 0; lock_store = 0 }
 dead: skip
 }
 
-/* Back to the generation before, at once: a smaller checkpoint is allowed here. Then forward again, which
- * catches up first, as a rebuild does. */
+/* Back to the generation before, at once: a smaller checkpoint is allowed here. Then the colour that is left is
+ * retired, or it goes forward again, which catches up first, as a rebuild does. */
 proctype operator() {
-    byte from, to; bool moved;
-    if :: live == 2 :: goto dead fi;
+    byte g, from, to; bool moved;
+    if :: version[live] == 1 :: goto dead fi;
     atomic { !lock_swap -> lock_swap = 1 }
-    atomic { if :: live == 2 && known[1] -> live = 1; epoch++; holds :: else fi }
+    atomic { unseen = 0;
+             if :: version[live] == 1 && back != 0 -> g = live; live = back; colour = g; back = 0; epoch++; holds
+             :: else -> g = 0 fi }
     if :: true :: killed(lock_swap = 0) fi;
-    witness = epoch;
-    lock_swap = 0;
-    if :: live == 1 :: goto dead fi;
-    atomic { !lock_store -> lock_store = 1 }
-    from = checkpoint[2]; to = log_position;
-    if :: to > from -> move(2, from, to, false) :: else fi;
+    atomic { witness = epoch; lock_swap = 0 }
+    if :: g == 0 -> goto dead :: else fi;
+    if :: atomic { unseen = 0; colour = 0; holds }; goto dead :: true fi;
+    atomic { !lock_store -> lock_store = 1; unseen = 0 }
+    g = colour; from = checkpoint[g]; to = log_position;
+    if :: to > from -> move(g, from, to, false) :: else fi;
     atomic { !lock_swap -> lock_swap = 1 }
-    atomic { if :: known[2] && checkpoint[2] >= checkpoint[live] -> live = 2; epoch++; holds :: else fi }
-    witness = epoch;
-    atomic { lock_swap = 0; lock_store = 0 }
+    atomic { if :: known[g] && colour == g && checkpoint[g] >= checkpoint[live] ->
+                   back = live; colour = live; live = g; epoch++; holds
+             :: else fi }
+    atomic { witness = epoch; lock_swap = 0; lock_store = 0 }
 dead: skip
 }
 
-/* Removes what is older than the live one, and not read. */
+/* Removes one that the catalog does not know, or that neither serves nor is gone back to and is not read. */
 proctype gc() {
-    byte g = 1;
-    do
-    :: g <= LAST ->
-       atomic { !lock_store -> lock_store = 1 }
-       atomic { !lock_swap -> lock_swap = 1 }
-       atomic { /* under live/SWAP: its lock without waiting, and the record first */
-          if
-#ifdef BUG_GC
-          :: known[g] && g < live -> known[g] = 0
-#else
-          :: known[g] && g < live && readers[g] == 0 -> known[g] = 0
+    byte g;
+    if :: g = 1 :: g = 2 :: g = 3 fi;
+    atomic { !lock_store -> lock_store = 1;
+#ifndef BUG_SETTLE
+             unseen = 0;
 #endif
-          :: else -> goto kept
-          fi
-       }
-       if :: true :: killed(lock_store = 0; lock_swap = 0) fi;
-       lock_swap = 0;
-       atomic { removed[g] = 1; holds }
-kept:  atomic { lock_swap = 0; lock_store = 0 }
-       g++
-    :: else -> break
-    od;
+             if
+             :: g < next && (!known[g] || unseen == g) -> removed[g] = 1; assert(!known[g])
+             :: else
+             fi }
+    atomic { !lock_swap -> lock_swap = 1 }
+    atomic { /* under live/SWAP: its lock without waiting, and the record first */
+       unseen = 0;
+       if
+#ifdef BUG_GC
+       :: known[g] && g != live && g != colour -> known[g] = 0; back = (back == g -> 0 : back)
+#else
+#ifdef BUG_COLOUR
+       :: known[g] && g != live && readers[g] == 0 -> known[g] = 0; back = (back == g -> 0 : back)
+#else
+       :: known[g] && g != live && g != colour && readers[g] == 0 ->
+          known[g] = 0; back = (back == g -> 0 : back)
+#endif
+#endif
+       :: else -> lock_swap = 0; lock_store = 0; goto dead
+       fi
+    }
+    if :: lock_swap = 0 :: killed(lock_store = 0; lock_swap = 0) fi;
+    atomic { removed[g] = 1; holds; lock_store = 0 }
 dead: skip
 }
 
+/* Of what is live, or of the version that is a colour. */
 proctype reader() {
-    byte g, position, n = 0;
-    do
-    :: n < 1 ->
-       g = live;
-       if
-       :: atomic { !removed[g] -> readers[g]++ } /* open MANIFEST and lock it */
-       :: removed[g] -> goto again
-       fi;
+    byte g, position; bit of_colour;
+    if
+    :: g = live
+    :: atomic { colour != 0 -> g = colour; of_colour = 1 }
+    fi;
+    if
+    :: atomic { !removed[g] -> readers[g]++ } /* open MANIFEST and lock it */
+    :: removed[g] -> goto done
+    fi;
 #ifndef BUG_LOOK
-       if :: live != g -> readers[g]--; goto again :: else fi; /* a second look */
+    /* a second look */
+    if :: (of_colour && colour != g) || (!of_colour && live != g) -> readers[g]--; goto done :: else fi;
 #endif
-       assert(sealed[g]);
-       atomic { position = checkpoint[g]; assert(rows[g] == position) } /* one transaction */
-       assert(!removed[g]); /* while it walks the files */
-       readers[g]--;
-again: n++
-    :: else -> break
-    od
+    assert(sealed[g]);
+    atomic { position = checkpoint[g]; assert(rows[g] == position) } /* one transaction */
+    assert(!removed[g]); /* while it walks the files */
+    readers[g]--;
+done: skip
 }
