@@ -557,7 +557,7 @@ rf_status rf_kv_is_settled(rf_kv *kv, bool *settled_out, rf_err *err)
     return status;
 }
 
-/* To begin to write takes LMDB's mutex, which tells that its owner died, and then LMDB looks at the pages. */
+/* Step `settle` of tests/model/swap.pml. To begin to write takes LMDB's mutex, which tells that its owner died, and then LMDB looks at the pages. */
 rf_status rf_kv_settle(rf_kv *kv, rf_err *err)
 {
     rf_kv_txn *txn = NULL;

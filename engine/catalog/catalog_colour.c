@@ -77,6 +77,7 @@ static rf_status retire(rf_kv_txn *txn, const rf_named *named, rf_catalog_colour
     return status == RF_OK ? rf_record_put_model(txn, &model, err) : status;
 }
 
+/* Step `retire` of tests/model/swap.pml. */
 rf_status rf_catalog_retire(rf_catalog *catalog, const rf_named *named,
                             rf_catalog_colour *colour_out, rf_err *err)
 {
