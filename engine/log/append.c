@@ -406,7 +406,7 @@ rf_status rf_appender_set_cursor(rf_appender *appender, rf_slice cursor, rf_err 
 
 uint64_t rf_appender_pending_bytes(const rf_appender *appender)
 {
-    return appender->pending_bytes;
+    return appender->pending_bytes + (appender->is_leaving ? appender->leaving.bytes : 0);
 }
 
 void rf_appender_get_counts(const rf_appender *appender, rf_append_counts *counts_out)

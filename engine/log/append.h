@@ -43,7 +43,8 @@ rf_status rf_appender_add(rf_appender *appender, const rf_event *events, size_t 
 /* What the source says of how far it was read, all that was added included: kept with the next commit, in
  * its transaction, also where that commits nothing else. At most RF_LOG_CURSOR_SIZE_MAX bytes. */
 rf_status rf_appender_set_cursor(rf_appender *appender, rf_slice cursor, rf_err *err);
-/* Memory that what was taken since the last commit takes, about, for the caller's limit. */
+/* Memory that what was taken since the last commit takes, and a commit on its way, about, for the
+ * caller's limit. */
 uint64_t rf_appender_pending_bytes(const rf_appender *appender);
 /* Durable with HEAD when it returns RF_OK. */
 rf_status rf_appender_commit(rf_appender *appender, rf_err *err);

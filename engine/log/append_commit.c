@@ -168,11 +168,15 @@ static void batch_leave(rf_appender *appender)
     rf_census **censuses = leaving->censuses;
 
     leaving->partition_count = appender->active_count;
+    leaving->bytes = 0;
     for (uint32_t i = 0; i < appender->active_count; i++) {
         rf_append_part *part = &appender->parts[appender->active[i]];
         rf_append_batch next = part->leaving; /* empty, but for its room */
         leaving->partitions[i] = appender->active[i];
         part->batch.streams = rf_streams_count(part->streams);
+        for (uint32_t k = 0; k < part->batch.segment_count; k++)
+            leaving->bytes += part->batch.segments[k].bytes.size;
+        leaving->bytes += part->batch.run.size + part->batch.merged.size;
         part->leaving = part->batch;
         part->batch = (rf_append_batch){.segments = next.segments,
                                         .segment_room = next.segment_room};

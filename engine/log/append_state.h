@@ -101,6 +101,7 @@ typedef struct rf_append_leaving {
     rf_log_source source;
     rf_append_counts counts;
     rf_census **censuses; /* by worker; owned */
+    uint64_t bytes;       /* of its segments and names */
     /* what became of it */
     bool is_committed; /* it is in the log, whatever became of HEAD */
     uint64_t txn_id;

@@ -70,7 +70,8 @@ void rf_streams_left(rf_streams *streams);
 /* Appends to `out` the merge of the newest runs of `partition`, read in `txn`; nothing where none are due.
  * *count_out: how many runs. At a commit, `turn` is a number that rises with each and differs between
  * partitions: full size classes are merged, large ones in a part of the turns. At the end of an
- * import it is RF_STREAMS_TURN_LAST: down to a run that is large beside all newer ones.
+ * import it is RF_STREAMS_TURN_LAST: down to a run that is large beside all newer ones, and of many names no
+ * more than half.
  * rf_streams_put_merged, in a write transaction that sees the same runs, puts it in their place. */
 #define RF_STREAMS_TURN_LAST UINT64_MAX
 rf_status rf_streams_merge(rf_kv_txn *txn, uint32_t table, uint32_t partition, uint64_t turn,

@@ -8,7 +8,8 @@
  *
  * At the end of an import: the newest runs become one, down to the oldest that has at most
  * COMPACT_FACTOR times as many entries as all newer ones; what is older would cost too much beside
- * what was added. A rebuild reads the names of one run without merging. */
+ * what was added. A rebuild reads the names of one run without merging. Of a partition with many names no
+ * more than half is written again so; the few runs that stay apart are merged as they are read. */
 #include "log/streams.h"
 #include "log/streams_merge.h"
 
@@ -20,6 +21,7 @@ enum {
     RUNS_MAX = 24,
     CLASS_SMALL = 3, /* merged at once: 8 runs of 64 partitions are 50 MB at most */
     COMPACT_FACTOR = 4,
+    COMPACT_SMALL = 1 << 16, /* names of a partition that are merged whole: 1.5 MB */
 };
 
 static uint32_t class_of(const rf_streams_run *run)
@@ -67,9 +69,13 @@ static uint32_t merge_first(const rf_streams_run *runs, uint32_t count, uint64_t
 static uint32_t compact_first(const rf_streams_run *runs, uint32_t count)
 {
     uint64_t newer = 0;
+    uint64_t all = 0;
     uint32_t first = count;
 
-    for (uint32_t i = count; i-- > 0;) {
+    for (uint32_t i = 0; i < count; i++)
+        all += runs[i].entries;
+    uint64_t most = all / 2 > COMPACT_SMALL ? all / 2 : COMPACT_SMALL;
+    for (uint32_t i = count; i-- > 0 && newer + runs[i].entries <= most;) {
         if (newer > 0 && runs[i].entries <= COMPACT_FACTOR * newer)
             first = i;
         newer += runs[i].entries;

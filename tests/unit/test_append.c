@@ -525,6 +525,7 @@ Test(append, adds_to_what_a_commit_on_its_way_writes)
         (void)fixture_event(name, 1, "T", "{\"x\":1}");
         fixture_add(appender);
         cr_assert_eq(rf_appender_commit_begin(appender, NULL), RF_OK);
+        cr_assert_gt(rf_appender_pending_bytes(appender), 0, "it is still in memory");
         (void)fixture_event(name, 2, "T", "{\"x\":2}");
         (void)fixture_event("b", RF_VERSION_NONE, "T", "{}");
         fixture_add(appender);
@@ -532,7 +533,9 @@ Test(append, adds_to_what_a_commit_on_its_way_writes)
         cr_assert_eq(counts.added, 0, "what is not durable is not told of");
         cr_assert_eq(fixture_position(), before);
         hold_end(&lock);
+        uint64_t bytes = rf_appender_pending_bytes(appender);
         cr_assert_eq(rf_appender_settle(appender, NULL), RF_OK);
+        cr_assert_lt(rf_appender_pending_bytes(appender), bytes);
         rf_appender_get_counts(appender, &counts);
         cr_assert_eq(counts.added, 1);
         cr_assert_eq(counts.position, before + 1);

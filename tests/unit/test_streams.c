@@ -461,6 +461,27 @@ Test(streams, of_a_small_last_commit_do_not_keep_larger_runs_apart)
     model_free(&model);
 }
 
+Test(streams, of_many_no_more_than_half_are_merged_at_the_end_of_an_import)
+{
+    stream_model model = model_new(181000, order_name);
+    rf_streams *streams = rf_streams_new(PARTITION, TABLE, 0);
+    static const uint32_t ends[] = {60000, 120000, 150000, 180000, 181000};
+
+    for (uint32_t i = 0, at = 0; i < 5; i++) {
+        rf_kv_txn *txn = begin(false);
+        for (; at < ends[i]; at++)
+            (void)touch(streams, txn, &model, at);
+        rf_kv_abort(txn);
+        commit(streams, false);
+    }
+    cr_assert_eq(compact(), 3);
+    cr_assert_eq(run_count(), 3);
+    expect_list(&model, UINT32_MAX);
+    expect_verified(model.made);
+    rf_streams_free(streams);
+    model_free(&model);
+}
+
 Test(streams, of_a_large_run_are_found_in_each_of_its_parts)
 {
     stream_model model = model_new(300000, mixed_name);
