@@ -176,7 +176,7 @@ class Followed(Published):
         sender = threading.Thread(target=send)
         sender.start()
         ways = []
-        while not done.is_set():
+        while not done.is_set() or len(ways) < 2:
             full = ('--full',) if len(ways) % 4 == 0 else ()
             sent = self.export('kinds', options=full)[0]
             ways.append(sent['way'])
@@ -188,7 +188,7 @@ class Followed(Published):
             self.assertEqual(sent['rows'], int(count))
         sender.join()
         self.assertEqual(faults, [])
-        self.assertEqual({w for i, w in enumerate(ways) if i % 4}, {'changed'} if len(ways) > 1 else set())
+        self.assertLessEqual({w for i, w in enumerate(ways) if i % 4}, {'changed', 'same'})
         self.export('kinds')
         self.assert_rows(self.scanned())
 
