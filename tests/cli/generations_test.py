@@ -131,11 +131,11 @@ class Generations(tool.Shop):
     def test_files_of_a_generation_that_went_are_written_over(self):
         for i in range(2):
             self.add(100 + i)
-            self.rebuild('order_summary')
+            self.rebuild('order_summary', options=('--full',))
         self.assertEqual(self.spares(), [])
         for i in range(4):
             self.add(200 + i)
-            self.rebuild('order_summary')
+            self.rebuild('order_summary', options=('--full',))
             self.assertEqual(self.spares(), ['base-00.mdb'])
             self.assertEqual(self.numbers(), [i + 2, i + 3, i + 4])
             self.assertEqual(self.rows('order_summary').count(b'\n'), 6 + i)
@@ -150,7 +150,7 @@ class Generations(tool.Shop):
     def test_a_spare_file_that_has_another_name_is_not_written_over(self):
         for i in range(2):
             self.add(100 + i)
-            self.rebuild('order_summary')
+            self.rebuild('order_summary', options=('--full',))
         kept = os.path.join(self.folder, 'kept.mdb')
         base = os.path.join(self.store, 'generations', 'order_summary', '000001', 'base-00.mdb')
         os.link(base, kept)
@@ -158,7 +158,7 @@ class Generations(tool.Shop):
             before = file.read()
         for i in range(3):
             self.add(200 + i)
-            self.rebuild('order_summary')
+            self.rebuild('order_summary', options=('--full',))
         with open(kept, 'rb') as file:
             self.assertEqual(file.read(), before)
 
