@@ -42,7 +42,7 @@ class Windows(tool.Shop):
         self.assertNotIn('nothing of this batch', failed.message)
         # the message says what is so: the events are there, for readers too
         self.assertEqual(self.info()['position'], whole)
-        self.assertEqual(self.rebuild(self.orders)[0]['events'], before)
+        self.assertEqual(self.rebuild(self.orders, options=['--full'])[0]['events'], before)
         self.verifies()
         self.refuses(tool.FAILED, ['HEAD'], 'import', self.store, '-', '--quiet', stdin=b'')
         release()
