@@ -120,7 +120,7 @@ class Switches(Published):
 
     def test_changes_of_what_the_store_has_no_more_are_refused_when_only_they_are_wanted(self):
         self.orders(1, first=50)
-        self.rebuild('order_summary')
+        self.rebuild('order_summary', options=('--full',))  # a base of its own
         self.ok('gc', self.store, 'order_summary', '--keep', '1')
         self.refuses(
             tool.REFUSED, ['generation 1', 'without --changes', 'nothing was published'],
