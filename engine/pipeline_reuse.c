@@ -280,8 +280,11 @@ rf_status rf_pipeline_reuse(struct pipeline *pipeline, rf_err *err)
     double start = rf_clock_seconds();
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && i < pipeline->resolved.count; i++)
+    for (uint32_t i = 0; status == RF_OK && i < pipeline->resolved.count; i++) {
         status = reuse_one(pipeline, i, err);
+        if (status != RF_OK && status != RF_ERR_REFUSED && err && err->position != 0)
+            pipeline->failure = (rf_fold_failure){err->position, i};
+    }
     pipeline->replay.timings.fold = rf_clock_seconds() - start;
     pipeline->sealed = status == RF_OK;
     return status;

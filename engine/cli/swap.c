@@ -15,8 +15,8 @@ typedef struct swap_options {
 static const cli_option table[] = {
     {"generation", "N", "this one", CLI_COUNT, AT(generation), 1, 0},
     {"set", "N", "all read models of one rebuild, to its generations", CLI_COUNT, AT(set), 1, 0},
-    {"min-rows", "N", "gate: refuse fewer rows (1)", CLI_COUNT, AT(min_rows), 0, 0},
-    {"max-removed", "SHARE", "gate: refuse if more of the live rows are gone (50%)", CLI_SHARE,
+    {"min-rows", "N", "gate: refuse fewer rows", CLI_COUNT, AT(min_rows), 0, 0},
+    {"max-removed", "SHARE", "gate: refuse if more of the live rows are gone", CLI_SHARE,
      AT(max_removed), 0, 0},
     {"max-changed", "SHARE", "gate: refuse if more rows differ, as a share of the live ones",
      CLI_SHARE, AT(max_changed), 0, 0},
@@ -33,6 +33,7 @@ static rf_status run(const cli_call *call, rf_err *err)
 {
     const swap_options *given = call->options;
     const rf_gate_options gates = {
+        .only_given = true,
         .min_rows = given->min_rows.value,
         .has_min_rows = given->min_rows.given,
         .max_removed = given->max_removed.value,
@@ -61,13 +62,12 @@ const cli_command cli_swap = {
     .operands = "STORE NAME...|--set N",
     .summary = "Makes a newer generation live: the newest sealed one, or --generation N.",
     .details =
-        "A generation that is behind the live one is brought up to its position first. Then gates are\n"
-        "asked, as a rebuild asks them: that there are rows, that half of the live rows are still\n"
-        "there, the limits given here, and what the definition expects of every row; exit 4 where one\n"
-        "refuses, and nothing is swapped. Several names, or the read models of one rebuild (--set,\n"
-        "which rebuild --json and generations --json tell), flip in one transaction, together or not\n"
-        "at all. It prints what became of what:\n"
-        "order_summary 7 -> 8, position 10,000,000, 0 events behind.\n",
+        "A generation that is behind the live one is brought up to its position first. Then the gates\n"
+        "given here are asked, and what the definition expects of every row; exit 4 where one refuses,\n"
+        "and nothing is swapped. What the gates of a rebuild refused it takes: that is its user's\n"
+        "word. Several names, or the read models of one rebuild (--set, which rebuild --json and\n"
+        "generations --json tell), flip in one transaction, together or not at all. It prints what\n"
+        "became of what: order_summary 7 -> 8, position 10,000,000, 0 events behind.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(swap_options),

@@ -45,6 +45,7 @@ RF_API rf_status rf_generation_find(rf_store *store, const char *name, uint64_t 
 /* The last look at a generation before it goes live, beside the one that is; both at one position. Zeroed: it
  * must have a row, and at least half of the live rows. Expectations of its definition are always asked. */
 typedef struct rf_gate_options {
+    bool only_given;   /* no limit is asked that is not given here: nothing is compared where none is */
     uint64_t min_rows; /* with has_min_rows, else 1 */
     bool has_min_rows;
     double max_removed; /* share of the live rows that may be gone, 0 to 1; with has_max_removed, else 0.5 */
