@@ -346,13 +346,14 @@ static rf_status check_generations(struct verification *verification, rf_err *er
     return status;
 }
 
-/* LMDB's own pages, which have no checksums. */
+/* LMDB's own pages, which have no checksums. Where they are not whole LMDB must not be asked for what is in them. */
 static rf_status check_environment(struct verification *verification, rf_kv *kv, const char *name,
-                                   rf_err *err)
+                                   bool *whole_out, rf_err *err)
 {
     rf_err damage = {0};
     rf_status status = rf_kv_check_pages(kv, &damage);
 
+    *whole_out = status == RF_OK;
     if (status == RF_OK)
         return RF_OK;
     (void)rf_err_context(&damage, "%s/data.mdb", name);
@@ -385,16 +386,17 @@ rf_status rf_verify(rf_store *store, const rf_verify_options *options, rf_verify
     const rf_verify_options none = {.run = {.workers_default = true}};
     struct verification verification = {.store = store, .options = options ? options : &none};
     const rf_run *wanted = &verification.options->run;
+    bool whole = false;
 
     rf_status status = rf_pool_new(
         wanted->workers_default ? rf_processor_count() : wanted->workers, &verification.pool, err);
     if (status == RF_OK && !verification.options->name)
-        status = check_environment(&verification, rf_log_kv(store->log), "log", err);
-    if (status == RF_OK && !verification.options->name)
+        status = check_environment(&verification, rf_log_kv(store->log), "log", &whole, err);
+    if (status == RF_OK && whole)
         status = check_log(&verification, err);
     if (status == RF_OK)
-        status = check_environment(&verification, rf_catalog_kv(store->catalog), "live", err);
-    if (status == RF_OK)
+        status = check_environment(&verification, rf_catalog_kv(store->catalog), "live", &whole, err);
+    if (status == RF_OK && whole)
         status = check_generations(&verification, err);
     rf_pool_free(verification.pool);
     *result_out = verification.result;

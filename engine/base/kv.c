@@ -34,6 +34,9 @@ enum {
     PAGES_SLACK = 1024,         /* the list of free pages and the tables' roots */
     META_PAGES_SIZE = 2 * 4096,
     PAGE_HEADER_SIZE = 16,
+    PAGE_FLAGS_AT = 10,
+    PAGE_COUNT_AT = 12, /* of pages, where a value has its own */
+    PAGE_OVERFLOW = 4,
     DISK_FULL_BYTES = 1 << 20, /* a write of LMDB was cut short with less than this free */
 };
 #define LMDB_MAGIC 0xbeefc0deu
@@ -68,6 +71,7 @@ struct rf_kv_txn {
 struct rf_kv_cursor {
     rf_kv *kv;
     MDB_cursor *cursor;
+    bool write; /* its transaction may */
 };
 
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -382,6 +386,14 @@ uint64_t rf_kv_last_txn_id(const rf_kv *kv)
     return info.me_last_txnid;
 }
 
+int rf_kv_file(const rf_kv *kv)
+{
+    int fd = -1;
+
+    (void)mdb_env_get_fd(kv->env, &fd);
+    return fd;
+}
+
 void rf_kv_unload(rf_kv *kv)
 {
     MDB_envinfo info;
@@ -577,6 +589,23 @@ uint64_t rf_kv_txn_id(rf_kv_txn *txn)
     return mdb_txn_id(txn->txn);
 }
 
+/* Whether a value lies in the pages that LMDB gave it: a damaged size would lead its reader behind the end of
+ * the file. Pages that a transaction has changed are not where pages of the map are, and not looked at. */
+static bool is_whole(const rf_kv *kv, MDB_val value)
+{
+    size_t at = (uintptr_t)value.mv_data % kv->page_size;
+    const char *page = (const char *)value.mv_data - at;
+
+    return value.mv_size <= kv->page_size - at ||
+           (at == PAGE_HEADER_SIZE && (rf_load_u16(page + PAGE_FLAGS_AT) & PAGE_OVERFLOW) &&
+            value.mv_size <= (uint64_t)rf_load_u32(page + PAGE_COUNT_AT) * kv->page_size - at);
+}
+
+static rf_status fail_torn(const rf_kv *kv, rf_err *err)
+{
+    return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: a value is larger than its pages", kv->path);
+}
+
 rf_status rf_kv_get(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice *value_out,
                     bool *found_out, rf_err *err)
 {
@@ -587,6 +616,8 @@ rf_status rf_kv_get(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice *valu
     int code = mdb_get(txn->txn, txn->kv->tables[table], &wanted, &value);
     if (code != 0 && code != MDB_NOTFOUND)
         return fail_kv(err, code, txn->kv->path, "cannot read");
+    if (code == 0 && !txn->write && !is_whole(txn->kv, value))
+        return fail_torn(txn->kv, err);
     *found_out = code == 0;
     if (code == 0)
         *value_out = slice_of(value);
@@ -653,13 +684,14 @@ rf_status rf_kv_cursor_open(rf_kv_txn *txn, uint32_t table, rf_kv_cursor **curso
     if (!cursor)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a cursor", txn->kv->path);
     RF_ASSERT(table < txn->kv->table_count || table >= RF_KV_TABLE_FREE);
-    MDB_dbi dbi = table < txn->kv->table_count ? txn->kv->tables[table] : table - RF_KV_TABLE_FREE;
+    MDB_dbi dbi = table < txn->kv->table_count ? txn->kv->tables[table] : 0;
     int code = mdb_cursor_open(txn->txn, dbi, &cursor->cursor);
     if (code != 0) {
         free(cursor);
         return fail_kv(err, code, txn->kv->path, "cannot open a cursor");
     }
     cursor->kv = txn->kv;
+    cursor->write = txn->write;
     *cursor_out = cursor;
     return RF_OK;
 }
@@ -714,6 +746,8 @@ rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key,
     }
     if (code != 0 && code != MDB_NOTFOUND)
         return fail_kv(err, code, cursor->kv->path, "cannot read");
+    if (code == 0 && !cursor->write && !is_whole(cursor->kv, value))
+        return fail_torn(cursor->kv, err);
     *found_out = code == 0;
     if (code == 0) {
         *key_out = slice_of(at);

@@ -103,9 +103,8 @@ typedef enum rf_kv_seek {
     RF_KV_PREVIOUS,
 } rf_kv_seek;
 
-/* Tables of LMDB's own, for rf_kv_check_pages: its list of free pages, and the table of tables. */
+/* LMDB's own list of free pages, for rf_kv_check_pages. */
 #define RF_KV_TABLE_FREE (UINT32_MAX - 1)
-#define RF_KV_TABLE_MAIN UINT32_MAX
 
 rf_status rf_kv_cursor_open(rf_kv_txn *txn, uint32_t table, rf_kv_cursor **cursor_out, rf_err *err);
 /* Takes NULL. Closed before its transaction ends. */
@@ -114,7 +113,10 @@ void rf_kv_cursor_close(rf_kv_cursor *cursor);
 rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key, rf_slice *key_out,
                             rf_slice *value_out, bool *found_out, rf_err *err);
 
-/* Walks every table and LMDB's list of free pages: RF_ERR_DAMAGED where a page is out of range, is
+int rf_kv_file(const rf_kv *kv); /* its descriptor, to read pages; kv's own */
+
+/* Walks every table and LMDB's list of free pages, page by page and without LMDB: RF_ERR_DAMAGED where a page is out of range, no such
+ * page as its place wants, is
  * free twice, or is both free and in use, which the next commit would turn into lost data. For
  * verify. */
 rf_status rf_kv_check_pages(rf_kv *kv, rf_err *err);
