@@ -358,5 +358,17 @@ rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *e
 
 rf_status rf_store_lock_import(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err)
 {
-    return lock_path(store->path, "log/IMPORT", wait_ms, "another import is running", fd_out, err);
+    int fd = -1;
+    rf_status status =
+        lock_path(store->path, "log/IMPORT", wait_ms, "another import is running", &fd, err);
+
+    /* What the one before committed before it died has to be known, or it looks like another's append. */
+    if (status == RF_OK)
+        status = rf_kv_settle(rf_log_kv(store->log), err);
+    if (status != RF_OK) {
+        rf_lock_release(fd);
+        return status;
+    }
+    *fd_out = fd;
+    return RF_OK;
 }
