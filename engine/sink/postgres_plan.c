@@ -376,6 +376,8 @@ rf_status rf_publish_by_version(rf_sql *sql, const rf_sink_model *model, const c
                " AND form = 'table'",
                schema, name);
     rf_status status = rf_sql_count(sql, &tables, err);
+    if (status != RF_OK)
+        rf_publish_tell_owner(sql, err);
     if (status == RF_OK && !model->has_colours) {
         rf_sql_add(sql,
                    "SELECT count(*) FROM refold_published.models WHERE schema_name = %q"
