@@ -219,8 +219,6 @@ static rf_status link_one(struct pipeline *pipeline, const char *name, uint64_t 
     rf_catalog *catalog = pipeline->store->catalog;
 
     rf_status status = take_base(pipeline, name, live, &reused->manifest, err);
-    if (status == RF_OK)
-        status = rf_catalog_copy_moves(catalog, name, live, reused->manifest.number, err);
     if (status != RF_OK)
         return status;
     rf_catch_up_late late = {.store = pipeline->store,
@@ -228,7 +226,9 @@ static rf_status link_one(struct pipeline *pipeline, const char *name, uint64_t 
                              .name = name,
                              .number = reused->manifest.number,
                              .cancel = pipeline->options->run.cancel};
-    status = rf_catch_up_late_run(&late, pipeline->position, err);
+    status = rf_catalog_copy_moves(catalog, name, live, reused->manifest.number, err);
+    if (status == RF_OK)
+        status = rf_catch_up_late_run(&late, pipeline->position, err);
     if (late.catch_up)
         reused->events = rf_catch_up_events(late.catch_up);
     rf_catch_up_late_close(&late);
@@ -285,6 +285,11 @@ rf_status rf_pipeline_reuse(struct pipeline *pipeline, rf_err *err)
         if (status != RF_OK && status != RF_ERR_REFUSED && err && err->position != 0)
             pipeline->failure = (rf_fold_failure){err->position, i};
     }
+    /* All or none, and what is linked is sealed before it caught up. */
+    for (uint32_t i = 0; status != RF_OK && i < pipeline->resolved.count; i++)
+        if (pipeline->reused[i].manifest.number != 0)
+            rf_catalog_discard(pipeline->store->catalog, pipeline->resolved.definitions[i]->name,
+                               pipeline->reused[i].manifest.number);
     pipeline->replay.timings.fold = rf_clock_seconds() - start;
     pipeline->sealed = status == RF_OK;
     return status;

@@ -216,6 +216,9 @@ rf_status rf_catalog_spare_path(rf_catalog *catalog, const char *name, char dir_
                                 rf_err *err);
 enum { RF_CATALOG_SPARE_BYTES_MAX = 1 << 30 }; /* of a read model */
 
+/* Removes a generation that was recorded and turned out to be of no use, unless somebody made it live or
+ * reads it: then, or where that fails, it stays for gc. */
+void rf_catalog_discard(rf_catalog *catalog, const char *name, uint64_t number);
 /* Removes generations of `name` (NULL: all) but the live one and the newest others up to `keep` in
  * all, never one that a reader holds, and never colours and pinned ones, which do not count; and leftovers (directories that the catalog does not know).
  * With `keep_spares`, up to RF_CATALOG_SPARE_BYTES_MAX of their base files stay as spare ones,

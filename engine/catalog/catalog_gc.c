@@ -99,6 +99,24 @@ static bool is_kept(const rf_catalog_model *model, const rf_catalog_generation *
     return newer < keep;
 }
 
+/* Locks a generation and takes its record away; *busy_out if a reader holds it. */
+static rf_status forget_one(rf_catalog *catalog, rf_kv_txn *txn, rf_catalog_model *model, gc_victim *victim,
+                            bool *busy_out, rf_err *err)
+{
+    uint32_t kept = 0;
+
+    rf_status status = rf_catalog_path(catalog, model->name, victim->number, victim->dir, err);
+    if (status == RF_OK)
+        status = victim_lock(victim, busy_out, err);
+    if (status != RF_OK || *busy_out)
+        return status;
+    for (uint32_t i = 0; i < model->history_count; i++)
+        if (model->history[i] != victim->number)
+            model->history[kept++] = model->history[i];
+    model->history_count = kept;
+    return rf_record_delete_generation(txn, model->name, victim->number, err);
+}
+
 /* Under live/SWAP: locks up to BATCH generations that may go and takes their records away. Step `forget` of
  * tests/model/swap.pml. */
 static rf_status forget(rf_catalog *catalog, const char *name, uint32_t keep, gc_victim *victims,
@@ -123,20 +141,10 @@ static rf_status forget(rf_catalog *catalog, const char *name, uint32_t keep, gc
         bool busy = false;
         if (is_kept(&model, generations, count, i, keep))
             continue;
-        next->number = generations[i].number;
-        status = rf_catalog_path(catalog, name, next->number, next->dir, err);
-        if (status == RF_OK)
-            status = victim_lock(next, &busy, err);
+        *next = (gc_victim){.number = generations[i].number, .lock_fd = -1};
+        status = forget_one(catalog, txn, &after, next, &busy, err);
         *busy_out += busy ? 1 : 0;
-        if (status != RF_OK || busy)
-            continue;
-        (*count_out)++;
-        status = rf_record_delete_generation(txn, name, next->number, err);
-        uint32_t kept = 0;
-        for (uint32_t h = 0; h < after.history_count; h++)
-            if (after.history[h] != next->number)
-                after.history[kept++] = after.history[h];
-        after.history_count = kept;
+        *count_out += next->lock_fd >= 0 || (status == RF_OK && !busy);
     }
     if (status == RF_OK && *count_out > 0)
         status = rf_record_put_model(txn, &after, err);
@@ -146,6 +154,32 @@ static rf_status forget(rf_catalog *catalog, const char *name, uint32_t keep, gc
         return status;
     }
     return rf_kv_commit(txn, err);
+}
+
+void rf_catalog_discard(rf_catalog *catalog, const char *name, uint64_t number)
+{
+    gc_victim victim = {.number = number, .lock_fd = -1};
+    rf_catalog_model model = {0};
+    rf_kv_txn *txn;
+    bool found = false;
+    bool busy = false;
+
+    if (rf_kv_begin(catalog->kv, true, &txn, NULL) != RF_OK)
+        return;
+    rf_status status = rf_record_get_model(txn, name, &model, &found, NULL);
+    for (uint32_t i = 0; i < model.history_count; i++)
+        found = found && model.history[i] != number;
+    if (status == RF_OK && found && model.live != number && !rf_catalog_colour_of(&model, number))
+        status = forget_one(catalog, txn, &model, &victim, &busy, NULL);
+    else
+        busy = true;
+    if (status != RF_OK || busy)
+        rf_kv_abort(txn);
+    else
+        status = rf_kv_commit(txn, NULL);
+    if (status == RF_OK && !busy)
+        (void)rf_dir_remove(victim.dir, NULL);
+    rf_lock_release(victim.lock_fd);
 }
 
 /* Moving base files of a generation that goes to the spare ones. */
