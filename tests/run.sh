@@ -18,12 +18,13 @@ run_job() {
     command=${line#*	}
     log=$WORK/log.$1
     report=$WORK/report.$1
+    rm -f "$report".* # of the same number among the jobs before
     # A sanitizer that finds something inside a Criterion test does not change its exit code:
     # the report file is the finding.
     export ASAN_OPTIONS="log_path=$report:detect_leaks=1:abort_on_error=0"
     export LSAN_OPTIONS="log_path=$report"
     export UBSAN_OPTIONS="log_path=$report:print_stacktrace=1"
-    export TSAN_OPTIONS="log_path=$report:second_deadlock_stack=1"
+    export TSAN_OPTIONS="log_path=$report:second_deadlock_stack=1:suppressions=$root/tests/stress/thread.supp"
     code=0
     begin=$(date +%s)
     (cd "$WORK" && timeout 900 sh -c "$command") >"$log" 2>&1 </dev/null || code=$?

@@ -132,6 +132,7 @@ static void run_states(rf_slice bytes, uint8_t choice)
 static void run_documents(rf_slice bytes, const char *preset, uint8_t choice)
 {
     memory_feed *memory = calloc(1, sizeof *memory);
+    const rf_import_options options = {.preset = preset};
     rf_feed *feed = NULL;
     rf_feed_block block = {RF_SLICE("x"), RF_SLICE("")};
     rf_err err = {0};
@@ -142,7 +143,7 @@ static void run_documents(rf_slice bytes, const char *preset, uint8_t choice)
                              .reads_ahead = (choice & 4) != 0};
     memory->rest = bytes;
     memory->lines_a_block = 1 + (choice >> 3);
-    RF_ASSERT(rf_document_feed_open(&memory->feed, preset, &feed, NULL) == RF_OK);
+    RF_ASSERT(rf_document_feed_open(&memory->feed, &options, &feed, NULL) == RF_OK);
     while (status == RF_OK && block.text.size > 0) {
         status = feed->ops->next(feed, 1, &block, &err);
         if (status == RF_OK)
