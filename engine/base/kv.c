@@ -29,6 +29,7 @@
 
 enum {
     READERS_MAX = 1022,
+    BEGIN_TRIES_MAX = 1000,
     LOCK_FILE_SIZE = 128 << 10, /* room for the reader table; LMDB takes the size it finds */
     PAGES_PER_WRITE = 16,       /* pages of the tree that one put or delete can copy or split */
     PAGES_SLACK = 1024,         /* the list of free pages and the tables' roots */
@@ -444,20 +445,37 @@ rf_status rf_kv_copy(rf_kv *kv, rf_slice stored, char *to, rf_err *err)
     return RF_OK;
 }
 
+/* Begins or renews to read. LMDB takes a reader's number first, and then the roots from the meta page of its
+ * parity: where the thread had to wait in between, two commits later, these are newer than the number says, and
+ * who keeps anything by the number would take the new for the old. Then once more. */
+static int begin_to_read(rf_kv *kv, MDB_txn **txn)
+{
+    for (int tries = 1;; tries++) {
+        int code = *txn ? mdb_txn_renew(*txn) : mdb_txn_begin(kv->env, NULL, MDB_RDONLY, txn);
+        if (code != 0 || rf_kv_last_txn_id(kv) <= mdb_txn_id(*txn) + 1)
+            return code;
+        mdb_txn_reset(*txn);
+        if (tries == BEGIN_TRIES_MAX)
+            return EAGAIN;
+    }
+}
+
 static rf_status begin_txn(rf_kv *kv, unsigned flags, rf_kv_txn *txn, rf_err *err)
 {
     bool write = !(flags & MDB_RDONLY);
 
     RF_ASSERT(kv->pid == getpid()); /* LMDB does not survive a fork */
-    int code = mdb_txn_begin(kv->env, NULL, flags, &txn->txn);
+    int code = write ? mdb_txn_begin(kv->env, NULL, flags, &txn->txn) : begin_to_read(kv, &txn->txn);
 
     if (code == MDB_READERS_FULL) {
         (void)mdb_reader_check(kv->env, NULL);
-        code = mdb_txn_begin(kv->env, NULL, flags, &txn->txn);
+        code = begin_to_read(kv, &txn->txn);
     }
-    if (code != 0)
+    if (code != 0) {
+        mdb_txn_abort(txn->txn); /* NULL, or not begun */
         return fail_kv(err, code, kv->path,
                        write ? "cannot begin to write" : "cannot begin to read");
+    }
     txn->kv = kv;
     txn->write = write;
     txn->pages_max = PAGES_SLACK;
@@ -543,7 +561,7 @@ void rf_kv_reset(rf_kv_txn *txn)
 rf_status rf_kv_renew(rf_kv_txn *txn, rf_err *err)
 {
     RF_ASSERT(!txn->write);
-    int code = mdb_txn_renew(txn->txn);
+    int code = begin_to_read(txn->kv, &txn->txn);
     return code == 0 ? RF_OK : fail_kv(err, code, txn->kv->path, "cannot begin to read");
 }
 
