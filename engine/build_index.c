@@ -196,11 +196,6 @@ rf_status rf_build_index_values(rf_build_index *build, uint32_t slot, rf_slice k
 
 /* ---- a partition ---- */
 
-static int compare_slices(const void *left, const void *right)
-{
-    return rf_slice_compare(*(const rf_slice *)left, *(const rf_slice *)right);
-}
-
 static rf_status write_entries(const rf_build_index *build, rf_base_writer *writer,
                                struct entries *entries, uint32_t partition, rf_err *err)
 {
@@ -213,7 +208,7 @@ static rf_status write_entries(const rf_build_index *build, rf_base_writer *writ
     for (size_t i = 0; i < entries->count; i++)
         sorted[i] = rf_read_slice(&in, rf_read_u16(&in));
     RF_ASSERT(!in.failed && rf_bytes_left(&in) == 0);
-    qsort(sorted, entries->count, sizeof *sorted, compare_slices);
+    rf_slices_sort(sorted, entries->count);
     rf_status status = rf_base_part_begin(writer, partition, &entries->part, err);
     for (size_t i = 0; status == RF_OK && i < entries->count; i++)
         status = rf_block_builder_add(entries->blocks, sorted[i], RF_SLICE(""), err);

@@ -41,11 +41,6 @@ static bool item_resumes(const rf_catch_up_item *item)
 
 /* ---- open and close ---- */
 
-static int compare_slices(const void *left, const void *right)
-{
-    return rf_slice_compare(*(const rf_slice *)left, *(const rf_slice *)right);
-}
-
 rf_status rf_catch_up_read_left_out(rf_catch_up_item *item, rf_catalog *catalog, rf_err *err)
 {
     rf_left_out_list_free(&item->left_out);
@@ -62,7 +57,7 @@ rf_status rf_catch_up_read_left_out(rf_catch_up_item *item, rf_catalog *catalog,
     for (uint32_t i = 0; i < item->left_out.count; i++)
         if (item->left_out.items[i].cause == RF_CAUSE_QUARANTINED)
             item->shut_out[item->shut_out_count++] = item->left_out.items[i].stream;
-    qsort(item->shut_out, item->shut_out_count, sizeof *item->shut_out, compare_slices);
+    rf_slices_sort(item->shut_out, item->shut_out_count);
     return RF_OK;
 }
 

@@ -164,39 +164,21 @@ typedef struct chosen_slot {
     uint64_t rows;
 } chosen_slot;
 
-typedef struct refold {
+typedef struct chosen_fold {
     rf_catch_up_item *item;
     const rf_chosen *chosen;
     chosen_slot *slots;
     rf_slice *seen; /* of all slots, in order */
     size_t seen_count;
-} refold;
-
-static bool find_slice(const rf_slice *slices, size_t count, rf_slice wanted)
-{
-    size_t low = 0;
-    size_t high = count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = rf_slice_compare(slices[middle], wanted);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
-}
+} chosen_fold;
 
 static bool is_chosen(const rf_chosen *chosen, rf_slice key)
 {
-    return chosen->key_count > 0 ? find_slice(chosen->keys, chosen->key_count, key)
+    return chosen->key_count > 0 ? rf_slices_have(chosen->keys, chosen->key_count, key)
                                  : rf_slice_starts_with(key, chosen->prefix);
 }
 
-static rf_status no_memory(const refold *run, rf_err *err)
+static rf_status no_memory(const chosen_fold *run, rf_err *err)
 {
     return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for the rows that are repaired",
                    run->item->name);
@@ -216,7 +198,7 @@ static bool make_room(void **items, size_t count, size_t *capacity, size_t size)
     return true;
 }
 
-static rf_status note_seen(const refold *run, chosen_slot *slot, rf_slice *key, rf_err *err)
+static rf_status note_seen(const chosen_fold *run, chosen_slot *slot, rf_slice *key, rf_err *err)
 {
     rf_slice copy = rf_arena_copy(&slot->text, *key);
 
@@ -228,7 +210,7 @@ static rf_status note_seen(const refold *run, chosen_slot *slot, rf_slice *key, 
     return RF_OK;
 }
 
-static rf_status note_change(const refold *run, chosen_slot *slot, const rf_catch_up_change *at,
+static rf_status note_change(const chosen_fold *run, chosen_slot *slot, const rf_catch_up_change *at,
                              bool was_damaged, rf_err *err)
 {
     rf_refolded change = {.key = at->key, .was_damaged = was_damaged};
@@ -280,7 +262,7 @@ static rf_status look_up(rf_rows *rows, rf_catch_up_change *at, bool *was_damage
 }
 
 /* A chosen row as the events give it; data NULL: they give none. */
-static rf_status take(refold *run, uint32_t worker, rf_slice key, rf_slice row, rf_err *err)
+static rf_status take(chosen_fold *run, uint32_t worker, rf_slice key, rf_slice row, rf_err *err)
 {
     rf_catch_up_slot *stored = &run->item->slots[worker];
     chosen_slot *slot = &run->slots[worker];
@@ -303,7 +285,7 @@ static rf_status take(refold *run, uint32_t worker, rf_slice key, rf_slice row, 
 static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_slice key,
                           const void *row, rf_err *err)
 {
-    refold *run = arg;
+    chosen_fold *run = arg;
     rf_catch_up_slot *stored = &run->item->slots[worker];
 
     (void)partition;
@@ -320,12 +302,7 @@ static rf_status take_gone(void *arg, uint32_t worker, rf_slice key, rf_err *err
 
 /* ---- rows that no event gives ---- */
 
-static int compare_slices(const void *left, const void *right)
-{
-    return rf_slice_compare(*(const rf_slice *)left, *(const rf_slice *)right);
-}
-
-static rf_status gather_seen(refold *run, rf_err *err)
+static rf_status gather_seen(chosen_fold *run, rf_err *err)
 {
     size_t count = 0;
 
@@ -337,19 +314,19 @@ static rf_status gather_seen(refold *run, rf_err *err)
     for (uint32_t i = 0; i < run->item->slot_count; i++)
         for (size_t k = 0; k < run->slots[i].seen_count; k++)
             run->seen[run->seen_count++] = run->slots[i].seen[k];
-    qsort(run->seen, run->seen_count, sizeof *run->seen, compare_slices);
+    rf_slices_sort(run->seen, run->seen_count);
     return RF_OK;
 }
 
-static rf_status take_unseen(refold *run, rf_slice key, rf_err *err)
+static rf_status take_unseen(chosen_fold *run, rf_slice key, rf_err *err)
 {
-    return find_slice(run->seen, run->seen_count, key)
+    return rf_slices_have(run->seen, run->seen_count, key)
                ? RF_OK
                : take(run, 0, key, (rf_slice){NULL, 0}, err);
 }
 
 /* Stored rows of a prefix. Where a block cannot be read, what else it has cannot be known. */
-static rf_status search_prefix(refold *run, bool *is_unsearched_out, rf_err *err)
+static rf_status search_prefix(chosen_fold *run, bool *is_unsearched_out, rf_err *err)
 {
     const rf_delta_range range = {.prefix = run->chosen->prefix};
     rf_rows_cursor *cursor = NULL;
@@ -372,7 +349,7 @@ static rf_status search_prefix(refold *run, bool *is_unsearched_out, rf_err *err
     return *is_unsearched_out ? RF_OK : status;
 }
 
-static rf_status search(refold *run, bool *is_unsearched_out, rf_err *err)
+static rf_status search(chosen_fold *run, bool *is_unsearched_out, rf_err *err)
 {
     rf_status status = gather_seen(run, err);
 
@@ -390,7 +367,7 @@ static int compare_changes(const void *left, const void *right)
     return rf_slice_compare(((const rf_refolded *)left)->key, ((const rf_refolded *)right)->key);
 }
 
-static rf_status gather(refold *run, rf_refold_result *result, rf_err *err)
+static rf_status gather(chosen_fold *run, rf_refold_result *result, rf_err *err)
 {
     size_t count = 0;
 
@@ -419,7 +396,7 @@ void rf_refold_result_free(rf_refold_result *result)
     *result = (rf_refold_result){0};
 }
 
-static rf_status refold_begin(refold *run, rf_err *err)
+static rf_status refold_begin(chosen_fold *run, rf_err *err)
 {
     run->slots = calloc(run->item->slot_count, sizeof *run->slots);
     for (uint32_t i = 0; run->slots && i < run->item->slot_count; i++)
@@ -427,7 +404,7 @@ static rf_status refold_begin(refold *run, rf_err *err)
     return run->slots ? RF_OK : no_memory(run, err);
 }
 
-static void refold_end(refold *run)
+static void refold_end(chosen_fold *run)
 {
     for (uint32_t i = 0; run->slots && i < run->item->slot_count; i++) {
         rf_arena_free(&run->slots[i].text);
@@ -443,7 +420,7 @@ rf_status rf_catch_up_refold(rf_catch_up *catch_up, const rf_chosen *chosen,
 {
     rf_catch_up_item *item = &catch_up->items[0];
     uint64_t position = item->checkpoint.position;
-    refold run = {.item = item, .chosen = chosen};
+    chosen_fold run = {.item = item, .chosen = chosen};
     rf_fold_target target = {.row = take_row, .gone = take_gone, .sink_arg = &run};
     rf_refold_result result = {0};
     stream_list streams = {0};

@@ -187,24 +187,6 @@ rf_status rf_catch_up_encode(const rf_catch_up_item *item, rf_catch_up_slot *slo
                : RF_OK;
 }
 
-static bool is_shut_out(const rf_catch_up_item *item, rf_slice key)
-{
-    uint32_t low = 0;
-    uint32_t high = item->shut_out_count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = rf_slice_compare(item->shut_out[middle], key);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
-}
-
 static rf_status start_row(void *arg, uint32_t worker, rf_slice key, rf_arena *text, void *row,
                            rf_start *start_out, rf_err *err)
 {
@@ -214,7 +196,7 @@ static rf_status start_row(void *arg, uint32_t worker, rf_slice key, rf_arena *t
     rf_slice stored;
     bool found = false;
 
-    if (is_shut_out(item, key)) {
+    if (rf_slices_have(item->shut_out, item->shut_out_count, key)) {
         *start_out = RF_START_SHUT_OUT;
         return RF_OK;
     }

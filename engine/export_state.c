@@ -183,18 +183,10 @@ rf_status rf_export_state_read(rf_slice bytes, uint32_t partitions, rf_digest *b
 
 bool rf_export_state_has(const rf_delta_part *delta, rf_slice key, rf_slice row)
 {
-    uint32_t low = 0;
-    uint32_t high = delta->count;
+    uint32_t at = rf_delta_seek(delta, key);
 
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (rf_slice_compare(delta->entries[middle].key, key) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == delta->count || !rf_slice_equal(delta->entries[low].key, key))
+    if (at == delta->count || !rf_slice_equal(delta->entries[at].key, key))
         return false;
-    const rf_slice noted = delta->entries[low].row;
+    const rf_slice noted = delta->entries[at].row;
     return noted.data && row.data ? rf_load_u64(noted.data) == hash_of(key, row) : !noted.data && !row.data;
 }

@@ -50,11 +50,6 @@ static rf_status parse_key(const rf_reader *reader, const char *text, rf_key_use
     return RF_OK;
 }
 
-static int compare_slices(const void *left, const void *right)
-{
-    return rf_slice_compare(*(const rf_slice *)left, *(const rf_slice *)right);
-}
-
 static rf_status parse_keys(repair *run, const rf_reader *reader, rf_err *err)
 {
     const rf_repair_options *options = run->options;
@@ -73,7 +68,7 @@ static rf_status parse_keys(repair *run, const rf_reader *reader, rf_err *err)
         status = parse_key(reader, options->prefix, RF_KEY_PREFIX, &run->prefix, err);
     if (status != RF_OK)
         return status;
-    qsort(run->slices, count, sizeof *run->slices, compare_slices);
+    rf_slices_sort(run->slices, count);
     run->key_count = 0;
     for (uint32_t i = 0; i < count; i++)
         if (i == 0 || !rf_slice_equal(run->slices[i], run->slices[run->key_count - 1]))

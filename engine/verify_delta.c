@@ -17,18 +17,9 @@ struct delta_check {
 
 static const rf_delta_entry *find_entry(const rf_delta_part *part, rf_slice key)
 {
-    uint32_t low = 0;
-    uint32_t high = part->count;
+    uint32_t at = rf_delta_seek(part, key);
 
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (rf_slice_compare(part->entries[middle].key, key) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < part->count && rf_slice_equal(part->entries[low].key, key) ? &part->entries[low]
-                                                                           : NULL;
+    return at < part->count && rf_slice_equal(part->entries[at].key, key) ? &part->entries[at] : NULL;
 }
 
 /* The entry that a row has in an index, if that is in the delta. */

@@ -5,6 +5,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static int compare_slices(const void *left, const void *right)
+{
+    return rf_slice_compare(*(const rf_slice *)left, *(const rf_slice *)right);
+}
+
+void rf_slices_sort(rf_slice *slices, size_t count)
+{
+    qsort(slices, count, sizeof *slices, compare_slices);
+}
+
+bool rf_slices_have(const rf_slice *sorted, size_t count, rf_slice wanted)
+{
+    return bsearch(&wanted, sorted, count, sizeof *sorted, compare_slices) != NULL;
+}
+
 size_t rf_utf8_width(rf_slice text)
 {
     const unsigned char *at = (const unsigned char *)text.data;

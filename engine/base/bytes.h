@@ -61,6 +61,10 @@ static inline bool rf_slice_starts_with(rf_slice text, rf_slice prefix)
            (text.size >= prefix.size && memcmp(text.data, prefix.data, prefix.size) == 0);
 }
 
+/* Many of them, in the order of rf_slice_compare; and whether one of them is `wanted`. */
+void rf_slices_sort(rf_slice *slices, size_t count);
+bool rf_slices_have(const rf_slice *sorted, size_t count, rf_slice wanted);
+
 /* Bytes of the character that `text` begins with: 1 to 4, or 0 where it is not valid UTF-8. */
 size_t rf_utf8_width(rf_slice text);
 bool rf_utf8_valid(rf_slice text);
