@@ -43,16 +43,6 @@ static const char *const op_words[RF_DIFF_OPS] = {"added", "removed", "changed"}
 
 /* ---- rows ---- */
 
-static void append_row(rf_text *text, const char *name, const rf_reader_info *info,
-                       const rf_row *row)
-{
-    rf_text_append(text, (rf_slice){name, strlen(name)});
-    if (row->values)
-        rf_text_append_row_json(text, info, row);
-    else
-        rf_text_append(text, RF_SLICE("null"));
-}
-
 static rf_status print_row(void *arg, const rf_diff_change *change, rf_err *err)
 {
     rf_text *text = arg;
@@ -65,8 +55,8 @@ static rf_status print_row(void *arg, const rf_diff_change *change, rf_err *err)
     rf_text_append_key_json(text,
                             change->before.values ? change->before_info : change->after_info,
                             change->before.key);
-    append_row(text, ",\"old\":", change->before_info, &change->before);
-    append_row(text, ",\"new\":", change->after_info, &change->after);
+    cli_append_row(text, ",\"old\":", change->before_info, &change->before);
+    cli_append_row(text, ",\"new\":", change->after_info, &change->after);
     rf_text_append(text, RF_SLICE("}\n"));
     rf_status status = rf_text_check(text, err);
     if (status != RF_OK)

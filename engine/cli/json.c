@@ -124,3 +124,12 @@ void cli_json_time(cli_json *json, const char *name, int64_t value)
     if (quoted)
         append(json, "\"");
 }
+
+void cli_append_row(rf_text *text, const char *name, const rf_reader_info *info, const rf_row *row)
+{
+    rf_text_append(text, (rf_slice){name, strlen(name)});
+    if (row->values)
+        rf_text_append_row_json(text, info, row);
+    else
+        rf_text_append(text, RF_SLICE("null"));
+}

@@ -32,4 +32,7 @@ void cli_json_text(cli_json *json, const char *name, const char *value); /* NULL
 void cli_json_raw(cli_json *json, const char *name, const char *value);  /* JSON; NULL: null */
 void cli_json_time(cli_json *json, const char *name, int64_t value);     /* RF_TIME_NONE: null */
 
+/* A row behind `name` and what stands with it, as in "old":{…}; null where it has no values. */
+void cli_append_row(rf_text *text, const char *name, const rf_reader_info *info, const rf_row *row);
+
 #endif

@@ -37,16 +37,6 @@ typedef struct printing {
     bool is_later;
 } printing;
 
-static void append_row(rf_text *text, const char *name, const rf_reader_info *info,
-                       const rf_row *row)
-{
-    rf_text_append(text, (rf_slice){name, strlen(name)});
-    if (row->values)
-        rf_text_append_row_json(text, info, row);
-    else
-        rf_text_append(text, RF_SLICE("null"));
-}
-
 static rf_status print_row(void *arg, const rf_repaired *repaired, rf_err *err)
 {
     static const char *const op_names[RF_DIFF_OPS] = {"add", "remove", "change"};
@@ -61,8 +51,8 @@ static rf_status print_row(void *arg, const rf_repaired *repaired, rf_err *err)
     rf_text_append(text, (rf_slice){op, strlen(op)});
     rf_text_append(text, RF_SLICE("\",\"key\":"));
     rf_text_append_key_json(text, repaired->info, repaired->after.key);
-    append_row(text, ",\"old\":", repaired->info, &repaired->before);
-    append_row(text, ",\"new\":", repaired->info, &repaired->after);
+    cli_append_row(text, ",\"old\":", repaired->info, &repaired->before);
+    cli_append_row(text, ",\"new\":", repaired->info, &repaired->after);
     if (repaired->was_damaged)
         rf_text_append(text, RF_SLICE(",\"damaged\":true"));
     rf_text_append(text, to->as_members ? RF_SLICE("}") : RF_SLICE("}\n"));
