@@ -38,6 +38,8 @@ typedef struct import {
     double progress_told;
     uint64_t events; /* taken */
     rf_feed *first; /* opened before there was a store, for the first source; NULL: it is opened in its turn */
+    bool may_unmake; /* the store is this import's own: one that fails and adds nothing leaves none behind */
+    bool is_unmade;
 } import;
 
 static void import_tell(import *run, double now)
@@ -116,8 +118,18 @@ static rf_status import_take(void *arg, const rf_event *events, size_t count, rf
     return status;
 }
 
+/* A store that only this import knows, and nothing is in. */
+static bool store_unmake(import *run)
+{
+    rf_err unused;
+
+    run->is_unmade =
+        run->may_unmake && run->lock >= 0 && rf_store_unmake(run->store, &unused) == RF_OK;
+    return run->is_unmade;
+}
+
 /* Adds to a failure what still holds. A commit that was on its way comes before it. */
-static rf_status import_failed(const import *run, rf_status status, rf_err *err)
+static rf_status import_failed(import *run, rf_status status, rf_err *err)
 {
     rf_append_counts counts;
     rf_err before;
@@ -133,6 +145,8 @@ static rf_status import_failed(const import *run, rf_status status, rf_err *err)
                             "%" PRIu64 " event%s added, up to position %" PRIu64
                             ", and none after",
                             counts.added, counts.added == 1 ? " was" : "s were", counts.position);
+    else if (store_unmake(run))
+        (void)rf_err_suffix(err, "nothing was added, and no store was made");
     else
         (void)rf_err_suffix(err, "nothing was added, the store is at position %" PRIu64,
                             counts.position);
@@ -306,13 +320,14 @@ rf_status rf_import_check(const char *const *sources, uint32_t source_count,
 
 static const rf_import_options import_defaults = {.run = {.workers_default = true}};
 
-/* `first` is closed. */
+/* `first` is closed. `unmade_out` NULL: the store stays, whatever becomes of the import. */
 static rf_status import_into(rf_store *store, const char *const *sources, uint32_t source_count,
-                             const rf_import_options *options, rf_feed *first,
+                             const rf_import_options *options, rf_feed *first, bool *unmade_out,
                              rf_import_summary *summary_out, rf_err *err)
 {
     import run = {.options = options,
                   .first = first,
+                  .may_unmake = unmade_out != NULL && store->is_made,
                   .store = store,
                   .log = store->log,
                   .lock = -1,
@@ -342,6 +357,8 @@ static rf_status import_into(rf_store *store, const char *const *sources, uint32
     import_unlock(&run);
     if (summary_out)
         *summary_out = summary;
+    if (unmade_out)
+        *unmade_out = run.is_unmade;
     if (status && err)
         *err = own;
     return status;
@@ -351,7 +368,7 @@ rf_status rf_import_files(rf_store *store, const char *const *sources, uint32_t 
                           const rf_import_options *options, rf_import_summary *summary_out,
                           rf_err *err)
 {
-    return import_into(store, sources, source_count, options ? options : &import_defaults, NULL,
+    return import_into(store, sources, source_count, options ? options : &import_defaults, NULL, NULL,
                        summary_out, err);
 }
 
@@ -363,7 +380,8 @@ rf_status rf_import_lines(rf_store *store, rf_slice lines, const rf_import_optio
 
     *summary_out = (rf_import_summary){0};
     rf_status status = rf_memory_feed_open(lines, &feed, err);
-    return status == RF_OK ? import_into(store, &name, 1, options, feed, summary_out, err) : status;
+    return status == RF_OK ? import_into(store, &name, 1, options, feed, NULL, summary_out, err)
+                           : status;
 }
 
 /* A database that cannot be read is known before there is a store. */
@@ -390,6 +408,7 @@ rf_status rf_import_create(const char *path, uint32_t partitions, const char *co
     rf_store_options made = {.create = false, .partitions = partitions};
     rf_feed *first = NULL;
     rf_store *store = NULL;
+    bool is_unmade = false;
     rf_err own = {0};
 
     options = options ? options : &import_defaults;
@@ -404,7 +423,12 @@ rf_status rf_import_create(const char *path, uint32_t partitions, const char *co
     if (status)
         rf_feed_close(first);
     else
-        status = import_into(store, sources, source_count, options, first, summary_out, &own);
+        status = import_into(store, sources, source_count, options, first, &is_unmade, summary_out,
+                             &own);
+    if (is_unmade) {
+        rf_store_close(store);
+        store = NULL;
+    }
     *store_out = store;
     if (status && err)
         *err = own;

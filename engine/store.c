@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { FORMAT_SIZE_MAX = 256, PARTITIONS_DEFAULT = 64, PARTITIONS_MAX = 1024 };
 
@@ -231,6 +232,7 @@ static rf_status store_create(rf_store *store, uint32_t partitions, rf_err *err)
     place found;
     int fd = -1;
 
+    store->is_made_whole = !rf_path_exists(store->path);
     rf_status status = rf_dir_make(store->path, err);
     if (status)
         return status;
@@ -244,6 +246,7 @@ static rf_status store_create(rf_store *store, uint32_t partitions, rf_err *err)
         status = store_clear(store->path, err);
         if (!status)
             status = store_make(store, err);
+        store->is_made = status == RF_OK;
     }
     rf_lock_release(fd);
     return status;
@@ -339,6 +342,15 @@ uint32_t rf_store_partitions(const rf_store *store)
     return store->partitions;
 }
 
+/* Under a lock: while it was waited for, who made the store may have taken it back. */
+static rf_status check_place(const rf_store *store, const rf_kv *kv, rf_err *err)
+{
+    if (rf_kv_is_in_place(kv))
+        return RF_OK;
+    return rf_fail(err, RF_ERR_ABSENT, "%s was removed while it was open; nothing was changed",
+                   store->path);
+}
+
 rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err)
 {
     int fd = -1;
@@ -346,6 +358,8 @@ rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *e
                                  "another rebuild, bench, gc or repair is running", &fd, err);
 
     /* What the one before recorded before it died has to be known, or it looks like a leftover. */
+    if (status == RF_OK)
+        status = check_place(store, rf_catalog_kv(store->catalog), err);
     if (status == RF_OK)
         status = rf_kv_settle(rf_catalog_kv(store->catalog), err);
     if (status != RF_OK) {
@@ -364,6 +378,8 @@ rf_status rf_store_lock_import(rf_store *store, int64_t wait_ms, int *fd_out, rf
 
     /* What the one before committed before it died has to be known, or it looks like another's append. */
     if (status == RF_OK)
+        status = check_place(store, rf_log_kv(store->log), err);
+    if (status == RF_OK)
         status = rf_kv_settle(rf_log_kv(store->log), err);
     if (status != RF_OK) {
         rf_lock_release(fd);
@@ -371,4 +387,55 @@ rf_status rf_store_lock_import(rf_store *store, int64_t wait_ms, int *fd_out, rf
     }
     *fd_out = fd;
     return RF_OK;
+}
+
+/* Whether nothing was ever committed to the log, not even how far a source was read. */
+static rf_status log_is_empty(rf_store *store, bool *empty_out, rf_err *err)
+{
+    rf_log_info info;
+    rf_log_source *sources = NULL;
+    uint32_t count = 0;
+
+    rf_status status = rf_log_get_info(store->log, &info, err);
+    if (!status)
+        status = rf_log_sources(store->log, &sources, &count, err);
+    free(sources);
+    if (!status)
+        *empty_out = info.position == 0 && count == 0;
+    return status;
+}
+
+/* Without FORMAT it is a creation that was interrupted, whatever ends this. */
+static rf_status parts_remove(const char *path, rf_err *err)
+{
+    char file[RF_PATH_SIZE];
+
+    rf_status status = rf_path_format(file, "%s/FORMAT", err, path);
+    if (!status && unlink(file) != 0)
+        status = rf_fail_errno(err, "%s: cannot remove", file);
+    if (!status)
+        status = store_clear(path, err);
+    if (!status)
+        status = rf_path_format(file, "%s/LOCK", err, path);
+    if (!status && unlink(file) != 0)
+        status = rf_fail_errno(err, "%s: cannot remove", file);
+    return status;
+}
+
+rf_status rf_store_unmake(rf_store *store, rf_err *err)
+{
+    bool empty = false;
+    int fd = -1;
+
+    rf_status status = store->is_made ? log_is_empty(store, &empty, err) : RF_OK;
+    if (!status && !empty)
+        status = rf_fail(err, RF_ERR_REFUSED, "%s has something in it, or was there before", store->path);
+    if (!status)
+        status = rf_store_lock(store, 0, &fd, err);
+    if (!status)
+        status = parts_remove(store->path, err);
+    if (!status && store->is_made_whole)
+        status = rf_dir_remove(store->path, err);
+    rf_lock_release(fd);
+    return status;
 }

@@ -15,11 +15,18 @@ struct rf_store {
     uint32_t partitions;
     rf_log *log;
     rf_catalog *catalog;
+    bool is_made;       /* by this open */
+    bool is_made_whole; /* its directory, too */
 };
 
 /* The store's LOCK: rebuild, gc, repair. */
 rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err);
 /* log/IMPORT: one import at a time. */
 rf_status rf_store_lock_import(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err);
+
+/* Takes back what this open has made, while nothing is in its log; a directory that was there before stays. The
+ * caller has log/IMPORT, and only closes the store afterwards. On failure the store is as it was, or one
+ * whose creation was interrupted. */
+rf_status rf_store_unmake(rf_store *store, rf_err *err);
 
 #endif

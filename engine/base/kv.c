@@ -387,6 +387,15 @@ uint64_t rf_kv_last_txn_id(const rf_kv *kv)
     return info.me_last_txnid;
 }
 
+bool rf_kv_is_in_place(const rf_kv *kv)
+{
+    char data_path[RF_PATH_SIZE];
+    struct stat info;
+
+    return rf_path_format(data_path, kv->immutable ? "%s" : "%s/data.mdb", NULL, kv->path) == RF_OK &&
+           stat(data_path, &info) == 0 && info.st_dev == kv->device && info.st_ino == kv->inode;
+}
+
 int rf_kv_file(const rf_kv *kv)
 {
     int fd = -1;

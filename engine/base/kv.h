@@ -113,6 +113,9 @@ void rf_kv_cursor_close(rf_kv_cursor *cursor);
 rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key, rf_slice *key_out,
                             rf_slice *value_out, bool *found_out, rf_err *err);
 
+/* Whether its path still names the file that is open: nobody has removed it, or put another in its place. */
+bool rf_kv_is_in_place(const rf_kv *kv);
+
 int rf_kv_file(const rf_kv *kv); /* its descriptor, to read pages; kv's own */
 
 /* Walks every table and LMDB's list of free pages, page by page and without LMDB: RF_ERR_DAMAGED where a page is out of range, no such

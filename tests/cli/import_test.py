@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 import tool
@@ -286,6 +287,66 @@ class Import(tool.Case):
     def test_an_empty_directory_becomes_a_store(self):
         os.mkdir(self.store)
         self.assertEqual(self.summary('-', stdin=lines(A))['added'], 1)
+
+    def wait_for_open(self, process, name):
+        """Until the process has a file of that name open."""
+        folder = '/proc/%d/fd/' % process.pid
+        while not any(link.endswith('/' + name) for link in map(os.readlink, self.paths_in(folder))):
+            self.assertIsNone(process.poll())
+            time.sleep(0.01)
+
+    def paths_in(self, folder):
+        return [path for path in (folder + fd for fd in os.listdir(folder)) if os.path.lexists(path)]
+
+    def test_a_first_import_that_fails_leaves_no_store(self):
+        good, bad = self.path('a.jsonl', lines(A)), self.path('bad.jsonl', lines(B) + b'{')
+        for argv in (
+            [bad],
+            [good, bad],
+            [bad, '--atomic'],
+            [self.path('c.json', b'{"specversion":"1.0"}'), '--preset', 'cloudevents'],
+            [good, '--map', 'version=data.n', '--map', 'stream=data.n'],
+            ['--exec', 'cat %s; exit 3' % good],
+            ['--exec', 'cat %s' % bad],
+        ):
+            result = self.gives(tool.FAILED, 'import', self.store, *argv, '--partitions', '8', '--quiet')
+            self.assertTrue(result.message.endswith('nothing was added, and no store was made\n'), result)
+            self.assertFalse(os.path.exists(self.store), result)
+        self.gives(tool.FAILED, 'import', self.store, '-', '--quiet', stdin=b'x')
+        self.gives(tool.UNREACHABLE, 'import', self.store, '--exec', 'exit 75', '--quiet')
+        self.assertFalse(os.path.exists(self.store))
+        self.assertEqual(self.summary(good, '--partitions', '16')['added'], 1)
+
+    def test_an_empty_directory_is_empty_again_after_a_first_import_that_failed(self):
+        os.mkdir(self.store)
+        self.gives(tool.FAILED, 'import', self.store, '-', '--quiet', stdin=b'x')
+        self.assertEqual(os.listdir(self.store), [])
+
+    def test_a_store_that_has_anything_stays_whatever_fails(self):
+        self.summary(self.path('empty.jsonl', b''))
+        bad = self.path('bad.jsonl', b'{')
+        result = self.gives(tool.FAILED, 'import', self.store, bad, '--quiet')
+        self.assertIn('the store is at position 0', result.message)
+        self.summary(self.path('a.jsonl', lines(A)))
+        result = self.gives(tool.FAILED, 'import', self.store, bad, '--quiet')
+        self.assertIn('the store is at position 1', result.message)
+        self.assertEqual(self.numbers(), [1])
+
+    def test_an_import_that_waited_for_a_first_one_that_failed_says_so(self):
+        first = subprocess.Popen(
+            [tool.refold, 'import', self.store, '-', '--quiet'], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self.wait_for_open(first, 'IMPORT')
+        second = subprocess.Popen(
+            [tool.refold, 'import', self.store, self.path('a.jsonl', lines(A)), '--wait-lock', '60', '--quiet'],
+            stderr=subprocess.PIPE,
+        )
+        self.wait_for_open(second, 'IMPORT')
+        self.assertEqual(first.communicate(b'x')[1].count(b'no store was made'), 1)
+        message = second.communicate()[1].decode()
+        self.assertEqual(second.returncode, tool.FAILED, message)
+        self.assertIn('was removed while it was open; nothing was changed', message)
+        self.assertFalse(os.path.exists(self.store))
 
     def test_quiet_prints_nothing_on_standard_error(self):
         self.assertEqual(self.ok('import', self.store, '-', '--quiet', stdin=lines(A)).err, b'')

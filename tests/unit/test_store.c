@@ -256,6 +256,47 @@ Test(store, import_is_refused_while_another_runs)
     rf_store_close(store);
 }
 
+Test(store, takes_back_only_what_this_open_has_made_and_nothing_is_in)
+{
+    rf_store *store = create(4);
+    rf_store *again;
+    int lock;
+    rf_err err = {0};
+
+    cr_assert_eq(rf_store_open(path, NULL, &again, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_store_unmake(again, &err), RF_ERR_REFUSED);
+    cr_assert_eq(rf_store_lock(again, 0, &lock, NULL), RF_OK);
+    cr_assert_eq(rf_store_unmake(store, &err), RF_ERR_LOCKED);
+    rf_lock_release(lock);
+    cr_assert_eq(import_text(store, three_events, NULL, NULL, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_store_unmake(store, &err), RF_ERR_REFUSED);
+    cr_assert(rf_path_exists(path));
+    rf_store_close(again);
+    rf_store_close(store);
+}
+
+Test(store, who_has_one_open_that_was_taken_back_gets_no_lock)
+{
+    rf_store *store = create(4);
+    rf_store *other;
+    rf_store *new;
+    int lock;
+    rf_err err = {0};
+
+    cr_assert_eq(rf_store_open(path, NULL, &other, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_store_unmake(store, &err), RF_OK, "%s", err.message);
+    cr_assert(!rf_path_exists(path));
+    new = create(8);
+    cr_assert_eq(rf_store_lock_import(other, 0, &lock, &err), RF_ERR_ABSENT);
+    cr_assert_eq(rf_store_lock(other, 0, &lock, &err), RF_ERR_ABSENT);
+    cr_assert_not_null(strstr(err.message, "was removed"), "%s", err.message);
+    cr_assert_eq(rf_store_lock(new, 0, &lock, &err), RF_OK, "%s", err.message);
+    rf_lock_release(lock);
+    rf_store_close(other);
+    rf_store_close(store);
+    rf_store_close(new);
+}
+
 Test(store, import_ends_where_it_is_cancelled)
 {
     rf_store *store = create(4);

@@ -69,8 +69,8 @@ RF_API rf_status rf_import_files(rf_store *store, const char *const *sources,
                                  uint32_t source_count, const rf_import_options *options, rf_import_summary *summary_out,
                                  rf_err *err);
 /* The same, into the store at `path`, which is made where there is none, with so many partitions (as
- * rf_store_options): only after the first source, if it is a database, was opened and could be read. *store_out
- * is open whenever there is a store, also after a failure, and NULL where there is none. */
+ * rf_store_options): where the import fails and has added nothing, none is left behind. *store_out is open
+ * whenever there is a store, also after a failure, and NULL where there is none. */
 RF_API rf_status rf_import_create(const char *path, uint32_t partitions,
                                   const char *const *sources, uint32_t source_count,
                                   const rf_import_options *options, rf_store **store_out,
