@@ -205,6 +205,11 @@ CREATE TABLE message_store.messages (
   id UUID NOT NULL DEFAULT gen_random_uuid());
 CREATE UNIQUE INDEX messages_stream ON message_store.messages (stream_name, position);
 """
+EVENTSOURCING = """
+CREATE TABLE {name} (originator_id {kind} NOT NULL, originator_version bigint NOT NULL, topic text, state bytea,
+  notification_id bigserial, PRIMARY KEY (originator_id, originator_version));
+CREATE UNIQUE INDEX ON {name} (notification_id ASC);
+"""
 
 
 class Case(tool.Case):

@@ -19,6 +19,7 @@
     F(PQcmdTuples) \
     F(PQconnectPoll) \
     F(PQconnectStartParams) \
+    F(PQconnectionNeedsPassword) \
     F(PQconninfo) \
     F(PQconninfoFree) \
     F(PQconninfoParse) \
@@ -50,6 +51,7 @@
     F(PQsendQuery) \
     F(PQsendQueryParams) \
     F(PQserverVersion) \
+    F(PQsetErrorVerbosity) \
     F(PQsetNoticeReceiver) \
     F(PQsetnonblocking) \
     F(PQsocket) \
@@ -70,6 +72,7 @@ rf_status rf_libpq_load(rf_err *err);
 #define PQcmdTuples rf_libpq.PQcmdTuples_
 #define PQconnectPoll rf_libpq.PQconnectPoll_
 #define PQconnectStartParams rf_libpq.PQconnectStartParams_
+#define PQconnectionNeedsPassword rf_libpq.PQconnectionNeedsPassword_
 #define PQconninfo rf_libpq.PQconninfo_
 #define PQconninfoFree rf_libpq.PQconninfoFree_
 #define PQconninfoParse rf_libpq.PQconninfoParse_
@@ -101,6 +104,7 @@ rf_status rf_libpq_load(rf_err *err);
 #define PQsendQuery rf_libpq.PQsendQuery_
 #define PQsendQueryParams rf_libpq.PQsendQueryParams_
 #define PQserverVersion rf_libpq.PQserverVersion_
+#define PQsetErrorVerbosity rf_libpq.PQsetErrorVerbosity_
 #define PQsetNoticeReceiver rf_libpq.PQsetNoticeReceiver_
 #define PQsetnonblocking rf_libpq.PQsetnonblocking_
 #define PQsocket rf_libpq.PQsocket_

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #define CONNECT_SECONDS 10.0
-enum { MESSAGE_SIZE = 800, NAME_SIZE_MAX = 63 };
+enum { MESSAGE_SIZE = 800, NAME_SIZE_MAX = 63, SQLSTATE_SIZE = 6 };
 
 /* A client that is gone is noticed, and what an administrator set for web requests does not end a
  * copy of an hour. */
@@ -410,6 +410,48 @@ static double connect_seconds(PGconn *connection, uint32_t timeout_ms)
     return seconds;
 }
 
+/* The code that a server gives with its refusal of a connection, and which goes from the text with the rest that is asked
+ * for to have it: "...: FATAL:  28P01: password ...\nLOCATION:  ...". Of several hosts that of the last. */
+static bool refusal_code(char *said, char code_out[SQLSTATE_SIZE])
+{
+    bool is_found = false;
+    char *location;
+
+    for (char *at = strstr(said, ":  "); at; at = strstr(at, ":  ")) {
+        char *code = at + 3;
+        size_t size = strspn(code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+        at = code;
+        if (size != SQLSTATE_SIZE - 1 || strncmp(code + size, ": ", 2) != 0)
+            continue;
+        memcpy(code_out, code, size);
+        code_out[size] = '\0';
+        is_found = true;
+        memmove(code, code + size + 2, strlen(code + size + 2) + 1);
+    }
+    while ((location = strstr(said, "\nLOCATION:")) != NULL) {
+        char *end = location + 1 + strcspn(location + 1, "\n");
+        memmove(location, end, strlen(end) + 1);
+    }
+    return is_found;
+}
+
+/* Who is refused by the server has reached it: only what it says of itself passes by waiting. */
+static rf_status fail_connecting(rf_postgres *postgres, rf_err *err)
+{
+    char message[MESSAGE_SIZE], code[SQLSTATE_SIZE];
+    char *said = strdup(PQerrorMessage(postgres->connection));
+
+    if (!said)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for connecting");
+    rf_status status = refusal_code(said, code) ? status_of(code) : RF_ERR_UNREACHABLE;
+    if (PQconnectionNeedsPassword(postgres->connection))
+        status = RF_ERR_INPUT;
+    message_of(postgres, said, message);
+    free(said);
+    return rf_fail(err, status, "%s: no connection: %s", postgres->name,
+                   *message ? message : "the server closed the connection");
+}
+
 static rf_status connect_wait(rf_postgres *postgres, uint32_t timeout_ms, rf_err *err)
 {
     double end = rf_clock_seconds() + connect_seconds(postgres->connection, timeout_ms);
@@ -432,7 +474,7 @@ static rf_status connect_wait(rf_postgres *postgres, uint32_t timeout_ms, rf_err
         if (wanted == PGRES_POLLING_OK)
             return RF_OK;
         if (wanted == PGRES_POLLING_FAILED)
-            return rf_postgres_fail_connection(postgres, "no connection", err);
+            return fail_connecting(postgres, err);
     }
 }
 
@@ -481,6 +523,7 @@ static rf_status connect_begin(rf_postgres *postgres, const char *application, r
     if (!postgres->connection)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for connecting");
     (void)PQsetNoticeReceiver(postgres->connection, ignore_notice, NULL);
+    (void)PQsetErrorVerbosity(postgres->connection, PQERRORS_VERBOSE);
     const char *host = PQhost(postgres->connection);
     if (!host || !*host) /* not even the options were read: a service that is not defined */
         return fail_url(PQerrorMessage(postgres->connection), err);
@@ -519,6 +562,8 @@ rf_status rf_postgres_open(const char *url, const rf_postgres_options *options,
         status = connect_wait(postgres, options->connect_timeout_ms, err);
     if (status == RF_OK)
         status = name_choose(postgres, err);
+    if (status == RF_OK)
+        (void)PQsetErrorVerbosity(postgres->connection, PQERRORS_DEFAULT);
     if (status == RF_OK && PQsetnonblocking(postgres->connection, 1) != 0)
         status = rf_postgres_fail_connection(postgres, "no connection", err);
     if (status == RF_OK)

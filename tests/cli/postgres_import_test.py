@@ -48,11 +48,6 @@ EMMETT_EVENT = """INSERT INTO emt_messages (stream_position, transaction_id, str
   message_id, message_type, message_data, message_metadata%s) VALUES (%%d, pg_current_xact_id(), '%%s', '%%s',
   gen_random_uuid(), '%%s', '%%s', '%%s'%s)"""
 
-EVENTSOURCING = """
-CREATE TABLE {name} (originator_id {kind} NOT NULL, originator_version bigint NOT NULL, topic text, state bytea,
-  notification_id bigserial, PRIMARY KEY (originator_id, originator_version));
-CREATE UNIQUE INDEX ON {name} (notification_id ASC);
-"""
 
 RAILS = """
 CREATE TABLE event_store_events (
@@ -91,7 +86,7 @@ class Presets(postgres.Case):
         self.assertNotIn('metadata', second)
 
     def test_eventsourcing(self):
-        self.sql(EVENTSOURCING.format(name='bank_events', kind='uuid'))
+        self.sql(postgres.EVENTSOURCING.format(name='bank_events', kind='uuid'))
         state = ('{"timestamp":{"_type_":"datetime_iso","_data_":"2024-02-05T00:02:10.5+00:00"},"class_version":2,'
                  '"total":{"_type_":"decimal_str","_data_":"12.50"}}').encode()
         for version, stored in ((1, state), (2, zlib.compress(state))):
@@ -108,7 +103,7 @@ class Presets(postgres.Case):
         self.sql("UPDATE bank_events SET originator_version = 9 WHERE notification_id = 2")
         self.refuses(tool.FAILED, ['position 2', 'another one now'], 'import', self.store, self.url)
         # A second application in the same database.
-        self.sql(EVENTSOURCING.format(name='shop_events', kind='text'))
+        self.sql(postgres.EVENTSOURCING.format(name='shop_events', kind='text'))
         self.sql("INSERT INTO shop_events VALUES ('order-1', 1, 'shop:Order.Placed', '\\x%s')" % state.hex())
         self.refuses(tool.FAILED, ['bank_events', 'shop_events', '--table'], 'import', self.store, self.url)
         self.assertEqual(self.imports('--preset', 'eventsourcing', '--table', 'shop_events', '--source', 'shop'), 1)
@@ -354,12 +349,21 @@ class Faults(postgres.Case):
         for url, code, words in (
             ('postgresql://u:pa@ss@host/db', tool.USAGE, ['%40']),
             ('postgresql://host/db?nonsense=1', tool.USAGE, ['makes no sense']),
-            (self.server.url('absent_database'), tool.UNREACHABLE, ['absent_database', 'does not exist']),
+            (self.server.url('absent_database'), tool.FAILED, ['absent_database', 'does not exist']),
+            (self.server.url(user='absent_role'), tool.FAILED, ['role "absent_role" does not exist; no']),
             ('postgresql:///x?host=/nowhere', tool.UNREACHABLE, ['/nowhere/x', 'no connection']),
             ('service=absent_service', tool.USAGE, ['service']),
         ):
             self.refuses(code, words, 'import', self.store, url, '--preset', 'marten')
             self.no_store()
+
+    def test_a_server_that_takes_nobody_now_may_do_so_later(self):
+        self.sql('CREATE ROLE narrow LOGIN CONNECTION LIMIT 0')
+        self.refuses(tool.UNREACHABLE, ['too many connections for role', 'no store was made'], 'import', self.store,
+                     self.server.url(self.database, 'narrow'))
+        self.sql('CREATE ROLE banned LOGIN; REVOKE CONNECT ON DATABASE %s FROM PUBLIC' % self.database)
+        self.refuses(tool.FAILED, ['permission denied for database', 'no store was made'], 'import', self.store,
+                     self.server.url(self.database, 'banned'))
 
     def test_a_payload_that_is_refused_is_named_by_its_position(self):
         self.sql(postgres.MESSAGES)
@@ -411,6 +415,10 @@ class Secrets(postgres.Case):
             self.assertNotEqual(result.code, 0)
             if bad.count(CANARY) == 1:
                 self.no_canary(result.out, result.err)
+        result = self.refuses(tool.FAILED, ['password authentication failed', self.user], 'import', self.store,
+                              url.replace(CANARY, CANARY + '1'))
+        self.assertNotIn('28P01', result.message)
+        self.assertNotIn('LOCATION', result.message)
         result = tool.call('import', self.store, '--map', 'x', url)
         self.assertEqual(result.code, tool.USAGE)
         self.no_canary(result.out, result.err)
@@ -445,7 +453,7 @@ class Secrets(postgres.Case):
         self.no_canary()
         empty = self.path('empty', '')
         os.chmod(empty, 0o600)
-        self.refuses(tool.UNREACHABLE, ['no password'], 'import', self.store, self.server.url(self.database, self.user),
+        self.refuses(tool.FAILED, ['no password'], 'import', self.store, self.server.url(self.database, self.user),
                      env={'PGPASSFILE': empty})
 
 

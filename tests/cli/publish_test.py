@@ -225,7 +225,7 @@ class Trouble(Published):
         return self.refuses(code, words, 'export', self.store, 'order_summary', url, '--quiet', *options)
 
     def test_bad_urls(self):
-        self.refused(tool.UNREACHABLE, ['no_such_database'], self.server.url('no_such_database'))
+        self.refused(tool.FAILED, ['no_such_database', 'does not exist'], self.server.url('no_such_database'))
         self.refused(tool.UNREACHABLE, ['postgresql'], 'postgresql:///shop?host=/nowhere&user=x')
         self.refused(tool.USAGE, [], 'postgresql://host:port:port/x')
         self.refused(tool.USAGE, ['format'], self.url, '--format', 'csv')
@@ -235,7 +235,7 @@ class Trouble(Published):
         secret = 'S3cr3tCANARY'
         self.server.passwords('carol_%s' % self.database, 'another', self.database)
         url = self.server.url(self.database, user='carol_%s' % self.database, password=secret)
-        result = self.refused(tool.UNREACHABLE, [], url)
+        result = self.refused(tool.FAILED, ['password authentication failed'], url)
         self.assertNotIn(secret, result.message)
 
     def test_missing_permissions_name_what_is_needed(self):
