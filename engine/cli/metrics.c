@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LABEL_SIZE = 4096, PATH_SIZE = 4096 };
+enum { LABEL_SIZE = 4096, PATH_SIZE = 4096, LINE_SIZE = LABEL_SIZE + 256 };
 
 static const char success_name[] = "refold_last_success_timestamp_seconds";
 
@@ -52,7 +52,7 @@ static void of_model(const struct metrics *metrics, const char *name, const char
 /* The time of the last success in the file that is there; 0: none. */
 static double success_before(const char *path)
 {
-    char line[LABEL_SIZE + 256];
+    char line[LINE_SIZE];
     double time = 0;
     FILE *file = fopen(path, "re");
     if (!file)
@@ -123,7 +123,25 @@ static void write_published(const struct metrics *metrics, const rf_export_repor
                  (double)report->models[i].position);
 }
 
-static void write_all(const struct metrics *metrics, const cli_run *run, double success)
+/* Where nothing was published, what was is still there: the lines of the file that is replaced. */
+static void keep_published(const struct metrics *metrics, const char *path)
+{
+    static const char *const begins[] = {"refold_published_", "# HELP refold_published_",
+                                         "# TYPE refold_published_"};
+    char line[LINE_SIZE];
+    FILE *file = fopen(path, "re");
+
+    if (!file)
+        return;
+    while (fgets(line, sizeof line, file))
+        for (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++)
+            if (strncmp(line, begins[i], strlen(begins[i])) == 0)
+                fputs(line, metrics->file);
+    fclose(file);
+}
+
+static void write_all(const struct metrics *metrics, const cli_run *run, const char *path,
+                      double success)
 {
     rf_status_report *report = NULL;
 
@@ -143,6 +161,8 @@ static void write_all(const struct metrics *metrics, const cli_run *run, double 
         write_rebuilt(metrics, run->rebuilt);
     if (run->published)
         write_published(metrics, run->published);
+    else
+        keep_published(metrics, path);
 }
 
 rf_status cli_metrics_write(const char *path, const cli_run *run, rf_err *err)
@@ -159,7 +179,7 @@ rf_status cli_metrics_write(const char *path, const cli_run *run, rf_err *err)
     if (!metrics.file)
         return cli_fail(err, RF_ERR_IO, "%s: cannot write: %s", part, strerror(errno));
     escape_label(run->store_path, metrics.store);
-    write_all(&metrics, run, success);
+    write_all(&metrics, run, path, success);
     bool written = fflush(metrics.file) == 0 && fsync(fileno(metrics.file)) == 0;
     written = fclose(metrics.file) == 0 && written;
     if (written && rename(part, path) == 0)

@@ -147,10 +147,53 @@ class IntoADatabase(tool.Shop):
         super().setUp()
         self.server = postgres.Server(self)
         self.url = self.server.url()
+        self.metrics = self.path('shop.prom')
 
     def night(self, *options):
-        return tool.call('rebuild', self.store, '--all', '--if-changed', '--publish', self.url,
-                         '--quiet', '--summary', *options)  # fmt: skip
+        return tool.call('rebuild', self.store, '--all', '--if-changed', '--publish', self.url, '--quiet',
+                         '--summary', '--metrics', self.metrics, *options)  # fmt: skip
+
+    def gauges(self, kind, model):
+        """Generation and position as the metrics have them."""
+        text = tool.read(self.metrics).decode()
+        found = re.findall(r'^refold_%s_(\w+)\{store="[^"]*",model="%s"\} (\d+)$' % (kind, model), text, re.M)
+        return dict(found)['generation'] + '|' + dict(found)['position']
+
+    def pointer(self, model):
+        return self.server.sql("SELECT generation, position FROM refold_published.models WHERE name = '%s'" % model)
+
+    def test_a_rollback_is_published_and_measured_by_the_next_night(self):
+        lua = (
+            'name "placed"\nversion (%d)\ncolumns { "n int" }\n'
+            'on ("OrderPlaced", {}, function (row, e) row.n = %d end)\n'
+        )
+        for version in (1, 2):
+            self.rebuild(self.path('placed.lua', lua % (version, version)))
+            self.assertEqual(self.night().code, 0)
+            self.assertEqual(self.gauges('published', 'placed'), '%d|7' % version)
+        self.ok('rollback', self.store, 'placed')
+        self.assertEqual(self.night().code, 0)  # only publishes: no event and no definition is new
+        for said in (self.gauges('published', 'placed'), self.gauges('model', 'placed'), self.pointer('placed')):
+            self.assertEqual(said, '1|7')
+        self.assertEqual(self.server.sql('SELECT DISTINCT n FROM placed'), '1')
+        self.assertEqual(self.night().code, tool.NOTHING)
+        self.assertEqual(self.gauges('published', 'placed'), '1|7')
+        self.import_lines(event('order-9', 'OrderPlaced', {'customer': 'c-9'}))
+        self.assertEqual(self.night().code, 0)
+        self.assertEqual(self.gauges('published', 'placed'), '3|8')
+        self.assertEqual(self.server.sql('SELECT DISTINCT n FROM placed'), '1')
+
+    def test_what_was_published_is_measured_though_a_night_could_not_publish(self):
+        self.assertEqual(self.night().code, 0)
+        self.import_lines(event('order-9', 'OrderPlaced', {'customer': 'c-9'}))
+        self.server.stop()
+        self.assertEqual(self.night().code, tool.UNREACHABLE)
+        self.server.start()
+        self.assertEqual(self.gauges('published', 'order_summary'), '1|7')
+        self.assertEqual(self.gauges('model', 'order_summary'), '2|8')
+        self.assertEqual(self.pointer('order_summary'), '1|7')
+        self.assertEqual(self.night().code, 0)
+        self.assertEqual(self.gauges('published', 'order_summary'), '2|8')
 
     def test_a_run_makes_up_for_one_that_could_not_publish(self):
         self.assertEqual(self.night().code, 0)
