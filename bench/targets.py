@@ -13,6 +13,7 @@ import getpass
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -705,6 +706,12 @@ def importing_a_database(bench):
     bench.fresh('import')
 
 
+def copy_seconds(server):
+    """How long the last COPY of an export took, as the server has it: with the time in which rows were waited for."""
+    with open(os.path.join(server.folder, 'log')) as log:
+        return float(re.findall(r'duration: ([\d.]+) ms  statement: COPY ', log.read())[-1]) / 1000
+
+
 def publishing(bench):
     """22: a read model into PostgreSQL, against a plain COPY of the same bytes."""
     store = bench.store()
@@ -718,8 +725,9 @@ def publishing(bench):
     url = 'postgresql:///postgres?host=%s&user=%s' % (server.folder, server.user or getpass.getuser())
     export = [bench.refold, 'export', store, 'order_summary', url, '--full', '--quiet']
     bytes_file = bench.path('published.copy')
-    ours, theirs, copies = [], [], []
+    ours, theirs, own, copies = [], [], [], []
     try:
+        server.run('alter database postgres set log_min_duration_statement = 0')
         for _ in range(bench.runs):
             old = server.run(
                 "select nspname from pg_namespace where nspname ~ '^(order_summary_g|refold_pub)'"
@@ -730,6 +738,7 @@ def publishing(bench):
                 'checkpoint',
             )
             ours.append(Run(export).seconds)
+            own.append(copy_seconds(server))
             table = server.run('select data_schema from refold_published.models')[1][0]
             if not copies:
                 with open(bytes_file, 'wb') as file:
@@ -740,8 +749,9 @@ def publishing(bench):
             rest = server.run('alter table t add primary key (key)', 'analyze t')[0]
             theirs.append(copies[-1] + rest)
     finally:
+        server.run('alter database postgres reset log_min_duration_statement')
         server.close()
-    ours, theirs, copies = Figures(ours), Figures(theirs), Figures(copies)
+    ours, theirs, own, copies = Figures(ours), Figures(theirs), Figures(own), Figures(copies)
     yield '22', row(
         'order_summary into PostgreSQL, with key and statistics; COPY of the same bytes, then the same',
         ours,
@@ -750,7 +760,14 @@ def publishing(bench):
         'at least 0.8',
         theirs.median >= 0.8 * ours.median,
     )
-    yield '22 copy', row('of that the COPY of the same bytes alone', '', copies)
+    yield '22 copy', row(
+        'of that the COPY alone, reading the rows included; COPY of the same bytes alone',
+        own,
+        copies,
+        copies.median / own.median,
+        'at least 0.8',
+        copies.median >= 0.8 * own.median,
+    )
 
 
 def prepare(bench):

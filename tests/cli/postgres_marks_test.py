@@ -296,6 +296,28 @@ class Following(postgres.Case):
         self.assertEqual(tool.wait_for(process, 10), tool.TERMINATED)
         self.assertEqual(self.imports(), 0)
 
+    def test_where_the_store_notifies_it_looks_at_once(self):
+        self.sql(postgres.EVENTSOURCING.format(name='shop_events', kind='uuid'))
+        self.sql('ALTER DATABASE "%s" SET log_statement = \'all\'' % self.database)
+        self.addCleanup(self.sql, 'ALTER DATABASE "%s" RESET log_statement' % self.database)
+        process = self.follow()
+        self.reaches(process, 0)
+        writer = self.session()
+
+        def looks():
+            return self.server.log().count('max("notification_id")')
+
+        time.sleep(3)  # by now it looks once a second
+        quiet = looks()
+        for _ in range(40):
+            writer.sql('NOTIFY shop_events')
+            time.sleep(0.05)
+        self.assertGreater(looks() - quiet, 8)
+        writer.sql("INSERT INTO shop_events VALUES ('0190a7c2-6b1d-7cc4-9f5e-3d2c1b0a9f8e', 1, 'T', '{}'); NOTIFY shop_events")
+        self.reaches(process, 1)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(tool.wait_for(process, 10), tool.TERMINATED)
+
     def test_another_import_goes_in_between(self):
         self.sql(postgres.MESSAGES)
         self.messages(0, 7)
