@@ -13,6 +13,7 @@
 #include "base/kv.h"
 
 #include "base/file.h"
+#include "base/kv_check.h"
 #include "base/kv_meta.h"
 
 #include <errno.h>
@@ -51,11 +52,16 @@ struct rf_kv {
     ino_t inode;
     uint32_t table_count;
     MDB_dbi tables[RF_KV_TABLES_MAX];
+    const char *names[RF_KV_TABLES_MAX]; /* of them, as given; "": the unnamed one */
     size_t page_size;
     const char *map; /* of immutable files that are not empty; NULL for others */
     _Atomic(const char *) found_map; /* of others, once it was looked for; atomic */
     bool immutable;
     pid_t pid;
+
+    /* atomic: what was looked at (kv_check.h) */
+    atomic_bool is_checked[RF_KV_TABLES_MAX];
+    atomic_bool is_free_list_checked;
 
     /* guarded by registry_mutex */
     uint32_t users;
@@ -163,9 +169,11 @@ static rf_status open_tables(rf_kv *kv, const rf_kv_options *options, rf_err *er
     if (!options->tables[0]) {
         code = mdb_dbi_open(txn, NULL, 0, &kv->tables[0]);
         kv->table_count = 1;
+        kv->is_checked[0] = true; /* with the tree of names, which it is */
     }
     for (uint32_t i = 0; code == 0 && i < RF_KV_TABLES_MAX && options->tables[i]; i++) {
         code = mdb_dbi_open(txn, options->tables[i], flags, &kv->tables[i]);
+        kv->names[i] = options->tables[i];
         kv->table_count = i + 1;
     }
     if (code != 0) {
@@ -242,6 +250,38 @@ static rf_status find_map(rf_kv *kv, char **map_out, rf_err *err)
     return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: a page has the wrong number", kv->path);
 }
 
+static rf_status check_first_pages(rf_kv *kv, rf_kv_tree tree, const char *table, rf_err *err)
+{
+    rf_status status = rf_kv_check_first_pages(kv, tree, table, err);
+
+    if (status != RF_OK)
+        (void)rf_err_context(err, status == RF_ERR_DAMAGED ? "%s: damaged" : "%s", kv->path);
+    return status;
+}
+
+/* Before a table is read or written for the first time: LMDB would trust its pages. */
+static rf_status check_table(rf_kv *kv, uint32_t table, rf_err *err)
+{
+    RF_ASSERT(table < kv->table_count);
+    if (atomic_load_explicit(&kv->is_checked[table], memory_order_relaxed))
+        return RF_OK;
+    rf_status status = check_first_pages(kv, RF_KV_TREE_TABLE, kv->names[table], err);
+    if (status == RF_OK)
+        atomic_store_explicit(&kv->is_checked[table], true, memory_order_relaxed);
+    return status;
+}
+
+/* Before the first page is taken from it. */
+static rf_status check_free_list(rf_kv *kv, rf_err *err)
+{
+    if (atomic_load_explicit(&kv->is_free_list_checked, memory_order_relaxed))
+        return RF_OK;
+    rf_status status = check_first_pages(kv, RF_KV_TREE_FREE, "", err);
+    if (status == RF_OK)
+        atomic_store_explicit(&kv->is_free_list_checked, true, memory_order_relaxed);
+    return status;
+}
+
 static rf_status open_env(rf_kv *kv, const rf_kv_options *options, off_t file_size, rf_err *err)
 {
     unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
@@ -264,6 +304,8 @@ static rf_status open_env(rf_kv *kv, const rf_kv_options *options, off_t file_si
     rf_status status = check_size(kv, err);
     if (status == RF_OK && !(flags & MDB_NOLOCK))
         (void)mdb_reader_check(kv->env, NULL);
+    if (status == RF_OK)
+        status = check_first_pages(kv, RF_KV_TREE_NAMES, "", err);
     if (status == RF_OK)
         status = open_tables(kv, options, err);
     char *map = NULL;
@@ -498,7 +540,9 @@ static rf_status begin_new(rf_kv *kv, unsigned flags, rf_kv_txn **txn_out, rf_er
     if (!txn)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a transaction", kv->path);
     RF_ASSERT((flags & MDB_RDONLY) || !kv->immutable);
-    rf_status status = begin_txn(kv, flags, txn, err);
+    rf_status status = flags & MDB_RDONLY ? RF_OK : check_free_list(kv, err);
+    if (status == RF_OK)
+        status = begin_txn(kv, flags, txn, err);
     if (status != RF_OK) {
         free(txn);
         return status;
@@ -639,7 +683,9 @@ rf_status rf_kv_get(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice *valu
     MDB_val wanted = val_of(key);
     MDB_val value;
 
-    RF_ASSERT(table < txn->kv->table_count);
+    rf_status status = check_table(txn->kv, table, err);
+    if (status != RF_OK)
+        return status;
     int code = mdb_get(txn->txn, txn->kv->tables[table], &wanted, &value);
     if (code != 0 && code != MDB_NOTFOUND)
         return fail_kv(err, code, txn->kv->path, "cannot read");
@@ -656,7 +702,10 @@ static rf_status put_flags(rf_kv_txn *txn, uint32_t table, rf_slice key, MDB_val
 {
     MDB_val at = val_of(key);
 
-    RF_ASSERT(txn->write && table < txn->kv->table_count);
+    RF_ASSERT(txn->write);
+    rf_status status = check_table(txn->kv, table, err);
+    if (status != RF_OK)
+        return status;
     if (key.size == 0 || key.size > RF_KV_KEY_SIZE_MAX)
         return rf_fail(err, RF_ERR_INPUT, "%s: a key of %zu bytes", txn->kv->path, key.size);
     txn->pages_max += PAGES_PER_WRITE + value->mv_size / txn->kv->page_size;
@@ -685,7 +734,10 @@ rf_status rf_kv_delete(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_err *err
 {
     MDB_val at = val_of(key);
 
-    RF_ASSERT(txn->write && table < txn->kv->table_count);
+    RF_ASSERT(txn->write);
+    rf_status status = check_table(txn->kv, table, err);
+    if (status != RF_OK)
+        return status;
     txn->pages_max += PAGES_PER_WRITE;
     int code = mdb_del(txn->txn, txn->kv->tables[table], &at, NULL);
     return code == 0 || code == MDB_NOTFOUND ? RF_OK
@@ -706,11 +758,13 @@ rf_status rf_kv_count(rf_kv_txn *txn, uint32_t table, uint64_t *count_out, rf_er
 
 rf_status rf_kv_cursor_open(rf_kv_txn *txn, uint32_t table, rf_kv_cursor **cursor_out, rf_err *err)
 {
-    rf_kv_cursor *cursor = calloc(1, sizeof *cursor);
+    rf_status status = table < RF_KV_TABLE_FREE ? check_table(txn->kv, table, err) : RF_OK;
 
+    if (status != RF_OK)
+        return status;
+    rf_kv_cursor *cursor = calloc(1, sizeof *cursor);
     if (!cursor)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a cursor", txn->kv->path);
-    RF_ASSERT(table < txn->kv->table_count || table >= RF_KV_TABLE_FREE);
     MDB_dbi dbi = table < txn->kv->table_count ? txn->kv->tables[table] : 0;
     int code = mdb_cursor_open(txn->txn, dbi, &cursor->cursor);
     if (code != 0) {

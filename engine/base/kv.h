@@ -5,8 +5,9 @@
  * No file is opened twice in a process: rf_kv_open gives the same environment again, counted. The
  * map is 1 TiB of address space from the start (REFOLD_MAP_BYTES overrides it, for tests), so it is
  * never resized. No WRITEMAP, no DUPSORT. lock.mdb is preallocated, readers that died are cleared
- * at open. A data file that is shorter than its last page is refused before it is mapped and read.
- * LMDB's return codes are kept as err->cause.
+ * at open. A data file that is shorter than its last page is refused before it is mapped and read, and
+ * so are the first pages of a table, when it is first used, that are none which LMDB can walk
+ * (kv_check.h). LMDB's return codes are kept as err->cause.
  *
  * Threads: an rf_kv is shared. Transactions and cursors are confined to the thread that began them;
  * any thread may begin a read transaction (NOTLS); one write transaction at a time. Slices that
@@ -25,7 +26,7 @@ typedef struct rf_kv_cursor rf_kv_cursor;
 enum { RF_KV_TABLES_MAX = 8, RF_KV_KEY_SIZE_MAX = 511 };
 
 typedef struct rf_kv_options {
-    /* Names; none (all NULL) means the unnamed table, as table 0. */
+    /* Names, literals; none (all NULL) means the unnamed table, as table 0. */
     const char *tables[RF_KV_TABLES_MAX];
     bool create;    /* make it if absent */
     bool immutable; /* `path` is a data file itself (base files), read-only without any lock: only

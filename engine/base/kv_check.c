@@ -1,13 +1,16 @@
-/* Looking for damage in what LMDB itself keeps and does not check; see rf_kv_check_pages in kv.h.
+/* Looking for damage in what LMDB itself keeps and does not check; see kv.h and kv_check.h.
  *
- * LMDB's pages have no checksums, and LMDB trusts them: a wrong offset or number ends in SIGSEGV or SIGBUS
- * inside of it. So the trees are walked here, from the roots that the meta page of the transaction has, with
- * pages that are read and not mapped: each has to be the page that it says, its entries have to lie in it, and
- * no page may be in two places. What that marks as used is held against the list of free pages, where a wrong
- * number shows only when a later commit writes over a page in use. Offsets are those of LMDB 0.9 on machines of
- * 64 bits, without DUPSORT.
+ * LMDB's pages have no checksums, and LMDB trusts them: a wrong offset or number ends in SIGSEGV, SIGBUS or a
+ * failed assertion inside of it. So the trees are walked here, from the roots that the meta page of the
+ * transaction has, with pages that are read and not mapped: each has to be the page that it says, its entries
+ * have to lie in it, and no page may be in two places. What that marks as used is held against the list of free
+ * pages, where a wrong number shows only when a later commit writes over a page in use. Offsets are those of LMDB
+ * 0.9 on machines of 64 bits, without DUPSORT.
+ *
+ * Before a tree is used the same is asked of its first pages, level by level, and of no more: which is all of them
+ * in the catalog and in small stores, and what is near the root in large ones.
  */
-#include "base/kv.h"
+#include "base/kv_check.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -30,15 +33,18 @@ enum {
     META_TXN_AT = META_TABLES_AT + 2 * 48 + 8,
     META_SIZE = META_TXN_AT + 8,
     TABLE_SIZE = 48,
+    TABLE_FLAGS_AT = 4, /* an order of keys that refold never asks for */
     TABLE_ROOT_AT = 40,
     FIRST_PAGE = 2, /* after the two meta pages */
     DEPTH_MAX = 32, /* LMDB's cursors hold no more */
     TRIES_MAX = 100,
+    FIRST_PAGES_MAX = 64, /* of a tree, that are looked at before its first use */
 };
 
 struct marks {
     rf_kv_info info;
     int fd;
+    bool in_free_list; /* its tree is walked, where LMDB itself expects a branch of one page */
     uint8_t *used; /* a bit a page */
     uint8_t *free_pages;
     char *pages; /* that the walk is on, by depth */
@@ -73,19 +79,30 @@ static bool take_pages(struct marks *marks, uint64_t number, uint64_t count)
     return free;
 }
 
-/* The pages of a value that has its own. */
-static rf_status take_value(struct marks *marks, uint64_t number, uint64_t size, rf_err *err)
+/* The first of the pages of a value that has its own; *count_out of them. */
+static rf_status read_value_head(const struct marks *marks, uint64_t number, uint64_t size,
+                                 uint64_t *count_out, rf_err *err)
 {
     char header[PAGE_HEADER_SIZE];
 
     if (number < FIRST_PAGE || number > marks->info.last_page ||
         !read_at(marks, number * marks->info.page_size, header, sizeof header))
         return fail_page(number, "of a value is none of the file", err);
-    uint64_t count = rf_load_u32(header + PAGE_COUNT_AT);
+    *count_out = rf_load_u32(header + PAGE_COUNT_AT);
     if (rf_load_u64(header) != number || rf_load_u16(header + PAGE_FLAGS_AT) != PAGE_OVERFLOW ||
-        count * marks->info.page_size < PAGE_HEADER_SIZE + size)
+        *count_out * marks->info.page_size < PAGE_HEADER_SIZE + size)
         return fail_page(number, "does not hold the value that it is said to", err);
-    return take_pages(marks, number, count) ? RF_OK : fail_page(number, "is in two places", err);
+    return RF_OK;
+}
+
+static rf_status take_value(struct marks *marks, uint64_t number, uint64_t size, rf_err *err)
+{
+    uint64_t count = 0;
+
+    rf_status status = read_value_head(marks, number, size, &count, err);
+    return status != RF_OK || take_pages(marks, number, count)
+               ? status
+               : fail_page(number, "is in two places", err);
 }
 
 static rf_status walk_page(struct marks *marks, uint64_t number, unsigned depth, rf_err *err);
@@ -97,54 +114,104 @@ static rf_status walk_table(struct marks *marks, const char *table, unsigned dep
     return root == UINT64_MAX ? RF_OK : walk_page(marks, root, depth, err);
 }
 
-/* An entry of a leaf, which lies in the page with its key. */
-static rf_status walk_leaf(struct marks *marks, const char *entry, size_t room, uint64_t number,
-                           unsigned depth, rf_err *err)
-{
-    uint64_t size = rf_load_u16(entry) | (uint64_t)rf_load_u16(entry + 2) << 16;
-    uint16_t flags = rf_load_u16(entry + ENTRY_FLAGS_AT);
-    const char *value = entry + ENTRY_HEADER_SIZE + rf_load_u16(entry + ENTRY_KEY_SIZE_AT);
+/* An entry, which lies in its page with its key: of a leaf with its value or what leads there, of a branch with
+ * the page of its child. */
+struct entry {
+    const char *at;
+    const char *value;
+    size_t room; /* bytes of the page from `value` on */
+};
 
-    if (flags == ENTRY_BIG && room >= 8)
-        return take_value(marks, rf_load_u64(value), size, err);
-    if (flags == ENTRY_TABLE && size == TABLE_SIZE && room >= TABLE_SIZE)
-        return walk_table(marks, value, depth + 1, err);
-    return flags == 0 && size <= room ? RF_OK
-                                      : fail_page(number, "has an entry that is none", err);
+static struct entry entry_of(const char *page, size_t page_size, size_t index)
+{
+    const char *at = page + rf_load_u16(page + PAGE_HEADER_SIZE + 2 * index);
+    const char *value = at + ENTRY_HEADER_SIZE + rf_load_u16(at + ENTRY_KEY_SIZE_AT);
+
+    return (struct entry){at, value, (size_t)(page + page_size - value)};
+}
+
+static uint64_t child_of(struct entry entry)
+{
+    return rf_load_u16(entry.at) | (uint64_t)rf_load_u16(entry.at + 2) << 16 |
+           (uint64_t)rf_load_u16(entry.at + ENTRY_FLAGS_AT) << 32;
+}
+
+static uint64_t value_size_of(struct entry entry)
+{
+    return rf_load_u16(entry.at) | (uint64_t)rf_load_u16(entry.at + 2) << 16;
+}
+
+static bool is_branch(const char *page)
+{
+    return rf_load_u16(page + PAGE_FLAGS_AT) == PAGE_BRANCH;
+}
+
+/* Reads a page of a tree, whose entries lie in it; *count_out of them. */
+static rf_status read_page(const struct marks *marks, uint64_t number, char *page, size_t *count_out,
+                           rf_err *err)
+{
+    size_t size = marks->info.page_size;
+
+    if (number < FIRST_PAGE || number > marks->info.last_page ||
+        !read_at(marks, number * size, page, size))
+        return fail_page(number, "of a tree is none of the file", err);
+    uint16_t flags = rf_load_u16(page + PAGE_FLAGS_AT);
+    size_t lower = rf_load_u16(page + PAGE_LOWER_AT), upper = rf_load_u16(page + PAGE_UPPER_AT);
+    size_t least = PAGE_HEADER_SIZE + (flags == PAGE_BRANCH && !marks->in_free_list ? 2 * 2 : 2);
+    if (rf_load_u64(page) != number || (flags != PAGE_BRANCH && flags != PAGE_LEAF) ||
+        lower < least || lower % 2 != 0 || lower > upper || upper > size)
+        return fail_page(number, "is no page of a tree", err);
+    for (size_t at = PAGE_HEADER_SIZE; at < lower; at += 2) {
+        size_t begin = rf_load_u16(page + at);
+        if (begin < upper || begin + ENTRY_HEADER_SIZE > size ||
+            begin + ENTRY_HEADER_SIZE + rf_load_u16(page + begin + ENTRY_KEY_SIZE_AT) > size)
+            return fail_page(number, "has an entry outside of it", err);
+    }
+    *count_out = (lower - PAGE_HEADER_SIZE) / 2;
+    return RF_OK;
+}
+
+/* Whether what a leaf says of an entry's value can be. */
+static bool is_entry_of_leaf(struct entry entry)
+{
+    uint16_t flags = rf_load_u16(entry.at + ENTRY_FLAGS_AT);
+
+    return (flags == ENTRY_BIG && entry.room >= 8) ||
+           (flags == ENTRY_TABLE && value_size_of(entry) == TABLE_SIZE && entry.room >= TABLE_SIZE &&
+            rf_load_u16(entry.value + TABLE_FLAGS_AT) == 0) ||
+           (flags == 0 && value_size_of(entry) <= entry.room);
+}
+
+static rf_status walk_leaf(struct marks *marks, struct entry entry, uint64_t number, unsigned depth,
+                           rf_err *err)
+{
+    uint16_t flags = rf_load_u16(entry.at + ENTRY_FLAGS_AT);
+
+    if (!is_entry_of_leaf(entry))
+        return fail_page(number, "has an entry that is none", err);
+    if (flags == ENTRY_BIG)
+        return take_value(marks, rf_load_u64(entry.value), value_size_of(entry), err);
+    return flags == ENTRY_TABLE ? walk_table(marks, entry.value, depth + 1, err) : RF_OK;
 }
 
 static rf_status walk_page(struct marks *marks, uint64_t number, unsigned depth, rf_err *err)
 {
-    size_t size = marks->info.page_size;
+    size_t size = marks->info.page_size, count = 0;
 
     if (depth >= 2 * DEPTH_MAX || !take_pages(marks, number, 1))
         return fail_page(number, "of a tree is none of the file, or in two places", err);
     char *page = marks->pages + depth * size;
-    if (!read_at(marks, number * size, page, size))
-        return fail_page(number, "cannot be read", err);
-    uint16_t flags = rf_load_u16(page + PAGE_FLAGS_AT);
-    size_t lower = rf_load_u16(page + PAGE_LOWER_AT), upper = rf_load_u16(page + PAGE_UPPER_AT);
-    if (rf_load_u64(page) != number || (flags != PAGE_BRANCH && flags != PAGE_LEAF) ||
-        lower <= PAGE_HEADER_SIZE || lower % 2 != 0 || lower > upper || upper > size)
-        return fail_page(number, "is no page of a tree", err);
-    rf_status status = RF_OK;
-    for (size_t at = PAGE_HEADER_SIZE; status == RF_OK && at < lower; at += 2) {
-        size_t begin = rf_load_u16(page + at);
-        const char *entry = page + begin;
-        if (begin < upper || begin + ENTRY_HEADER_SIZE > size ||
-            begin + ENTRY_HEADER_SIZE + rf_load_u16(entry + ENTRY_KEY_SIZE_AT) > size)
-            return fail_page(number, "has an entry outside of it", err);
-        size_t room = size - begin - ENTRY_HEADER_SIZE - rf_load_u16(entry + ENTRY_KEY_SIZE_AT);
-        uint64_t child = rf_load_u16(entry) | (uint64_t)rf_load_u16(entry + 2) << 16 |
-                         (uint64_t)rf_load_u16(entry + ENTRY_FLAGS_AT) << 32;
-        status = flags == PAGE_BRANCH ? walk_page(marks, child, depth + 1, err)
-                                      : walk_leaf(marks, entry, room, number, depth, err);
+    rf_status status = read_page(marks, number, page, &count, err);
+    for (size_t i = 0; status == RF_OK && i < count; i++) {
+        struct entry entry = entry_of(page, size, i);
+        status = is_branch(page) ? walk_page(marks, child_of(entry), depth + 1, err)
+                                 : walk_leaf(marks, entry, number, depth, err);
     }
     return status;
 }
 
 /* One record of the list: how many, then page numbers, descending. */
-static bool check_free_record(struct marks *marks, rf_slice record)
+static bool is_free_record(const struct marks *marks, rf_slice record)
 {
     uint64_t before = UINT64_MAX;
 
@@ -153,12 +220,29 @@ static bool check_free_record(struct marks *marks, rf_slice record)
     uint64_t count = rf_load_u64(record.data);
     for (uint64_t i = 1; i <= count; i++) {
         uint64_t page = rf_load_u64(record.data + i * 8);
-        if (page < FIRST_PAGE || page > marks->info.last_page || page >= before ||
-            take_bit(marks->free_pages, page) || (marks->used[page >> 3] >> (page & 7) & 1))
+        if (page < FIRST_PAGE || page > marks->info.last_page || page >= before)
             return false;
         before = page;
     }
     return true;
+}
+
+static bool take_free_record(struct marks *marks, rf_slice record)
+{
+    if (!is_free_record(marks, record))
+        return false;
+    for (uint64_t i = 1; i <= rf_load_u64(record.data); i++) {
+        uint64_t page = rf_load_u64(record.data + i * 8);
+        if (take_bit(marks->free_pages, page) || (marks->used[page >> 3] >> (page & 7) & 1))
+            return false;
+    }
+    return true;
+}
+
+static rf_status fail_free_list(rf_err *err)
+{
+    return rf_fail(err, RF_ERR_DAMAGED,
+                   "the list of free pages is damaged; do not write to it any more");
 }
 
 static rf_status check_free_list(struct marks *marks, rf_kv_txn *txn, rf_err *err)
@@ -176,9 +260,8 @@ static rf_status check_free_list(struct marks *marks, rf_kv_txn *txn, rf_err *er
         status = rf_kv_cursor_seek(cursor, seek, key, &key, &value, &found, err);
         if (status != RF_OK || !found)
             break;
-        if (!check_free_record(marks, value)) {
-            status = rf_fail(err, RF_ERR_DAMAGED,
-                             "the list of free pages is damaged; do not write to it any more");
+        if (!take_free_record(marks, value)) {
+            status = fail_free_list(err);
             break;
         }
     }
@@ -221,13 +304,119 @@ rf_status rf_kv_check_pages(rf_kv *kv, rf_err *err)
     marks.pages = malloc(2 * DEPTH_MAX * marks.info.page_size);
     if (!marks.used || !marks.free_pages || !marks.pages)
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a bit a page");
-    for (int i = 0; status == RF_OK && i < 2; i++)
+    for (int i = 0; status == RF_OK && i < 2; i++) {
+        marks.in_free_list = i == 0;
         status = walk_table(&marks, meta + META_TABLES_AT + i * TABLE_SIZE, 0, err);
+    }
     if (status == RF_OK)
         status = check_free_list(&marks, txn, err);
     rf_kv_abort(txn);
     free(marks.used);
     free(marks.free_pages);
     free(marks.pages);
+    return status;
+}
+
+/* ---- the first pages ---- */
+
+/* Those of one tree, level by level. */
+struct first_pages {
+    struct marks marks;
+    uint64_t numbers[FIRST_PAGES_MAX]; /* to be looked at, nearest the root first */
+    size_t count;
+    rf_slice name;          /* of the table that is looked for, where this is the tree of names */
+    char table[TABLE_SIZE]; /* that */
+    bool found;
+};
+
+/* In its page, or on pages of its own. */
+static rf_status look_at_free_record(const struct marks *marks, struct entry entry, rf_err *err)
+{
+    uint64_t size = value_size_of(entry), count = 0;
+
+    if (rf_load_u16(entry.at + ENTRY_FLAGS_AT) != ENTRY_BIG)
+        return is_free_record(marks, (rf_slice){entry.value, size}) ? RF_OK : fail_free_list(err);
+    uint64_t number = rf_load_u64(entry.value);
+    rf_status status = read_value_head(marks, number, size, &count, err);
+    if (status != RF_OK)
+        return status;
+    char *record = malloc(size + 1);
+    if (!record)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a list of free pages");
+    if (!read_at(marks, number * marks->info.page_size + PAGE_HEADER_SIZE, record, size) ||
+        !is_free_record(marks, (rf_slice){record, size}))
+        status = fail_free_list(err);
+    free(record);
+    return status;
+}
+
+static rf_status look_at_entry(struct first_pages *first, struct entry entry, uint64_t number,
+                               rf_err *err)
+{
+    uint16_t flags = rf_load_u16(entry.at + ENTRY_FLAGS_AT);
+    const char *key = entry.at + ENTRY_HEADER_SIZE;
+    rf_slice name = {key, (size_t)(entry.value - key)};
+
+    if (!is_entry_of_leaf(entry))
+        return fail_page(number, "has an entry that is none", err);
+    if (first->marks.in_free_list)
+        return look_at_free_record(&first->marks, entry, err);
+    if (flags == ENTRY_TABLE && rf_slice_equal(name, first->name)) {
+        memcpy(first->table, entry.value, TABLE_SIZE);
+        first->found = true;
+    }
+    return RF_OK;
+}
+
+static rf_status look_at_tree(struct first_pages *first, const char *table, rf_err *err)
+{
+    const struct marks *marks = &first->marks;
+    rf_status status = RF_OK;
+
+    first->numbers[0] = rf_load_u64(table + TABLE_ROOT_AT);
+    first->count = first->numbers[0] != UINT64_MAX;
+    for (size_t at = 0; status == RF_OK && at < first->count; at++) {
+        uint64_t number = first->numbers[at];
+        size_t count = 0;
+        status = read_page(marks, number, marks->pages, &count, err);
+        for (size_t i = 0; status == RF_OK && i < count; i++) {
+            struct entry entry = entry_of(marks->pages, marks->info.page_size, i);
+            if (!is_branch(marks->pages))
+                status = look_at_entry(first, entry, number, err);
+            else if (first->count < FIRST_PAGES_MAX)
+                first->numbers[first->count++] = child_of(entry);
+        }
+    }
+    return status;
+}
+
+static rf_status look_at(struct first_pages *first, const char *meta, rf_kv_tree tree, rf_err *err)
+{
+    const char *free_list = meta + META_TABLES_AT;
+    rf_status status;
+
+    first->marks.in_free_list = tree == RF_KV_TREE_FREE;
+    if (tree == RF_KV_TREE_FREE)
+        return look_at_tree(first, free_list, err);
+    status = look_at_tree(first, free_list + TABLE_SIZE, err);
+    return status == RF_OK && tree == RF_KV_TREE_TABLE && first->found
+               ? look_at_tree(first, first->table, err)
+               : status;
+}
+
+rf_status rf_kv_check_first_pages(rf_kv *kv, rf_kv_tree tree, const char *table, rf_err *err)
+{
+    struct first_pages first = {.marks = {.fd = rf_kv_file(kv)}, .name = rf_slice_of(table)};
+    char meta[META_SIZE];
+    rf_kv_txn *txn = NULL;
+
+    rf_status status = begin(kv, &first.marks, &txn, meta, err);
+    if (status != RF_OK)
+        return status;
+    first.marks.pages = malloc(first.marks.info.page_size);
+    status = first.marks.pages ? look_at(&first, meta, tree, err)
+                               : rf_fail(err, RF_ERR_MEMORY, "out of memory for a page");
+    rf_kv_abort(txn);
+    free(first.marks.pages);
     return status;
 }

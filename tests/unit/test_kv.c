@@ -381,3 +381,93 @@ Test(kv, refuses_meta_pages_that_make_no_sense, .timeout = 60)
     (void)fclose(file);
     cr_assert_gt(refused, 400);
 }
+
+/* Reads every entry and then writes: what a damaged page leads to is one answer or the other, and no crash. */
+static bool reads_and_writes(const rf_kv_options *options)
+{
+    rf_kv *kv = NULL;
+    rf_kv_txn *txn = NULL;
+    rf_status status = rf_kv_open(dir, options, &kv, NULL);
+
+    for (uint32_t table = 0; status == RF_OK && table < 2; table++) {
+        rf_kv_cursor *cursor = NULL;
+        rf_slice key, value;
+        bool found = true;
+        uint32_t entries = 0;
+        status = rf_kv_begin(kv, false, &txn, NULL);
+        if (status == RF_OK)
+            status = rf_kv_cursor_open(txn, table, &cursor, NULL);
+        for (rf_kv_seek seek = RF_KV_FIRST; status == RF_OK && found && entries < 1000;
+             seek = RF_KV_NEXT, entries++)
+            status = rf_kv_cursor_seek(cursor, seek, RF_SLICE(""), &key, &value, &found, NULL);
+        rf_kv_cursor_close(cursor);
+        if (status == RF_OK)
+            status = rf_kv_get(txn, table, RF_SLICE("key-0070"), &value, &found, NULL);
+        rf_kv_abort(txn);
+        txn = NULL;
+    }
+    for (uint32_t i = 0; status == RF_OK && i < 2; i++) {
+        status = rf_kv_begin(kv, true, &txn, NULL);
+        if (status == RF_OK)
+            status = rf_kv_put(txn, i, RF_SLICE("key-0044"), RF_SLICE("another"), NULL);
+        if (status == RF_OK)
+            status = rf_kv_delete(txn, i, RF_SLICE("key-0100"), NULL);
+        if (txn && status == RF_OK)
+            status = rf_kv_commit(txn, NULL);
+        else
+            rf_kv_abort(txn);
+        txn = NULL;
+    }
+    rf_kv_close(kv);
+    return status == RF_OK;
+}
+
+static void copy_into(const char *path, rf_slice bytes)
+{
+    int fd = open(path, O_WRONLY | O_TRUNC);
+
+    cr_assert_eq(write(fd, bytes.data, bytes.size), (ssize_t)bytes.size);
+    cr_assert_eq(close(fd), 0);
+}
+
+/* Every byte of what pages begin with, and some of the others. */
+Test(kv, no_flipped_byte_in_a_page_crashes_who_reads_or_writes, .timeout = 300)
+{
+    enum { PAGE = 4096, HEAD = 40, STEP = 67, FLIPS = 2 };
+    static const char flips[FLIPS] = {1, (char)0xff};
+    const rf_kv_options reading = {.tables = {"first", "second"}};
+    char path[128], key[16], value[64] = "some value of an entry, longer than its key";
+    uint32_t refused = 0, all = 0;
+    rf_kv *kv = open_kv(&two_tables);
+    rf_kv_info info;
+    rf_buf bytes;
+
+    for (uint32_t i = 0; i < 6; i++) { /* the list of free pages has some */
+        rf_kv_txn *txn;
+        cr_assert_eq(rf_kv_begin(kv, true, &txn, NULL), RF_OK);
+        for (uint32_t k = 0; k < 40; k++) {
+            (void)snprintf(key, sizeof key, "key-%04u", 40 * i + k);
+            cr_assert_eq(rf_kv_put(txn, k % 2, rf_slice_of(key), rf_slice_of(value), NULL), RF_OK);
+        }
+        cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+    }
+    rf_kv_get_info(kv, &info);
+    rf_kv_close(kv);
+    (void)snprintf(path, sizeof path, "%s/data.mdb", dir);
+    rf_buf_init(&bytes, 64 << 20);
+    cr_assert_eq(rf_file_read(path, &bytes, NULL), RF_OK);
+    bytes.size = info.bytes_used; /* behind it there is a hole */
+    copy_into(path, rf_buf_slice(&bytes));
+    cr_assert(reads_and_writes(&reading));
+
+    for (size_t at = 2 * PAGE; at < bytes.size; at += at % PAGE < HEAD ? 1 : STEP)
+        for (int i = 0; i < FLIPS; i++) {
+            bytes.data[at] = (char)(bytes.data[at] ^ flips[i]);
+            copy_into(path, rf_buf_slice(&bytes));
+            bytes.data[at] = (char)(bytes.data[at] ^ flips[i]);
+            refused += !reads_and_writes(&reading);
+            all++;
+        }
+    rf_buf_free(&bytes);
+    cr_assert_gt(refused, all / 20, "%u of %u", refused, all);
+}
