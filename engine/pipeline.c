@@ -81,9 +81,14 @@ static rf_status check_definitions(struct pipeline *pipeline, rf_err *err)
     };
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && i < pipeline->resolved.count; i++)
+    for (uint32_t i = 0; status == RF_OK && i < pipeline->resolved.count; i++) {
+        const rf_definition *definition = pipeline->resolved.definitions[i];
         if (!pipeline->options->dev)
-            status = rf_preflight_version(pipeline->store, pipeline->resolved.definitions[i], err);
+            status = rf_preflight_version(pipeline->store, definition, err);
+        if (status == RF_OK && !pipeline->options->no_swap)
+            status = rf_catalog_check_colours(pipeline->store->catalog, definition->name,
+                                              definition->version, err);
+    }
     if (status == RF_OK)
         status =
             rf_preflight_run(pipeline->store, &pipeline->resolved, &options, &pipeline->preflight,

@@ -1,5 +1,5 @@
-/* See catalog.h. Here: opening, looking things up, new and sealed generations. catalog_flip.c makes
- * generations live, catalog_pin.c opens them for reading, catalog_gc.c removes them; record.c has
+/* See catalog.h. Here: opening, looking things up, new and sealed generations. catalog_flip.c and
+ * catalog_replace.c make generations live, catalog_pin.c opens them for reading, catalog_gc.c removes them; record.c has
  * the bytes. */
 #include "catalog/catalog.h"
 
@@ -278,6 +278,7 @@ rf_status rf_record_add_generation(rf_kv_txn *txn, const rf_manifest *manifest, 
         .set = set,
     };
     rf_catalog_model model;
+    uint64_t delta = 0;
     bool found;
 
     RF_ASSERT(manifest->number > 0);
@@ -287,7 +288,8 @@ rf_status rf_record_add_generation(rf_kv_txn *txn, const rf_manifest *manifest, 
         status = rf_fail(err, RF_ERR_USAGE, "generation %" PRIu64 " of %s was never begun",
                          manifest->number, manifest->name);
     if (status == RF_OK)
-        status = rf_record_take_delta(txn, &generation.delta, err);
+        status = rf_record_take_number(txn, RF_RECORD_DELTAS, UINT32_MAX, &delta, err);
+    generation.delta = (uint32_t)delta;
     return status == RF_OK ? rf_record_put_generation(txn, &generation, err) : status;
 }
 
@@ -301,7 +303,7 @@ rf_status rf_catalog_add_generations(rf_catalog *catalog, const rf_manifest *con
     if (status != RF_OK)
         return status;
     if (number == 0)
-        status = rf_record_take_set(txn, &number, err);
+        status = rf_record_take_number(txn, RF_RECORD_SETS, UINT64_MAX, &number, err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++)
         status = rf_record_add_generation(txn, manifests[i], number, err);
     if (status != RF_OK) {

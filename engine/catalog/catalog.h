@@ -174,6 +174,10 @@ rf_status rf_catalog_resume(rf_catalog *catalog, const char *name, uint64_t numb
 rf_status rf_catalog_lock_follow(rf_catalog *catalog, const struct rf_named *named, int64_t wait_ms,
                                  int *fd_out, rf_err *err);
 
+/* RF_ERR_REFUSED where a swap to `version` would leave more colours than there may be: for who is about to
+ * build one. */
+rf_status rf_catalog_check_colours(rf_catalog *catalog, const char *name, uint32_t version,
+                                   rf_err *err);
 /* Ends a colour; what it was is in *colour_out. One transaction. RF_ERR_REFUSED for the version that
  * is live, RF_ERR_ABSENT where there is no such version. */
 rf_status rf_catalog_retire(rf_catalog *catalog, const struct rf_named *named,

@@ -8,6 +8,7 @@
 #include "catalog/record.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 const rf_catalog_colour *rf_catalog_colour_of(const rf_catalog_model *model, uint64_t number)
 {
@@ -37,22 +38,56 @@ static void colour_put(rf_catalog_model *model, uint32_t version, uint64_t numbe
     model->colours[at] = (rf_catalog_colour){version, number};
 }
 
+/* Whether a flip from version `left` to another one leaves no more than `most` colours. */
+static bool has_room(const rf_catalog_model *model, uint32_t left, uint32_t to, uint32_t most)
+{
+    uint32_t others = 0;
+
+    for (uint32_t i = 0; i < model->colour_count; i++)
+        others += model->colours[i].version != left && model->colours[i].version != to;
+    return left == to || others < most;
+}
+
+static rf_status fail_full(const rf_catalog_model *model, const char *what_holds, const char *then,
+                           rf_err *err)
+{
+    return rf_fail(err, RF_ERR_REFUSED,
+                   "%s: %u versions are kept beside the live one, and no more can be; %s: `refold "
+                   "retire` of %s@%" PRIu32 " ends the oldest, then %s",
+                   model->name, model->colour_count, what_holds, model->name,
+                   model->colours[0].version, then);
+}
+
+rf_status rf_catalog_check_colours(rf_catalog *catalog, const char *name, uint32_t version,
+                                   rf_err *err)
+{
+    rf_catalog_generation live = {.version = version};
+    rf_catalog_model model;
+    bool found;
+
+    rf_status status = rf_catalog_get_model(catalog, name, &model, &found, err);
+    if (status == RF_OK && model.live != 0)
+        status = rf_catalog_get_generation(catalog, name, model.live, &live, &found, err);
+    if (status == RF_OK && !has_room(&model, live.version, version, RF_CATALOG_COLOURS_SWAP))
+        status = fail_full(&model, "nothing was built", "rebuild", err);
+    return status;
+}
+
 rf_status rf_catalog_flip_colours(rf_catalog_model *model, const rf_catalog_generation *left,
                                   const rf_catalog_generation *to, bool is_rollback, rf_err *err)
 {
     uint32_t most = is_rollback ? RF_CATALOG_COLOURS_MAX : RF_CATALOG_COLOURS_SWAP;
+    char what_holds[64];
 
+    if (left && !has_room(model, left->version, to->version, most)) {
+        (void)snprintf(what_holds, sizeof what_holds, "generation %" PRIu64 " is kept, not live",
+                       to->number);
+        return fail_full(model, what_holds, "swap", err);
+    }
     colour_remove(model, to->version);
     if (!left || left->version == to->version)
         return RF_OK;
     colour_remove(model, left->version);
-    if (model->colour_count >= most)
-        return rf_fail(err, RF_ERR_REFUSED,
-                       "%s: %u versions are kept beside the live one, and no more can be; generation "
-                       "%" PRIu64 " is kept, not live: `refold retire` of %s@%" PRIu32
-                       " ends the oldest, then swap",
-                       model->name, model->colour_count, to->number, model->name,
-                       model->colours[0].version);
     colour_put(model, left->version, left->number);
     return RF_OK;
 }

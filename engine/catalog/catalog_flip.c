@@ -159,59 +159,41 @@ static rf_status check_targets(rf_catalog *catalog, const rf_catalog_change *cha
     return RF_OK;
 }
 
-/* All changes and the new epoch in one transaction; *text gets the witness that belongs to it. Step `flip` of
- * tests/model/swap.pml. */
-static rf_status commit_changes(rf_catalog *catalog, const rf_catalog_change *changes,
-                                uint32_t count, uint64_t *from, rf_buf *text, rf_err *err)
-{
-    rf_kv_txn *txn;
-    uint64_t epoch = 0;
+/* What a flip is asked for, and what was live. */
+struct flip {
+    const rf_catalog_change *changes;
+    uint32_t count;
+    uint64_t *from;
+};
 
-    rf_status status = rf_kv_begin(catalog->kv, true, &txn, err);
-    if (status != RF_OK)
-        return status;
-    status = rf_record_get_epoch(txn, &epoch, err);
-    for (uint32_t i = 0; status == RF_OK && i < count; i++)
-        status = apply_change(txn, &changes[i], epoch + 1, &from[i], err);
-    if (status == RF_OK)
-        status = rf_record_put_epoch(txn, epoch + 1, err);
-    if (status == RF_OK)
-        status = rf_witness_text(txn, text, err);
-    if (status != RF_OK) {
-        rf_kv_abort(txn);
-        return status;
-    }
-    return rf_kv_commit(txn, err);
+/* Step `flip` of tests/model/swap.pml. */
+static rf_status apply_changes(void *arg, rf_kv_txn *txn, uint64_t epoch, rf_err *err)
+{
+    const struct flip *flip = arg;
+    rf_status status = RF_OK;
+
+    for (uint32_t i = 0; status == RF_OK && i < flip->count; i++)
+        status = apply_change(txn, &flip->changes[i], epoch, &flip->from[i], err);
+    return status;
 }
 
 rf_status rf_catalog_flip(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
                           int64_t wait_lock_ms, uint64_t *from_out, rf_err *err)
 {
-    char path[RF_PATH_SIZE];
-    rf_buf text;
     int lock = -1;
 
     RF_ASSERT(count > 0);
-    uint64_t *from = calloc(count, sizeof *from);
-    if (!from)
+    struct flip flip = {changes, count, calloc(count, sizeof *flip.from)};
+    if (!flip.from)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u changes", count);
-    rf_buf_init(&text, 1 << 20);
-    rf_status status = rf_path_format(path, "%s/live/SWAP", err, catalog->path);
-    if (status == RF_OK)
-        status = rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, wait_lock_ms, "another swap is under way",
-                                 &lock, err);
+    rf_status status = rf_catalog_lock_swap(catalog, wait_lock_ms, &lock, err);
     if (status == RF_OK)
         status = check_targets(catalog, changes, count, err);
     if (status == RF_OK)
-        status = commit_changes(catalog, changes, count, from, &text, err);
-    if (status == RF_OK) {
-        memcpy(from_out, from, count * sizeof *from);
-        status = rf_witness_write(catalog, rf_buf_slice(&text), err);
-        if (status != RF_OK)
-            (void)rf_err_context(err, "the swap is done and holds, but not its witness");
-    }
+        status = rf_catalog_change_live(catalog, apply_changes, &flip, "the swap", err);
+    if (status == RF_OK)
+        memcpy(from_out, flip.from, count * sizeof *from_out);
     rf_lock_release(lock);
-    rf_buf_free(&text);
-    free(from);
+    free(flip.from);
     return status;
 }

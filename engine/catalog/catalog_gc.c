@@ -231,7 +231,6 @@ static rf_status remove_batch(rf_catalog *catalog, const char *name, uint32_t ke
                               int64_t wait_lock_ms, rf_gc_result *result, bool *more_out,
                               rf_err *err)
 {
-    char path[RF_PATH_SIZE];
     uint32_t count = 0;
     uint32_t busy = 0;
     int lock = -1;
@@ -239,10 +238,7 @@ static rf_status remove_batch(rf_catalog *catalog, const char *name, uint32_t ke
     gc_victim *victims = calloc(BATCH, sizeof *victims);
     if (!victims)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for gc");
-    rf_status status = rf_path_format(path, "%s/live/SWAP", err, catalog->path);
-    if (status == RF_OK)
-        status = rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, wait_lock_ms, "a swap is under way",
-                                 &lock, err);
+    rf_status status = rf_catalog_lock_swap(catalog, wait_lock_ms, &lock, err);
     if (status == RF_OK)
         status = forget(catalog, name, keep, victims, &count, &busy, err);
     rf_lock_release(lock);

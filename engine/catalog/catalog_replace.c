@@ -36,11 +36,20 @@ static void change_model(rf_catalog_model *model, uint64_t from, uint64_t to)
             model->colours[i].number = to;
 }
 
-static rf_status replace(rf_kv_txn *txn, const rf_manifest *manifest, uint64_t from, rf_err *err)
+/* What takes which place. */
+struct replacing {
+    const rf_manifest *manifest;
+    uint64_t from;
+};
+
+/* Step `replace` of tests/model/swap.pml. */
+static rf_status replace(void *arg, rf_kv_txn *txn, uint64_t epoch, rf_err *err)
 {
+    const struct replacing *replacing = arg;
+    const rf_manifest *manifest = replacing->manifest;
+    uint64_t from = replacing->from;
     rf_catalog_generation old = {0}, new = {0};
     rf_catalog_model model;
-    uint64_t epoch = 0;
     bool found;
 
     rf_status status = rf_record_get_model(txn, manifest->name, &model, &found, err);
@@ -55,8 +64,6 @@ static rf_status replace(rf_kv_txn *txn, const rf_manifest *manifest, uint64_t f
         status = rf_record_add_generation(txn, manifest, old.set, err);
     if (status == RF_OK)
         status = rf_record_get_generation(txn, manifest->name, manifest->number, &new, &found, err);
-    if (status == RF_OK)
-        status = rf_record_get_epoch(txn, &epoch, err);
     if (status != RF_OK)
         return status;
     new.is_pinned = old.is_pinned;
@@ -64,54 +71,22 @@ static rf_status replace(rf_kv_txn *txn, const rf_manifest *manifest, uint64_t f
     old.set = 0;
     old.replaced_by = manifest->number;
     change_model(&model, from, manifest->number);
-    model.epoch = epoch + 1;
+    model.epoch = epoch;
     status = rf_record_put_generation(txn, &new, err);
     if (status == RF_OK)
         status = rf_record_put_generation(txn, &old, err);
-    if (status == RF_OK)
-        status = rf_record_put_model(txn, &model, err);
-    return status == RF_OK ? rf_record_put_epoch(txn, epoch + 1, err) : status;
-}
-
-/* Step `replace` of tests/model/swap.pml; *text gets the witness that belongs to it. */
-static rf_status commit(rf_catalog *catalog, const rf_manifest *manifest, uint64_t from,
-                        rf_buf *text, rf_err *err)
-{
-    rf_kv_txn *txn;
-
-    rf_status status = rf_kv_begin(catalog->kv, true, &txn, err);
-    if (status != RF_OK)
-        return status;
-    status = replace(txn, manifest, from, err);
-    if (status == RF_OK)
-        status = rf_witness_text(txn, text, err);
-    if (status != RF_OK) {
-        rf_kv_abort(txn);
-        return status;
-    }
-    return rf_kv_commit(txn, err);
+    return status == RF_OK ? rf_record_put_model(txn, &model, err) : status;
 }
 
 rf_status rf_catalog_replace(rf_catalog *catalog, const rf_manifest *manifest, uint64_t from,
                              int64_t wait_lock_ms, rf_err *err)
 {
-    char path[RF_PATH_SIZE];
-    rf_buf text;
+    struct replacing replacing = {manifest, from};
     int lock = -1;
 
-    rf_buf_init(&text, 1 << 20);
-    rf_status status = rf_path_format(path, "%s/live/SWAP", err, catalog->path);
+    rf_status status = rf_catalog_lock_swap(catalog, wait_lock_ms, &lock, err);
     if (status == RF_OK)
-        status = rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, wait_lock_ms, "a swap is under way",
-                                 &lock, err);
-    if (status == RF_OK)
-        status = commit(catalog, manifest, from, &text, err);
-    if (status == RF_OK) {
-        status = rf_witness_write(catalog, rf_buf_slice(&text), err);
-        if (status != RF_OK)
-            (void)rf_err_context(err, "the merge is done and holds, but not its witness");
-    }
+        status = rf_catalog_change_live(catalog, replace, &replacing, "the merge", err);
     rf_lock_release(lock);
-    rf_buf_free(&text);
     return status;
 }

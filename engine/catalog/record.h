@@ -48,10 +48,13 @@ rf_status rf_record_get_generation(rf_kv_txn *txn, const char *name, uint64_t nu
                                    rf_catalog_generation *out, bool *found_out, rf_err *err);
 rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *generation,
                                    rf_err *err);
-/* The next number for a delta. */
-rf_status rf_record_take_delta(rf_kv_txn *txn, uint32_t *delta_out, rf_err *err);
-/* The next number for a set. */
-rf_status rf_record_take_set(rf_kv_txn *txn, uint64_t *set_out, rf_err *err);
+/* Numbers that are given once, 1 and up: the next one, of `most` at most. */
+typedef enum rf_record_series {
+    RF_RECORD_DELTAS = 'd',
+    RF_RECORD_SETS = 'r',
+} rf_record_series;
+rf_status rf_record_take_number(rf_kv_txn *txn, rf_record_series series, uint64_t most,
+                                uint64_t *number_out, rf_err *err);
 rf_status rf_record_get_checkpoint(rf_kv_txn *txn, const char *name, uint64_t number,
                                    rf_checkpoint *checkpoint_out, bool *found_out, rf_err *err);
 rf_status rf_record_put_checkpoint(rf_kv_txn *txn, const char *name, uint64_t number,
@@ -78,6 +81,7 @@ rf_status rf_record_generations(rf_kv_txn *txn, const char *name, rf_catalog_gen
 
 /* CURRENT (see witness.c): compared at open; written after each flip from the state that `txn` will
  * commit. */
+enum { RF_WITNESS_SIZE_MAX = 1 << 20 };
 rf_status rf_witness_check(rf_catalog *catalog, rf_err *err);
 rf_status rf_witness_text(rf_kv_txn *txn, rf_buf *text_out, rf_err *err);
 rf_status rf_witness_write(rf_catalog *catalog, rf_slice text, rf_err *err);
@@ -90,6 +94,14 @@ rf_status rf_record_get_suspension(rf_kv_txn *txn, const char *name, uint64_t nu
 /* Number 0: all of the read model. */
 rf_status rf_record_delete_suspension(rf_kv_txn *txn, const char *name, uint64_t number,
                                       rf_err *err);
+
+/* catalog_live.c: live/SWAP, which each change of what is live, and gc's removals, hold. */
+rf_status rf_catalog_lock_swap(rf_catalog *catalog, int64_t wait_ms, int *fd_out, rf_err *err);
+/* Its holder changes what is live, all within one transaction, whose epoch is given; then CURRENT is renewed.
+ * `what` was done is told where only that fails: "the swap". */
+typedef rf_status (*rf_catalog_live_fn)(void *arg, rf_kv_txn *txn, uint64_t epoch, rf_err *err);
+rf_status rf_catalog_change_live(rf_catalog *catalog, rf_catalog_live_fn change, void *arg,
+                                 const char *what, rf_err *err);
 
 /* catalog_colour.c: what a flip from `left` (NULL: nothing was live) to `to` makes of the colours. */
 rf_status rf_catalog_flip_colours(rf_catalog_model *model, const rf_catalog_generation *left,

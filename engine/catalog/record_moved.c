@@ -17,28 +17,10 @@ static rf_status add_left_out(rf_slice key, size_t prefix, rf_slice value, rf_le
     return rf_record_read_left_out(key, prefix, &in, &item, list, err);
 }
 
-rf_status rf_record_take_delta(rf_kv_txn *txn, uint32_t *delta_out, rf_err *err)
+rf_status rf_record_take_number(rf_kv_txn *txn, rf_record_series series, uint64_t most,
+                                uint64_t *number_out, rf_err *err)
 {
-    rf_record_key key = rf_record_key_of("", 'd');
-    rf_bytes_reader in;
-    rf_buf payload;
-    bool found;
-
-    rf_status status = rf_record_get(txn, &key, &in, &found, err);
-    if (status != RF_OK)
-        return status;
-    uint32_t last = found ? rf_read_u32(&in) : 0;
-    if (found && (in.failed || last == UINT32_MAX))
-        return rf_record_fail((rf_slice){key.bytes, key.size}, err);
-    rf_buf_init(&payload, RF_RECORD_VALUE_SIZE_MAX);
-    rf_buf_append_u32(&payload, last + 1);
-    *delta_out = last + 1;
-    return rf_record_put(txn, &key, &payload, err);
-}
-
-rf_status rf_record_take_set(rf_kv_txn *txn, uint64_t *set_out, rf_err *err)
-{
-    rf_record_key key = rf_record_key_of("", 'r');
+    rf_record_key key = rf_record_key_of("", (char)series);
     rf_bytes_reader in;
     rf_buf payload;
     bool found;
@@ -47,11 +29,11 @@ rf_status rf_record_take_set(rf_kv_txn *txn, uint64_t *set_out, rf_err *err)
     if (status != RF_OK)
         return status;
     uint64_t last = found ? rf_read_u64(&in) : 0;
-    if (found && (in.failed || last == UINT64_MAX))
+    if (found && (in.failed || last >= most))
         return rf_record_fail((rf_slice){key.bytes, key.size}, err);
     rf_buf_init(&payload, RF_RECORD_VALUE_SIZE_MAX);
     rf_buf_append_u64(&payload, last + 1);
-    *set_out = last + 1;
+    *number_out = last + 1;
     return rf_record_put(txn, &key, &payload, err);
 }
 

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #define WITNESS_WORD "refold-current "
-enum { WITNESS_FORMAT = 1, WITNESS_SIZE_MAX = 1 << 20, HEADER_DIGITS = 16 };
+enum { WITNESS_FORMAT = 1 };
 
 static rf_status witness_path(const rf_catalog *catalog, char path_out[RF_PATH_SIZE], rf_err *err)
 {
@@ -32,7 +32,7 @@ rf_status rf_witness_text(rf_kv_txn *txn, rf_buf *text_out, rf_err *err)
     uint64_t epoch = 0;
     rf_buf body;
 
-    rf_buf_init(&body, WITNESS_SIZE_MAX);
+    rf_buf_init(&body, RF_WITNESS_SIZE_MAX);
     rf_status status = rf_record_get_epoch(txn, &epoch, err);
     if (status == RF_OK)
         status = rf_record_models(txn, &models, &count, err);
@@ -145,8 +145,8 @@ rf_status rf_witness_check(rf_catalog *catalog, rf_err *err)
     rf_catalog_generation *live = NULL;
     uint32_t live_count = 0;
 
-    rf_buf_init(&stored, WITNESS_SIZE_MAX);
-    rf_buf_init(&text, WITNESS_SIZE_MAX);
+    rf_buf_init(&stored, RF_WITNESS_SIZE_MAX);
+    rf_buf_init(&text, RF_WITNESS_SIZE_MAX);
     rf_status status = witness_path(catalog, path, err);
     /* The witness first: a flip in between can only make the catalog the newer of the two. */
     bool exists = status == RF_OK && rf_path_exists(path);

@@ -70,6 +70,23 @@ class Colours(tool.Case):
         self.assertEqual([(k['version'], k['generation'], k['colour']) for k in kept], [(3, 1, True), (4, 2, True)])
         self.assertGreater(kept[0]['bytes'], 4096)
 
+    def test_a_seventeenth_version_is_refused_before_anything_is_built(self):
+        for version in range(5, 20):
+            self.deploy(version)
+        self.assertEqual(len(self.marks('colour')), 16)
+        path = self.path('orders.lua', ORDERS % (20, 20))
+        words = ['16 versions', 'nothing was built', 'refold retire', 'orders@3 ends the oldest']
+        self.refuses(tool.REFUSED, words, 'rebuild', self.store, path, '--quiet')
+        self.assertEqual(self.numbers()[-1], 17)
+        self.ok('rebuild', self.store, 'orders', '--quiet')  # the live version stays the one it is
+        built = self.ok('rebuild', self.store, path, '--quiet', '--no-swap', '--json').json['projections'][0]
+        words = ['16 versions', 'generation %d is kept, not live' % built['generation'], 'then swap']
+        self.refuses(tool.REFUSED, words, 'swap', self.store, 'orders')
+        self.assertEqual(self.model()['version'], 19)
+        self.ok('retire', self.store, 'orders@3')
+        self.ok('swap', self.store, 'orders')
+        self.assertEqual((self.model()['version'], len(self.marks('colour'))), (20, 16))
+
     def test_retire_ends_a_version_and_gc_takes_it(self):
         said = self.ok('retire', self.store, 'orders@3').out.decode()
         self.assertIn('orders@3 is retired: generation 1', said)
