@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define MAX_REMOVED_DEFAULT 0.5
+#define SHARE_ROUNDING 1e-12
 
 /* A generation in front of its gates. */
 struct candidate {
@@ -51,6 +52,13 @@ __attribute__((format(printf, 3, 4))) static rf_status refuse(const struct candi
     return status;
 }
 
+/* Whether `count` is more than a share of the rows. A share such as 29% is a little less as a double: what it is
+ * short of by rounding, a small part of a row, is no row more. */
+static bool exceeds(uint64_t count, double share, uint64_t of)
+{
+    return (double)count > share * (double)of * (1 + SHARE_ROUNDING);
+}
+
 /* "12.5%" of the rows that are live. */
 static double percent(uint64_t count, uint64_t of)
 {
@@ -74,13 +82,13 @@ static rf_status judge_counts(const struct candidate *candidate, rf_err *err)
                       "%s: gate min-rows: there are %llu rows, fewer than %llu (--min-rows %llu "
                       "allows it)",
                       name, rows, min_rows, rows);
-    if ((double)counts->removed > max_removed * (double)before)
+    if (exceeds(counts->removed, max_removed, before))
         return refuse(candidate, err,
                       "%s: gate max-removed: %llu of the %llu live rows (%.3g%%) are gone, and %.3g%% "
                       "may be (--max-removed allows more)",
                       name, (unsigned long long)counts->removed, before,
                       percent(counts->removed, before), 100 * max_removed);
-    if (options->has_max_changed && (double)counts->changed > options->max_changed * (double)before)
+    if (options->has_max_changed && exceeds(counts->changed, options->max_changed, before))
         return refuse(candidate, err,
                       "%s: gate max-changed: %llu of the %llu live rows (%.3g%%) are changed, and "
                       "%.3g%% may be",

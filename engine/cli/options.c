@@ -72,8 +72,11 @@ static rf_status set_share(const cli_option *option, const char *text, cli_share
         value /= 100;
         end++;
     }
+    bool is_percent = end && end > text && end[-1] == '%';
     if (!end || *end || !(value >= 0 && value <= 1))
         return refuse_value(option, text, "0% to 100%", err);
+    if (value >= 1 && !is_percent)
+        return refuse_value(option, text, "0% to 100%, with the sign (1% or 100%?)", err);
     *share = (cli_share){true, value};
     return RF_OK;
 }

@@ -129,6 +129,51 @@ class Gates(Orders):
         self.assertEqual(len(listed), 1)
 
 
+class Shares(tool.Case):
+    """Shares of a hundred rows, met exactly: 29% of 100 is 28.999999999999996 to a processor."""
+
+    def setUp(self):
+        super().setUp()
+        self.import_lines(*[event('order-%02d' % i, 'Added', {'qty': i, 'price': 1}) for i in range(100)])
+        self.ok('rebuild', self.store, self.path('orders.lua', FIRST), '--quiet', '--allow-missing')
+
+    def rebuild_with(self, code, number, condition, *options):
+        other = self.path('other.lua', version(number, ('row.items = ', condition)))
+        args = ('rebuild', self.store, other, '--quiet', '--allow-missing', *options)
+        return self.gives(code, *args)
+
+    def test_a_share_that_is_met_exactly_passes_and_one_row_more_does_not(self):
+        for number, percent in enumerate((7, 29, 57), 2):
+            fewer = 'if e.qty < %d then return end row.items = ' % percent
+            more = 'if e.qty <= %d then return end row.items = ' % percent
+            limit = ('--no-swap', '--max-removed', '%d%%' % percent)
+            self.rebuild_with(tool.DONE, number, fewer, '--no-swap')
+            self.ok('swap', self.store, 'orders', *limit[1:])
+            self.ok('rollback', self.store, 'orders')
+            self.rebuild_with(tool.DONE, number + 100, more, '--no-swap')
+            self.refuses(
+                tool.REFUSED,
+                ['%d of the 100' % (percent + 1), '%d%%) are gone' % (percent + 1), '%d%% may be' % percent],
+                *('swap', self.store, 'orders', *limit[1:])
+            )
+            self.ok('retire', self.store, 'orders@%d' % number)
+
+    def test_parts_of_a_percent_and_of_a_row(self):
+        fewer = 'if e.qty < 1 then return end row.items = '
+        result = self.rebuild_with(tool.REFUSED, 2, fewer, '--max-removed', '0.5%')
+        self.assertIn('1 of the 100 live rows (1%) are gone, and 0.5% may be', result.message)
+        self.rebuild_with(tool.REFUSED, 3, fewer, '--max-removed', '0.009')
+        self.rebuild_with(tool.DONE, 4, fewer, '--max-removed', '0.01')
+
+    def test_what_is_no_share_is_refused(self):
+        for text in ('1', '1.0', '2', '-1%', '100.01%', '%', '1%%', '1 %', 'half', '', 'nan', '0x1%p', '1e999'):
+            args = ('rebuild', self.store, 'orders', '--quiet', '--max-changed', text)
+            self.refuses(tool.USAGE, ['--max-changed'], *args)
+        self.refuses(tool.USAGE, ['1% or 100%?'], 'swap', self.store, 'orders', '--max-removed', '1')
+        for text in ('0', '0%', '.5', '100%', '1e-2', '0.0'):
+            self.ok('rebuild', self.store, 'orders', '--quiet', '--max-changed', text)
+
+
 class Expectations(Orders):
     def expecting(self, *texts):
         clauses = ''.join('expect ("%s")\n' % text for text in texts)
