@@ -8,6 +8,11 @@
 #include "rebuild/fold.h"
 #include "refold/read.h"
 
+/* A stored row that a fold began with; data NULL: the base has none. */
+typedef struct rf_catch_up_looked {
+    rf_slice key, base;
+} rf_catch_up_looked;
+
 /* Confined to its worker while a fold runs. */
 typedef struct rf_catch_up_slot {
     rf_rows *rows;
@@ -17,6 +22,10 @@ typedef struct rf_catch_up_slot {
     rf_digest added, removed;
     int64_t delta_rows, delta_bytes; /* by how much these change */
     bool is_broken; /* a row breaks what the definition expects */
+    /* of the partition at hand: what the base has of rows that are streams', which come back in the
+     * order in which the fold asked for them, their keys where they were */
+    rf_catch_up_looked *looked;
+    uint32_t looked_count, looked_capacity, looked_next;
     /* of the partition at hand, where all is folded and compared */
     rf_rows_cursor *cursor;
     bool cursor_found;

@@ -34,6 +34,7 @@ void rf_catch_up_slot_clear(rf_catch_up_slot *slot)
     slot->cursor = NULL;
     slot->added = slot->removed = (rf_digest){0};
     slot->delta_rows = slot->delta_bytes = 0;
+    slot->looked_count = slot->looked_next = 0;
 }
 
 void rf_catch_up_slot_close(rf_catch_up_slot *slot)
@@ -43,6 +44,7 @@ void rf_catch_up_slot_close(rf_catch_up_slot *slot)
     rf_rows_close(slot->rows);
     rf_buf_free(&slot->row);
     rf_buf_free(&slot->changes);
+    free(slot->looked);
     for (int i = 0; i < SIDES; i++)
         free(slot->values[i]);
 }
@@ -126,6 +128,34 @@ rf_status rf_catch_up_put_change(rf_catch_up_item *item, rf_catch_up_slot *slot,
     return status == RF_OK ? rf_buf_check(&slot->changes, item->name, err) : status;
 }
 
+/* Notes what the base has, for when the row comes back. */
+static rf_status note_looked(rf_catch_up_slot *slot, rf_slice key, rf_slice base, rf_err *err)
+{
+    if (slot->looked_next == slot->looked_count)
+        slot->looked_count = slot->looked_next = 0;
+    if (slot->looked_count == slot->looked_capacity) {
+        uint32_t capacity = slot->looked_capacity ? 2 * slot->looked_capacity : 256;
+        rf_catch_up_looked *looked = realloc(slot->looked, capacity * sizeof *looked);
+        if (!looked)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u rows", capacity);
+        slot->looked = looked;
+        slot->looked_capacity = capacity;
+    }
+    slot->looked[slot->looked_count++] = (rf_catch_up_looked){key, base};
+    return RF_OK;
+}
+
+/* As rf_rows_look. */
+static rf_status look(rf_catch_up_slot *slot, rf_slice key, rf_slice *base_out,
+                      rf_delta_entry *entry_out, bool *in_delta_out, rf_err *err)
+{
+    if (slot->looked_next == slot->looked_count ||
+        slot->looked[slot->looked_next].key.data != key.data)
+        return rf_rows_look(slot->rows, key, base_out, entry_out, in_delta_out, err);
+    *base_out = slot->looked[slot->looked_next++].base;
+    return rf_rows_look_delta(slot->rows, key, entry_out, in_delta_out, err);
+}
+
 /* The row of `key` becomes `row`; data NULL: it is gone. */
 static rf_status take_change(rf_catch_up_item *item, rf_catch_up_slot *slot, rf_slice key,
                              rf_slice row, rf_err *err)
@@ -135,7 +165,7 @@ static rf_status take_change(rf_catch_up_item *item, rf_catch_up_slot *slot, rf_
 
     at.rows[NEW] = row;
     rf_status status =
-        rf_rows_look(slot->rows, key, &at.rows[BASE], &entry, &at.in_delta, err);
+        look(slot, key, &at.rows[BASE], &entry, &at.in_delta, err);
     if (status != RF_OK)
         return status;
     at.rows[CURRENT] = at.in_delta ? entry.row : at.rows[BASE];
@@ -193,16 +223,20 @@ static rf_status start_row(void *arg, uint32_t worker, rf_slice key, rf_arena *t
     rf_catch_up_item *item = arg;
     rf_catch_up_slot *slot = &item->slots[worker];
     const rf_definition *definition = item->definition;
-    rf_slice stored;
-    bool found = false;
+    rf_delta_entry entry;
+    rf_slice base;
+    bool in_delta;
 
     if (rf_slices_have(item->shut_out, item->shut_out_count, key)) {
         *start_out = RF_START_SHUT_OUT;
         return RF_OK;
     }
     *start_out = RF_START_NONE;
-    rf_status status = rf_rows_get(slot->rows, key, &stored, &found, err);
-    if (status != RF_OK || !found)
+    rf_status status = rf_rows_look(slot->rows, key, &base, &entry, &in_delta, err);
+    if (status == RF_OK && definition->by_stream && !item->build)
+        status = note_looked(slot, key, base, err);
+    rf_slice stored = in_delta ? entry.row : base;
+    if (status != RF_OK || !stored.data)
         return status;
     status = rf_row_decode(stored, item->columns, definition->column_count, slot->values[0], err);
     if (status == RF_OK && !rf_row_fill(definition->columns, definition->column_count,

@@ -719,15 +719,27 @@ rf_status rf_kv_put(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice value
     return put_flags(txn, table, key, &put, 0, err);
 }
 
-rf_status rf_kv_put_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size, char **room_out,
-                         rf_err *err)
+static rf_status put_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size, unsigned flags,
+                          char **room_out, rf_err *err)
 {
     MDB_val put = {size, NULL};
-    rf_status status = put_flags(txn, table, key, &put, MDB_RESERVE, err);
+    rf_status status = put_flags(txn, table, key, &put, MDB_RESERVE | flags, err);
 
     if (status == RF_OK)
         *room_out = put.mv_data;
     return status;
+}
+
+rf_status rf_kv_put_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size, char **room_out,
+                         rf_err *err)
+{
+    return put_room(txn, table, key, size, 0, room_out, err);
+}
+
+rf_status rf_kv_append_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size,
+                            char **room_out, rf_err *err)
+{
+    return put_room(txn, table, key, size, MDB_APPEND, room_out, err);
 }
 
 rf_status rf_kv_delete(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_err *err)

@@ -91,6 +91,9 @@ rf_status rf_kv_put(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice value
 /* As put, with room for `size` bytes that the caller fills before the next write. */
 rf_status rf_kv_put_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size, char **room_out,
                          rf_err *err);
+/* The same for a key above all that the table has: nothing is searched, and pages get full. */
+rf_status rf_kv_append_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size,
+                            char **room_out, rf_err *err);
 /* RF_OK also if absent. */
 rf_status rf_kv_delete(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_err *err);
 rf_status rf_kv_count(rf_kv_txn *txn, uint32_t table, uint64_t *count_out, rf_err *err);

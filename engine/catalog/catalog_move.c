@@ -47,8 +47,7 @@ rf_status rf_catalog_apply_move(rf_kv_txn *txn, const rf_catalog_move *move, rf_
                        "changed",
                        move->name, move->number);
     RF_ASSERT(move->to.position >= move->from.position);
-    for (uint32_t i = 0; status == RF_OK && i < move->change_count; i++)
-        status = rf_delta_apply(txn, generation.delta, move->changes[i], err);
+    status = rf_delta_apply(txn, generation.delta, move->changes, move->change_count, err);
     for (uint32_t i = 0; status == RF_OK && i < move->left_out_count; i++)
         status =
             rf_record_put_left_out(txn, move->name, move->number, &move->left_out[i], err);

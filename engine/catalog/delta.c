@@ -63,21 +63,28 @@ rf_status rf_delta_get(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice 
     return status;
 }
 
-rf_status rf_delta_put(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_delta_entry *entry,
-                       rf_err *err)
+/* `behind`: the entry stands behind all that there are. */
+static rf_status put_entry(rf_kv_txn *txn, uint32_t delta, uint32_t table,
+                           const rf_delta_entry *entry, bool behind, rf_err *err)
 {
     char bytes[KEY_SIZE_MAX];
     char *room;
 
     rf_slice at = entry_key(bytes, delta, table, entry->key);
-    rf_status status = rf_kv_put_room(txn, RF_CATALOG_DELTA_TABLE, at,
-                                      entry->row.size + CHECKSUM_SIZE, &room, err);
+    rf_status status = (behind ? rf_kv_append_room : rf_kv_put_room)(
+        txn, RF_CATALOG_DELTA_TABLE, at, entry->row.size + CHECKSUM_SIZE, &room, err);
     if (status != RF_OK)
         return status;
     if (entry->row.size > 0)
         memcpy(room, entry->row.data, entry->row.size);
     rf_store_u64(room + entry->row.size, rf_checksum_seeded(entry->row, rf_checksum(at)));
     return RF_OK;
+}
+
+rf_status rf_delta_put(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_delta_entry *entry,
+                       rf_err *err)
+{
+    return put_entry(txn, delta, table, entry, false, err);
 }
 
 rf_status rf_delta_delete(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key, rf_err *err)
@@ -112,21 +119,130 @@ void rf_delta_changes_delete(rf_buf *changes, uint32_t table, rf_slice key)
     append_change(changes, CHANGE_DELETE, table, key, RF_SLICE(""));
 }
 
-rf_status rf_delta_apply(rf_kv_txn *txn, uint32_t delta, rf_slice changes, rf_err *err)
-{
-    const char *at = changes.data;
-    const char *end = at + changes.size;
-    rf_status status = RF_OK;
+/* One of the changes. `lead` is what its table and key are compared by first. */
+typedef struct change {
+    uint64_t lead;
+    const char *at;
+} change;
 
-    while (status == RF_OK && at < end) {
-        uint32_t table = (uint8_t)at[1];
-        rf_delta_entry entry = {.key = {at + CHANGE_HEAD_SIZE, rf_load_u16(at + 2)}};
-        entry.row = (rf_slice){entry.key.data + entry.key.size, rf_load_u32(at + 4)};
-        RF_ASSERT(entry.row.data + entry.row.size <= end);
-        status = *at == CHANGE_PUT ? rf_delta_put(txn, delta, table, &entry, err)
-                                   : rf_delta_delete(txn, delta, table, entry.key, err);
-        at = entry.row.data + entry.row.size;
+static rf_slice change_key(const char *at)
+{
+    return (rf_slice){at + CHANGE_HEAD_SIZE, rf_load_u16(at + 2)};
+}
+
+static const char *change_end(const char *at)
+{
+    return at + CHANGE_HEAD_SIZE + rf_load_u16(at + 2) + rf_load_u32(at + 4);
+}
+
+static uint32_t count_changes(const rf_slice *changes, uint32_t count)
+{
+    uint32_t found = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        for (const char *at = changes[i].data; at < changes[i].data + changes[i].size;
+             at = change_end(at))
+            found++;
+    return found;
+}
+
+/* The table, and what follows in a key what all of them begin with. */
+static void set_leads(change *list, uint32_t count)
+{
+    rf_slice first = change_key(list[0].at);
+    size_t shared = first.size;
+
+    for (uint32_t i = 1; i < count; i++) {
+        rf_slice key = change_key(list[i].at);
+        size_t same = 0;
+        while (same < shared && same < key.size && key.data[same] == first.data[same])
+            same++;
+        shared = same;
     }
+    for (uint32_t i = 0; i < count; i++) {
+        rf_slice key = change_key(list[i].at);
+        char bytes[8] = {0};
+        size_t size = key.size - shared < 7 ? key.size - shared : 7;
+        bytes[0] = list[i].at[1];
+        memcpy(bytes + 1, key.data + shared, size);
+        list[i].lead = rf_load_u64_be(bytes);
+    }
+}
+
+static int compare_keys(const change *a, const change *b)
+{
+    if (a->lead != b->lead)
+        return a->lead < b->lead ? -1 : 1;
+    return rf_slice_compare(change_key(a->at), change_key(b->at));
+}
+
+/* Changes of one key as they were made: they are in one slice. */
+static int compare_changes(const void *left, const void *right)
+{
+    const change *a = left, *b = right;
+    int order = compare_keys(a, b);
+
+    return order != 0 ? order : a->at < b->at ? -1 : 1;
+}
+
+/* Whether an entry stands behind all that there are, as those of a generation's first move do. */
+static rf_status is_behind_all(rf_kv_txn *txn, uint32_t delta, const change *first, bool *behind_out,
+                               rf_err *err)
+{
+    char bytes[KEY_SIZE_MAX];
+    rf_slice wanted = entry_key(bytes, delta, (uint8_t)first->at[1], change_key(first->at));
+    rf_slice key, value;
+    rf_kv_cursor *cursor;
+    bool found;
+
+    rf_status status = rf_kv_cursor_open(txn, RF_CATALOG_DELTA_TABLE, &cursor, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_kv_cursor_seek(cursor, RF_KV_LAST, RF_SLICE(""), &key, &value, &found, err);
+    *behind_out = status == RF_OK && (!found || rf_slice_compare(key, wanted) < 0);
+    rf_kv_cursor_close(cursor);
+    return status;
+}
+
+static rf_status apply_sorted(rf_kv_txn *txn, uint32_t delta, const change *list, uint32_t count,
+                              rf_err *err)
+{
+    bool behind = false;
+
+    rf_status status = is_behind_all(txn, delta, &list[0], &behind, err);
+    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
+        const char *at = list[i].at;
+        rf_delta_entry entry = {.key = change_key(at)};
+        entry.row = (rf_slice){entry.key.data + entry.key.size, rf_load_u32(at + 4)};
+        bool is_last = i + 1 == count || compare_keys(&list[i], &list[i + 1]) != 0;
+        if (is_last)
+            status = *at == CHANGE_PUT
+                         ? put_entry(txn, delta, (uint8_t)at[1], &entry, behind, err)
+                         : rf_delta_delete(txn, delta, (uint8_t)at[1], entry.key, err);
+    }
+    return status;
+}
+
+/* In key order: LMDB finds the pages of neighbours in the cache, and appends where it can. */
+rf_status rf_delta_apply(rf_kv_txn *txn, uint32_t delta, const rf_slice *changes, uint32_t count,
+                         rf_err *err)
+{
+    uint32_t total = count_changes(changes, count);
+
+    if (total == 0)
+        return RF_OK;
+    change *list = malloc(total * sizeof *list);
+    if (!list)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u changes of a delta", total);
+    change *next = list;
+    for (uint32_t i = 0; i < count; i++)
+        for (const char *at = changes[i].data; at < changes[i].data + changes[i].size;
+             at = change_end(at))
+            (next++)->at = at;
+    set_leads(list, total);
+    qsort(list, total, sizeof *list, compare_changes);
+    rf_status status = apply_sorted(txn, delta, list, total, err);
+    free(list);
     return status;
 }
 

@@ -32,10 +32,12 @@ rf_status rf_delta_put(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_
 rf_status rf_delta_delete(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key,
                           rf_err *err);
 
-/* What is to be written, as bytes: gathered by workers, applied by whoever has the transaction. */
+/* What is to be written, as bytes: gathered by workers, applied by whoever has the transaction. Several
+ * changes of one key, where the last counts, have to be in one of the slices. */
 void rf_delta_changes_put(rf_buf *changes, uint32_t table, const rf_delta_entry *entry);
 void rf_delta_changes_delete(rf_buf *changes, uint32_t table, rf_slice key);
-rf_status rf_delta_apply(rf_kv_txn *txn, uint32_t delta, rf_slice changes, rf_err *err);
+rf_status rf_delta_apply(rf_kv_txn *txn, uint32_t delta, const rf_slice *changes, uint32_t count,
+                         rf_err *err);
 
 typedef struct rf_delta_range {
     rf_slice from;   /* inclusive; size 0: from the first */

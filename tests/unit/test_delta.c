@@ -10,7 +10,7 @@
 
 #include <criterion/criterion.h>
 
-enum { BASE_ROWS = 300, KEYS = 400, PARTITIONS = 16 };
+enum { BASE_ROWS = 300, KEYS = 400, PARTITIONS = 16, WORKERS = 3 };
 static char dir[64], path[80];
 static rf_store *store;
 
@@ -63,18 +63,21 @@ static uint32_t delta_of(uint64_t generation)
     return known.delta;
 }
 
-/* One commit: key i becomes `stamp` (-1: goes) for each of the changes, as a catch-up would write
- * it. */
+/* One commit: key i becomes `stamp` (-1: goes) for each of the changes, as the workers of a catch-up
+ * would gather them: in any order, those of one key by one worker, where the last counts. */
 static void commit(uint64_t position, const int *keys, const int64_t *stamps, int count)
 {
     rf_checkpoint checkpoint = {.position = position, .time_last = RF_TIME_NONE, .delta_rows = KEYS};
     uint32_t delta = delta_of(number);
+    rf_buf changes[WORKERS];
+    rf_slice slices[WORKERS];
     rf_kv_txn *txn;
     char text[32];
     rf_buf row;
 
     rf_buf_init(&row, 100);
-    cr_assert_eq(rf_kv_begin(rf_catalog_kv(store->catalog), true, &txn, NULL), RF_OK);
+    for (int i = 0; i < WORKERS; i++)
+        rf_buf_init(&changes[i], 1 << 20);
     for (int i = 0; i < count; i++) {
         rf_delta_entry entry = {.key = key_of(text, keys[i])};
         model[keys[i]] = stamps[i];
@@ -83,10 +86,14 @@ static void commit(uint64_t position, const int *keys, const int64_t *stamps, in
         if (stamps[i] >= 0)
             entry.row = rf_buf_slice(&row);
         if (stamps[i] < 0 && keys[i] >= BASE_ROWS)
-            cr_assert_eq(rf_delta_delete(txn, delta, RF_DELTA_ROWS, entry.key, NULL), RF_OK);
+            rf_delta_changes_delete(&changes[keys[i] % WORKERS], RF_DELTA_ROWS, entry.key);
         else
-            cr_assert_eq(rf_delta_put(txn, delta, RF_DELTA_ROWS, &entry, NULL), RF_OK);
+            rf_delta_changes_put(&changes[keys[i] % WORKERS], RF_DELTA_ROWS, &entry);
     }
+    for (int i = 0; i < WORKERS; i++)
+        slices[i] = rf_buf_slice(&changes[i]);
+    cr_assert_eq(rf_kv_begin(rf_catalog_kv(store->catalog), true, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_delta_apply(txn, delta, slices, WORKERS, NULL), RF_OK);
     for (int i = 0; i < KEYS; i++) {
         if (model[i] < 0)
             continue;
@@ -96,6 +103,8 @@ static void commit(uint64_t position, const int *keys, const int64_t *stamps, in
     }
     cr_assert_eq(rf_record_put_checkpoint(txn, "stamps", number, &checkpoint, NULL), RF_OK);
     cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+    for (int i = 0; i < WORKERS; i++)
+        rf_buf_free(&changes[i]);
     rf_buf_free(&row);
 }
 
