@@ -27,19 +27,24 @@ bool rf_catch_up_resumes(const rf_definition *definition)
             covered = column->offset < word + 8 && column->offset + size > word;
         }
     }
-    for (uint32_t i = 0; i < definition->handler_count; i++)
-        covered = covered && !definition->handlers[i].every_row;
-    return covered && definition->carry_count == 0;
+    return covered;
 }
 
-/* Under a policy, what is left out of rows of other keys depends on all of their events. */
+/* Which keys are shut out is known of streams; of other keys, only that none is. */
 static bool item_resumes(const rf_catch_up_item *item)
 {
     return rf_catch_up_resumes(item->definition) &&
-           (item->definition->by_stream || item->pinned.manifest.on_error == RF_ON_ERROR_STOP);
+           (item->definition->by_stream || item->shut_out_count == 0);
 }
 
 /* ---- open and close ---- */
+
+/* What was left out after the checkpoint belongs to events that are to be folded. */
+static void cut_left_out(rf_left_out_list *list, uint64_t position)
+{
+    while (list->count > 0 && list->items[list->count - 1].position > position)
+        list->count--;
+}
 
 rf_status rf_catch_up_read_left_out(rf_catch_up_item *item, rf_catalog *catalog, rf_err *err)
 {
@@ -51,6 +56,7 @@ rf_status rf_catch_up_read_left_out(rf_catch_up_item *item, rf_catalog *catalog,
         rf_catalog_left_out(catalog, &item->pinned.manifest, &item->left_out, err);
     if (status != RF_OK)
         return status;
+    cut_left_out(&item->left_out, item->checkpoint.position);
     item->shut_out = calloc(item->left_out.count + 1, sizeof *item->shut_out);
     if (!item->shut_out)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its quarantine", item->name);
@@ -58,6 +64,7 @@ rf_status rf_catch_up_read_left_out(rf_catch_up_item *item, rf_catalog *catalog,
         if (item->left_out.items[i].cause == RF_CAUSE_QUARANTINED)
             item->shut_out[item->shut_out_count++] = item->left_out.items[i].stream;
     rf_slices_sort(item->shut_out, item->shut_out_count);
+    item->resumes = item_resumes(item);
     return RF_OK;
 }
 
@@ -82,7 +89,6 @@ static rf_status item_open(rf_catch_up *catch_up, const rf_catch_up_of *of, rf_c
         status = rf_catch_up_read_left_out(item, catalog, err);
     if (status != RF_OK)
         return status;
-    item->resumes = item_resumes(item);
     item->columns = calloc(manifest->column_count + 1, sizeof *item->columns);
     item->changes = calloc(slots, sizeof *item->changes);
     item->slots = calloc(slots, sizeof *item->slots);
@@ -273,7 +279,8 @@ static rf_status find_time(const rf_catch_up *catch_up, uint64_t until, int64_t 
     return status;
 }
 
-/* Events that are put aside: those that it left out so far, and from there on what is on record. */
+/* Events that are put aside: those that it left out so far, and from there on what is on record. (Where
+ * it goes on, those that failed are among them: of earlier events only what they carry is looked at.) */
 static rf_status take_skips(rf_catch_up_item *item, rf_catalog *catalog, uint64_t until,
                             rf_left_out_list *on_record, rf_err *err)
 {
@@ -288,7 +295,7 @@ static rf_status take_skips(rf_catch_up_item *item, rf_catalog *catalog, uint64_
     if (!item->skips)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u skips", on_record->count);
     for (uint32_t i = 0; i < had->count; i++)
-        if (had->items[i].cause == RF_CAUSE_ON_RECORD)
+        if (item->is_behind || had->items[i].cause == RF_CAUSE_ON_RECORD)
             item->skips[item->skip_count++] = had->items[i].position;
     for (uint32_t i = 0; i < on_record->count; i++)
         if (on_record->items[i].position > item->checkpoint.position &&
@@ -422,11 +429,24 @@ static rf_status begin_anew(rf_catch_up *catch_up, uint64_t until, rf_left_out_l
         rf_catch_up_item *item = &catch_up->items[i];
         if (!item->needs_all || item->build)
             continue;
-        item->goes_on = item->needs_all = false;
+        item->goes_on = item->is_behind = item->needs_all = false;
         rf_left_out_list_free(&on_record[i]);
         status = rf_catch_up_item_begin(catch_up, item, until, &on_record[i], err);
     }
     return status;
+}
+
+/* One item of a fold, which goes on from stored rows where it can. */
+static rf_status begin_item(rf_catch_up *catch_up, rf_catch_up_item *item, uint64_t until,
+                            rf_left_out_list *on_record, rf_err *err)
+{
+    rf_status status = item->has_new_left_out
+                           ? rf_catch_up_read_left_out(item, catch_up->store->catalog, err)
+                           : RF_OK;
+
+    item->has_new_left_out = item->needs_all = false;
+    item->goes_on = item->is_behind = item->resumes;
+    return status == RF_OK ? rf_catch_up_item_begin(catch_up, item, until, on_record, err) : status;
 }
 
 /* Step `fold` of tests/model/swap.pml. */
@@ -446,10 +466,8 @@ rf_status rf_catch_up_fold(rf_catch_up *catch_up, uint64_t until, const volatile
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a catch-up");
     if (status == RF_OK)
         status = rf_catch_up_check_census(catch_up, err);
-    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
-        catch_up->items[i].goes_on = catch_up->items[i].resumes;
-        status = rf_catch_up_item_begin(catch_up, &catch_up->items[i], until, &on_record[i], err);
-    }
+    for (uint32_t i = 0; status == RF_OK && i < count; i++)
+        status = begin_item(catch_up, &catch_up->items[i], until, &on_record[i], err);
     if (status == RF_OK)
         status = find_time(catch_up, until, &time_last, err);
     if (status == RF_OK)

@@ -146,6 +146,7 @@ static rf_status begin(rf_catch_up *catch_up, uint64_t until, rf_err *err)
 
     RF_ASSERT(catch_up->count == 1);
     catch_up->items[0].goes_on = true; /* no copy of the delta is needed */
+    catch_up->items[0].is_behind = false;
     rf_status status =
         rf_catch_up_item_begin(catch_up, &catch_up->items[0], until, &on_record, err);
     rf_left_out_list_free(&on_record);

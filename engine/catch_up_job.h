@@ -58,6 +58,7 @@ typedef struct rf_catch_up_item {
     uint32_t shut_out_count;
     /* of a fold */
     bool goes_on;   /* from stored rows; else all is folded and compared with them */
+    bool is_behind; /* the fold begins behind the first event */
     bool needs_all; /* it could not */
     uint64_t *skips;
     uint32_t skip_count;

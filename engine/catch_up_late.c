@@ -42,7 +42,10 @@ static rf_status run_once(rf_catch_up_late *late, uint64_t position, rf_err *err
     if (status != RF_OK || at >= position)
         return status;
     status = make_open(late, err);
-    return status == RF_OK ? rf_catch_up_run(late->catch_up, position, late->cancel, err) : status;
+    if (status != RF_OK)
+        return status;
+    rf_catch_up_ask_expectations(late->catch_up, late->asks && late->past_gates);
+    return rf_catch_up_run(late->catch_up, position, late->cancel, err);
 }
 
 rf_status rf_catch_up_late_run(rf_catch_up_late *late, uint64_t position, rf_err *err)
@@ -100,12 +103,22 @@ rf_status rf_catch_up_late_rounds(rf_catch_up_late *late, bool to_log, rf_err *e
     return status;
 }
 
+/* Whether a flip can wait for the events up to `position`. */
+static bool is_near(const rf_catch_up_late *late, uint64_t position)
+{
+    return late->catch_up && rf_catch_up_resumes_all(late->catch_up) &&
+           position - rf_catch_up_position(late->catch_up) <= RF_CATCH_UP_IN_FLIP_MAX;
+}
+
 rf_status rf_catch_up_in_flip(void *arg, uint64_t position, const rf_catalog_move **move_out,
                               rf_err *err)
 {
     rf_catch_up_late *late = arg;
     uint32_t count;
 
+    late->is_far = late->pool && !late->takes_all && !is_near(late, position);
+    if (late->is_far)
+        return rf_fail(err, RF_ERR_LOCKED, "%s: the live generation moved on meanwhile", late->name);
     rf_status status = make_open(late, err);
     if (status == RF_OK)
         rf_catch_up_ask_expectations(late->catch_up, late->asks);
@@ -119,11 +132,53 @@ rf_status rf_catch_up_in_flip(void *arg, uint64_t position, const rf_catalog_mov
     return RF_OK;
 }
 
-void rf_catch_up_late_done(rf_catch_up_late *late, bool committed)
+static rf_catch_up_late *late_of(const rf_catalog_change *change)
 {
-    if (late->in_flip && committed)
+    return change->catch_up == rf_catch_up_in_flip ? change->catch_up_arg : NULL;
+}
+
+static rf_status begin_try(rf_catch_up_late *late, bool is_last, rf_err *err)
+{
+    late->in_flip = late->is_far = false;
+    late->takes_all = is_last;
+    late->past_gates = true;
+    return rf_catch_up_late_rounds(late, false, err);
+}
+
+static void end_try(rf_catch_up_late *late, rf_status status)
+{
+    late->past_gates = false;
+    if (late->in_flip && status == RF_OK)
         rf_catch_up_done(late->catch_up);
-    late->in_flip = false;
+}
+
+/* Step `again` of tests/model/swap.pml. */
+rf_status rf_catch_up_flip(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
+                           int64_t wait_lock_ms, uint64_t *from_out, rf_err *err)
+{
+    rf_status status = RF_OK;
+    bool again = true;
+
+    for (int round = 1; again && round <= RF_CATCH_UP_ROUNDS; round++) {
+        rf_err failure = {0};
+        again = false;
+        status = RF_OK;
+        for (uint32_t i = 0; status == RF_OK && i < count; i++)
+            if (late_of(&changes[i]))
+                status = begin_try(late_of(&changes[i]), round == RF_CATCH_UP_ROUNDS, &failure);
+        if (status == RF_OK)
+            status = rf_catalog_flip(catalog, changes, count, wait_lock_ms, from_out, &failure);
+        for (uint32_t i = 0; i < count; i++) {
+            rf_catch_up_late *late = late_of(&changes[i]);
+            if (!late)
+                continue;
+            again = again || (status == RF_ERR_LOCKED && late->is_far);
+            end_try(late, status);
+        }
+        if (status != RF_OK && err)
+            *err = failure;
+    }
+    return status;
 }
 
 void rf_catch_up_late_close(rf_catch_up_late *late)

@@ -260,13 +260,6 @@ const rf_definition *rf_catch_up_definition(const rf_catch_up *catch_up)
     return catch_up->items[0].definition;
 }
 
-/* What was left out after the checkpoint belongs to events that are folded here. */
-static void cut_left_out(rf_left_out_list *list, uint64_t position)
-{
-    while (list->count > 0 && list->items[list->count - 1].position > position)
-        list->count--;
-}
-
 rf_status rf_catch_up_merge_into(rf_catch_up *catch_up, rf_build *build, rf_err *err)
 {
     rf_catch_up_item *item = &catch_up->items[0];
@@ -279,12 +272,12 @@ rf_status rf_catch_up_merge_into(rf_catch_up *catch_up, rf_build *build, rf_err 
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a merge", item->name);
     rf_status status =
         rf_rows_take_delta(catalog, &item->pinned, &item->delta, NULL, &checkpoint, err);
-    if (status == RF_OK)
-        status = rf_catch_up_read_left_out(item, catalog, err);
     if (status != RF_OK)
         return status;
-    cut_left_out(&item->left_out, checkpoint.position);
     item->checkpoint = checkpoint;
+    status = rf_catch_up_read_left_out(item, catalog, err);
+    if (status != RF_OK)
+        return status;
     for (uint32_t i = 0; i < item->slot_count; i++)
         rf_rows_lend(item->slots[i].rows, &item->delta, &item->checkpoint);
     item->build = build;

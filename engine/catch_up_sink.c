@@ -247,6 +247,30 @@ static rf_status start_row(void *arg, uint32_t worker, rf_slice key, rf_arena *t
     return status;
 }
 
+/* Of a stream whose name is the key there is one row at most, which is asked for by who visits. */
+static rf_status list_rows(void *arg, uint32_t worker, rf_slice stream_key, rf_key_visit visit,
+                           void *visit_arg, rf_err *err)
+{
+    rf_catch_up_item *item = arg;
+    const rf_delta_range range = {.prefix = stream_key};
+    rf_rows_cursor *cursor = NULL;
+    rf_slice key, row;
+    bool found = true;
+
+    if (item->definition->key_part_count == 1)
+        return visit(visit_arg, stream_key, err);
+    rf_status status =
+        rf_rows_cursor_open(item->slots[worker].rows, RF_DELTA_ROWS, &range, &cursor, err);
+    while (status == RF_OK && found) {
+        status = rf_rows_cursor_next(cursor, &key, &row, &found, err);
+        found = found && rf_slice_starts_with(key, stream_key);
+        if (status == RF_OK && found)
+            status = visit(visit_arg, key, err);
+    }
+    rf_rows_cursor_close(cursor);
+    return status;
+}
+
 static rf_status take_row(void *arg, uint32_t worker, uint32_t partition, rf_slice key,
                           const void *row, rf_err *err)
 {
@@ -336,6 +360,7 @@ void rf_catch_up_target(rf_catch_up_item *item, rf_fold_target *target_out)
         .row = item->goes_on ? take_row : compare_row,
         .partition_end = item->goes_on ? ignore_partition_end : compare_end,
         .start = start_row,
+        .list = list_rows,
         .gone = take_gone,
         .sink_arg = item,
         .policy = {.on_error = item->pinned.manifest.on_error,

@@ -288,8 +288,8 @@ static rf_status try_flip(struct flipping *flipping, rf_err *err)
     for (uint32_t i = 0; status == RF_OK && options->gates && i < flipping->count; i++)
         status = pass_gates(flipping, i, err);
     if (status == RF_OK)
-        status = rf_catalog_flip(flipping->store->catalog, flipping->changes, flipping->count,
-                                 options->run.wait_lock_ms, flipping->from, err);
+        status = rf_catch_up_flip(flipping->store->catalog, flipping->changes, flipping->count,
+                                  options->run.wait_lock_ms, flipping->from, err);
     return status;
 }
 

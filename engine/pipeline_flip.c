@@ -83,9 +83,7 @@ static rf_status flip(struct pipeline *pipeline, uint32_t begin, uint32_t end, r
         status = rf_pipeline_check_cancel(pipeline, err);
         pipeline->flip_tried = pipeline->flip_tried || status == RF_OK;
         if (status == RF_OK)
-            status = rf_catalog_flip(pipeline->store->catalog, changes, count, -1, from, err);
-        for (uint32_t i = begin; i < end; i++)
-            rf_catch_up_late_done(&pipeline->late[i], status == RF_OK);
+            status = rf_catch_up_flip(pipeline->store->catalog, changes, count, -1, from, err);
     }
     for (uint32_t i = begin; status == RF_OK && i < end; i++)
         pipeline->flipped[i] = true;

@@ -115,7 +115,7 @@ static rf_status may_reuse(struct pipeline *pipeline, const rf_definition *defin
     if (status != RF_OK)
         return status;
     bool same_policy = manifest.on_error == pipeline->options->on_error &&
-                       (definition->by_stream || manifest.on_error == RF_ON_ERROR_STOP);
+                       (definition->by_stream || manifest.on_error != RF_ON_ERROR_QUARANTINE);
     status = rf_catalog_checkpoint(catalog, &manifest, &checkpoint, err);
     if (status == RF_OK)
         *merges_out =

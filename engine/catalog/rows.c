@@ -297,7 +297,14 @@ rf_status rf_rows_cursor_open(rf_rows *rows, uint32_t table, const rf_delta_rang
     cursor->delta = &cursor->own;
     cursor->base_due = true;
     cursor->is_index = table != RF_DELTA_ROWS;
-    rf_status status = take_range(rows, table, range, &cursor->own, err);
+    rf_status status = RF_OK;
+    if (rows->lent) {
+        RF_ASSERT(!cursor->is_index);
+        cursor->delta = rows->lent;
+        cursor->at = rf_delta_seek(rows->lent, start_of(range));
+    } else {
+        status = take_range(rows, table, range, &cursor->own, err);
+    }
     if (status == RF_OK)
         status = rf_base_cursor_open(base, RF_BASE_ALL, start_of(range), &cursor->base, err);
     if (status != RF_OK) {

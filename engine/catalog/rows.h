@@ -22,8 +22,8 @@ void rf_rows_close(rf_rows *rows); /* takes NULL */
 const rf_checkpoint *rf_rows_checkpoint(const rf_rows *rows);
 rf_status rf_rows_refresh(rf_rows *rows, rf_err *err);
 
-/* From now on gets look in this copy of the delta, at whose checkpoint they are, and not in the catalog:
- * both are lent until close. (Cursors do not.) */
+/* From now on gets, and cursors of rows, look in this copy of the delta, at whose checkpoint they are, and
+ * not in the catalog: both are lent until close. */
 void rf_rows_lend(rf_rows *rows, const rf_delta_part *delta, const rf_checkpoint *checkpoint);
 
 /* The row as it is stored; valid until the next call. */

@@ -39,18 +39,28 @@ static rf_status begin_sources(rf_exchange *job, rf_err *err)
     return status;
 }
 
+static void end_source(rf_exchange_source *source)
+{
+    rf_carried_end(&source->carried);
+    free(source->row_sets);
+    free(source->asked);
+    *source = (rf_exchange_source){.stream_count = source->stream_count};
+}
+
 /* Of a pass: nothing is carried yet, no stream has rows. */
 static rf_status reset_source(rf_exchange *job, rf_exchange_source *source, rf_err *err)
 {
     uint32_t streams = source->stream_count;
 
-    rf_carried_end(&source->carried);
-    free(source->row_sets);
-    source->row_sets = NULL;
+    end_source(source);
     bool made = rf_carried_begin(&source->carried, job->keying.slots, job->keying.slot_count, streams);
     if (job->keying.has_every_row) {
         source->row_sets = calloc(streams ? streams : 1, sizeof *source->row_sets);
         made = made && source->row_sets;
+    }
+    if (job->keying.has_every_row && rf_exchange_goes_on(job)) {
+        source->asked = calloc(streams ? streams : 1, sizeof *source->asked);
+        made = made && source->asked;
     }
     return made ? RF_OK
                 : rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for what %u streams carry",
@@ -115,7 +125,12 @@ static rf_status begin_ahead(rf_exchange *job, rf_err *err)
         status = rf_census_list(job->census, &config.census, &config.census_count, err);
     if (status != RF_OK)
         return status;
+    job->census_types = config.census;
+    job->census_type_count = config.census_count;
     job->derived = &job->keying.derived;
+    job->carries = *job->derived;
+    job->carries.handler_count = job->keying.definition->carry_count; /* they come first */
+    job->carries_of = &job->carries;
     config.definitions = &job->derived;
     job->ahead = rf_ahead_new(&config);
     if (!job->ahead)
@@ -191,10 +206,8 @@ static void job_end(rf_exchange *job)
         drop_rows(job);
     for (uint32_t i = 0; job->workers && i < job->worker_count; i++)
         rf_exchange_worker_end(&job->workers[i]);
-    for (uint32_t i = 0; job->sources && i < job->partition_count; i++) {
-        rf_carried_end(&job->sources[i].carried);
-        free(job->sources[i].row_sets);
-    }
+    for (uint32_t i = 0; job->sources && i < job->partition_count; i++)
+        end_source(&job->sources[i]);
     rf_ahead_free(job->ahead);
     rf_census_free(job->census);
     rf_combiner_end(&job->combiner);
@@ -214,6 +227,24 @@ static void job_end(rf_exchange *job)
 
 /* ---- tasks ---- */
 
+/* Of a pass that begins behind the first event: what streams with events carry from before. */
+static rf_status begin_behind(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
+{
+    rf_exchange *job = worker->job;
+    rf_exchange_source *source = &job->sources[partition];
+
+    end_source(source);
+    rf_status status = rf_exchange_mark_streams(worker, partition, job->options->from,
+                                                job->options->until, err);
+    source->idle = status == RF_OK && worker->touched_count == 0;
+    if (status != RF_OK || source->idle)
+        return status;
+    status = reset_source(job, source, err);
+    return status == RF_OK && job->keying.slot_count > 0
+               ? rf_exchange_carry_prior(worker, partition, err)
+               : status;
+}
+
 /* A task is a partition of the log or, behind the last, to help those that still scatter one. */
 static rf_status scatter_task(void *arg, uint32_t worker_index, size_t index, rf_err *err)
 {
@@ -226,7 +257,10 @@ static rf_status scatter_task(void *arg, uint32_t worker_index, size_t index, rf
     }
     rf_exchange_source *source = &job->sources[job->order[index]];
     bool once = job->keying.definition->combines; /* all of it, so nothing is carried on */
-    rf_status status = once ? reset_source(job, source, err) : RF_OK;
+    bool behind = rf_exchange_goes_on(job) && job->from == job->options->from;
+    rf_status status = behind ? begin_behind(&job->workers[worker_index], job->order[index], err)
+                       : once ? reset_source(job, source, err)
+                              : RF_OK;
     if (status == RF_OK)
         status = rf_exchange_scatter(&job->workers[worker_index], job->order[index], err);
     if (once)
@@ -383,9 +417,8 @@ static rf_status run_pass(rf_exchange *job, rf_err *err)
 
     for (uint32_t i = 0; i < job->worker_count; i++)
         rf_exchange_memo_clear(&job->workers[i]);
-    for (uint32_t i = 0; status == RF_OK && !job->keying.definition->combines &&
-                         i < job->partition_count;
-         i++)
+    bool by_task = rf_exchange_goes_on(job) || job->keying.definition->combines;
+    for (uint32_t i = 0; status == RF_OK && !by_task && i < job->partition_count; i++)
         status = reset_source(job, &job->sources[i], err);
     job->from = rf_exchange_goes_on(job) ? job->options->from : 1;
     while (status == RF_OK && job->from <= end_of(job)) {

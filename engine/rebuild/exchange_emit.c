@@ -92,7 +92,7 @@ static rf_status emit_rows(rf_exchange_worker *worker, uint32_t partition, rf_ex
         const void *row = rf_keyed_row_data(rows[i]);
         rf_slice key = rf_keyed_row_key(rows[i]);
         if (!(rows[i]->flags & RF_STATE_EXISTS)) {
-            if (!(rows[i]->marks & RF_EXCHANGE_STARTED))
+            if (!(rows[i]->marks & (RF_EXCHANGE_STARTED | RF_EXCHANGE_SHUT)))
                 continue;
             status = target->gone(target->sink_arg, worker->index, key, err);
             continue;
@@ -125,8 +125,8 @@ rf_status rf_exchange_emit(rf_exchange_worker *worker, uint32_t partition, rf_er
         leave_shut(job, &job->workers[0].own[partition]);
     }
     rf_exchange_rows *from = worker->own ? &job->workers[0].own[partition] : &job->rows[partition];
-    /* Of a fold that goes on rows may be gone; combined ones never are. */
-    uint8_t wanted = rf_exchange_goes_on(job) && !worker->own ? 0 : RF_STATE_EXISTS;
+    /* Of a fold that goes on rows may be gone; combined ones where a quarantine left them out. */
+    uint8_t wanted = rf_exchange_goes_on(job) && (!worker->own || job->guard.shuts) ? 0 : RF_STATE_EXISTS;
     if (status == RF_OK && !rf_key_table_sort(&from->table, wanted, &rows, &count))
         status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its rows",
                          job->keying.definition->name);

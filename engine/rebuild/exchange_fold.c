@@ -233,7 +233,7 @@ static rf_status fold_records(rf_exchange_worker *worker, rf_exchange_rows *rows
         status = rf_exchange_take_row(worker, rows, record, &row, err);
         if (status != RF_OK)
             return status;
-        fine = call_row(worker, record, row);
+        fine = rf_exchange_only_lists(job, record) || call_row(worker, record, row);
     }
     if (fine)
         (void)rf_exchange_run_flush(worker);

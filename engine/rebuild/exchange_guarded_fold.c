@@ -325,7 +325,8 @@ static bool take_record(rf_exchange_worker *worker, rf_exchange_rows *rows,
     }
     rf_keyed_row *row = NULL;
     *status_out = rf_exchange_take_row(worker, rows, record, &row, err);
-    return *status_out == RF_OK && take_row(worker, record, row);
+    return *status_out == RF_OK &&
+           (rf_exchange_only_lists(job, record) || take_row(worker, record, row));
 }
 
 rf_status rf_exchange_fold_guarded(rf_exchange_worker *worker, rf_exchange_rows *rows,

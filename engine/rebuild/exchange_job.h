@@ -84,6 +84,9 @@ typedef struct rf_exchange_source {
     uint32_t stream_count;
     rf_carried carried;
     uint64_t *row_sets; /* by stream: in which partitions (mod 64) it has rows; NULL: not asked for */
+    /* of a fold that goes on: */
+    bool *asked; /* by stream: its stored rows were listed; NULL as row_sets */
+    bool idle;   /* it has no event that is folded */
 } rf_exchange_source;
 
 /* Marks of a row. */
@@ -172,6 +175,12 @@ struct rf_exchange_worker {
     rf_arena text;    /* what records and event structs refer to; for one window */
     rf_arena scratch; /* for one segment */
     rf_arena made;    /* text that handlers make; for one partition's window */
+    /* exchange_prior.c: of the partition's streams, which have events, how many; and for one segment of
+     * events before these */
+    uint8_t *touched;
+    uint32_t touched_count;
+    struct rf_plan *prior_plan; /* NULL until needed */
+    rf_arena prior_text;
     rf_key_room room; /* for rows that it adds */
     char *spare;      /* what alloc gives when there is no memory */
     bool out_of_memory;
@@ -224,6 +233,10 @@ struct rf_exchange {
     rf_combiner combiner;
     rf_census *census;
     const rf_definition *derived; /* that of the keying, for plans */
+    rf_definition carries;        /* of it the carries alone; for plans of events before the first */
+    const rf_definition *carries_of;
+    const rf_census_type *census_types;
+    uint32_t census_type_count;
     rf_ahead *ahead;
     uint32_t *order; /* partitions of the log, largest first */
     uint32_t partition_count;
@@ -356,8 +369,10 @@ void rf_exchange_memo_clear(rf_exchange_worker *worker);
 /* Of places that are carried: rows of partitions that are active no more are elsewhere. */
 void rf_exchange_forget_places(const rf_exchange *job, rf_carried *carried);
 
-/* exchange_names.c: names and categories of the streams that have events in the window. */
+/* exchange_names.c: names and categories of the streams that have events in the window; of the worker's
+ * range of numbers. */
 rf_status rf_exchange_begin_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
+rf_status rf_exchange_read_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
 
 /* exchange_bucket.c */
 /* Makes the worker's buckets empty; between windows. */
@@ -407,7 +422,11 @@ bool rf_exchange_scatter_event(rf_exchange_worker *worker, const rf_exchange_lan
 /* exchange_guarded_scatter.c: a segment's events of which some are left out. */
 bool rf_exchange_scatter_guarded(rf_exchange_worker *worker, const rf_step *step,
                                  rf_exchange_source *source);
-/* exchange_scatter.c: forgets what was decoded. */
+/* exchange_scatter.c: sets the worker's lanes to a segment that was bound. */
+rf_status rf_exchange_begin_segment(rf_exchange_worker *worker, const rf_step *step, rf_err *err);
+/* Its pages may go where many were mapped. */
+void rf_exchange_unload_log(rf_exchange_worker *worker, const rf_step *step);
+/* Forgets what was decoded. */
 void rf_exchange_drop_text(rf_exchange_worker *worker);
 /* Says that there is no memory for a window's events, and is false. */
 bool rf_exchange_no_memory(rf_exchange_worker *worker, uint64_t position);
@@ -511,6 +530,22 @@ rf_status rf_exchange_start_row(rf_exchange_worker *worker, rf_exchange_rows *ro
                                 rf_keyed_row *row, rf_err *err);
 rf_status rf_exchange_start_combined(rf_exchange_worker *worker, rf_exchange_rows *rows,
                                      rf_keyed_row *row, rf_err *err);
+
+/* exchange_prior.c, likewise: marks the streams that have events at the positions. */
+rf_status rf_exchange_mark_streams(rf_exchange_worker *worker, uint32_t partition, uint64_t from,
+                                   uint64_t until, rf_err *err);
+/* Where there are some: sets the worker's range of numbers to what has all of them. */
+void rf_exchange_span_touched(rf_exchange_worker *worker, uint32_t stream_count);
+/* What the marked ones, of which there are some, carry from before. */
+rf_status rf_exchange_carry_prior(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
+/* Has the stored rows of the event's stream listed with it, once. False at a fault. */
+bool rf_exchange_list_rows(rf_exchange_worker *worker, const rf_exchange_stand *at,
+                           rf_slice stream_key);
+/* A record that is no call, but has its row listed with its stream. */
+static inline bool rf_exchange_only_lists(const rf_exchange *job, const rf_exchange_record *record)
+{
+    return rf_exchange_record_handler(record) == job->keying.derived.handler_count;
+}
 
 /* exchange_emit.c: the rows of a partition to the sink. */
 rf_status rf_exchange_emit(rf_exchange_worker *worker, uint32_t partition, rf_err *err);

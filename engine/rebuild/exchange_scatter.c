@@ -114,7 +114,7 @@ static bool set_call(rf_exchange_worker *worker, const rf_plan_call *plan, uint3
     return call->known != NULL;
 }
 
-static rf_status begin_segment(rf_exchange_worker *worker, const rf_step *step, rf_err *err)
+rf_status rf_exchange_begin_segment(rf_exchange_worker *worker, const rf_step *step, rf_err *err)
 {
     uint32_t type_count = step->bound.type_count;
     bool made = true;
@@ -170,14 +170,16 @@ static bool put_record(rf_exchange_worker *worker, const rf_exchange_call *call,
 static bool broadcast(rf_exchange_worker *worker, const rf_exchange_call *call, const rf_exchange_stand *at)
 {
     const rf_exchange *job = worker->job;
-    uint64_t set = at->source->row_sets[at->stream];
     rf_key_bytes key;
 
-    if (set == 0)
+    if (at->source->row_sets[at->stream] == 0 && !at->source->asked)
         return true;
     worker->goes_on = false;
     if (!rf_exchange_stream_key(worker, call->handler, call->plan->event, at->position, &key))
         return worker->goes_on;
+    if (at->source->asked && !rf_exchange_list_rows(worker, at, rf_key_slice(&key)))
+        return false;
+    uint64_t set = at->source->row_sets[at->stream];
     for (uint32_t target = 0; target < job->partition_count; target++) {
         if (!job->active[target] || !(set >> (target & 63) & 1))
             continue;
@@ -345,7 +347,7 @@ static void report_progress(rf_exchange_worker *worker, uint32_t events)
 }
 
 /* See fold_events.c. */
-static void unload_log(rf_exchange_worker *worker, const rf_step *step)
+void rf_exchange_unload_log(rf_exchange_worker *worker, const rf_step *step)
 {
     size_t bytes = step->log.segment.bytes.size;
 
@@ -365,7 +367,7 @@ static rf_status scatter_step(rf_exchange_worker *worker, const rf_step *step, u
     *fine_out = true;
     if (!step->bound.event_types)
         return RF_OK;
-    rf_status status = begin_segment(worker, step, err);
+    rf_status status = rf_exchange_begin_segment(worker, step, err);
     if (status != RF_OK)
         return status;
     uint64_t first = step->log.segment.first_position;
@@ -415,7 +417,7 @@ static rf_status take_step(rf_exchange_worker *worker, uint32_t partition, bool 
     double start = rf_clock_seconds();
     status = scatter_step(worker, step, partition, more_out, err);
     uint32_t events = step->log.end - step->log.begin;
-    unload_log(worker, step);
+    rf_exchange_unload_log(worker, step);
     rf_steps_done(worker->steps, step);
     if (worker->own) { /* accumulators have copies of all that they need */
         rf_exchange_bound_own(worker, &worker->job->sources[partition].carried);
@@ -437,6 +439,8 @@ rf_status rf_exchange_scatter(rf_exchange_worker *worker, uint32_t partition, rf
 
     if (worker->own) /* else records refer to it until they are folded */
         rf_exchange_drop_text(worker);
+    if (job->sources[partition].idle)
+        return RF_OK;
     rf_status status = rf_exchange_begin_names(worker, partition, err);
     if (status == RF_OK && !rf_carried_tidy(&job->sources[partition].carried))
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for what is carried");

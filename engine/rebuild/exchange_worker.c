@@ -73,6 +73,7 @@ rf_status rf_exchange_worker_begin(rf_exchange_worker *worker, rf_exchange *job,
     rf_arena_init(&worker->text, ARENA_BYTES_MAX);
     rf_arena_init(&worker->scratch, ARENA_BYTES_MAX);
     rf_arena_init(&worker->made, ARENA_BYTES_MAX);
+    rf_arena_init(&worker->prior_text, ARENA_BYTES_MAX);
     rf_key_room_begin(&worker->room, rf_key_chunk_size(rf_exchange_row_size(job)),
                       job->rows_budget / job->worker_count / 8);
     worker->alloc_from = &worker->made;
@@ -117,10 +118,13 @@ void rf_exchange_worker_end(rf_exchange_worker *worker)
     free(worker->entries);
     free(worker->sorted);
     free(worker->dirty);
+    free(worker->touched);
+    rf_plan_free(worker->prior_plan);
     free(worker->spoilt_events.items);
     rf_exchange_frame_free(worker->frame);
     rf_arena_free(&worker->text);
     rf_arena_free(&worker->scratch);
     rf_arena_free(&worker->made);
+    rf_arena_free(&worker->prior_text);
     rf_key_room_end(&worker->room);
 }

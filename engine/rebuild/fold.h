@@ -46,6 +46,11 @@ typedef enum rf_start {
 } rf_start;
 typedef rf_status (*rf_row_source)(void *arg, uint32_t worker, rf_slice key, rf_arena *text,
                                    void *row, rf_start *start_out, rf_err *err);
+/* The keys of rows as they stood before the first event that is folded: those that begin with the key of
+ * a stream, `visit` is called for each with a key that is valid during the call. */
+typedef rf_status (*rf_key_visit)(void *arg, rf_slice key, rf_err *err);
+typedef rf_status (*rf_key_source)(void *arg, uint32_t worker, rf_slice stream_key,
+                                   rf_key_visit visit, void *visit_arg, rf_err *err);
 /* A key that had events, and no row now. */
 typedef rf_status (*rf_gone_sink)(void *arg, uint32_t worker, rf_slice key, rf_err *err);
 
@@ -54,6 +59,7 @@ typedef struct rf_fold_target {
     rf_row_sink row;
     rf_partition_sink partition_end;
     rf_row_source start; /* where the fold does not begin with the first event */
+    rf_key_source list;  /* likewise, for handlers that get every row of a stream */
     rf_gone_sink gone;   /* likewise, and where it is of chosen streams */
     void *sink_arg;
     rf_fault_policy policy; /* zeroed: the first event that fails ends the fold */

@@ -238,11 +238,12 @@ rf_status rf_keying_begin(rf_keying *keying, const rf_definition *definition, rf
     *keying = (rf_keying){.definition = definition, .derived = *definition};
     rf_arena_init(&keying->arena, ARENA_BYTES_MAX);
     rf_definition_handler *derived = rf_arena_alloc(&keying->arena, count * sizeof *derived);
-    rf_keying_handler *handlers = rf_arena_alloc(&keying->arena, count * sizeof *handlers);
+    rf_keying_handler *handlers = rf_arena_alloc(&keying->arena, (count + 1) * sizeof *handlers);
     rf_carried_slot *slots =
         rf_arena_alloc(&keying->arena, definition->carry_count * sizeof *slots);
     if (!derived || !handlers || !slots)
         return no_memory(definition, err);
+    handlers[count] = (rf_keying_handler){.text_slot = UINT32_MAX};
     keying->handlers = handlers;
     take_slots(keying, slots);
     rf_status status = RF_OK;

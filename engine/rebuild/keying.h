@@ -33,7 +33,7 @@ typedef struct rf_keying_part {
     uint32_t present_offset; /* RF_NO_PRESENT: the value itself tells */
 } rf_keying_part;
 
-/* By the index of the derived definition's handlers. */
+/* By the index of the derived definition's handlers; behind them stands one that is empty. */
 typedef struct rf_keying_handler {
     const rf_definition_handler *handler; /* NULL: a carry */
     uint32_t event_size;                  /* of the plugin's struct */

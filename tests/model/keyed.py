@@ -6,6 +6,7 @@ REFOLD_SOAK=1 runs many more seeds.
 
 import json
 import os
+import random
 import subprocess
 import sys
 
@@ -115,6 +116,67 @@ class Keyed(tool.Case):
             self.assertEqual(len(digests), 1)
             self.ok('verify', self.store, '--serial')
         return count
+
+    def test_what_is_followed_in_pieces_is_what_the_serial_fold_gives(self):
+        for seed in range(SEEDS):
+            with self.subTest(seed=seed):
+                projection = keyed_projections.Projection(seed)
+                log = keyed_projections.make_log(
+                    seed, (60, 400, 3000)[seed % 3], (2, 30, 300)[seed // 3 % 3]
+                )
+                self.in_pieces(seed, projection, log, 'stop')
+
+    def test_a_policy_leaves_out_the_same_where_it_is_followed_in_pieces(self):
+        for seed in range(SEEDS):
+            with self.subTest(seed=seed):
+                projection = keyed_projections.Projection(seed, fails=True)
+                log = keyed_projections.make_log(
+                    seed, (60, 300, 2000)[seed % 3], (2, 30, 200)[seed // 3 % 3],
+                    bad=(0.001, 0.004, 0.03)[seed % 3],
+                )  # fmt: skip
+                self.in_pieces(seed, projection, log, ('skip', 'quarantine')[seed // 2 % 2])
+
+    def in_pieces(self, seed, projection, log, policy):
+        """Each piece is followed, or rebuilt from what is new: rows as those of a serial fold, the digest that of
+        a rebuild of all, and of a piece no more is folded than that."""
+        self.store = os.path.join(self.folder, '%s%d.refold' % (policy, seed))
+        r = random.Random(seed)
+        cuts = sorted(r.sample(range(len(log) // 3, len(log)), 5)) + [len(log)]
+        options = ('--allow-missing', '--min-rows', 0, '--max-removed', '100%', '--on-error', policy)
+        options += () if policy == 'stop' else ('--max-errors', 100000)
+        path, begin = self.compile(projection), 0
+        for piece, end in enumerate(cuts):
+            lines = ''.join(json.dumps(event, ensure_ascii=False) + '\n' for event in log[begin:end])
+            self.ok(
+                'import', self.store, '-', '--quiet', '--partitions', PARTITIONS[seed % 3],
+                stdin=lines.encode(),
+            )  # fmt: skip
+            workers = ('--workers', r.choice((0, 1, 3)))
+            if begin == 0:
+                self.rebuild(path, options=options + workers)
+            elif r.random() < 0.6:
+                self.ok('follow', self.store, '--once', '--quiet', *workers)
+            else:
+                entry = self.rebuild(projection.name, options=options + workers)[0]
+                self.folded_what_is_new(entry, projection, policy, log, end, end - begin)
+            rows, _, left_out = projection.fold(log[:end], policy)
+            got = self.rows(projection.name).decode().split('\n')
+            self.assertEqual(got, projection.print_rows(rows).decode().split('\n'), (piece, end))
+            listed = self.ok('quarantine', self.store, projection.name, '--json').json['items']
+            self.assertEqual([item['position'] for item in listed], [p for p, _ in left_out])
+            begin = end
+        listed = self.ok('generations', self.store, projection.name, '--json').json['generations']
+        live = [generation for generation in listed if generation['live']]
+        full = self.rebuild(projection.name, options=options + ('--full', '--no-swap'))[0]
+        self.assertEqual(live[0]['digest'], full['digest'])
+        self.ok('verify', self.store, '--serial')
+
+    def folded_what_is_new(self, entry, projection, policy, log, end, count):
+        """But for a quarantine that shut any key, from which nothing goes on, and columns that combine: a stored
+        zero may be the lack of a least value."""
+        shut = policy == 'quarantine' and projection.fold(log[:end], policy)[2]
+        if entry.get('reused') and not shut and not projection.combines:
+            self.assertLessEqual(entry['events'], count)
 
     def some_gets(self, projection, rows):
         for key in list(rows)[:5]:

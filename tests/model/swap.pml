@@ -13,6 +13,7 @@
  *   move      rf_catalog_apply_move             engine/catalog/catalog_move.c
  *   seal      rf_build_seal                     engine/build.c
  *   flip      commit_changes, rf_witness_write  engine/catalog/catalog_flip.c, witness.c
+ *   again     rf_catch_up_flip                  engine/catch_up_late.c
  *   replace   rf_catalog_replace                engine/catalog/catalog_replace.c
  *   retire    rf_catalog_retire                 engine/catalog/catalog_colour.c
  *   settle    rf_kv_settle, under LOCK          engine/base/kv.c, store.c
@@ -138,7 +139,7 @@ proctype rebuild() {
     :: known[g] = 1
     :: atomic { kills < 1 -> kills++; known[g] = 1; unseen = g; lock_store = 0; goto dead }
     fi;
-    /* rounds of catch-up, until it is as far as what is live */
+rounds: /* of catch-up, until it is as far as what is live */
     do
     :: checkpoint[g] < checkpoint[live] -> from = checkpoint[g]; to = checkpoint[live];
        if :: move(g, from, to, false) :: killed(lock_store = 0) fi
@@ -149,6 +150,11 @@ proctype rebuild() {
 #ifndef BUG_LATE
        if :: checkpoint[g] < checkpoint[live] ->
              rows[g] = rows[g] + (checkpoint[live] - checkpoint[g]); checkpoint[g] = checkpoint[live]
+       :: checkpoint[g] < checkpoint[live] -> /* too much to wait for: again */
+#ifndef BUG_AGAIN
+             lock_swap = 0;
+#endif
+             goto rounds
        :: else fi;
 #endif
        assert(checkpoint[g] >= checkpoint[live]);
