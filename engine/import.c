@@ -82,8 +82,8 @@ static void import_unlock(import *run)
     run->lock = -1;
 }
 
-static rf_status import_take(void *arg, const rf_event *events, size_t count, rf_slice cursor,
-                             rf_err *err)
+static rf_status import_take(void *arg, const rf_event *events, const rf_event_note *notes,
+                             size_t count, rf_slice cursor, rf_err *err)
 {
     import *run = arg;
     const rf_run *options = &run->options->run;
@@ -93,7 +93,7 @@ static rf_status import_take(void *arg, const rf_event *events, size_t count, rf
         return rf_fail(err, RF_ERR_INTERRUPTED, "import interrupted");
     rf_status status = is_waiting ? RF_OK : import_lock(run, err);
     if (!status)
-        status = rf_appender_add(run->appender, events, count, err);
+        status = rf_appender_add(run->appender, events, notes, count, err);
     if (!status && cursor.size > 0)
         status = rf_appender_set_cursor(run->appender, cursor, err);
     if (status)

@@ -54,11 +54,12 @@ static rf_status find_lines(void *arg, double *seconds_out, rf_err *err)
     return got == 0 ? RF_OK : rf_fail(err, RF_ERR_IO, "%s: cannot be read", import->log);
 }
 
-static rf_status drop(void *arg, const rf_event *events, size_t count, rf_slice cursor,
-                      rf_err *err)
+static rf_status drop(void *arg, const rf_event *events, const rf_event_note *notes, size_t count,
+                      rf_slice cursor, rf_err *err)
 {
     (void)arg;
     (void)events;
+    (void)notes;
     (void)count;
     (void)cursor;
     (void)err;
@@ -91,14 +92,14 @@ static rf_status parse(void *arg, double *seconds_out, rf_err *err)
     return status;
 }
 
-static rf_status take(void *arg, const rf_event *events, size_t count, rf_slice cursor,
-                      rf_err *err)
+static rf_status take(void *arg, const rf_event *events, const rf_event_note *notes, size_t count,
+                      rf_slice cursor, rf_err *err)
 {
     struct import *import = arg;
     (void)cursor;
     double start = rf_clock_seconds();
 
-    rf_status status = rf_appender_add(import->appender, events, count, err);
+    rf_status status = rf_appender_add(import->appender, events, notes, count, err);
     import->seconds += rf_clock_seconds() - start;
     return status;
 }

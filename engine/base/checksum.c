@@ -64,7 +64,7 @@ static inline uint64_t fnv_step(uint64_t hash, char byte)
     return (hash ^ (unsigned char)byte) * 0x100000001b3u;
 }
 
-void rf_partition_of_four(const rf_slice keys[4], uint32_t partitions, uint32_t partitions_out[4])
+void rf_partition_hash_four(const rf_slice keys[4], uint32_t hashes_out[4])
 {
     const uint64_t start = 0xcbf29ce484222325u;
     uint64_t a = start, b = start, c = start, d = start;
@@ -82,7 +82,7 @@ void rf_partition_of_four(const rf_slice keys[4], uint32_t partitions, uint32_t 
     for (unsigned k = 0; k < 4; k++) {
         for (size_t i = shared; i < keys[k].size; i++)
             hashes[k] = fnv_step(hashes[k], keys[k].data[i]);
-        partitions_out[k] = (uint32_t)((hashes[k] ^ (hashes[k] >> 32)) & (partitions - 1));
+        hashes_out[k] = (uint32_t)(hashes[k] ^ (hashes[k] >> 32));
     }
 }
 

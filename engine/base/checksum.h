@@ -23,19 +23,22 @@ rf_hash128 rf_hash128_of_parts(const rf_slice *parts, size_t count);
 /* 32 hex digits, high half first, and a NUL. */
 void rf_hash128_format(rf_hash128 hash, char text_out[33]);
 
-/* Partition of an encoded key among `partitions`, a power of two: h = FNV-1a 64 of the bytes,
- * (h ^ (h >> 32)) mod partitions. */
-static inline uint32_t rf_partition_of(rf_slice key, uint32_t partitions)
+/* h = FNV-1a 64 of an encoded key; h ^ (h >> 32), its lower half. */
+static inline uint32_t rf_partition_hash(rf_slice key)
 {
     uint64_t hash = 0xcbf29ce484222325u;
 
     for (size_t i = 0; i < key.size; i++)
         hash = (hash ^ (unsigned char)key.data[i]) * 0x100000001b3u;
-    return (uint32_t)((hash ^ (hash >> 32)) & (partitions - 1));
+    return (uint32_t)(hash ^ (hash >> 32));
 }
-
 /* The same of four keys at once: FNV waits for a multiplication at each byte, so four side by side
  * take little longer than one. */
-void rf_partition_of_four(const rf_slice keys[4], uint32_t partitions, uint32_t partitions_out[4]);
+void rf_partition_hash_four(const rf_slice keys[4], uint32_t hashes_out[4]);
+/* Partition of an encoded key among `partitions`, a power of two. */
+static inline uint32_t rf_partition_of(rf_slice key, uint32_t partitions)
+{
+    return rf_partition_hash(key) & (partitions - 1);
+}
 
 #endif

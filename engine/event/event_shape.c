@@ -148,6 +148,7 @@ static rf_event_shape *shape_make(rf_arena *memory, const rf_event *event, rf_sl
         return NULL;
     *shape = (rf_event_shape){
         .type = rf_arena_copy(memory, event->type),
+        .type_hash = rf_checksum(event->type),
         .data_node_count = data_count,
         .metadata_node_count = event->metadata_node_count,
         .data_nodes = nodes,

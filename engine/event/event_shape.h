@@ -50,6 +50,7 @@ typedef struct rf_shape_value {
 typedef struct rf_event_shape {
     uint32_t id;
     rf_slice type;
+    uint64_t type_hash; /* rf_checksum */
     uint32_t data_node_count;
     uint32_t metadata_node_count;       /* 0: no metadata */
     const rf_json_node *data_nodes;     /* `next` counts from the same array, as in an event */

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 enum {
-    GROUP_CHUNK = 256,
     EVENT_HELD = 64,   /* memory that an event takes until its commit, beside its bytes */
     STREAM_HELD = 128, /* and its stream, where it is new */
 };
@@ -101,9 +100,8 @@ void rf_appender_free(rf_appender *appender)
     free(appender->censuses);
     free(appender->leaving.censuses);
     free(appender->leaving.partitions);
-    free(appender->notes);
-    free(appender->order);
-    free(appender->decisions);
+    free(appender->places);
+    free(appender->positions);
     free(appender);
 }
 
@@ -208,69 +206,38 @@ static rf_status block_room(rf_appender *appender, size_t count, rf_err *err)
 {
     if (count <= appender->event_room)
         return RF_OK;
-    free(appender->notes);
-    free(appender->order);
-    free(appender->decisions);
+    free(appender->places);
+    free(appender->positions);
     appender->event_room = 0;
-    appender->notes = malloc(count * sizeof *appender->notes);
-    appender->order = malloc(count * sizeof *appender->order);
-    appender->decisions = malloc(count * sizeof *appender->decisions);
-    if (!appender->notes || !appender->order || !appender->decisions)
+    appender->places = malloc(count * sizeof *appender->places);
+    appender->positions = malloc(count * sizeof *appender->positions);
+    if (!appender->places || !appender->positions)
         return rf_fail(err, RF_ERR_MEMORY, "log: no memory for a block of %zu events", count);
     appender->event_room = count;
     return RF_OK;
 }
 
-/* Takes the notes of a piece of the block. */
-static rf_status group_task(void *arg, uint32_t worker, size_t index, rf_err *err)
-{
-    rf_appender *appender = arg;
-    const rf_event *events = appender->events;
-    rf_append_note *notes = appender->notes;
-    size_t at = index * GROUP_CHUNK;
-    size_t end =
-        at + GROUP_CHUNK < appender->event_count ? at + GROUP_CHUNK : appender->event_count;
-
-    (void)worker;
-    (void)err;
-    for (size_t i = at; i < end; i++) {
-        notes[i].stream_hash = rf_streams_hash(events[i].stream);
-        notes[i].fingerprint = rf_event_fingerprint(&events[i]);
-    }
-    for (; at + 4 <= end; at += 4) {
-        rf_slice names[4];
-        uint32_t partitions[4];
-        for (unsigned k = 0; k < 4; k++)
-            names[k] = events[at + k].stream;
-        rf_partition_of_four(names, appender->partitions, partitions);
-        for (unsigned k = 0; k < 4; k++)
-            notes[at + k].partition = partitions[k];
-    }
-    for (; at < end; at++)
-        notes[at].partition = rf_partition_of(events[at].stream, appender->partitions);
-    return RF_OK;
-}
-
 /* Sorts the block's events by partition, keeping their order within each. */
-static rf_status block_group(rf_appender *appender, rf_err *err)
+static void block_group(rf_appender *appender)
 {
+    const rf_event_note *notes = appender->notes;
+    const uint32_t mask = appender->partitions - 1;
     size_t count = appender->event_count;
     uint32_t at = 0;
 
-    rf_status status = rf_pool_run(appender->pool, (count + GROUP_CHUNK - 1) / GROUP_CHUNK,
-                                   group_task, appender, err);
-    if (status)
-        return status;
     for (uint32_t i = 0; i < appender->partitions; i++) {
         rf_append_part *part = &appender->parts[i];
         part->block_end = 0;
         part->block_new = 0;
         part->block_duplicates = 0;
         part->block_streams = 0;
+        part->block_raw = 0;
+        part->block_names = 0;
+        part->block_is_built = false;
         part->failure = RF_OK;
     }
     for (size_t i = 0; i < count; i++)
-        appender->parts[appender->notes[i].partition].block_end++;
+        appender->parts[notes[i].partition_hash & mask].block_end++;
     appender->active_count = 0;
     for (uint32_t i = 0; i < appender->partitions; i++) {
         rf_append_part *part = &appender->parts[i];
@@ -280,9 +247,13 @@ static rf_status block_group(rf_appender *appender, rf_err *err)
             appender->active[appender->active_count++] = i;
         part->block_end = part->block_begin;
     }
-    for (size_t i = 0; i < count; i++)
-        appender->order[appender->parts[appender->notes[i].partition].block_end++] = (uint32_t)i;
-    return RF_OK;
+    for (size_t i = 0; i < count; i++) {
+        rf_append_part *part = &appender->parts[notes[i].partition_hash & mask];
+        rf_append_place *place = &appender->places[part->block_end++];
+        place->stream_hash = notes[i].stream_hash;
+        place->index = (uint32_t)i;
+        place->fingerprint = notes[i].fingerprint;
+    }
 }
 
 /* The failure of the lowest event, whichever worker met it first. */
@@ -302,33 +273,51 @@ static rf_status block_failure(const rf_appender *appender, rf_err *err)
     return lowest->failure;
 }
 
-/* Positions in the order of the events, and the source's mark. */
+/* Counts what is new, and gives positions in the order of the events. What was built has them already
+ * where all are. Active are the partitions that have more to do. */
 static void block_place(rf_appender *appender)
 {
-    rf_log_source *source = &appender->source;
+    uint32_t active_count = 0;
+    uint64_t new_count = 0;
 
-    for (size_t i = 0; i < appender->event_count; i++) {
-        rf_append_decision *decision = &appender->decisions[i];
-        const rf_event *event = &appender->events[i];
-        if (!decision->is_new)
-            continue;
-        decision->position = ++appender->position;
-        source->events++;
-        bool has_position = event->source_position > 0 && !rf_event_is_id(event->source_position);
-        if (has_position && event->source_position < source->mark)
-            appender->batch.late++;
-        if (has_position && event->source_position > source->mark)
-            source->mark = event->source_position;
-        appender->pending_bytes +=
-            event->data.size + event->metadata.size + event->stream.size + EVENT_HELD;
-    }
+    for (uint32_t i = 0; i < appender->active_count; i++)
+        new_count += appender->parts[appender->active[i]].block_new;
+    bool all_new = new_count == appender->event_count;
     for (uint32_t i = 0; i < appender->active_count; i++) {
         const rf_append_part *part = &appender->parts[appender->active[i]];
         appender->batch.added += part->block_new;
         appender->batch.duplicates += part->block_duplicates;
         appender->batch.streams += part->block_streams;
-        appender->pending_bytes += (uint64_t)part->block_streams * STREAM_HELD;
+        appender->pending_bytes += part->block_raw + part->block_names +
+                                   (uint64_t)part->block_new * EVENT_HELD +
+                                   (uint64_t)part->block_streams * STREAM_HELD;
+        if (part->block_new > 0 && !(all_new && part->block_is_built))
+            appender->active[active_count++] = appender->active[i];
     }
+    appender->active_count = active_count;
+    appender->source.events += new_count;
+    if (all_new) {
+        appender->position += new_count;
+        return;
+    }
+    for (size_t i = 0; i < appender->event_count; i++)
+        if (appender->positions[i])
+            appender->positions[i] = ++appender->position;
+}
+
+/* The source's mark, and which events are below it. */
+static void block_mark(rf_appender *appender)
+{
+    uint64_t mark = appender->source.mark;
+
+    for (size_t i = 0; i < appender->event_count; i++) {
+        uint64_t source_position = appender->notes[i].source_position;
+        if (!appender->positions[i] || source_position == 0 || rf_event_is_id(source_position))
+            continue;
+        appender->batch.late += source_position < mark;
+        mark = source_position > mark ? source_position : mark;
+    }
+    appender->source.mark = mark;
 }
 
 /* Finished segments wait in memory for the commit. */
@@ -350,16 +339,17 @@ static rf_status pending_check(rf_appender *appender, rf_err *err)
 static rf_status block_run(rf_appender *appender, rf_err *err)
 {
     rf_status status = block_room(appender, appender->event_count, err);
-    if (!status)
-        status = block_group(appender, err);
-    if (!status)
-        status = rf_pool_run(appender->pool, appender->active_count, rf_append_decide_task,
-                             appender, err);
+    if (status)
+        return status;
+    block_group(appender);
+    status = rf_pool_run(appender->pool, appender->active_count, rf_append_decide_task, appender,
+                         err);
     if (!status)
         status = block_failure(appender, err);
     if (status)
         return status;
     block_place(appender);
+    block_mark(appender);
     status = rf_pool_run(appender->pool, rf_append_build_tasks(appender), rf_append_build_task,
                          appender, err);
     if (!status)
@@ -367,7 +357,8 @@ static rf_status block_run(rf_appender *appender, rf_err *err)
     return status ? status : pending_check(appender, err);
 }
 
-rf_status rf_appender_add(rf_appender *appender, const rf_event *events, size_t count, rf_err *err)
+rf_status rf_appender_add(rf_appender *appender, const rf_event *events, const rf_event_note *notes,
+                          size_t count, rf_err *err)
 {
     rf_status status = RF_OK;
 
@@ -377,10 +368,12 @@ rf_status rf_appender_add(rf_appender *appender, const rf_event *events, size_t 
         return RF_OK;
     status = batch_begin(appender, err);
     appender->events = events;
+    appender->notes = notes;
     appender->event_count = count;
     if (!status)
         status = block_run(appender, err);
     appender->events = NULL;
+    appender->notes = NULL;
     appender->event_count = 0;
     appender->is_failed = status != RF_OK;
     return status;

@@ -18,6 +18,7 @@
 #define RF_LOG_APPEND_H
 
 #include "base/pool.h"
+#include "event/event_note.h"
 #include "log/log.h"
 
 typedef struct rf_appender rf_appender;
@@ -37,9 +38,10 @@ typedef struct rf_append_counts {
 
 rf_status rf_appender_begin(rf_log *log, rf_pool *pool, const rf_append_options *options,
                             rf_appender **appender_out, rf_err *err);
-/* The events and what they point at are borrowed until it returns. After a failure only settle,
+/* The events, their notes and what they point at are borrowed until it returns. After a failure only settle,
  * get_counts and free are allowed. */
-rf_status rf_appender_add(rf_appender *appender, const rf_event *events, size_t count, rf_err *err);
+rf_status rf_appender_add(rf_appender *appender, const rf_event *events, const rf_event_note *notes,
+                          size_t count, rf_err *err);
 /* What the source says of how far it was read, all that was added included: kept with the next commit, in
  * its transaction, also where that commits nothing else. At most RF_LOG_CURSOR_SIZE_MAX bytes. */
 rf_status rf_appender_set_cursor(rf_appender *appender, rf_slice cursor, rf_err *err);

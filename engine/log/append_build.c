@@ -73,16 +73,15 @@ rf_status rf_append_finish_builder(rf_appender *appender, rf_append_part *part, 
 }
 
 static rf_status build_event(rf_appender *appender, rf_append_part *part, uint32_t worker,
-                             uint32_t index, rf_err *err)
+                             const rf_append_place *place, rf_err *err)
 {
-    const rf_event *event = &appender->events[index];
-    const rf_append_decision *decision = &appender->decisions[index];
+    const rf_event *event = &appender->events[place->index];
     rf_placement placement = {
-        .position = decision->position,
-        .stream_number = decision->stream_number,
+        .position = appender->positions[place->index],
+        .stream_number = place->stream_number,
         .source = appender->source.number,
-        .version = decision->version,
-        .fingerprint = appender->notes[index].fingerprint,
+        .version = place->version,
+        .fingerprint = place->fingerprint,
     };
     rf_status status = RF_OK;
 
@@ -119,9 +118,9 @@ static rf_status census_task(rf_appender *appender, uint32_t worker, size_t inde
     if (end > appender->event_count)
         end = appender->event_count;
     for (; at < end && !status; at++)
-        if (appender->decisions[at].is_new)
-            status = rf_census_count_event(*census, &appender->events[at],
-                                           appender->decisions[at].position, err);
+        if (appender->positions[at])
+            status = rf_census_count_event(*census, &appender->events[at], appender->positions[at],
+                                           err);
     return status;
 }
 
@@ -130,42 +129,86 @@ size_t rf_append_build_tasks(const rf_appender *appender)
     return appender->active_count + (appender->event_count + CENSUS_CHUNK - 1) / CENSUS_CHUNK;
 }
 
-rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err *err)
+bool rf_append_build_fits(const rf_append_part *part)
 {
-    rf_appender *appender = arg;
-    uint32_t recent = 0;
+    return part->builder_events + part->block_new <= RF_SEGMENT_EVENTS_MAX &&
+           part->builder_raw + part->block_raw <= RF_SEGMENT_RAW_MAX;
+}
 
-    if (index >= appender->active_count)
-        return census_task(appender, worker, index - appender->active_count, err);
-    uint32_t partition = appender->active[index];
+/* The values of events lie scattered over the block, as do their texts. */
+static inline void prefetch(const rf_appender *appender, const rf_append_part *part, uint32_t at)
+{
+    if (at + 4 < part->block_end) {
+        const rf_event *event = &appender->events[appender->places[at + 4].index];
+        const char *values = (const char *)event->values;
+        __builtin_prefetch(event->data.data);
+        __builtin_prefetch(event->data.data + 64);
+        if (event->shape) {
+            __builtin_prefetch(values);
+            __builtin_prefetch(values + 64);
+            __builtin_prefetch(values + 128);
+        }
+    }
+}
+
+void rf_append_build_part(rf_appender *appender, uint32_t partition, uint32_t worker)
+{
     rf_append_part *part = &appender->parts[partition];
-    if (part->block_new == 0)
-        return RF_OK;
+
+    RF_ASSERT(part->block_new > 0);
     if (!part->builder)
         part->builder = rf_segment_builder_new(partition);
-    part->failure_index = appender->order[part->block_begin];
+    part->failure_index = appender->places[part->block_begin].index;
     if (!part->builder)
         part->failure = rf_fail(&part->failure_err, RF_ERR_MEMORY, "log: no memory for a segment");
     else
         part->failure = workspace_use(appender, part, worker, &part->failure_err);
     if (part->failure)
-        return RF_OK;
+        return;
     RF_ASSERT(part->recent.count >= part->block_new);
-    recent = part->recent.count - part->block_new; /* entry of the next event to build */
+    uint32_t recent = part->recent.count - part->block_new; /* entry of the next event to build */
     for (uint32_t i = part->block_begin; i < part->block_end && !part->failure; i++) {
-        uint32_t event = appender->order[i];
-        rf_append_prefetch(appender, part, i);
-        if (!appender->decisions[event].is_new)
+        const rf_append_place *place = &appender->places[i];
+        prefetch(appender, part, i);
+        if (!appender->positions[place->index])
             continue;
         uint32_t before = part->batch.segment_count;
-        part->failure = build_event(appender, part, worker, event, &part->failure_err);
-        part->failure_index = event;
+        part->failure = build_event(appender, part, worker, place, &part->failure_err);
+        part->failure_index = place->index;
         if (part->batch.segment_count > before)
             recent = 0; /* finishing the builder forgot what stood before */
         if (!part->failure)
             part->recent.events[recent++].block_index = RF_RECENT_BUILT;
     }
     part->recent.source_position_max = 0;
+}
+
+/* Positions of what was built when those of the block were not certain: they are the builder's last. */
+static void positions_right(rf_appender *appender, rf_append_part *part)
+{
+    uint32_t at = part->builder_events - part->block_new;
+
+    RF_ASSERT(part->block_duplicates == 0 && part->block_new <= part->builder_events);
+    for (uint32_t i = part->block_begin; i < part->block_end; i++, at++) {
+        uint64_t position = appender->positions[appender->places[i].index];
+        rf_segment_builder_move(part->builder, at, position);
+        if (at == 0)
+            part->builder_first = position;
+        part->batch.last_position = position;
+    }
+}
+
+rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    rf_appender *appender = arg;
+
+    if (index >= appender->active_count)
+        return census_task(appender, worker, index - appender->active_count, err);
+    rf_append_part *part = &appender->parts[appender->active[index]];
+    if (part->block_is_built)
+        positions_right(appender, part);
+    else
+        rf_append_build_part(appender, appender->active[index], worker);
     return RF_OK;
 }
 

@@ -19,9 +19,8 @@ typedef struct decide {
     uint32_t worker;
     rf_kv_txn *txn;
     const rf_event *event;
-    uint32_t index; /* in the block */
+    rf_append_place *place;
     rf_stream *stream;
-    uint32_t fingerprint;
 } decide;
 
 static void event_where(const rf_event *event, char where_out[WHERE_SIZE])
@@ -138,7 +137,7 @@ static rf_status find_stored(const decide *at, const rf_identity_key *key, bool 
     if (recent && recent->block_index != RF_RECENT_BUILT) {
         const rf_event *first = &at->appender->events[recent->block_index];
         *found_out = true;
-        if (recent->fingerprint == at->fingerprint && events_same(first, at->event))
+        if (recent->fingerprint == at->place->fingerprint && events_same(first, at->event))
             return RF_OK;
         event_where(first, stored);
         return refuse_duplicate(at, key, stored, 0, err);
@@ -155,8 +154,8 @@ static rf_status find_stored(const decide *at, const rf_identity_key *key, bool 
         status = rf_identity_find(at->part->identity, at->txn, key, &hit, found_out, err);
     if (status || !*found_out)
         return status;
-    if (hit.fingerprint == at->fingerprint)
-        return compare_later(at->part, key, hit.position, at->index, err);
+    if (hit.fingerprint == at->place->fingerprint)
+        return compare_later(at->part, key, hit.position, at->place->index, err);
     (void)snprintf(stored, sizeof stored, "position %" PRIu64, hit.position);
     return refuse_duplicate(at, key, stored, hit.position, err);
 }
@@ -171,8 +170,8 @@ static rf_status refuse_version(const decide *at, const char *why, rf_err *err)
                    why);
 }
 
-/* An event that says its version. */
-static rf_status decide_versioned(const decide *at, rf_append_decision *decision, rf_err *err)
+/* An event that says its version. *is_new_out: it is not stored. */
+static rf_status decide_versioned(const decide *at, bool *is_new_out, rf_err *err)
 {
     const int64_t version = at->event->version;
     const int64_t last = at->stream->last_version;
@@ -180,22 +179,22 @@ static rf_status decide_versioned(const decide *at, rf_append_decision *decision
     char why[160];
     bool found = false;
 
-    decision->version = version;
+    at->place->version = version;
     if (version < 0 || version == INT64_MAX) {
         (void)snprintf(why, sizeof why, "version %" PRId64 " is out of range", version);
         return refuse_version(at, why, err);
     }
     if (last == RF_VERSION_NONE) {
-        decision->is_new = version <= 1 || at->appender->gaps_allow;
-        if (decision->is_new)
+        *is_new_out = version <= 1 || at->appender->gaps_allow;
+        if (*is_new_out)
             return RF_OK;
         (void)snprintf(why, sizeof why, "it begins at version %" PRId64 ", not 0 or 1 (a gap)",
                        version);
         return refuse_version(at, why, err);
     }
     if (version > last) {
-        decision->is_new = version == last + 1 || at->appender->gaps_allow;
-        if (decision->is_new)
+        *is_new_out = version == last + 1 || at->appender->gaps_allow;
+        if (*is_new_out)
             return RF_OK;
         (void)snprintf(why, sizeof why, "version %" PRId64 " after %" PRId64 " (a gap)", version,
                        last);
@@ -245,7 +244,7 @@ static bool may_be_known(const decide *at, bool *recent_only_out)
 }
 
 /* An event without version is known by its source position or id; without these it is always new. */
-static rf_status decide_unversioned(const decide *at, rf_append_decision *decision, rf_err *err)
+static rf_status decide_unversioned(const decide *at, bool *is_new_out, rf_err *err)
 {
     const int64_t last = at->stream->last_version;
     const uint64_t source_position = at->event->source_position;
@@ -265,52 +264,61 @@ static rf_status decide_unversioned(const decide *at, rf_append_decision *decisi
         return status;
     if (last == INT64_MAX - 1)
         return refuse_version(at, "it has no more versions", err);
-    decision->version = last == RF_VERSION_NONE ? 1 : last + 1;
-    decision->is_new = true;
+    at->place->version = last == RF_VERSION_NONE ? 1 : last + 1;
+    *is_new_out = true;
     return RF_OK;
+}
+
+/* Takes a new event: what comes later is decided beside it. */
+static rf_status take_new(const decide *at, rf_err *err)
+{
+    rf_append_part *part = at->part;
+    const rf_append_place *place = at->place;
+    const rf_event *event = at->event;
+    const rf_recent_event recent = {
+        .version = place->version,
+        .source_position = event->source_position,
+        .stream = place->stream_number,
+        .source = at->appender->source.number,
+        .fingerprint = place->fingerprint,
+        .block_index = place->index,
+    };
+
+    part->block_streams += at->stream->last_version == RF_VERSION_NONE;
+    at->stream->last_version = place->version;
+    at->stream->touched = true;
+    part->block_new++;
+    part->block_raw += event->data.size + event->metadata.size;
+    part->block_names += event->stream.size;
+    rf_status status = rf_recent_add(&part->recent, &recent, err);
+    if (!status && part->ids)
+        status = rf_known_ids_add(part->ids, event->source_position, err);
+    return status;
 }
 
 static rf_status decide_event(decide *at, rf_err *err)
 {
     rf_appender *appender = at->appender;
-    rf_append_decision *decision = &appender->decisions[at->index];
+    rf_append_place *place = at->place;
     const rf_event *event = at->event;
+    bool is_new = false;
 
     RF_ASSERT(event->stream.size > 0 && event->stream.size <= RF_STREAM_NAME_SIZE_MAX);
     RF_ASSERT(event->type.size > 0 && event->type.size <= RF_TYPE_SIZE_MAX);
-    *decision = (rf_append_decision){0};
-    rf_status status =
-        rf_streams_find_or_add(at->part->streams, at->txn, event->stream,
-                               appender->notes[at->index].stream_hash, &at->stream, err);
+    rf_status status = rf_streams_find_or_add(at->part->streams, at->txn, event->stream,
+                                              place->stream_hash, &at->stream, err);
     if (status)
         return status;
-    at->fingerprint = appender->notes[at->index].fingerprint;
-    decision->stream_number = at->stream->number;
-    status = event->version == RF_VERSION_NONE ? decide_unversioned(at, decision, err)
-                                               : decide_versioned(at, decision, err);
+    place->stream_number = at->stream->number;
+    status = event->version == RF_VERSION_NONE ? decide_unversioned(at, &is_new, err)
+                                               : decide_versioned(at, &is_new, err);
     if (status)
         return status;
-    if (!decision->is_new) {
-        at->part->block_duplicates++;
-        return RF_OK;
-    }
-    if (at->stream->last_version == RF_VERSION_NONE)
-        at->part->block_streams++;
-    at->stream->last_version = decision->version;
-    at->stream->touched = true;
-    at->part->block_new++;
-    rf_recent_event recent = {
-        .version = decision->version,
-        .source_position = event->source_position,
-        .stream = decision->stream_number,
-        .source = appender->source.number,
-        .fingerprint = at->fingerprint,
-        .block_index = at->index,
-    };
-    status = rf_recent_add(&at->part->recent, &recent, err);
-    if (!status && at->part->ids)
-        status = rf_known_ids_add(at->part->ids, event->source_position, err);
-    return status;
+    appender->positions[place->index] = is_new ? appender->position + 1 + place->index : 0;
+    if (is_new)
+        return take_new(at, err);
+    at->part->block_duplicates++;
+    return RF_OK;
 }
 
 static int compare_order(const void *a, const void *b)
@@ -369,7 +377,6 @@ static void compare_all(decide *at)
         prefetch_compared(at->appender, part, i);
         if (part->failure && part->failure_index < compare->index)
             continue;
-        at->index = compare->index;
         at->event = &at->appender->events[compare->index];
         rf_status status =
             rf_identity_same(part->identity, at->txn, compare->position, at->event, &same, &err);
@@ -386,15 +393,37 @@ static void compare_all(decide *at)
     part->compare_count = 0;
 }
 
-/* The table of streams is larger than the caches: its lines are asked for some events ahead. */
-static void prefetch_streams(const rf_appender *appender, const rf_append_part *part, uint32_t at)
+/* The events of a partition lie scattered over the block, and the table of streams is larger than the caches:
+ * what an event some places on needs is asked for while this one is worked on. */
+static void prefetch(const rf_appender *appender, const rf_append_part *part, uint32_t at)
 {
-    if (at + 12 < part->block_end)
-        rf_streams_prefetch_slot(part->streams,
-                                 appender->notes[appender->order[at + 12]].stream_hash);
-    if (at + 6 < part->block_end)
-        rf_streams_prefetch_entry(part->streams,
-                                  appender->notes[appender->order[at + 6]].stream_hash);
+    const rf_append_place *places = appender->places;
+
+    if (at + 12 < part->block_end) {
+        const char *event = (const char *)&appender->events[places[at + 12].index];
+        __builtin_prefetch(event);
+        __builtin_prefetch(event + 64);
+        __builtin_prefetch(event + 128);
+        rf_streams_prefetch_slot(part->streams, places[at + 12].stream_hash);
+    }
+    if (at + 6 < part->block_end) {
+        const rf_event *event = &appender->events[places[at + 6].index];
+        __builtin_prefetch(event->stream.data);
+        rf_streams_prefetch_entry(part->streams, places[at + 6].stream_hash);
+    }
+}
+
+static rf_status streams_make(const decide *at, rf_err *err)
+{
+    rf_append_part *part = at->part;
+
+    if (part->streams)
+        return RF_OK;
+    part->streams = rf_streams_new(at->partition, RF_LOG_STREAMS, part->record.counts.streams);
+    if (!part->streams)
+        return rf_fail(err, RF_ERR_MEMORY, "log: no memory for streams");
+    rf_streams_set_cache_bytes(part->streams, RECENT_BYTES / at->appender->partitions);
+    return RF_OK;
 }
 
 rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err *err)
@@ -405,26 +434,23 @@ rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err
 
     (void)err;
     at.part = part;
+    part->failure_index = appender->places[part->block_begin].index;
     part->failure = rf_append_read_begin(appender, worker, &at.txn, &part->failure_err);
-    part->failure_index = appender->order[part->block_begin];
-    if (!part->failure && !part->streams) {
-        part->streams = rf_streams_new(at.partition, RF_LOG_STREAMS, part->record.counts.streams);
-        if (part->streams)
-            rf_streams_set_cache_bytes(part->streams, RECENT_BYTES / appender->partitions);
-        else
-            part->failure =
-                rf_fail(&part->failure_err, RF_ERR_MEMORY, "log: no memory for streams");
-    }
+    if (!part->failure)
+        part->failure = streams_make(&at, &part->failure_err);
     for (uint32_t i = part->block_begin; i < part->block_end && !part->failure; i++) {
-        rf_append_prefetch(appender, part, i);
-        prefetch_streams(appender, part, i);
-        at.index = appender->order[i];
-        at.event = &appender->events[at.index];
+        prefetch(appender, part, i);
+        at.place = &appender->places[i];
+        at.event = &appender->events[at.place->index];
         part->failure = decide_event(&at, &part->failure_err);
-        part->failure_index = at.index;
+        part->failure_index = at.place->index;
     }
     if (part->compare_count > 0)
         compare_all(&at);
     rf_append_read_end(appender, worker);
+    /* Where all are new the positions are right if they are in the other partitions too. */
+    part->block_is_built = !part->failure && part->block_duplicates == 0 && rf_append_build_fits(part);
+    if (part->block_is_built)
+        rf_append_build_part(appender, at.partition, worker);
     return RF_OK;
 }

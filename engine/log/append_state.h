@@ -5,6 +5,12 @@
  * by partition (append_build.c). The commit is in append_commit.c, small segments are merged in
  * append_merge.c, names in append_names.c.
  *
+ * Nearly always all events of a block are new, and their positions known before any is decided. So a
+ * partition whose events are all new is built in the step that decides, while they are in the worker's
+ * caches; the step that builds only has what else there is: partitions whose builder is nearly full, and
+ * where some event of the block was not new, those that have duplicates, and the positions of the
+ * others, which are put right.
+ *
  * What is taken between two commits is a batch. A commit finishes its segments and names on the pool
  * and then moves it out of the way of the next: from there on it is leaving, and belongs to whoever
  * writes it, the caller or the pool's thread beside. Deciding goes on meanwhile, for all it needs is
@@ -67,8 +73,11 @@ typedef struct rf_append_part {
     uint64_t builder_raw;
     rf_append_batch batch;
     /* of the block at hand */
-    uint32_t block_begin, block_end; /* in the order array */
+    uint32_t block_begin, block_end; /* in the array of places */
     uint32_t block_new, block_duplicates, block_streams;
+    uint64_t block_raw;   /* bytes of data and metadata of those that are new */
+    uint64_t block_names; /* and of their streams' names */
+    bool block_is_built;
     rf_append_compare *compares; /* owned */
     uint32_t compare_count;
     uint32_t compare_room;
@@ -77,20 +86,15 @@ typedef struct rf_append_part {
     rf_err failure_err;
 } rf_append_part;
 
-typedef struct rf_append_decision {
-    uint64_t position;
+/* An event of the block in its partition: those of one stand side by side, in the order in which they came. */
+typedef struct rf_append_place {
+    uint64_t stream_hash;
+    uint32_t index; /* in the block */
+    uint32_t fingerprint;
+    /* once it is decided */
     int64_t version;
     uint32_t stream_number;
-    bool is_new;
-} rf_append_decision;
-
-/* What the later phases need of an event's bytes, taken while they are read in order: a partition's
- * events lie scattered over the block. */
-typedef struct rf_append_note {
-    uint64_t stream_hash;
-    uint32_t fingerprint;
-    uint32_t partition;
-} rf_append_note;
+} rf_append_place;
 
 /* A batch that is leaving: handed to who writes it at rf_pool_begin_beside, and back when that has ended.
  */
@@ -136,11 +140,11 @@ struct rf_appender {
     rf_segment_workspace **workspaces; /* by worker; NULL before the first use */
     rf_census **censuses;              /* of the batch, by worker; NULL before the first use */
     const rf_event *events;            /* the block; borrowed during add */
+    const rf_event_note *notes;
     size_t event_count;
     size_t event_room;
-    rf_append_note *notes;         /* of each event */
-    uint32_t *order;               /* indexes of events, by partition, then as they came */
-    rf_append_decision *decisions; /* of each event */
+    rf_append_place *places; /* of each event, by partition */
+    uint64_t *positions;     /* of each event as it came; 0: it is not new */
     uint32_t *active;              /* partitions that the running step handles */
     uint32_t active_count;
     void **merges; /* rf_merge of each active partition while merging */
@@ -157,30 +161,14 @@ void rf_append_read_end(rf_appender *appender, uint32_t worker);
 /* Tasks of the pool; `arg` is the appender, `index` counts in `active`. Faults of an event are kept
  * in its part, so that the lowest event is reported, whatever the workers. */
 rf_status rf_append_decide_task(void *arg, uint32_t worker, size_t index, rf_err *err);
-/* As many tasks as rf_append_build_tasks says: those past `active` count pieces of the block into
- * the census, which does not ask for partitions. */
+/* As many tasks as rf_append_build_tasks says: those past `active`, which are the partitions that are
+ * not done yet, count pieces of the block into the census, which does not ask for partitions. */
 size_t rf_append_build_tasks(const rf_appender *appender);
 rf_status rf_append_build_task(void *arg, uint32_t worker, size_t index, rf_err *err);
-
-/* The events of a partition lie scattered over the block: asks for what the event a few places on
- * needs, while this one is worked on. */
-static inline void rf_append_prefetch(const rf_appender *appender, const rf_append_part *part,
-                                      uint32_t at)
-{
-    if (at + 8 < part->block_end) {
-        uint32_t index = appender->order[at + 8];
-        const char *event = (const char *)&appender->events[index];
-        __builtin_prefetch(event);
-        __builtin_prefetch(event + 64);
-        __builtin_prefetch(&appender->decisions[index]);
-    }
-    if (at + 4 < part->block_end) {
-        const rf_event *event = &appender->events[appender->order[at + 4]];
-        __builtin_prefetch(event->stream.data);
-        __builtin_prefetch(event->data.data);
-        __builtin_prefetch(event->data_nodes);
-    }
-}
+/* Whether the new events of the block fit the part's builder. */
+bool rf_append_build_fits(const rf_append_part *part);
+/* Builds the new events of the block, whose positions stand in `positions`. A fault is the part's. */
+void rf_append_build_part(rf_appender *appender, uint32_t partition, uint32_t worker);
 
 /* Finishes the open builder, if it has events, into the part's list of segments. */
 rf_status rf_append_finish_builder(rf_appender *appender, rf_append_part *part, uint32_t worker,

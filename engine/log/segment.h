@@ -22,7 +22,7 @@
 #define RF_LOG_SEGMENT_H
 
 #include "base/kv.h"
-#include "event/event.h"
+#include "event/event_note.h"
 #include "log/column.h"
 
 enum {
@@ -82,15 +82,14 @@ void rf_segment_builder_use(rf_segment_builder *builder, rf_segment_workspace *w
 /* Copies what it needs of `event`. Positions must rise. */
 rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *event,
                                  const rf_placement *placement, rf_err *err);
+/* Gives an event that was added, which is the one at `index`, another position. They rise again before finish. */
+void rf_segment_builder_move(rf_segment_builder *builder, uint32_t index, uint64_t position);
 uint32_t rf_segment_builder_count(const rf_segment_builder *builder);
 /* Whether `event` still fits beside what was added (events, raw bytes). */
 bool rf_segment_builder_fits(const rf_segment_builder *builder, const rf_event *event);
 /* Appends the segment's bytes to `out` and empties the builder. Compressed parts have been
  * decompressed and compared. */
 rf_status rf_segment_builder_finish(rf_segment_builder *builder, rf_buf *out, rf_err *err);
-
-/* 16-bit fingerprint over type, schema, time, data and metadata. */
-uint32_t rf_event_fingerprint(const rf_event *event);
 
 typedef struct rf_segment_type {
     rf_slice name;

@@ -64,6 +64,7 @@ void rf_segment_workspace_free(rf_segment_workspace *workspace)
     rf_buf_free(&workspace->shapes);
     rf_buf_free(&workspace->literal);
     rf_buf_free(&workspace->header);
+    free(workspace->gathered);
     free(workspace);
 }
 
@@ -153,6 +154,12 @@ void rf_build_reset(rf_segment_builder *builder)
     builder->chunk_events = 0;
     builder->chunk_count = 0;
     builder->column_count = 0;
+}
+
+void rf_segment_builder_move(rf_segment_builder *builder, uint32_t index, uint64_t position)
+{
+    RF_ASSERT(index < builder->count && position > 0);
+    builder->rows[index].position = position;
 }
 
 uint32_t rf_segment_builder_count(const rf_segment_builder *builder)
@@ -561,15 +568,4 @@ rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *ev
         status = rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
     builder->failed = status != RF_OK;
     return status;
-}
-
-uint32_t rf_event_fingerprint(const rf_event *event)
-{
-    uint64_t hash = (uint64_t)event->time * 0x9e3779b97f4a7c15u + (uint64_t)event->schema;
-
-    hash = rf_checksum_seeded(event->type, (hash ^ hash >> 32) * 0xbf58476d1ce4e5b9u);
-    hash = rf_checksum_seeded(event->data, hash);
-    if (event->metadata.data)
-        hash = rf_checksum_seeded(event->metadata, hash);
-    return (uint32_t)(hash >> 48);
 }

@@ -1,5 +1,5 @@
 /* Inside a segment builder: what adding (segment_build.c) gathers and finishing (segment_finish.c)
- * encodes.
+ * encodes, columns with a value per event in segment_envelope.c.
  *
  * Every type has a tree of member names for data and one for metadata. A node that had scalar
  * values has a list of them per kind, with the ordinals of their events within the type. Members
@@ -122,6 +122,7 @@ typedef struct rf_build_target {
     uint8_t kind;   /* rf_field_kind */
     uint8_t constant;
     uint32_t node; /* that has the list */
+    uint16_t slot; /* of the shape, counting from its first */
 } rf_build_target;
 
 enum { RF_BUILD_CONSTANT = UINT16_MAX };
@@ -192,6 +193,8 @@ struct rf_segment_workspace {
     rf_buf shapes;
     rf_buf literal; /* of a shape */
     rf_buf header;
+    int64_t *gathered; /* columns that have a value per event, not encoded; owned */
+    uint32_t gathered_capacity;
 };
 
 /* Makes room for a value that cannot simply be written behind the last; false without memory. */
@@ -231,6 +234,10 @@ static inline rf_build_plan *rf_build_plan_of(const rf_segment_builder *builder,
 rf_status rf_build_work(rf_segment_builder *builder, rf_err *err);
 /* Ends the open chunk. */
 rf_status rf_build_flush_chunk(rf_segment_builder *builder, bool compress, rf_err *err);
+/* Appends the columns that have a value per event, and those of sizes, to the workspace's. */
+rf_status rf_build_append_envelope(rf_segment_builder *builder, rf_err *err);
+/* Size and checksum of the column that was appended from `begin` on. */
+void rf_build_describe_column(rf_segment_builder *builder, size_t begin, rf_buf *directory);
 /* Room for one more of `size` bytes each in an array that grows by halves: 64 partitions have one;
  * false without memory. */
 bool rf_build_grow(void *array_at, uint32_t count, uint32_t *capacity, uint32_t first, size_t size);

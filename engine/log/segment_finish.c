@@ -5,8 +5,6 @@
 #include "base/checksum.h"
 #include "event/value.h"
 
-#include <stddef.h>
-
 rf_status rf_build_flush_chunk(rf_segment_builder *builder, bool compress, rf_err *err)
 {
     rf_slice raw = rf_buf_slice(&builder->chunk);
@@ -43,8 +41,7 @@ rf_status rf_build_flush_chunk(rf_segment_builder *builder, bool compress, rf_er
     return rf_buf_check(directory, "building a segment", err);
 }
 
-/* Size and checksum of the column that was appended from `begin` on. */
-static void describe_column(rf_segment_builder *builder, size_t begin, rf_buf *directory)
+void rf_build_describe_column(rf_segment_builder *builder, size_t begin, rf_buf *directory)
 {
     if (builder->work->columns.failed)
         return; /* asked at the end */
@@ -52,118 +49,6 @@ static void describe_column(rf_segment_builder *builder, size_t begin, rf_buf *d
     rf_buf_append_varint(directory, stored.size);
     rf_buf_append_u32(directory, (uint32_t)rf_checksum(stored));
     builder->column_count++;
-}
-
-/* Times where some events have none: a bitmap, then those that are there. */
-static rf_status append_times(rf_segment_builder *builder, const int64_t *times, rf_err *err)
-{
-    uint8_t *bits = rf_arena_alloc(&builder->work->scratch, (builder->count + 7) / 8);
-    int64_t *present = rf_arena_alloc(&builder->work->scratch, builder->count * sizeof *present);
-    uint32_t count = 0;
-
-    if (!bits || !present)
-        return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
-    memset(bits, 0, (builder->count + 7) / 8);
-    for (uint32_t i = 0; i < builder->count; i++) {
-        if (times[i] == RF_TIME_NONE)
-            continue;
-        bits[i >> 3] = (uint8_t)(bits[i >> 3] | 1u << (i & 7));
-        present[count++] = times[i];
-    }
-    rf_buf_append_byte(&builder->work->columns, count == builder->count ? RF_TIMES_ALL
-                                                : count == 0            ? RF_TIMES_NONE
-                                                                        : RF_TIMES_SOME);
-    if (count > 0 && count < builder->count)
-        rf_bitmap_encode(bits, builder->count, &builder->work->columns);
-    rf_int_column_encode(present, count, &builder->work->scratch, &builder->work->columns);
-    return RF_OK;
-}
-
-/* Positions of a source rise as the log's do: where that is shorter, they are stored as what they are
- * more than these. */
-static void append_source_positions(rf_segment_builder *builder, int64_t *values)
-{
-    const rf_build_row *rows = builder->rows;
-    int64_t min = INT64_MAX, max = INT64_MIN, less_min = INT64_MAX, less_max = INT64_MIN;
-
-    for (uint32_t i = 0; i < builder->count; i++) {
-        int64_t less = (int64_t)((uint64_t)values[i] - rows[i].position);
-        min = values[i] < min ? values[i] : min;
-        max = values[i] > max ? values[i] : max;
-        less_min = less < less_min ? less : less_min;
-        less_max = less > less_max ? less : less_max;
-    }
-    bool relative = (uint64_t)less_max - (uint64_t)less_min < (uint64_t)max - (uint64_t)min;
-    for (uint32_t i = 0; i < builder->count && relative; i++)
-        values[i] = (int64_t)((uint64_t)values[i] - rows[i].position);
-    rf_buf_append_byte(&builder->work->columns, relative);
-    rf_int_column_encode(values, builder->count, &builder->work->scratch, &builder->work->columns);
-}
-
-/* The values of a column that has one per event. */
-static void gather(const rf_segment_builder *builder, unsigned column, int64_t *values_out)
-{
-    static const struct {
-        uint8_t offset;
-        uint8_t size;
-    } places[RF_SEGMENT_PER_EVENT] = {
-        [RF_ENVELOPE_STREAM] = {offsetof(rf_build_row, stream), 4},
-        [RF_ENVELOPE_VERSION] = {offsetof(rf_build_row, version), 8},
-        [RF_ENVELOPE_POSITION] = {offsetof(rf_build_row, position), 8},
-        [RF_ENVELOPE_SOURCE] = {offsetof(rf_build_row, source), 4},
-        [RF_ENVELOPE_SOURCE_POSITION] = {offsetof(rf_build_row, source_position), 8},
-        [RF_ENVELOPE_TIME] = {offsetof(rf_build_row, time), 8},
-        [RF_ENVELOPE_TYPE] = {offsetof(rf_build_row, type), 2},
-        [RF_ENVELOPE_SCHEMA] = {offsetof(rf_build_row, schema), 8},
-        [RF_ENVELOPE_FINGERPRINT] = {offsetof(rf_build_row, fingerprint), 4},
-        [RF_SEGMENT_SHAPE] = {offsetof(rf_build_row, shape), 2},
-    };
-    const char *at = (const char *)builder->rows + places[column].offset;
-
-    for (uint32_t i = 0; i < builder->count; i++, at += sizeof(rf_build_row))
-        values_out[i] = places[column].size == 8   ? (int64_t)rf_load_u64(at)
-                        : places[column].size == 4 ? rf_load_u32(at)
-                                                   : rf_load_u16(at);
-}
-
-static rf_status append_per_event(rf_segment_builder *builder, rf_err *err)
-{
-    rf_status status = RF_OK;
-
-    for (unsigned i = 0; i < RF_SEGMENT_PER_EVENT && status == RF_OK; i++) {
-        size_t begin = builder->work->columns.size;
-        rf_arena_reset(&builder->work->scratch);
-        int64_t *values = rf_arena_alloc(&builder->work->scratch, builder->count * sizeof *values);
-        if (!values)
-            return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
-        gather(builder, i, values);
-        if (i == RF_ENVELOPE_TIME)
-            status = append_times(builder, values, err);
-        else if (i == RF_ENVELOPE_SOURCE_POSITION)
-            append_source_positions(builder, values);
-        else
-            rf_int_column_encode(values, builder->count, &builder->work->scratch,
-                                 &builder->work->columns);
-        describe_column(builder, begin, &builder->work->per_event);
-    }
-    return status;
-}
-
-/* The sizes of what stands in the chunks. */
-static rf_status append_sizes(rf_segment_builder *builder, const uint32_t *sizes, uint32_t count,
-                              rf_err *err)
-{
-    size_t begin = builder->work->columns.size;
-
-    rf_arena_reset(&builder->work->scratch);
-    int64_t *values = rf_arena_alloc(&builder->work->scratch, count * sizeof *values);
-    if (!values)
-        return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
-    for (uint32_t i = 0; i < count; i++)
-        values[i] = sizes[i];
-    rf_int_column_encode(values, count, &builder->work->scratch, &builder->work->columns);
-    describe_column(builder, begin, &builder->work->per_event);
-    return RF_OK;
 }
 
 /* The values of one kind of one node on their way into a column. */
@@ -329,7 +214,7 @@ static rf_status append_field(rf_segment_builder *builder, const rf_build_type *
     if (kind == RF_FIELD_EXACT)
         rf_buf_append_byte(&builder->work->fields, values->scale);
     rf_buf_append_varint(&builder->work->fields, type->count - values->count);
-    describe_column(builder, begin, &builder->work->fields);
+    rf_build_describe_column(builder, begin, &builder->work->fields);
     if (status == RF_OK && checked)
         status = check_field(builder, type, kind, values, begin, err);
     return status;
@@ -411,7 +296,7 @@ static rf_status append_node(rf_segment_builder *builder, path_walk *walk, uint3
     node->path = UINT32_MAX;
     if (node->depth > 0)
         walk->parts[node->depth - 1] = node->key;
-    rf_arena_reset(&builder->work->scratch);
+    rf_arena_rewind(&builder->work->scratch);
     if (!node_values(builder, node, values))
         return rf_fail(err, RF_ERR_MEMORY, "building a segment: out of memory");
     for (unsigned kind = RF_FIELD_INT; kind <= RF_FIELD_TEXT; kind++)
@@ -551,11 +436,7 @@ static rf_status encode(rf_segment_builder *builder, bool compress, rf_err *err)
     rf_buf_clear(&work->per_event);
     rf_buf_clear(&work->fields);
     rf_buf_clear(&work->header);
-    rf_status status = append_per_event(builder, err);
-    if (status == RF_OK)
-        status = append_sizes(builder, builder->sizes, builder->size_count, err);
-    if (status == RF_OK)
-        status = append_sizes(builder, builder->metadata_sizes, builder->metadata_count, err);
+    rf_status status = rf_build_append_envelope(builder, err);
     if (status == RF_OK)
         status = append_fields(builder, compress, err);
     if (status == RF_OK)

@@ -28,6 +28,19 @@ static uint32_t value_of(const rf_event_shape *shape, uint32_t node)
     return value;
 }
 
+/* Its slot: those of data come before those of metadata. */
+static uint32_t slot_of(const rf_event_shape *shape, uint32_t value)
+{
+    bool in_metadata = shape->values[value].node >= shape->data_node_count;
+    uint32_t slot = 0;
+
+    for (uint32_t i = 0; i < shape->value_count; i++) {
+        bool other_in_metadata = shape->values[i].node >= shape->data_node_count;
+        slot += other_in_metadata == in_metadata ? i < value : in_metadata;
+    }
+    return slot;
+}
+
 static void plan_scalar(planning *from, uint32_t tree_node, uint32_t shape_node)
 {
     rf_segment_builder *builder = from->builder;
@@ -54,8 +67,10 @@ static void plan_scalar(planning *from, uint32_t tree_node, uint32_t shape_node)
     case RF_JSON_OBJECT:
         return;
     }
-    if (target.kind != RF_FIELD_BOOL)
+    if (target.kind != RF_FIELD_BOOL) {
         target.value = (uint16_t)value_of(from->shape, shape_node);
+        target.slot = (uint16_t)slot_of(from->shape, target.value);
+    }
     if (!rf_build_list_of(builder, &builder->nodes[tree_node], (rf_field_kind)target.kind)) {
         builder->failed = true;
         return;

@@ -362,26 +362,32 @@ static uint32_t planned_make(rf_segment_builder *builder, rf_build_type *type,
     return index;
 }
 
+/* As few decimals as it needs, one at least. Of a number with a fraction the digits tell it. */
+static bool is_trimmed(const rf_event_value *value)
+{
+    return value->scale == 1 || value->value % 10 != 0;
+}
+
 /* Whether the shape writes the event's numbers as they are; notes them if it does. */
 static bool planned_fits(rf_segment_builder *builder, const rf_build_shape *shape,
-                         const rf_event *event)
+                         const rf_build_plan *plan, const rf_event *event)
 {
-    const rf_event_shape *from = event->shape;
+    rf_build_slot *slots = &builder->slots[shape->slot_begin];
 
-    for (unsigned note = 0; note < 2; note++) {
-        uint32_t next[2] = {shape->slot_begin, shape->slot_begin + shape->slot_counts[0]};
-        for (uint32_t i = 0; i < from->value_count; i++) {
-            rf_build_slot *slot =
-                &builder->slots[next[from->values[i].node >= from->data_node_count]++];
-            const rf_event_value *value = &event->values[i];
-            if (from->values[i].kind != RF_JSON_NUMBER)
-                continue;
-            bool trimmed = value->scale == 1 || value->text[value->text_size - 1] != '0';
-            if (note)
-                style_note(slot, value->scale, trimmed);
-            else if (!style_fits(slot, value->scale, trimmed))
-                return false;
-        }
+    for (uint32_t i = 0; i < plan->target_count; i++) {
+        const rf_build_target *target = &plan->targets[i];
+        if (target->kind != RF_FIELD_EXACT)
+            continue;
+        const rf_event_value *value = &event->values[target->value];
+        if (!style_fits(&slots[target->slot], value->scale, is_trimmed(value)))
+            return false;
+    }
+    for (uint32_t i = 0; i < plan->target_count; i++) {
+        const rf_build_target *target = &plan->targets[i];
+        if (target->kind != RF_FIELD_EXACT)
+            continue;
+        const rf_event_value *value = &event->values[target->value];
+        style_note(&slots[target->slot], value->scale, is_trimmed(value));
     }
     return true;
 }
@@ -395,12 +401,12 @@ uint32_t rf_shape_planned(rf_segment_builder *builder, rf_build_type *type, cons
     if (plan->shape && !plan->has_fractions)
         return plan->shape;
     for (uint32_t at = plan->shape; at; at = builder->shapes[at].variant)
-        if (planned_fits(builder, &builder->shapes[at], event))
+        if (planned_fits(builder, &builder->shapes[at], plan, event))
             return at;
     uint32_t made = planned_make(builder, type, plan, event);
     if (made) {
         plan->shape = made;
-        (void)planned_fits(builder, &builder->shapes[made], event);
+        (void)planned_fits(builder, &builder->shapes[made], plan, event);
     }
     return made;
 }

@@ -1,8 +1,7 @@
 /* See streams.h: the appender's view of a partition. What is stored: streams_table.c.
  *
- * The recent part is a hash table with open addressing over entries in an arena, so that entries
- * stay where they are. Whatever was handed out since the last flush is listed in `used`, so that a
- * flush looks at these only. A table that is past its bound is emptied by a flush, but not before what it
+ * Whatever of the recent part (streams_recent.h) was handed out since the last flush is listed in `used`, so
+ * that a flush looks at these only. A table that is past its bound is emptied by a flush, but not before what it
  * knows can be read: until then it is the table before, in which names are sought that the new one lacks. Names that are not in the table are looked for in the runs, newest
  * first, where the filters answer for most names that are new. The parts' places are kept for one
  * snapshot (transaction id) and found again in the next.
@@ -10,26 +9,12 @@
 #include "log/streams.h"
 
 #include "log/streams_merge.h"
+#include "log/streams_recent.h"
 #include "log/streams_sort.h"
 
 #include <stdlib.h>
 
-enum { SLOTS_MIN = 64, RUNS_ASKED = 32 };
-
-/* Entries and names of one partition; past it, RF_ERR_MEMORY. */
-#define ENTRIES_BYTES_MAX ((size_t)16 << 30)
-
-typedef struct entry {
-    rf_stream stream; /* first: find_or_add gives its address */
-    uint32_t round;   /* flushes before it was last handed out */
-    uint16_t name_size;
-    char name[];
-} entry;
-
-typedef struct slot {
-    uint64_t hash;
-    entry *entry; /* NULL: free */
-} slot;
+enum { USED_MIN = 64, RUNS_ASKED = 32 };
 
 typedef struct view_part {
     uint64_t run;
@@ -44,13 +29,6 @@ typedef struct view_run {
     uint32_t end;
 } view_run;
 
-typedef struct name_table {
-    slot *slots;       /* owned; a power of two, at most two thirds taken */
-    size_t slot_count; /* 0 before the first */
-    size_t entry_count;
-    rf_arena arena; /* entries */
-} name_table;
-
 struct rf_streams {
     uint32_t partition;
     uint32_t table;
@@ -58,10 +36,10 @@ struct rf_streams {
     uint32_t round;
     size_t cache_bytes;
 
-    name_table now;
-    name_table before; /* nothing in it but between leave and left */
+    rf_streams_recent now;
+    rf_streams_recent before; /* nothing in it but between leave and left */
     bool is_leaving;
-    slot *used;     /* owned; handed out since the last flush */
+    rf_streams_slot *used;     /* owned; handed out since the last flush */
     size_t used_count;
     size_t used_capacity;
 
@@ -76,15 +54,6 @@ struct rf_streams {
     uint64_t *keys; /* owned; of each part its first name's, behind `shared` bytes */
     uint32_t shared; /* with which all first names begin */
 };
-
-static void table_empty(name_table *table)
-{
-    rf_arena_free(&table->arena);
-    free(table->slots);
-    table->slots = NULL;
-    table->slot_count = 0;
-    table->entry_count = 0;
-}
 
 static void parts_free(view_part *parts, uint32_t count)
 {
@@ -105,8 +74,8 @@ rf_streams *rf_streams_new(uint32_t partition, uint32_t table, uint32_t stream_c
     streams->count = stream_count;
     streams->round = 1;
     streams->cache_bytes = RF_STREAMS_CACHE_BYTES;
-    rf_arena_init(&streams->now.arena, ENTRIES_BYTES_MAX);
-    rf_arena_init(&streams->before.arena, ENTRIES_BYTES_MAX);
+    rf_streams_recent_init(&streams->now);
+    rf_streams_recent_init(&streams->before);
     return streams;
 }
 
@@ -114,8 +83,8 @@ void rf_streams_free(rf_streams *streams)
 {
     if (!streams)
         return;
-    table_empty(&streams->now);
-    table_empty(&streams->before);
+    rf_streams_recent_free(&streams->now);
+    rf_streams_recent_free(&streams->before);
     free(streams->used);
     parts_free(streams->parts, streams->part_count);
     free(streams->runs);
@@ -355,92 +324,41 @@ static rf_status find_stored(rf_streams *streams, rf_kv_txn *txn, rf_slice name,
     return RF_OK;
 }
 
-/* Room for one more slot that is taken. */
-static bool slots_grow(rf_streams *streams)
-{
-    if (streams->now.slot_count > 0 && streams->now.entry_count + 1 <= streams->now.slot_count / 3 * 2)
-        return true;
-    size_t count = streams->now.slot_count ? 2 * streams->now.slot_count : SLOTS_MIN;
-    slot *slots = calloc(count, sizeof *slots);
-    if (!slots)
-        return false;
-    for (size_t i = 0; i < streams->now.slot_count; i++) {
-        if (!streams->now.slots[i].entry)
-            continue;
-        size_t at = streams->now.slots[i].hash & (count - 1);
-        while (slots[at].entry)
-            at = (at + 1) & (count - 1);
-        slots[at] = streams->now.slots[i];
-    }
-    free(streams->now.slots);
-    streams->now.slots = slots;
-    streams->now.slot_count = count;
-    return true;
-}
-
-static bool use(rf_streams *streams, entry *found, uint64_t hash)
+static bool use(rf_streams *streams, rf_streams_found *found, uint64_t hash)
 {
     if (streams->used_count == streams->used_capacity) {
-        size_t capacity = streams->used_capacity ? 2 * streams->used_capacity : SLOTS_MIN;
-        slot *used = realloc(streams->used, capacity * sizeof *used);
+        size_t capacity = streams->used_capacity ? 2 * streams->used_capacity : USED_MIN;
+        rf_streams_slot *used = realloc(streams->used, capacity * sizeof *used);
         if (!used)
             return false;
         streams->used = used;
         streams->used_capacity = capacity;
     }
-    streams->used[streams->used_count++] = (slot){hash, found};
+    streams->used[streams->used_count++] = (rf_streams_slot){hash, found};
     found->round = streams->round;
     return true;
 }
 
-static rf_status add_entry(rf_streams *streams, rf_slice name, uint64_t hash, rf_stream stream,
-                           entry **entry_out, rf_err *err)
+static rf_status add(rf_streams *streams, rf_slice name, uint64_t hash, rf_stream stream,
+                     rf_streams_found **found_out, rf_err *err)
 {
-    if (!slots_grow(streams))
-        return out_of_memory(streams, err);
-    entry *made = rf_arena_alloc(&streams->now.arena, sizeof *made + name.size);
+    rf_streams_found *made = rf_streams_recent_add(&streams->now, name, hash, stream);
+
     if (!made)
         return out_of_memory(streams, err);
-    made->stream = stream;
-    made->round = 0;
-    made->name_size = (uint16_t)name.size;
-    memcpy(made->name, name.data, name.size);
-
-    size_t at = hash & (streams->now.slot_count - 1);
-    while (streams->now.slots[at].entry)
-        at = (at + 1) & (streams->now.slot_count - 1);
-    streams->now.slots[at] = (slot){hash, made};
-    streams->now.entry_count++;
-    *entry_out = made;
+    *found_out = made;
     return RF_OK;
 }
 
-/* NULL if it is not there. */
-static inline entry *table_find(const name_table *table, rf_slice name, uint64_t hash)
-{
-    entry *found = NULL;
-
-    if (table->slot_count == 0)
-        return NULL;
-    size_t at = hash & (table->slot_count - 1);
-    while ((found = table->slots[at].entry) != NULL) {
-        if (table->slots[at].hash == hash && found->name_size == name.size &&
-            memcmp(found->name, name.data, name.size) == 0)
-            break;
-        at = (at + 1) & (table->slot_count - 1);
-    }
-    return found;
-}
-
 static rf_status find_or_make(rf_streams *streams, rf_kv_txn *txn, rf_slice name, uint64_t hash,
-                              entry **entry_out, rf_err *err)
+                              rf_streams_found **found_out, rf_err *err)
 {
     rf_stream stream = {.last_version = RF_VERSION_NONE};
     bool found = false;
 
-    const entry *before = table_find(&streams->before, name, hash);
+    const rf_streams_found *before = rf_streams_recent_find(&streams->before, name, hash);
     if (before)
-        return add_entry(streams, name, hash, before->stream, entry_out, err);
+        return add(streams, name, hash, before->stream, found_out, err);
     if (streams->count > 0) {
         rf_status status = find_stored(streams, txn, name, hash, &stream, &found, err);
         if (status != RF_OK)
@@ -459,7 +377,7 @@ static rf_status find_or_make(rf_streams *streams, rf_kv_txn *txn, rf_slice name
         stream.number = streams->count;
         stream.is_new = true;
     }
-    rf_status status = add_entry(streams, name, hash, stream, entry_out, err);
+    rf_status status = add(streams, name, hash, stream, found_out, err);
     if (status == RF_OK && !found)
         streams->count++;
     return status;
@@ -467,29 +385,19 @@ static rf_status find_or_make(rf_streams *streams, rf_kv_txn *txn, rf_slice name
 
 void rf_streams_prefetch_slot(const rf_streams *streams, uint64_t hash)
 {
-    if (streams->now.slot_count > 0)
-        __builtin_prefetch(&streams->now.slots[hash & (streams->now.slot_count - 1)]);
+    rf_streams_recent_prefetch_slot(&streams->now, hash);
 }
 
 void rf_streams_prefetch_entry(const rf_streams *streams, uint64_t hash)
 {
-    if (streams->now.slot_count == 0)
-        return;
-    size_t at = hash & (streams->now.slot_count - 1);
-    while (streams->now.slots[at].entry && streams->now.slots[at].hash != hash)
-        at = (at + 1) & (streams->now.slot_count - 1);
-    const char *found = (const char *)streams->now.slots[at].entry;
-    if (found) {
-        __builtin_prefetch(found, 1);
-        __builtin_prefetch(found + 64);
-    }
+    rf_streams_recent_prefetch_entry(&streams->now, hash);
 }
 
 rf_status rf_streams_find_or_add(rf_streams *streams, rf_kv_txn *txn, rf_slice name, uint64_t hash,
                                  rf_stream **stream_out, rf_err *err)
 {
     RF_ASSERT(name.size >= 1 && name.size <= RF_STREAM_NAME_SIZE_MAX);
-    entry *found = table_find(&streams->now, name, hash);
+    rf_streams_found *found = rf_streams_recent_find(&streams->now, name, hash);
     if (!found) {
         rf_status status = find_or_make(streams, txn, name, hash, &found, err);
         if (status != RF_OK)
@@ -509,7 +417,7 @@ static rf_status write_items(rf_streams *streams, const rf_streams_item *items, 
 
     rf_streams_writer_init(&writer, streams->partition);
     for (size_t i = 0; i < count && status == RF_OK; i++) {
-        const slot *used = &streams->used[items[i].index];
+        const rf_streams_slot *used = &streams->used[items[i].index];
         if (rf_streams_writer_full(&writer))
             status = rf_streams_writer_finish(&writer, false, out, err);
         rf_streams_writer_add(&writer, (rf_slice){items[i].name, items[i].name_size}, used->hash,
@@ -532,7 +440,7 @@ rf_status rf_streams_flush(rf_streams *streams, rf_buf *out, rf_err *err)
     if (!items)
         return out_of_memory(streams, err);
     for (size_t i = 0; i < streams->used_count; i++) {
-        const entry *at = streams->used[i].entry;
+        const rf_streams_found *at = streams->used[i].entry;
         if (at->stream.is_new || at->stream.touched)
             items[count++] = (rf_streams_item){
                 .name = at->name, .name_size = at->name_size, .index = (uint32_t)i};
@@ -558,13 +466,12 @@ void rf_streams_leave(rf_streams *streams)
     streams->is_leaving = true;
     streams->has_snapshot = false; /* places found in a write transaction end with it */
 
-    size_t bytes = streams->now.arena.bytes + streams->now.slot_count * sizeof(slot) +
+    size_t bytes = streams->now.arena.bytes + streams->now.slot_count * sizeof(rf_streams_slot) +
                    streams->used_capacity * sizeof *streams->used;
     if (bytes <= streams->cache_bytes)
         return;
     streams->before = streams->now;
-    streams->now = (name_table){0};
-    rf_arena_init(&streams->now.arena, ENTRIES_BYTES_MAX);
+    rf_streams_recent_init(&streams->now);
     free(streams->used);
     streams->used = NULL;
     streams->used_capacity = 0;
@@ -573,7 +480,7 @@ void rf_streams_leave(rf_streams *streams)
 void rf_streams_left(rf_streams *streams)
 {
     RF_ASSERT(streams->is_leaving);
-    table_empty(&streams->before);
+    rf_streams_recent_free(&streams->before);
     streams->is_leaving = false;
 }
 

@@ -12,12 +12,10 @@
 
 #include "base/bytes.h"
 #include "source/lines.h"
+#include "source/newlines.h"
 #include "source/pattern.h"
 
 #include <stdlib.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 enum {
     CHUNK_SIZE = 64 << 10,
@@ -52,13 +50,14 @@ typedef struct jsonl_chunk {
     rf_arena values;        /* of events with a shape */
 } jsonl_chunk;
 
-/* A block that is parsed. A chunk and its part of `events` are confined to its task. */
+/* A block that is parsed. A chunk and its part of `events` and `notes` are confined to its task. */
 typedef struct jsonl_parsed {
     size_t size; /* of the text */
     rf_slice cursor;
     uint32_t chunk_count;
     jsonl_chunk chunks[CHUNKS_MAX];
     rf_event *events; /* owned */
+    rf_event_note *notes; /* of each event; owned */
     size_t event_capacity;
 } jsonl_parsed;
 
@@ -94,8 +93,10 @@ static void reader_free(jsonl_reader *reader)
     for (uint32_t i = 0; i < RF_POOL_WORKERS_MAX; i++)
         rf_patterns_free(reader->patterns[i]);
     rf_mapping_free(reader->mapping);
-    free(reader->parsed[0].events);
-    free(reader->parsed[1].events);
+    for (uint32_t i = 0; i < 2; i++) {
+        free(reader->parsed[i].events);
+        free(reader->parsed[i].notes);
+    }
     free(reader);
 }
 
@@ -121,35 +122,10 @@ static rf_status reader_new(rf_feed *feed, const rf_import_options *options,
     return RF_OK;
 }
 
-/* Newlines, counted in bytes that are summed up before they overflow: summing in anything wider takes
- * four times as long. */
-static uint64_t count_newlines(const char *at, size_t size)
-{
-    uint64_t count = 0;
-
-#if defined(__SSE2__)
-    const __m128i newline = _mm_set1_epi8('\n');
-    while (size >= sizeof(__m128i)) {
-        size_t vectors = size / sizeof(__m128i) < 255 ? size / sizeof(__m128i) : 255;
-        __m128i counts = _mm_setzero_si128();
-        for (size_t i = 0; i < vectors; i++, at += sizeof(__m128i))
-            counts = _mm_sub_epi8(counts,
-                                  _mm_cmpeq_epi8(_mm_loadu_si128((const void *)at), newline));
-        counts = _mm_sad_epu8(counts, _mm_setzero_si128());
-        count += (uint64_t)_mm_cvtsi128_si64(counts) +
-                 (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(counts, counts));
-        size -= vectors * sizeof(__m128i);
-    }
-#endif
-    for (size_t i = 0; i < size; i++)
-        count += at[i] == '\n';
-    return count;
-}
-
 /* Lines of a text; the last one may have no newline. */
 static uint64_t count_lines(rf_slice text)
 {
-    return count_newlines(text.data, text.size) +
+    return rf_count_newlines(text) +
            (text.size > 0 && text.data[text.size - 1] != '\n');
 }
 
@@ -214,9 +190,11 @@ static rf_status parsed_place(const jsonl_reader *reader, jsonl_parsed *parsed,
     if (event_count <= parsed->event_capacity)
         return RF_OK;
     free(parsed->events);
+    free(parsed->notes);
     parsed->event_capacity = 0;
     parsed->events = malloc(event_count * sizeof *parsed->events);
-    if (!parsed->events)
+    parsed->notes = malloc(event_count * sizeof *parsed->notes);
+    if (!parsed->events || !parsed->notes)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %zu events of %s", event_count,
                        reader->name.data);
     parsed->event_capacity = event_count;
@@ -317,6 +295,7 @@ static rf_status chunk_parse(jsonl_reader *reader, jsonl_chunk *chunk, uint32_t 
         event->line = reader->feed->has_positions && has_position ? 0 : number;
         chunk->event_count++;
     }
+    rf_event_notes_take(events, chunk->event_count, reader->parsing->notes + chunk->event_first);
     return RF_OK;
 }
 
@@ -341,9 +320,12 @@ static size_t parsed_collect(jsonl_parsed *parsed, rf_jsonl_stats *stats)
     memcpy(all.members, stats->members, sizeof all.members);
     for (uint32_t i = 0; i < parsed->chunk_count; i++) {
         jsonl_chunk *chunk = &parsed->chunks[i];
-        if (chunk->event_first != count)
+        if (chunk->event_first != count) {
             memmove(parsed->events + count, parsed->events + chunk->event_first,
                     chunk->event_count * sizeof *parsed->events);
+            memmove(parsed->notes + count, parsed->notes + chunk->event_first,
+                    chunk->event_count * sizeof *parsed->notes);
+        }
         count += chunk->event_count;
         for (uint32_t j = 0; j < chunk->unused.count; j++) {
             const rf_import_member *member = &chunk->unused.members[j];
@@ -363,7 +345,8 @@ static rf_status parsed_take(const jsonl_reader *reader, jsonl_parsed *parsed,
     size_t count = parsed_collect(parsed, stats);
     rf_status status =
         count > 0 || parsed->cursor.size > 0
-            ? reader->sink->take(reader->sink->arg, parsed->events, count, parsed->cursor, err)
+            ? reader->sink->take(reader->sink->arg, parsed->events, parsed->notes, count,
+                                 parsed->cursor, err)
             : RF_OK;
 
     for (uint32_t i = 0; i < parsed->chunk_count; i++) {
@@ -441,7 +424,7 @@ static rf_status reader_waits(void *arg, rf_err *err)
 {
     const jsonl_reader *reader = arg;
 
-    return reader->sink->take(reader->sink->arg, NULL, 0, RF_SLICE(""), err);
+    return reader->sink->take(reader->sink->arg, NULL, NULL, 0, RF_SLICE(""), err);
 }
 
 /* Reads to the end of what there is. */
@@ -452,7 +435,7 @@ static rf_status read_all(jsonl_reader *reader, rf_pool *pool, rf_jsonl_stats *s
                                                  : read_in_turn(reader, pool, stats, err);
 
     if (status == RF_OK && reader->end_cursor.size > 0)
-        status = reader->sink->take(reader->sink->arg, NULL, 0, reader->end_cursor, err);
+        status = reader->sink->take(reader->sink->arg, NULL, NULL, 0, reader->end_cursor, err);
     return status;
 }
 

@@ -8,14 +8,15 @@
 #define RF_SOURCE_JSONL_H
 
 #include "base/pool.h"
-#include "event/event.h"
+#include "event/event_note.h"
 #include "refold/import.h"
 #include "source/feed.h"
 
-/* The events of a block, and the feed's cursor behind it (empty: none), valid during the call. Without
- * both it is told that the feed has been waiting for more: a chance to commit what it has. */
-typedef rf_status (*rf_events_take)(void *arg, const rf_event *events, size_t count,
-                                    rf_slice cursor, rf_err *err);
+/* The events of a block with a note of each, and the feed's cursor behind it (empty: none), valid during the
+ * call. Without events and cursor it is told that the feed has been waiting for more: a chance to commit
+ * what it has. */
+typedef rf_status (*rf_events_take)(void *arg, const rf_event *events, const rf_event_note *notes,
+                                    size_t count, rf_slice cursor, rf_err *err);
 
 /* Who takes the events. */
 typedef struct rf_events_sink {

@@ -84,10 +84,11 @@ static inline uint64_t digits_word(const char *at, unsigned *count_out)
            32;
 }
 
+static const int64_t powers[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+
 /* Digits from *at_ref on, behind *value; false where they are more than DIGITS_MAX in all. */
 static inline bool digits_read(const char **at_ref, unsigned *total, int64_t *value)
 {
-    static const int64_t powers[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
     unsigned count = 8;
 
     while (count == 8) {
@@ -101,10 +102,9 @@ static inline bool digits_read(const char **at_ref, unsigned *total, int64_t *va
     return true;
 }
 
-/* A number by the grammar of JSON, without exponent, exact; false for all others. */
-static inline bool number_read(const char **at_ref, rf_event_value *out, bool *fraction_out)
+/* A number by the grammar of JSON, without exponent, exact: where it ends; NULL for all others. */
+static __attribute__((noinline)) const char *any_number_read(const char *at, rf_event_value *out)
 {
-    const char *at = *at_ref;
     bool negative = *at == '-';
     unsigned total = 0;
     int64_t value = 0;
@@ -112,23 +112,50 @@ static inline bool number_read(const char **at_ref, rf_event_value *out, bool *f
     at += negative;
     const char *first = at;
     if (!digits_read(&at, &total, &value) || total == 0 || (*first == '0' && total > 1))
-        return false;
-    *fraction_out = *at == '.';
+        return NULL;
     out->scale = 0;
     if (*at == '.') {
         unsigned whole = total;
         at++;
         if (!digits_read(&at, &total, &value) || total == whole)
-            return false;
+            return NULL;
         out->scale = (uint8_t)(total - whole);
     }
     if (negative && value == 0)
-        return false;
-    out->text = *at_ref;
-    out->text_size = (uint32_t)(at - *at_ref);
+        return NULL;
     out->value = negative ? -value : value;
-    *at_ref = at;
-    return true;
+    return at;
+}
+
+/* The same. Most numbers have no sign, up to 15 digits, and behind a point up to 7: these are two words. */
+static inline const char *number_read(const char *at, rf_event_value *out)
+{
+    const char *first = at;
+    unsigned count, more = 0;
+    uint64_t value = digits_word(at, &count);
+
+    at += count;
+    if (count == 8) {
+        uint64_t word = digits_word(at, &more);
+        if (more == 8)
+            return any_number_read(first, out);
+        value = value * (uint64_t)powers[more] + word;
+        at += more;
+    }
+    if (count == 0 || (*first == '0' && count > 1))
+        return any_number_read(first, out);
+    out->scale = 0;
+    if (*at == '.') {
+        unsigned decimals;
+        uint64_t word = digits_word(at + 1, &decimals);
+        if (decimals == 0 || decimals == 8 || count + more + decimals > DIGITS_MAX)
+            return any_number_read(first, out);
+        value = value * (uint64_t)powers[decimals] + word;
+        out->scale = (uint8_t)decimals;
+        at += 1 + decimals;
+    }
+    out->value = (int64_t)value;
+    return at;
 }
 
 /* Whether the bytes of a step's tail that count stand at `at`. */
@@ -153,14 +180,15 @@ static inline bool word_matches(const char *a, const char *b)
 #endif
 }
 
+/* A short literal has no byte that may stand behind the end: there are a newline's next line, or zeros. */
 static inline bool literal_matches(const pattern_step *step, const char *at, const char *end)
 {
     size_t size = step->size;
 
-    if (size > (size_t)(end - at))
-        return false;
     if (size <= PATTERN_WORD)
         return tail_matches(step, at);
+    if (size > (size_t)(end - at))
+        return false;
     /* The end first: what differs there sorts out the siblings. */
     if (!word_matches(at + size - PATTERN_WORD, step->tail))
         return false;
@@ -173,11 +201,9 @@ static inline bool literal_matches(const pattern_step *step, const char *at, con
 
 /* One line on its way through the tree. */
 typedef struct matching {
-    const char *end;
     const char *starts[PATTERN_DEPTH_MAX]; /* of the literals */
     rf_event_value envelope[PATTERN_ROLE_COUNT];
     rf_event_value *values;
-    uint32_t value_count;
 } matching;
 
 static inline bool line_ends(const char **at_ref, const char *end)
@@ -192,39 +218,55 @@ static inline bool line_ends(const char **at_ref, const char *end)
     return true;
 }
 
-/* The step among `first` and its siblings whose literal and value stand at *at_ref, which is moved
- * behind them; NULL where there is none. *child_out: the step behind it. */
-static inline const pattern_step *step_match(const pattern_step *first, matching *line,
-                                             const char **at_ref, const pattern_step **child_out)
+/* Where the value of a step ends that begins at `at`; NULL where there is none of its kind. */
+static inline const char *value_match(const pattern_step *step, rf_event_value *value,
+                                      const char *at, const char *end)
 {
-    for (const pattern_step *step = first; step; step = step->sibling) {
-        const char *at = *at_ref;
-        bool fraction = false;
-        if (!literal_matches(step, at, line->end))
-            continue;
-        at += step->size;
-        rf_event_value *value = step->role == PATTERN_ROLE_PAYLOAD
-                                    ? &line->values[line->value_count]
-                                    : &line->envelope[step->role];
-        if (step->value == PATTERN_TEXT) {
-            const char *stop = text_end(at);
-            if (*stop != '"')
-                continue;
-            value->text = at;
-            value->text_size = (uint32_t)(stop - at);
-            at = stop;
-        } else if (step->value == PATTERN_NUMBER) {
-            if (!number_read(&at, value, &fraction))
-                continue;
-        } else if (!line_ends(&at, line->end)) {
+    const char *stop = at;
+
+    if (step->value == PATTERN_NUMBER) {
+        stop = number_read(at, value);
+        if (!stop)
+            return NULL;
+    } else if (step->value == PATTERN_TEXT) {
+        stop = text_end(at);
+        if (*stop != '"')
+            return NULL;
+    } else {
+        return line_ends(&stop, end) ? stop : NULL;
+    }
+    value->text = at;
+    value->text_size = (uint32_t)(stop - at);
+    return stop;
+}
+
+/* The step at the end of the line at *at_ref, which is moved behind it; NULL where it has no pattern. */
+static inline const pattern_step *line_match(const pattern_step *step, matching *line,
+                                             const char **at_ref, const char *end)
+{
+    const char *at = *at_ref;
+    rf_event_value *const values[2] = {line->envelope, line->values};
+
+    for (uint32_t depth = 0; step;) {
+        if (!literal_matches(step, at, end)) {
+            step = step->sibling;
             continue;
         }
-        line->value_count += step->role == PATTERN_ROLE_PAYLOAD;
-        *child_out = step->child[fraction];
-        *at_ref = at;
-        return step;
+        rf_event_value *value = &values[step->is_payload][step->index];
+        const char *stop = value_match(step, value, at + step->size, end);
+        if (!stop) {
+            step = step->sibling;
+            continue;
+        }
+        RF_ASSERT(depth < PATTERN_DEPTH_MAX);
+        line->starts[depth++] = at;
+        at = stop;
+        if (step->value == PATTERN_END)
+            break;
+        step = step->child[step->value == PATTERN_NUMBER && value->scale > 0];
     }
-    return NULL;
+    *at_ref = at;
+    return step;
 }
 
 static inline bool integer_fits(const matching *line, const pattern_line *known, rf_target of,
@@ -303,36 +345,22 @@ bool rf_patterns_read(rf_patterns *patterns, const char **at_ref, const char *en
 {
     matching line; /* not cleared: most of it is never looked at */
     const char *at = *at_ref;
-    const pattern_step *step = patterns->steps[0].child[0];
-    uint32_t depth = 0;
+    const pattern_step *first = patterns->steps[0].child[0];
 
-    if (!step ||
+    if (!first ||
         (patterns->values_left < RF_EVENT_VALUES_MAX && !values_room(patterns, memory)))
         return false;
-    line.end = end;
     line.values = patterns->values;
-    line.value_count = 0;
-    for (;;) {
-        const pattern_step *child = NULL;
-        RF_ASSERT(depth < PATTERN_DEPTH_MAX);
-        line.starts[depth++] = at;
-        step = step_match(step, &line, &at, &child);
-        if (!step)
-            return false;
-        if (step->value == PATTERN_END)
-            break;
-        step = child;
-    }
-    const pattern_line *known = step->line;
+    const pattern_step *last = line_match(first, &line, &at, end);
+    const pattern_line *known = last ? last->line : NULL;
     if (!known) /* there was no room for it */
         return false;
-    RF_ASSERT(line.value_count == known->shape->value_count);
     if (!event_make(patterns, &line, known, event_out))
         return false;
     for (uint32_t i = 0; i < known->unused_count; i++)
         rf_unused_members_add(unused, known->unused[i], 1);
-    patterns->values += line.value_count;
-    patterns->values_left -= line.value_count;
+    patterns->values += known->shape->value_count;
+    patterns->values_left -= known->shape->value_count;
     *at_ref = at;
     return true;
 }

@@ -58,11 +58,13 @@ static pattern_step *step_put(learning *from, rf_slice literal, pattern_value va
     rf_patterns *patterns = from->patterns;
     pattern_step **link = &from->place->child[from->branch];
     uint32_t siblings = 0;
+    /* Each payload value has its own place among them, as all lines that come by here have it. */
+    uint32_t index = role == PATTERN_ROLE_PAYLOAD ? from->values - 1 : role;
 
     for (; *link; link = &(*link)->sibling, siblings++) {
         const pattern_step *step = *link;
         if (step->value == value && rf_slice_equal((rf_slice){step->bytes, step->size}, literal)) {
-            RF_ASSERT(step->role == role);
+            RF_ASSERT(step->is_payload == (role == PATTERN_ROLE_PAYLOAD) && step->index == index);
             return *link;
         }
     }
@@ -80,7 +82,8 @@ static pattern_step *step_put(learning *from, rf_slice literal, pattern_value va
         .size = (uint32_t)literal.size,
         .mask = (uint16_t)(is_short ? (1u << literal.size) - 1 : UINT16_MAX),
         .value = (uint8_t)value,
-        .role = (uint8_t)role,
+        .is_payload = role == PATTERN_ROLE_PAYLOAD,
+        .index = (uint8_t)index,
     };
     memcpy(step->tail, is_short ? bytes : bytes + literal.size - PATTERN_WORD, PATTERN_WORD);
     *link = step;

@@ -48,7 +48,8 @@ struct pattern_step {
     uint32_t size;
     uint16_t mask; /* a bit for each byte of `tail` that counts */
     uint8_t value; /* pattern_value */
-    uint8_t role;
+    uint8_t is_payload;
+    uint8_t index; /* of the value: among those of the payload, or its role */
     pattern_step *sibling;    /* another literal at the same place */
     pattern_step *child[2];   /* behind a string or an integer; behind a number with a fraction */
     const pattern_line *line; /* at the end */

@@ -109,12 +109,19 @@ static inline rf_appender *fixture_begin(const char *source, bool gaps_allow)
     return appender;
 }
 
+static inline rf_status fixture_try(rf_appender *appender, rf_err *err)
+{
+    static rf_event_note notes[FIXTURE_EVENTS_MAX];
+
+    rf_event_notes_take(fixture_events, fixture_event_count, notes);
+    return rf_appender_add(appender, fixture_events, notes, fixture_event_count, err);
+}
+
 static inline void fixture_add(rf_appender *appender)
 {
     rf_err err = {0};
 
-    cr_assert_eq(rf_appender_add(appender, fixture_events, fixture_event_count, &err), RF_OK, "%s",
-                 err.message);
+    cr_assert_eq(fixture_try(appender, &err), RF_OK, "%s", err.message);
     fixture_clear_events();
 }
 
@@ -146,8 +153,7 @@ static inline void fixture_refuse(bool gaps_allow, const char *words)
     rf_appender *appender = fixture_begin(NULL, gaps_allow);
     rf_err err = {0};
 
-    cr_assert_eq(rf_appender_add(appender, fixture_events, fixture_event_count, &err),
-                 RF_ERR_INPUT);
+    cr_assert_eq(fixture_try(appender, &err), RF_ERR_INPUT);
     cr_assert_not_null(strstr(err.message, words), "%s", err.message);
     rf_appender_free(appender);
     fixture_clear_events();

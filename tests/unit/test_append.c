@@ -193,7 +193,7 @@ Test(append, refuses_other_content_within_a_batch)
     (void)fixture_event("a", 1, "T", "{\"x\":1}");
     fixture_add(appender);
     (void)fixture_event("a", 1, "T", "{\"x\":2}");
-    cr_assert_eq(rf_appender_add(appender, fixture_events, 1, &err), RF_ERR_INPUT);
+    cr_assert_eq(fixture_try(appender, &err), RF_ERR_INPUT);
     cr_assert_eq(err.position, 1);
     rf_appender_free(appender);
     cr_assert_eq(fixture_position(), 0);
@@ -403,7 +403,7 @@ Test(append, keeps_what_was_committed_before_a_refusal)
     (void)fixture_event("a", 2, "T", "{}");
     fixture_add(appender);
     (void)fixture_event("a", 9, "T", "{}");
-    cr_assert_eq(rf_appender_add(appender, fixture_events, 1, &err), RF_ERR_INPUT);
+    cr_assert_eq(fixture_try(appender, &err), RF_ERR_INPUT);
     rf_appender_free(appender);
     cr_assert_eq(fixture_position(), 1);
     (void)fixture_event("a", 2, "T", "{}");
@@ -571,7 +571,7 @@ Test(append, finds_duplicates_of_what_a_commit_on_its_way_writes)
         hold_end(&lock);
         (void)fixture_event(name, 1, "T", "{\"x\":3}");
         cr_assert_eq(rf_appender_commit_begin(appender, NULL), RF_OK);
-        cr_assert_eq(rf_appender_add(appender, fixture_events, 1, &err), RF_ERR_INPUT);
+        cr_assert_eq(fixture_try(appender, &err), RF_ERR_INPUT);
         fixture_clear_events();
         cr_assert_not_null(strstr(err.message, "is stored with other content"), "%s", err.message);
         cr_assert_eq(rf_appender_settle(appender, NULL), RF_OK);
@@ -599,7 +599,7 @@ Test(append, tells_of_a_commit_that_failed_on_its_way_before_all_that_came_after
     cr_assert_eq(rf_appender_commit_begin(appender, NULL), RF_OK);
     for (int64_t version = 2; version < 1000 && !refused; version++) {
         (void)fixture_event("a", version, "T", "{}");
-        refused = rf_appender_add(appender, fixture_events, 1, &err) != RF_OK;
+        refused = fixture_try(appender, &err) != RF_OK;
         fixture_clear_events();
     }
     if (!refused)
@@ -696,6 +696,26 @@ Test(append, gives_the_same_log_for_any_workers_and_any_cut_into_imports)
         cr_assert_eq(log_digest(), digest);
     }
     cr_assert_eq(fixture_verify(), RF_OK);
+}
+
+Test(append, gives_the_same_log_where_only_some_partitions_of_a_block_have_duplicates)
+{
+    enum { EVENTS = 900, BLOCK = 3 };
+    append_range(0, EVENTS);
+    uint64_t digest = log_digest();
+    for (uint32_t workers = 0; workers < 3; workers++) {
+        use_workers(workers);
+        start_anew();
+        rf_appender *appender = fixture_begin(NULL, false);
+        for (int at = 0; at < EVENTS; at += BLOCK) {
+            /* One that is there, then new ones of other streams: their positions follow its lack. */
+            make_range(at > 0 ? at - 1 : 0, at + BLOCK);
+            fixture_add(appender);
+        }
+        fixture_finish(appender);
+        cr_assert_eq(log_digest(), digest);
+        cr_assert_eq(fixture_verify(), RF_OK);
+    }
 }
 
 Test(append, gives_the_same_log_where_commits_are_on_their_way_while_events_are_added)

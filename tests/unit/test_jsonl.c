@@ -1,5 +1,6 @@
 /* JSON Lines: files in all forms, members and maps, and every refusal with its words. */
 #include "source/jsonl.h"
+#include "source/newlines.h"
 
 #include "base/bytes.h"
 #include "event/value.h"
@@ -123,11 +124,23 @@ static uint64_t check_shape(rf_slice raw, const rf_event *event, const rf_json_n
     return count;
 }
 
-static rf_status take(void *arg, const rf_event *events, size_t count, rf_slice cursor, rf_err *err)
+/* Notes are those of these events. */
+static void check_notes(const rf_event *events, const rf_event_note *notes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        cr_assert_eq(notes[i].stream_hash, rf_checksum(events[i].stream));
+        cr_assert_eq(notes[i].partition_hash % 64, rf_partition_of(events[i].stream, 64));
+        cr_assert_eq(notes[i].fingerprint, rf_event_fingerprint(&events[i]));
+    }
+}
+
+static rf_status take(void *arg, const rf_event *events, const rf_event_note *notes, size_t count,
+                      rf_slice cursor, rf_err *err)
 {
     outcome *all = arg;
 
     (void)err;
+    check_notes(events, notes, count);
     cr_assert_eq(cursor.size, 0, "files have none");
     for (size_t i = 0; i < count; i++) {
         const rf_event *event = &events[i];
@@ -920,11 +933,12 @@ struct slow_counts {
     int waits;
 };
 
-static rf_status count_blocks(void *arg, const rf_event *events, size_t count, rf_slice cursor,
-                              rf_err *err)
+static rf_status count_blocks(void *arg, const rf_event *events, const rf_event_note *notes,
+                              size_t count, rf_slice cursor, rf_err *err)
 {
     struct slow_counts *counts = arg;
 
+    (void)notes;
     (void)cursor;
     (void)err;
     if (count == 0) {
@@ -962,11 +976,34 @@ Test(jsonl, hands_over_what_a_slow_pipe_has_brought)
     rf_pool_free(pool);
 }
 
-static rf_status refuse_all(void *arg, const rf_event *events, size_t count, rf_slice cursor,
-                            rf_err *err)
+Test(jsonl, counts_newlines_as_one_would_byte_by_byte)
+{
+    enum { SIZE = 40000 };
+    char *text = malloc(SIZE);
+    uint64_t draw = 88172645463325252u;
+
+    cr_assert_not_null(text);
+    for (size_t i = 0; i < SIZE; i++) {
+        draw ^= draw << 13;
+        draw ^= draw >> 7;
+        draw ^= draw << 17;
+        text[i] = i > SIZE / 2 || draw % 5 == 0 ? '\n' : (char)(draw >> 8);
+    }
+    for (size_t size = 0; size < 600; size++) {
+        rf_slice some = {text + size % 7, size};
+        cr_assert_eq(rf_count_newlines(some), rf_count_newlines_plain(some), "%zu bytes", size);
+    }
+    rf_slice all = {text, SIZE}; /* 20,000 in a row: no sum overflows */
+    cr_assert_eq(rf_count_newlines(all), rf_count_newlines_plain(all));
+    free(text);
+}
+
+static rf_status refuse_all(void *arg, const rf_event *events, const rf_event_note *notes,
+                            size_t count, rf_slice cursor, rf_err *err)
 {
     (void)arg;
     (void)events;
+    (void)notes;
     (void)count;
     (void)cursor;
     err->status = RF_ERR_REFUSED;
