@@ -338,6 +338,7 @@ class PostgreSQL:
         self.user = 'postgres' if os.geteuid() == 0 else None
         self.folder = bench.path('postgres-%d' % events)
         self.running = False
+        self.wal_level = 'minimal'  # what is copied into a table of the same transaction goes round the WAL
 
     def call(self, program, *arguments, **how):
         return subprocess.run(
@@ -372,7 +373,7 @@ class PostgreSQL:
             'min_parallel_table_scan_size': 0,
             'parallel_setup_cost': 0,
             'parallel_tuple_cost': 0.001,
-            'wal_level': 'minimal',
+            'wal_level': self.wal_level,
             'max_wal_senders': 0,
             'max_wal_size': '16GB',
             'checkpoint_timeout': '1h',

@@ -718,6 +718,7 @@ def publishing(bench):
     bench.rebuild(store, 'order_summary')
     try:
         server = rivals.PostgreSQL(bench, 0)
+        server.wal_level = 'replica'  # as it comes: neither COPY goes round the WAL
         server.start()
     except rivals.Absent as absent:
         say('PostgreSQL: %s' % absent)
