@@ -128,6 +128,7 @@ rf_status rf_document_feed_open(rf_feed *inner, const rf_import_options *options
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading events");
     }
     at->inner = inner;
+    inner->in_pieces = true;
     *feed_out = &at->feed;
     return RF_OK;
 }

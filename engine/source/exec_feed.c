@@ -95,6 +95,7 @@ static rf_status exec_next(rf_feed *feed, uint64_t line, rf_feed_block *block_ou
     exec_feed *at = (exec_feed *)feed;
 
     rf_feed_on_wait(at->lines, feed->waiting, feed->waiting_arg);
+    at->lines->in_pieces = feed->in_pieces;
     rf_status status = at->lines->ops->next(at->lines, line, block_out, err);
     if (!status && block_out->text.size == 0 && at->pid != 0)
         status = program_ended(at, err);

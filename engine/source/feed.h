@@ -47,6 +47,9 @@ struct rf_feed {
     bool has_positions; /* its lines have no numbers that say anything: messages name positions */
     bool has_ids;       /* "position" of an event without version is the hash of its id, below 2^63 */
     bool follows;       /* it does not end: wait is there */
+    /* Set by who reads text that is not made of lines: blocks may end anywhere, so that no line is too long. Only
+     * files and programs. */
+    bool in_pieces;
     /* Called by next, a few times a second, while nothing comes: what was taken from earlier blocks
      * need not wait for the next. A failure of it ends the read. NULL: none. */
     rf_status (*waiting)(void *arg, rf_err *err);

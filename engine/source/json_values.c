@@ -155,6 +155,20 @@ static rf_status value_take(rf_json_values *values, rf_err *err)
     return RF_OK;
 }
 
+/* What stands behind a value, as far as it has come: who writes the next one later has perhaps written the comma. */
+static void rest_skip(rf_json_values *values)
+{
+    for (; values->rest.size > 0; (void)rest_take(values)) {
+        bool is_comma = values->in_array && values->comma_due && values->rest.data[0] == ',';
+        if (!is_comma && !is_blank(values->rest.data[0]))
+            return;
+        if (is_comma) {
+            values->comma_due = false;
+            values->value_due = true;
+        }
+    }
+}
+
 rf_status rf_json_values_next(rf_json_values *values, rf_slice *value_out, uint64_t *line_out,
                               rf_err *err)
 {
@@ -167,8 +181,8 @@ rf_status rf_json_values_next(rf_json_values *values, rf_slice *value_out, uint6
         status = value_take(values, err);
         values->comma_due = true;
         values->value_due = false;
-        while (!status && values->rest.size > 0 && is_blank(values->rest.data[0]))
-            (void)rest_take(values);
+        if (!status)
+            rest_skip(values);
     }
     if (status)
         return status;

@@ -312,15 +312,21 @@ static void skip_byte_order_mark(lines_buffer *buffer)
     }
 }
 
-/* Fills the buffer up to a block; further only while it holds no newline. */
+/* Whether a block can end in, or behind, these bytes. */
+static bool may_end(const rf_lines *lines, const char *at, size_t size)
+{
+    return lines->feed.in_pieces ? size > 0 : memchr(at, '\n', size) != NULL;
+}
+
+/* Fills the buffer up to a block; further only while it has no end. */
 static rf_status buffer_fill(rf_lines *lines, lines_buffer *buffer, uint64_t line, rf_err *err)
 {
-    bool has_newline = false; /* the carry has none */
+    bool has_end = false; /* the carry has none */
 
     for (;;) {
         bool idle = false;
         size_t got;
-        if (has_newline &&
+        if (has_end &&
             (buffer->size == buffer->capacity || buffer->size >= RF_LINES_BLOCK_SIZE))
             return RF_OK;
         if (buffer->size == buffer->capacity) {
@@ -337,12 +343,12 @@ static rf_status buffer_fill(rf_lines *lines, lines_buffer *buffer, uint64_t lin
         if (status != RF_OK)
             return status;
         buffer->size += got;
-        has_newline = has_newline || memchr(at, '\n', got) != NULL;
+        has_end = has_end || may_end(lines, at, got);
         if (got == 0 && !idle) {
             lines->ended = true;
             return RF_OK;
         }
-        if (idle && has_newline)
+        if (idle && has_end)
             return RF_OK;
     }
 }
@@ -374,7 +380,7 @@ static rf_status lines_next(rf_feed *feed, uint64_t line, rf_feed_block *block_o
     lines->turn = turn;
     memset(buffer->data + buffer->size, 0, RF_JSON_PADDING);
     size_t whole = buffer->size;
-    if (!lines->ended) {
+    if (!lines->ended && !feed->in_pieces) {
         const char *newline = memrchr(buffer->data, '\n', buffer->size);
         RF_ASSERT(newline != NULL);
         whole = (size_t)(newline + 1 - buffer->data);

@@ -3,7 +3,8 @@
  * The first bytes tell .zst and .gz from plain text, not the name; concatenated frames and members
  * are one text. A block ends behind a newline, or at the end of the input; a line that is longer
  * than a block makes that block longer, up to RF_LINES_LINE_MAX: memory is bounded by three buffers
- * of that size. A byte order mark at the start is skipped.
+ * of that size. A byte order mark at the start is skipped. Where it is read in pieces (feed.h) a block ends
+ * anywhere.
  *
  * The feed's blocks lie in three buffers that take turns. A pipe that pauses gives what it has
  * brought so far, and waiting ends when *cancel is set.

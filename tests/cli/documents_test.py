@@ -1,10 +1,14 @@
 """Files of other systems: CloudEvents as lines and as batches, pages of KurrentDB's Atom feed."""
 
 import base64
+import gzip
 import json
 import os
 import random
+import signal
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 import tool
@@ -118,7 +122,7 @@ class CloudEvents(Documents):
             (['stands twice'], '{"id":"a","id":"b"}'),
         ):
             self.refused(words, text)
-        self.assertEqual(self.info()['events'], 0)
+        self.assertFalse(os.path.exists(self.store))
 
     def counts(self, content, *options):
         done = self.load(content, *options)
@@ -175,6 +179,33 @@ class CloudEvents(Documents):
         self.refused(['version 2 is stored with other content'],
                      json.dumps(cloud(id='c', subject='s', rev=2)), '--map', 'version=metadata.rev')
 
+    def test_a_batch_may_be_longer_than_any_event_on_one_line(self):
+        events = [cloud(id='e%d' % i, subject='s%d' % (i % 7), data={'n': i, 'text': 'x' * 10000}) for i in range(2000)]
+        text = json.dumps(events).encode()
+        self.assertGreater(len(text), 20_000_000)
+        path = self.path('batch.json', text)
+        self.assertEqual(self.load(text)['added'], 2000)
+        self.assertEqual([event['data']['n'] for event in self.events()], list(range(2000)))
+        for source in (self.path('batch.gz', gzip.compress(text, 1)), '--exec=cat %s' % path):
+            again = self.ok('import', self.store, source, '--preset', 'cloudevents', '--json').json
+            self.assertEqual((again['added'], again['duplicates']), (0, 2000))
+        # One event that is too large is still refused, with its line.
+        self.refused([':2: ', 'larger'], '[\n' + json.dumps(cloud(data='x' * (17 << 20))) + ']')
+
+    def test_a_program_that_writes_a_batch_slowly_is_read_as_it_writes(self):
+        path = self.path('events', '[' + json.dumps(cloud(id='1', subject='a')) + ',')
+        process = subprocess.Popen(
+            [tool.refold, 'import', self.store, '--preset', 'cloudevents', '--quiet', '--exec',
+             'cat %s; sleep 60' % path], stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+        end = time.monotonic() + 30
+        while tool.call('info', self.store, '--json').out.find(b'"events":1') < 0:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=20)[1].decode()
+        self.assertEqual(process.returncode, tool.TERMINATED, said)
+        self.assertIn('1 event was added', said)
+
     def test_programs_may_write_them(self):
         self.assertEqual(self.ok('import', self.store, '--preset', 'cloudevents', '--exec',
                                  "printf '%%s' '%s'" % json.dumps([cloud(subject='a')]),
@@ -211,6 +242,11 @@ class KurrentDb(Documents):
             self.assertEqual(self.load(text)['added'], 100)
             self.assertEqual([e['version'] for e in self.events()], numbers)
             self.assertEqual([e['data']['n'] for e in self.events()], numbers)
+
+    def test_a_page_may_be_longer_than_any_event_on_one_line(self):
+        entries = [entry(n, data=json.dumps({'n': n, 'text': 'x' * 10000})) for n in range(2000)]
+        self.assertEqual(self.load(json.dumps(page(*reversed(entries))))['added'], 2000)
+        self.assertEqual([event['data']['n'] for event in self.events()], list(range(2000)))
 
     def test_members_of_an_entry(self):
         self.load(json.dumps(page(
@@ -249,7 +285,7 @@ class KurrentDb(Documents):
             (['middle of a JSON value'], '{"entries":['),
         ):
             self.refused(words, text)
-        self.assertEqual(self.info()['events'], 0)
+        self.assertFalse(os.path.exists(self.store))
 
     def test_presets_are_for_what_they_are_for(self):
         path = self.path('x', '{}')
