@@ -102,6 +102,8 @@ rf_status rf_source_check(const char *source, const rf_import_options *options, 
                        "%.*s:// is no source that is known: import reads files, standard input, "
                        "sqlite:PATH and postgresql://",
                        (int)(behind - source < 40 ? behind - source : 40), source);
+    if (kind == RF_SOURCE_SQLITE && !source[strlen("sqlite:")])
+        return rf_fail(err, RF_ERR_USAGE, "sqlite: lacks the path of the database: sqlite:PATH");
     if (!is_database && option)
         return rf_fail(err, RF_ERR_USAGE, "%s is for databases, not for %s", option,
                        kind_name(kind));

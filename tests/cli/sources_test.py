@@ -128,7 +128,8 @@ class Sqlite(Sources):
     def test_emmett(self):
         path = self.database(EMMETT)
         rows = [
-            ('c-1', 1, 'E', '{"sku":"a","at":"2024-01-02T03:04:05.678Z"}', '{"user":7}', '1',
+            # the library's "schema version" is the version that it expected
+            ('c-1', 1, 'E', '{"sku":"a","at":"2024-01-02T03:04:05.678Z"}', '{"user":7}', '0',
              'Added', 0, '2024-07-10 12:00:00'),
             ('c-1', 2, 'E', '{ "sku" :\n "b" }', '{}', '2', 'Added', 0, None),
             ('c-1', 1, 'E', '{"sku":"old"}', '{}', '1', 'Added', 1, None),
@@ -145,8 +146,8 @@ class Sqlite(Sources):
         self.assertEqual(
             (first['stream'], first['version'], first['type'], first['time'], first['metadata']),
             ('c-1', 1, 'Added', '2024-07-10T12:00:00Z', {'user': 7}))
-        self.assertEqual((second['schema'], second['time'], second['data']),
-                         (2, None, {'sku': 'b'}))
+        self.assertEqual((first['schema'], second['schema'], second['time'], second['data']),
+                         (1, 1, None, {'sku': 'b'}))
 
     def test_a_query_names_its_columns(self):
         path = self.database(
@@ -247,6 +248,10 @@ class Sqlite(Sources):
         self.refuses(tool.FAILED, ['absent.db', 'nothing was added', 'position 1'],
                      'import', self.store, 'sqlite:' + self.path('absent.db'))
         self.assertEqual(self.info()['events'], 1)
+
+    def test_a_url_without_a_path_is_refused(self):
+        self.refuses(tool.USAGE, ['sqlite:PATH'], 'import', self.store, 'sqlite:')
+        self.assertFalse(os.path.exists(self.store))
 
     def test_a_database_without_events_makes_a_store(self):
         path = self.database(RECORDER)
