@@ -232,6 +232,7 @@ static void worker_end(rf_fold_worker *worker, uint32_t target_count)
     free(worker->listed);
     free(worker->spare);
     free(worker->lanes);
+    free(worker->blocks);
     free(worker->wanted);
     rf_arena_free(&worker->text);
     rf_arena_free(&worker->names_arena);
@@ -268,9 +269,10 @@ static rf_status worker_begin(rf_fold_worker *worker, rf_fold_job *job, uint32_t
     worker->row_before = malloc(row_size_max(job));
     worker->listed = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *worker->listed);
     worker->spare = malloc(FOLD_ALLOC_MAX);
+    worker->blocks = malloc(RF_FOLD_BLOCKS_BYTES);
     if (!worker->states || !worker->spills || !worker->events ||
         !worker->events_before || !worker->listed || !worker->spare || !worker->faults ||
-        !worker->faults_begin || !worker->faults_before || !worker->row_before)
+        !worker->faults_begin || !worker->faults_before || !worker->row_before || !worker->blocks)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for worker %u of a fold", index + 1);
     for (uint32_t i = 0; i < job->target_count; i++) {
         rf_state_begin(&worker->states[i], job->definitions[i]);

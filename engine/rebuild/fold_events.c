@@ -101,7 +101,7 @@ static rf_status set_lanes(rf_fold_worker *worker, const rf_step *step, uint32_t
     if (type_count > worker->lane_capacity) {
         free(worker->lanes);
         free(worker->wanted);
-        worker->lanes = malloc(type_count * sizeof *worker->lanes);
+        worker->lanes = aligned_alloc(_Alignof(rf_fold_lane), type_count * sizeof *worker->lanes);
         worker->wanted = malloc(type_count);
         worker->lane_capacity = worker->lanes && worker->wanted ? type_count : 0;
         if (worker->lane_capacity == 0)
@@ -140,24 +140,39 @@ rf_status rf_fold_refuse_result(rf_fold_worker *worker, const rf_log_step *step,
     return rf_fold_blame(worker, step, event, target, RF_ERR_PLUGIN, reason, err);
 }
 
-/* One handler for one event. The row's flags tell what became of it. */
-static inline __attribute__((always_inline)) rf_fold_result
-call_handler(rf_fold *fold, const rf_state *state, const rf_plan_call *call, uint32_t event,
-             uint32_t ordinal, uint32_t stream)
+/* Where the row of a stream stands, with its first bytes if it is new. */
+static inline __attribute__((always_inline)) char *row_of(const rf_state *state, uint32_t stream)
 {
-    const rf_definition *definition = state->definition;
     char *row = state->rows + stream * state->stride;
     uint8_t *flags = &state->flags[stream];
 
     if (!(*flags & RF_STATE_TOUCHED)) {
-        memcpy(row, definition->row_template, definition->row_size);
+        memcpy(row, state->definition->row_template, state->definition->row_size);
         *flags = RF_STATE_TOUCHED;
     }
-    rf_fold_result result = call->fold(fold, row, rf_plan_event(call, event, ordinal, stream));
+    return row;
+}
+
+/* Tells the row's flags what became of it. */
+static inline __attribute__((always_inline)) void note_result(const rf_state *state,
+                                                              uint32_t stream,
+                                                              rf_fold_result result)
+{
     if (result == RF_ROW_WRITTEN)
-        *flags = RF_STATE_TOUCHED | RF_STATE_EXISTS;
+        state->flags[stream] = RF_STATE_TOUCHED | RF_STATE_EXISTS;
     else if (result == RF_ROW_DELETED)
-        *flags = 0;
+        state->flags[stream] = 0;
+}
+
+/* One handler for one event. */
+static inline __attribute__((always_inline)) rf_fold_result
+call_handler(rf_fold *fold, const rf_state *state, const rf_plan_call *call, uint32_t event,
+             uint32_t ordinal, uint32_t stream)
+{
+    rf_fold_result result =
+        call->fold(fold, row_of(state, stream), rf_plan_event(call, event, ordinal, stream));
+
+    note_result(state, stream, result);
     return result;
 }
 
@@ -178,12 +193,28 @@ __attribute__((noinline)) rf_fold_result rf_fold_call(rf_fold *fold, const rf_st
     return result;
 }
 
+/* Blocks for the types that have one handler and enough events. */
+static void begin_blocks(rf_fold_worker *worker, const rf_step *step)
+{
+    size_t used = 0;
+
+    for (uint32_t t = 0; t < step->bound.type_count; t++) {
+        rf_fold_lane *lane = &worker->lanes[t];
+        uint32_t count = step->bound.types[t].ordinal_count;
+        size_t size = lane->call_count == 1 ? rf_event_block_size(lane->calls, count) : 0;
+        if (size == 0 || size > RF_FOLD_BLOCKS_BYTES - used)
+            continue;
+        rf_event_block_begin(&lane->block, lane->calls, worker->blocks + used, lane->ordinal, count);
+        used += size;
+    }
+}
+
 /* The loop that everything else is there for: over the events begin to end of a segment, or over
- * those that are listed; ordinals are counted, or given. Inlined for each of these, `listed` and
- * `ordinals` being NULL or not. One handler a type is what most have, so several go another way. */
+ * those that are listed. Inlined for each of these, `listed` being NULL or not. One handler a type is
+ * what most have, so several go another way. */
 static inline __attribute__((always_inline)) rf_status
 fold_events(rf_fold_worker *worker, const rf_step *step, uint32_t target, const uint32_t *listed,
-            const uint32_t *ordinals, uint32_t begin, uint32_t end, rf_err *err)
+            uint32_t begin, uint32_t end, rf_err *err)
 {
     const rf_state *state = &worker->states[target];
     const rf_fold_range range = worker->range;
@@ -193,20 +224,48 @@ fold_events(rf_fold_worker *worker, const rf_step *step, uint32_t target, const 
     const uint32_t *streams = step->bound.event_streams;
     uint64_t events = 0;
 
+    begin_blocks(worker, step);
     for (uint32_t at = begin; at < end; at++) {
         uint32_t i = listed ? listed[at] : at;
         rf_fold_lane *lane = &lanes[types[i]];
-        uint32_t ordinal = ordinals ? ordinals[i] : lane->ordinal++;
         uint32_t stream = streams[i] - range.first;
         rf_fold_result result;
+        if (__builtin_expect(lane->block.call != NULL, true)) {
+            const void *event = rf_event_block_next(&lane->block, i);
+            if (stream >= range.count)
+                continue;
+            result = lane->block.fold(fold, row_of(state, stream), event);
+            note_result(state, stream, result);
+        } else {
+            uint32_t ordinal = lane->ordinal++;
+            if (lane->call_count == 0 || stream >= range.count)
+                continue;
+            result = rf_fold_call(fold, state, lane, i, ordinal, stream);
+        }
+        events++;
+        if (__builtin_expect(!is_fine(result) || worker->out_of_memory, false))
+            return rf_fold_refuse_result(worker, &step->log, i, target, result, err);
+    }
+    worker->events[target] += events;
+    return RF_OK;
+}
+
+/* The same where an event's ordinal cannot be told by counting. */
+static rf_status fold_split_events(rf_fold_worker *worker, const rf_step *step, uint32_t target,
+                                   rf_err *err)
+{
+    const rf_fold_range range = worker->range;
+    uint64_t events = 0;
+
+    for (uint32_t i = step->log.begin; i < step->log.end; i++) {
+        const rf_fold_lane *lane = &worker->lanes[step->bound.event_types[i]];
+        uint32_t stream = step->bound.event_streams[i] - range.first;
         if (lane->call_count == 0 || stream >= range.count)
             continue;
+        rf_fold_result result = rf_fold_call(&worker->context.fold, &worker->states[target], lane, i,
+                                             step->bound.event_ordinals[i], stream);
         events++;
-        if (__builtin_expect(lane->call_count == 1, true))
-            result = call_handler(fold, state, lane->calls, i, ordinal, stream);
-        else
-            result = rf_fold_call(fold, state, lane, i, ordinal, stream);
-        if (__builtin_expect(!is_fine(result) || worker->out_of_memory, false))
+        if (!is_fine(result) || worker->out_of_memory)
             return rf_fold_refuse_result(worker, &step->log, i, target, result, err);
     }
     worker->events[target] += events;
@@ -265,12 +324,10 @@ static rf_status fold_target(rf_fold_worker *worker, const rf_step *step, uint32
     if (worker->runners[target])
         return listed ? run_events(worker, step, target, listed, 0, count, err)
                       : run_events(worker, step, target, NULL, step->log.begin, step->log.end, err);
-    if (listed)
-        return fold_events(worker, step, target, listed, NULL, 0, count, err);
     if (ordinals)
-        return fold_events(worker, step, target, NULL, ordinals, step->log.begin, step->log.end,
-                           err);
-    return fold_events(worker, step, target, NULL, NULL, step->log.begin, step->log.end, err);
+        return fold_split_events(worker, step, target, err);
+    return listed ? fold_events(worker, step, target, listed, 0, count, err)
+                  : fold_events(worker, step, target, NULL, step->log.begin, step->log.end, err);
 }
 
 static rf_status fold_step(rf_fold_worker *worker, const rf_step *step, rf_err *err)

@@ -5,6 +5,7 @@
 
 #include "log/names.h"
 #include "projection/runner.h"
+#include "rebuild/event_block.h"
 #include "rebuild/fold.h"
 #include "rebuild/spill.h"
 #include "rebuild/state.h"
@@ -25,12 +26,15 @@ typedef struct rf_fold_context {
     char reason[RF_FOLD_REASON_SIZE];
 } rf_fold_context;
 
-/* The calls of one definition for one type of the segment at hand. */
+/* The calls of one definition for one type of the segment at hand. What most events need of it is in
+ * one line of the cache. */
 typedef struct rf_fold_lane {
+    _Alignas(64) rf_event_block block; /* of the only call; `call` is NULL where it has none */
     const rf_plan_call *calls;
     uint32_t call_count;
-    uint32_t ordinal; /* of the next event of the type */
+    uint32_t ordinal; /* of the next event of the type; not counted where there is a block */
 } rf_fold_lane;
+enum { RF_FOLD_BLOCKS_BYTES = 64 << 10 }; /* of all lanes' blocks: types beyond them go without */
 
 /* Calls that wait for a runner, with a copy of each one's event struct. */
 enum { RF_FOLD_BATCH = 512 };
@@ -80,6 +84,7 @@ struct rf_fold_worker {
     uint8_t *exists; /* of the range, for several definitions: whether any has the row */
     rf_fold_lane *lanes;
     uint32_t lane_capacity;
+    char *blocks; /* RF_FOLD_BLOCKS_BYTES */
     uint64_t mapped_bytes; /* of the log that were read since it was last unloaded */
     double last_progress;
     double fold_s, emit_s;
