@@ -72,6 +72,7 @@ struct rf_kv_txn {
     rf_kv *kv;
     MDB_txn *txn;
     bool write;
+    bool copied; /* see rf_kv_read_copied */
     uint64_t pages_max; /* that the writes so far can have taken */
 };
 
@@ -79,6 +80,7 @@ struct rf_kv_cursor {
     rf_kv *kv;
     MDB_cursor *cursor;
     bool write; /* its transaction may */
+    bool copied; /* its transaction's values are */
 };
 
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -661,15 +663,26 @@ uint64_t rf_kv_txn_id(rf_kv_txn *txn)
 }
 
 /* Whether a value lies in the pages that LMDB gave it: a damaged size would lead its reader behind the end of
- * the file. Pages that a transaction has changed are not where pages of the map are, and not looked at. */
-static bool is_whole(const rf_kv *kv, MDB_val value)
+ * the file. Pages that a transaction has changed are not where pages of the map are, and not looked at. The
+ * header of the first page is read from the file where values are copied: to touch it would map it. */
+static bool is_whole(rf_kv *kv, MDB_val value, bool copied)
 {
     size_t at = (uintptr_t)value.mv_data % kv->page_size;
     const char *page = (const char *)value.mv_data - at;
+    char header[PAGE_HEADER_SIZE];
 
-    return value.mv_size <= kv->page_size - at ||
-           (at == PAGE_HEADER_SIZE && (rf_load_u16(page + PAGE_FLAGS_AT) & PAGE_OVERFLOW) &&
-            value.mv_size <= (uint64_t)rf_load_u32(page + PAGE_COUNT_AT) * kv->page_size - at);
+    if (value.mv_size <= kv->page_size - at)
+        return true;
+    if (copied && rf_kv_copy(kv, (rf_slice){page, sizeof header}, header, NULL) == RF_OK)
+        page = header;
+    return at == PAGE_HEADER_SIZE && (rf_load_u16(page + PAGE_FLAGS_AT) & PAGE_OVERFLOW) &&
+           value.mv_size <= (uint64_t)rf_load_u32(page + PAGE_COUNT_AT) * kv->page_size - at;
+}
+
+void rf_kv_read_copied(rf_kv_txn *txn)
+{
+    RF_ASSERT(!txn->write);
+    txn->copied = true;
 }
 
 static rf_status fail_torn(const rf_kv *kv, rf_err *err)
@@ -689,7 +702,7 @@ rf_status rf_kv_get(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice *valu
     int code = mdb_get(txn->txn, txn->kv->tables[table], &wanted, &value);
     if (code != 0 && code != MDB_NOTFOUND)
         return fail_kv(err, code, txn->kv->path, "cannot read");
-    if (code == 0 && !txn->write && !is_whole(txn->kv, value))
+    if (code == 0 && !txn->write && !is_whole(txn->kv, value, txn->copied))
         return fail_torn(txn->kv, err);
     *found_out = code == 0;
     if (code == 0)
@@ -785,6 +798,7 @@ rf_status rf_kv_cursor_open(rf_kv_txn *txn, uint32_t table, rf_kv_cursor **curso
     }
     cursor->kv = txn->kv;
     cursor->write = txn->write;
+    cursor->copied = txn->copied;
     *cursor_out = cursor;
     return RF_OK;
 }
@@ -839,7 +853,7 @@ rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key,
     }
     if (code != 0 && code != MDB_NOTFOUND)
         return fail_kv(err, code, cursor->kv->path, "cannot read");
-    if (code == 0 && !cursor->write && !is_whole(cursor->kv, value))
+    if (code == 0 && !cursor->write && !is_whole(cursor->kv, value, cursor->copied))
         return fail_torn(cursor->kv, err);
     *found_out = code == 0;
     if (code == 0) {

@@ -112,10 +112,19 @@ static rf_status start_merging(rf_log_names_cursor *cursor, rf_err *err)
     return status;
 }
 
+static rf_status begin_to_read(rf_log_names_cursor *cursor, rf_err *err)
+{
+    if (cursor->txn)
+        return rf_kv_renew(cursor->txn, err);
+    rf_status status = rf_kv_begin(rf_log_kv(cursor->log), false, &cursor->txn, err);
+    if (status == RF_OK)
+        rf_kv_read_copied(cursor->txn);
+    return status;
+}
+
 static rf_status view(rf_log_names_cursor *cursor, rf_err *err)
 {
-    rf_status status = cursor->txn ? rf_kv_renew(cursor->txn, err)
-                                   : rf_kv_begin(rf_log_kv(cursor->log), false, &cursor->txn, err);
+    rf_status status = begin_to_read(cursor, err);
     if (status != RF_OK)
         return status;
     uint64_t txn_id = rf_kv_txn_id(cursor->txn);
@@ -357,8 +366,7 @@ rf_status rf_log_names_find(rf_log_names_cursor *cursor, uint32_t partition, uin
     uint32_t run_count = 0;
 
     rf_log_names_restart(cursor, partition);
-    rf_status status = cursor->txn ? rf_kv_renew(cursor->txn, err)
-                                   : rf_kv_begin(rf_log_kv(cursor->log), false, &cursor->txn, err);
+    rf_status status = begin_to_read(cursor, err);
     if (status == RF_OK)
         status = rf_streams_run_ids(cursor->txn, RF_LOG_STREAMS, partition, &runs, &run_count, err);
     for (uint32_t i = run_count; status == RF_OK && i > 0 && found.count < count; i--)

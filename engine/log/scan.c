@@ -95,6 +95,8 @@ static rf_status scan_view(rf_log_scan *scan, rf_err *err)
     rf_status status = scan->txn ? rf_kv_renew(scan->txn, err)
                                  : rf_kv_begin(rf_log_kv(scan->log), false, &scan->txn, err);
     scan->is_open = status == RF_OK;
+    if (scan->is_open)
+        rf_kv_read_copied(scan->txn);
     return status;
 }
 

@@ -134,6 +134,63 @@ Test(kv, copies_what_a_transaction_reads_while_others_write)
     free(copy);
 }
 
+/* The page that a value of several pages begins, of which the file says that it has fewer. */
+static void damage_page_count(const char *path, size_t value_size)
+{
+    enum { PAGE = 4096, HEADER = 16, FLAGS_AT = 10, COUNT_AT = 12, OVERFLOW_PAGE = 4 };
+    const uint32_t pages = (uint32_t)((HEADER + value_size + PAGE - 1) / PAGE);
+    char page[PAGE];
+    bool found = false;
+    int fd = open(path, O_RDWR);
+
+    cr_assert_geq(fd, 0);
+    for (off_t at = 0; !found && pread(fd, page, PAGE, at) == PAGE; at += PAGE) {
+        if (rf_load_u16(page + FLAGS_AT) != OVERFLOW_PAGE || rf_load_u32(page + COUNT_AT) != pages)
+            continue;
+        rf_store_u32(page + COUNT_AT, pages - 1);
+        cr_assert_eq(pwrite(fd, page, PAGE, at), PAGE);
+        found = true;
+    }
+    cr_assert(found);
+    (void)close(fd);
+}
+
+Test(kv, refuses_a_value_that_is_larger_than_its_pages_mapped_or_copied)
+{
+    enum { SIZE = 20000 };
+    rf_kv *kv = open_kv(&two_tables);
+    rf_kv_txn *txn;
+    rf_kv_cursor *cursor;
+    rf_slice key, value;
+    bool found;
+    char path[128];
+    char *large = malloc(SIZE + 1);
+
+    memset(large, 'x', SIZE);
+    large[SIZE] = '\0';
+    put(kv, 1, "k", large);
+    (void)snprintf(path, sizeof path, "%s/data.mdb", dir);
+    for (int damaged = 0; damaged < 2; damaged++) {
+        for (int copied = 0; copied < 2; copied++) {
+            rf_status expected = damaged ? RF_ERR_DAMAGED : RF_OK;
+            cr_assert_eq(rf_kv_begin(kv, false, &txn, NULL), RF_OK);
+            if (copied)
+                rf_kv_read_copied(txn);
+            cr_assert_eq(rf_kv_get(txn, 1, RF_SLICE("k"), &value, &found, NULL), expected);
+            cr_assert_eq(rf_kv_cursor_open(txn, 1, &cursor, NULL), RF_OK);
+            cr_assert_eq(rf_kv_cursor_seek(cursor, RF_KV_FIRST, RF_SLICE(""), &key, &value, &found,
+                                           NULL),
+                         expected);
+            rf_kv_cursor_close(cursor);
+            rf_kv_abort(txn);
+        }
+        if (!damaged)
+            damage_page_count(path, SIZE);
+    }
+    rf_kv_close(kv);
+    free(large);
+}
+
 Test(kv, opens_a_file_only_once_in_a_process)
 {
     rf_kv *first = open_kv(&two_tables);
