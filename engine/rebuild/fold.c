@@ -108,13 +108,21 @@ void rf_fold_range_forget(rf_fold_worker *worker)
     }
 }
 
+/* In ranges of the same size. */
+static uint32_t range_size(uint32_t streams, uint32_t most)
+{
+    uint32_t ranges = streams / most + (streams % most > 0);
+
+    return ranges > 1 ? streams / ranges + (streams % ranges > 0) : streams;
+}
+
 /* Folds the partition's streams, as many at a time as memory allows. A range whose texts turn out
  * to be too many is begun anew with half of its streams. */
 static rf_status fold_ranges(rf_fold_worker *worker, range_list *list, rf_err *err)
 {
     rf_fold_job *job = worker->job;
     uint32_t streams = worker->stream_count;
-    uint32_t at_a_time = streams < job->streams_budget ? streams : job->streams_budget;
+    uint32_t at_a_time = range_size(streams, job->streams_budget);
     uint32_t first = 0;
     rf_status status = RF_OK;
 
@@ -134,6 +142,8 @@ static rf_status fold_ranges(rf_fold_worker *worker, range_list *list, rf_err *e
         }
         if (status == RF_OK && count == streams)
             return rf_fold_emit(worker, err);
+        if (status == RF_OK && first + count == streams)
+            return rf_fold_emit_spilled(worker, list->ranges, list->count, err);
         if (status == RF_OK)
             status = rf_fold_spill(worker, err);
         if (status == RF_OK)
@@ -141,10 +151,7 @@ static rf_status fold_ranges(rf_fold_worker *worker, range_list *list, rf_err *e
         worker->ranges_spilled++;
         first += count;
     }
-    if (status != RF_OK)
-        return status;
-    return streams == 0 ? rf_fold_emit(worker, err)
-                        : rf_fold_emit_spilled(worker, list->ranges, list->count, err);
+    return status == RF_OK ? rf_fold_emit(worker, err) : status; /* of no streams */
 }
 
 /* The same from a later event on: of streams that have any there. */

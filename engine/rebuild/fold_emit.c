@@ -152,15 +152,40 @@ static uint32_t range_of(const rf_fold_range *ranges, uint32_t count, uint32_t n
     return low;
 }
 
-static rf_status emit_spilled_name(rf_fold_worker *worker, uint32_t run_index,
-                                   const rf_stream_name *name, rf_err *err)
+/* What of the names that follow is in memory. */
+static void fetch_in_memory(const rf_fold_worker *worker, const rf_stream_name *names, uint32_t at,
+                            uint32_t count)
 {
+    const rf_fold_range range = worker->range;
+    uint32_t row = at + EMIT_AHEAD < count ? names[at + EMIT_AHEAD].number - range.first : UINT32_MAX;
+    uint32_t text =
+        at + EMIT_AHEAD / 2 < count ? names[at + EMIT_AHEAD / 2].number - range.first : UINT32_MAX;
+
+    for (uint32_t i = 0; i < worker->job->target_count; i++) {
+        if (row < range.count)
+            fetch_row(&worker->states[i], row);
+        if (text < range.count)
+            fetch_texts(&worker->states[i], text);
+    }
+}
+
+/* The rows of a name: those of the range that was folded last are in memory, those before in runs. */
+static rf_status emit_spilled_name(rf_fold_worker *worker, const rf_fold_range *ranges,
+                                   uint32_t count, const rf_stream_name *name, rf_err *err)
+{
+    uint32_t index = name->number - worker->range.first;
+    bool in_memory = index < worker->range.count;
+    uint32_t run = in_memory ? 0 : range_of(ranges, count, name->number);
     rf_status status = RF_OK;
 
     for (uint32_t i = 0; status == RF_OK && i < worker->job->target_count; i++) {
         const rf_fold_target *target = &worker->job->targets[i];
+        const rf_state *state = &worker->states[i];
         const void *row = NULL;
-        status = rf_spill_find(worker->spills[i], run_index, name->number, &row, err);
+        if (!in_memory)
+            status = rf_spill_find(worker->spills[i], run, name->number, &row, err);
+        else if (state->flags[index] & RF_STATE_EXISTS)
+            row = state->rows + index * state->stride;
         if (status == RF_OK && row)
             status = target->row(target->sink_arg, worker->index, worker->partition, name->name,
                                  row, err);
@@ -183,9 +208,10 @@ rf_status rf_fold_emit_spilled(rf_fold_worker *worker, const rf_fold_range *rang
     rf_log_names_restart(worker->names, worker->partition);
     while (status == RF_OK && name_count > 0) {
         status = rf_log_names_next(worker->names, &all, &names, &name_count, err);
-        for (uint32_t i = 0; status == RF_OK && i < name_count; i++)
-            status = emit_spilled_name(worker, range_of(ranges, count, names[i].number), &names[i],
-                                       err);
+        for (uint32_t i = 0; status == RF_OK && i < name_count; i++) {
+            fetch_in_memory(worker, names, i, name_count);
+            status = emit_spilled_name(worker, ranges, count, &names[i], err);
+        }
     }
     if (status == RF_OK)
         status = end_partition(worker, err);

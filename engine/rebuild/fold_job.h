@@ -185,7 +185,8 @@ rf_status rf_fold_chosen(rf_fold_worker *worker, rf_err *err);
 
 /* fold_emit.c: the rows of the worker's range, which is all of the partition, to the sinks. */
 rf_status rf_fold_emit(rf_fold_worker *worker, rf_err *err);
-/* The rows of the worker's range to a run of their own, and in the end all runs to the sinks. */
+/* The rows of the worker's range to a run of their own; and in the end all runs, of which `ranges` tells
+ * the streams, and the range at hand, which has the others, to the sinks. */
 rf_status rf_fold_spill(rf_fold_worker *worker, rf_err *err);
 rf_status rf_fold_emit_spilled(rf_fold_worker *worker, const rf_fold_range *ranges, uint32_t count,
                                rf_err *err);
