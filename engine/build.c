@@ -298,6 +298,7 @@ static rf_status fill_manifest(rf_build *build, const rf_build_fold *fold, rf_er
     manifest->partitions = build->store->partitions;
     manifest->position = fold->position;
     manifest->time_last = fold->time_last;
+    manifest->events = fold->events;
     manifest->on_error = fold->on_error;
     manifest->left_out = fold->left_out_count;
     manifest->sealed_at = rf_clock_wall_us();

@@ -29,6 +29,7 @@ typedef struct rf_build rf_build;
 typedef struct rf_build_fold {
     uint64_t position;
     int64_t time_last; /* the largest event time in the log up to `position`, or RF_TIME_NONE */
+    uint64_t events;   /* that handlers got, up to `position` */
     rf_on_error on_error;
     const rf_left_out *left_out; /* in position order */
     uint32_t left_out_count;

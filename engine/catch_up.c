@@ -366,7 +366,10 @@ static rf_status fold_items(rf_catch_up *catch_up, bool resumed, uint64_t until,
             status = note_left_out(item, &on_record[i], &target->faults, until, err);
         rf_faults_free(&target->faults);
         item->needs_all = status == RF_OK && target->needs_all;
-        catch_up->events += status == RF_OK ? target->events : 0;
+        if (status != RF_OK)
+            continue;
+        item->events = (resumed ? item->checkpoint.events : 0) + target->events;
+        catch_up->events += target->events;
     }
     return status;
 }
@@ -377,6 +380,8 @@ void rf_catch_up_make_move(rf_catch_up_item *item, uint64_t until, int64_t time_
     rf_checkpoint to = item->checkpoint;
 
     to.position = until;
+    if (until > item->checkpoint.position)
+        to.events = item->events;
     to.time_last = time_last > to.time_last ? time_last : to.time_last;
     for (uint32_t i = 0; i < item->slot_count; i++) {
         rf_catch_up_slot *slot = &item->slots[i];

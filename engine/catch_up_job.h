@@ -60,6 +60,7 @@ typedef struct rf_catch_up_item {
     bool goes_on;   /* from stored rows; else all is folded and compared with them */
     bool is_behind; /* the fold begins behind the first event */
     bool needs_all; /* it could not */
+    uint64_t events; /* that made the rows which it gives */
     uint64_t *skips;
     uint32_t skip_count;
     rf_delta_part delta; /* where all is folded and compared, or goes into a new base */

@@ -315,6 +315,7 @@ rf_status rf_catch_up_merge_end(rf_catch_up *catch_up, bool *whole_out, rf_err *
     const rf_build_fold fold = {
         .position = move->to.position,
         .time_last = move->to.time_last,
+        .events = move->to.events,
         .on_error = item->pinned.manifest.on_error,
         .left_out = item->left_out.items,
         .left_out_count = item->left_out.count,

@@ -158,6 +158,7 @@ static rf_status end_rows(void *arg, uint32_t worker, size_t index, rf_err *err)
     const rf_build_fold fold = {
         .position = run->position,
         .time_last = run->time_last,
+        .events = run->replay->events[index],
         .on_error = run->replay->on_error,
         .left_out = list.items,
         .left_out_count = list.count,

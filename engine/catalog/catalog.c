@@ -417,21 +417,29 @@ rf_status rf_catalog_remove_skip(rf_catalog *catalog, const char *name, uint64_t
     return status;
 }
 
-rf_status rf_catalog_checkpoint(rf_catalog *catalog, const rf_manifest *manifest,
-                                rf_checkpoint *checkpoint_out, rf_err *err)
+rf_checkpoint rf_catalog_checkpoint_of_base(const rf_manifest *manifest)
 {
     rf_checkpoint checkpoint = {
         .position = manifest->position,
         .digest = manifest->digest,
         .time_last = manifest->time_last,
+        .events = manifest->events,
     };
+
+    checkpoint.digest.rows = manifest->rows;
+    return checkpoint;
+}
+
+rf_status rf_catalog_checkpoint(rf_catalog *catalog, const rf_manifest *manifest,
+                                rf_checkpoint *checkpoint_out, rf_err *err)
+{
+    rf_checkpoint checkpoint = rf_catalog_checkpoint_of_base(manifest);
     rf_kv_txn *txn;
     bool found;
 
     rf_status status = rf_kv_begin(catalog->kv, false, &txn, err);
     if (status != RF_OK)
         return status;
-    checkpoint.digest.rows = manifest->rows;
     status = rf_record_get_checkpoint(txn, manifest->name, manifest->number, &checkpoint, &found,
                                       err);
     rf_kv_abort(txn);

@@ -49,6 +49,7 @@ typedef struct rf_checkpoint {
     uint64_t position; /* all events up to it are in, none after it */
     rf_digest digest;  /* of the rows of base and delta together */
     int64_t time_last; /* as in MANIFEST */
+    uint64_t events;   /* that made the rows: all that handlers got, whenever they were folded */
     uint64_t delta_rows; /* entries of the delta, tombstones too, and their bytes */
     uint64_t delta_bytes;
 } rf_checkpoint;
@@ -92,6 +93,8 @@ rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_
 rf_status rf_catalog_generations(rf_catalog *catalog, const char *name, rf_catalog_generation **out,
                                  uint32_t *count_out, rf_err *err);
 
+/* As sealed. */
+rf_checkpoint rf_catalog_checkpoint_of_base(const rf_manifest *manifest);
 /* That of a generation with this manifest: as sealed, until something moved it. */
 rf_status rf_catalog_checkpoint(rf_catalog *catalog, const rf_manifest *manifest,
                                 rf_checkpoint *checkpoint_out, rf_err *err);

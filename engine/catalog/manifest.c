@@ -69,9 +69,11 @@ static void append_body(rf_buf *out, const rf_manifest *manifest)
                              manifest->key[i].scale);
     }
     rf_buf_append_format(out,
-                         "],\"partitions\":%u,\"position\":%llu,\"rows\":%llu,\"digest\":\"%s\"",
+                         "],\"partitions\":%u,\"position\":%llu,\"rows\":%llu,\"events\":%llu,"
+                         "\"digest\":\"%s\"",
                          manifest->partitions, (unsigned long long)manifest->position,
-                         (unsigned long long)manifest->rows, digest);
+                         (unsigned long long)manifest->rows, (unsigned long long)manifest->events,
+                         digest);
     rf_buf_append_format(out, ",\"digest_sum\":");
     append_hash(out, manifest->digest.low, manifest->digest.high);
     if (manifest->time_last == RF_TIME_NONE)
@@ -359,6 +361,8 @@ static void parse_body(rf_bytes_reader *in, rf_manifest *manifest)
     expect(in, ",\"rows\":");
     manifest->rows = parse_u64(in);
     manifest->digest.rows = manifest->rows;
+    expect(in, ",\"events\":");
+    manifest->events = parse_u64(in);
     expect(in, ",\"digest\":");
     parse_text(in, digest, sizeof digest); /* compared when the text is written again */
     expect(in, ",\"digest_sum\":");

@@ -52,6 +52,7 @@ typedef struct rf_manifest {
     uint32_t partitions;
     uint64_t position;
     uint64_t rows;
+    uint64_t events; /* that handlers got, up to position */
     rf_digest digest;
     int64_t time_last;  /* of the log up to position: largest event time; RF_TIME_NONE */
     int64_t sealed_at;

@@ -58,6 +58,7 @@ rf_status rf_record_get_checkpoint(rf_kv_txn *txn, const char *name, uint64_t nu
     checkpoint.time_last = (int64_t)rf_read_u64(&in);
     checkpoint.delta_rows = rf_read_u64(&in);
     checkpoint.delta_bytes = rf_read_u64(&in);
+    checkpoint.events = rf_read_u64(&in);
     if (in.failed || rf_bytes_left(&in) > 0)
         return rf_record_fail((rf_slice){key.bytes, key.size}, err);
     *checkpoint_out = checkpoint;
@@ -78,6 +79,7 @@ rf_status rf_record_put_checkpoint(rf_kv_txn *txn, const char *name, uint64_t nu
     rf_buf_append_u64(&payload, (uint64_t)checkpoint->time_last);
     rf_buf_append_u64(&payload, checkpoint->delta_rows);
     rf_buf_append_u64(&payload, checkpoint->delta_bytes);
+    rf_buf_append_u64(&payload, checkpoint->events);
     return rf_record_put(txn, &key, &payload, err);
 }
 

@@ -47,16 +47,6 @@ static void end(rf_rows *rows)
     rows->txn_open = false;
 }
 
-static void checkpoint_of_base(const rf_manifest *manifest, rf_checkpoint *checkpoint_out)
-{
-    *checkpoint_out = (rf_checkpoint){
-        .position = manifest->position,
-        .digest = manifest->digest,
-        .time_last = manifest->time_last,
-    };
-    checkpoint_out->digest.rows = manifest->rows;
-}
-
 /* Within the transaction: where nothing was committed since, it is known. */
 static rf_status read_checkpoint(rf_rows *rows, rf_err *err)
 {
@@ -84,7 +74,7 @@ rf_status rf_rows_open(rf_catalog *catalog, const rf_pinned *pinned, rf_rows **r
     rows->pinned = pinned;
     rows->stamp = UINT64_MAX;
     rf_buf_init(&rows->row, RF_ROW_SIZE_MAX);
-    checkpoint_of_base(&pinned->manifest, &rows->checkpoint);
+    rows->checkpoint = rf_catalog_checkpoint_of_base(&pinned->manifest);
     rf_status status = rf_base_reader_open(pinned->base, &rows->base, err);
     if (status == RF_OK)
         status = rf_rows_refresh(rows, err);
@@ -223,11 +213,10 @@ rf_status rf_rows_take_delta(rf_catalog *catalog, const rf_pinned *pinned, rf_de
     const rf_delta_range all = {.limit = 0};
     uint32_t table_count = indexes_out ? 1 + manifest->index_count : 1;
     rf_delta_part parts[1 + RF_MANIFEST_INDEXES_MAX] = {0};
-    rf_checkpoint checkpoint;
+    rf_checkpoint checkpoint = rf_catalog_checkpoint_of_base(manifest);
     rf_kv_txn *txn;
     bool found;
 
-    checkpoint_of_base(manifest, &checkpoint);
     rf_status status = rf_kv_begin(catalog->kv, false, &txn, err);
     if (status != RF_OK)
         return status;

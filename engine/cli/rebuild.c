@@ -86,6 +86,7 @@ static rf_status print_json_projection(cli_json *json, rf_store *store, const rf
     cli_json_count(json, "position", rebuilt->position);
     cli_json_count(json, "rows", rebuilt->rows);
     cli_json_count(json, "events", rebuilt->events);
+    cli_json_count(json, "folded", rebuilt->folded);
     cli_json_text(json, "digest", rebuilt->digest);
     cli_json_bool(json, "live", rebuilt->live);
     cli_json_bool(json, "reused", rebuilt->reused);
@@ -171,6 +172,11 @@ static void print_projection(const rf_rebuilt *rebuilt)
               cli_plural(rebuilt->rows), cli_format_count(rebuilt->events, b),
               cli_plural(rebuilt->events));
     cli_print("%s\n", cli_format_bytes(rebuilt->bytes, a));
+    if (rebuilt->reused)
+        cli_print("  %s event%s that came since folded, %s\n", cli_format_count(rebuilt->folded, a),
+                  cli_plural(rebuilt->folded),
+                  rebuilt->merged ? "and merged with the rows that were live"
+                                  : "beside the base files that were live");
     if (rebuilt->live)
         cli_print("  live at position %s", cli_format_count(rebuilt->position, a));
     else
@@ -205,9 +211,13 @@ static rf_status print_text(const struct outcome *outcome, const char *told, rf_
         if (report->projections[i].live)
             status = cli_kept_print(outcome->store, outcome->store_path,
                                     report->projections[i].name, err);
-    cli_print("%s event%s in %s: %s events/s, ", cli_format_count(report->events, a),
-              cli_plural(report->events), cli_format_seconds(report->seconds, b),
-              cli_format_rate(report->events, report->seconds, c));
+    cli_print("%s event%s in %s", cli_format_count(report->events, a), cli_plural(report->events),
+              cli_format_seconds(report->seconds, b));
+    if (report->projections[0].reused) { /* all are, and most events were not looked at */
+        cli_print(", %u worker%s\n", report->workers, cli_plural(report->workers));
+        return status;
+    }
+    cli_print(": %s events/s, ", cli_format_rate(report->events, report->seconds, c));
     cli_print("%s decoded, %u worker%s\n", cli_format_bytes(report->bytes_decoded, a),
               report->workers, cli_plural(report->workers));
     return status;

@@ -3,7 +3,6 @@ swaps and kills, and what becomes of one that fails.
 """
 
 import fcntl
-import fcntl
 import os
 import random
 import signal
@@ -141,6 +140,8 @@ class Follow(tool.Case):
             self.send(1)
             built = self.rebuild('counts', options=full)[0]
             self.assertEqual(built['reused'], not full)
+            self.assertEqual(built['events'], self.position(), 'all that made the rows')
+            self.assertEqual(built['folded'], self.position() if full else 1)
             self.assertEqual((built['position'], built['live']), (self.position(), True))
             self.check('counts')
         self.ok('gc', self.store, '--keep', '1')

@@ -42,6 +42,7 @@ static rf_manifest sample(void)
         .partitions = 4,
         .position = UINT64_MAX,
         .rows = 2,
+        .events = 11,
         .digest = {5, 6, 2},
         .time_last = -1,
         .sealed_at = 1720612800000000,
@@ -100,6 +101,7 @@ Test(manifest, gives_back_what_was_written)
     cr_assert_eq(rf_manifest_read(dir, &read, &err), RF_OK, "%s", err.message);
     cr_assert_str_eq(read.name, written.name);
     cr_assert_eq(read.number, 7);
+    cr_assert_eq(read.events, 11);
     cr_assert_eq(read.version, 3);
     cr_assert_eq(read.content_hash.low, 0x1234);
     cr_assert_eq(read.content_hash.high, 0xfedcba9876543210);

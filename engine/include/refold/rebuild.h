@@ -40,7 +40,8 @@ typedef struct rf_rebuilt {
     uint64_t rows;
     bool reused;     /* only what came since the generation before was folded: its base is shared */
     bool merged;     /* or, where that was too much for a delta, merged with it into a new one */
-    uint64_t events; /* that its handlers got, in this rebuild */
+    uint64_t events; /* that made its rows: all that its handlers ever got */
+    uint64_t folded; /* of them in this rebuild: all, or where it is `reused` those that came since */
     uint64_t events_without_key; /* that a handler was not given for want of a key */
     uint64_t bytes;              /* of its base files */
     char digest[33];
