@@ -141,6 +141,11 @@ static rf_status take_names(struct flipping *flipping, rf_err *err)
     for (uint32_t i = 0; status == RF_OK && i < options->name_count; i++) {
         flipping_one *one = &flipping->ones[flipping->count++];
         size_t size = strlen(options->names[i]);
+        if (strchr(options->names[i], '@'))
+            return rf_fail(err, RF_ERR_USAGE,
+                           "%s: a flip takes a name without a version, and the generation's number for one "
+                           "that it would not take by itself (refold generations)",
+                           options->names[i]);
         if (size >= sizeof one->name)
             return rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", options->names[i]);
         memcpy(one->name, options->names[i], size + 1);

@@ -515,14 +515,14 @@ static rf_status run_once(follower *run, rf_err *err)
         if (status == RF_OK && !arrived && is_left_to_another(run))
             pause_idle();
     }
-    for (uint32_t i = 0; status == RF_OK && i < run->count; i++) {
-        rf_named_format(&run->models[i].named, name);
-        if (run->models[i].suspended && !run->models[i].may_fail)
-            status = rf_fail(err, RF_ERR_REFUSED,
-                             "%s is suspended, see status; the others are at position %" PRIu64,
-                             name, until);
-    }
-    return status;
+    uint32_t suspended = 0;
+    for (uint32_t i = 0; status == RF_OK && i < run->count; i++)
+        if (run->models[i].suspended && !run->models[i].may_fail && suspended++ == 0)
+            rf_named_format(&run->models[i].named, name);
+    return suspended == 0 ? status
+                          : rf_fail(err, RF_ERR_REFUSED,
+                                    "%s is suspended (%" PRIu32 " in all), see status; the others are "
+                                    "at position %" PRIu64, name, suspended, until);
 }
 
 static rf_status run_on(follower *run, rf_err *err)

@@ -16,8 +16,14 @@ static void pause_idle(void)
     (void)nanosleep(&idle, NULL);
 }
 
-/* One generation: *there_out stays as it is if it is far enough. */
-static rf_status look_at(rf_store *store, const rf_named *named, uint64_t position, bool *there_out,
+/* The first that is not there yet. */
+struct laggard {
+    char name[RF_NAMED_TEXT_SIZE]; /* empty: all are */
+    uint64_t position;
+};
+
+/* One generation: *laggard stays as it is if it is far enough. */
+static rf_status look_at(rf_store *store, const rf_named *named, uint64_t position, struct laggard *laggard,
                          rf_err *err)
 {
     rf_catalog_generation served;
@@ -36,12 +42,15 @@ static rf_status look_at(rf_store *store, const rf_named *named, uint64_t positi
     if (!there && suspended)
         return rf_fail(err, RF_ERR_REFUSED, "%s is suspended at position %llu: %s", text,
                        (unsigned long long)served.position, suspension.reason);
-    *there_out = *there_out && there;
+    if (!there && !*laggard->name) {
+        memcpy(laggard->name, text, sizeof laggard->name);
+        laggard->position = served.position;
+    }
     return RF_OK;
 }
 
 /* Every live one. */
-static rf_status look_at_live(rf_store *store, uint64_t position, bool *there_out, rf_err *err)
+static rf_status look_at_live(rf_store *store, uint64_t position, struct laggard *laggard, rf_err *err)
 {
     rf_catalog_model *models = NULL;
     uint32_t count = 0;
@@ -51,25 +60,25 @@ static rf_status look_at_live(rf_store *store, uint64_t position, bool *there_ou
         rf_named named = {.version = 0};
         memcpy(named.name, models[i].name, sizeof named.name);
         if (models[i].live != 0)
-            status = look_at(store, &named, position, there_out, err);
+            status = look_at(store, &named, position, laggard, err);
     }
     free(models);
     return status;
 }
 
 static rf_status look(rf_store *store, const char *const *names, uint32_t name_count,
-                      uint64_t position, bool *there_out, rf_err *err)
+                      uint64_t position, struct laggard *laggard, rf_err *err)
 {
     rf_status status = RF_OK;
 
-    *there_out = true;
+    *laggard->name = '\0';
     if (name_count == 0)
-        return look_at_live(store, position, there_out, err);
+        return look_at_live(store, position, laggard, err);
     for (uint32_t i = 0; status == RF_OK && i < name_count; i++) {
         rf_named named;
         status = rf_named_parse(names[i], &named, err);
         if (status == RF_OK)
-            status = look_at(store, &named, position, there_out, err);
+            status = look_at(store, &named, position, laggard, err);
     }
     return status;
 }
@@ -80,22 +89,23 @@ rf_status rf_wait(rf_store *store, const char *const *names, uint32_t name_count
     double end = rf_clock_seconds() + (double)timeout_ms / 1000;
     rf_status status = RF_OK;
     rf_log_info info = {0};
-    bool there = false;
+    struct laggard laggard;
 
     if (position == 0) {
         status = rf_log_get_info(store->log, &info, err);
         position = info.position;
     }
 
-    while (status == RF_OK && !there) {
-        status = look(store, names, name_count, position, &there, err);
-        if (status != RF_OK || there)
+    while (status == RF_OK) {
+        status = look(store, names, name_count, position, &laggard, err);
+        if (status != RF_OK || !*laggard.name)
             break;
         if (cancel && *cancel)
             status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted; nothing was changed");
         else if (timeout_ms >= 0 && rf_clock_seconds() >= end)
             status = rf_fail(err, RF_ERR_UNREACHABLE,
-                             "the read models are not at position %llu after %.3g s",
+                             "%s is at position %llu, not at %llu, after %.3g s (does follow run?)",
+                             laggard.name, (unsigned long long)laggard.position,
                              (unsigned long long)position, (double)timeout_ms / 1000);
         else
             pause_idle();

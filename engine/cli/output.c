@@ -97,8 +97,12 @@ const char *cli_format_seconds(double seconds, char out[CLI_NUMBER_SIZE])
         snprintf(out, CLI_NUMBER_SIZE, "%.3f s", seconds);
     else if (seconds < 120)
         snprintf(out, CLI_NUMBER_SIZE, "%.1f s", seconds);
-    else if (seconds < 1e9)
+    else if (seconds < 2 * 3600)
         snprintf(out, CLI_NUMBER_SIZE, "%ld min %02ld s", (long)seconds / 60, (long)seconds % 60);
+    else if (seconds < 2 * 86400)
+        snprintf(out, CLI_NUMBER_SIZE, "%ld h %02ld min", (long)seconds / 3600, (long)seconds / 60 % 60);
+    else if (seconds < 1e10)
+        snprintf(out, CLI_NUMBER_SIZE, "%ld days %ld h", (long)seconds / 86400, (long)seconds / 3600 % 24);
     else
         snprintf(out, CLI_NUMBER_SIZE, "for ever");
     return out;

@@ -63,7 +63,7 @@ static rf_status run_skip(const cli_call *call, rf_err *err)
         return status;
     if (given->json)
         return print_json(name, position, true, err);
-    cli_print("%s: the event at position %llu is put aside from the next rebuild on\n", name,
+    cli_print("%s: the event at position %llu is put aside: rebuilds leave it out, and follow if it is not in yet\n", name,
               (unsigned long long)position);
     if (!known)
         cli_print("note: there is no read model of this name yet\n");

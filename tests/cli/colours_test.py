@@ -179,6 +179,10 @@ class Colours(tool.Case):
                 )
                 self.refuses(tool.USAGE, ['version'], *(a.replace('%s', '03') for a in argv))
 
+    def test_a_flip_takes_names_without_versions_and_says_so(self):
+        for command in ('swap', 'rollback'):
+            self.refuses(tool.USAGE, ['orders@3', 'without a version'], command, self.store, 'orders@3')
+
     def test_a_version_and_a_number_exclude_each_other(self):
         for argv in (('get', self.store, 'orders@3', 'order-1'), ('scan', self.store, 'orders@3')):
             self.refuses(tool.USAGE, ['either'], *argv, '--generation', '1')

@@ -258,7 +258,8 @@ class Follow(tool.Case):
     def test_a_wait_that_takes_too_long_is_exit_75(self):
         self.rebuild(self.lua('counts', COUNTS))
         self.send(1)
-        self.refuses(tool.UNREACHABLE, ['position'], 'wait', self.store, '--timeout', '0.1')
+        words = ['counts is at position %d, not at %d' % (self.position() - 1, self.position())]
+        self.refuses(tool.UNREACHABLE, words, 'wait', self.store, '--timeout', '0.1')
         self.refuses(tool.FAILED, ['nobody'], 'wait', self.store, 'nobody')
 
     def test_one_run_follows_a_read_model(self):
