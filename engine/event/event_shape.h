@@ -28,16 +28,30 @@
 enum {
     RF_EVENT_SHAPES_MAX = 1024, /* ids are below it; what comes later has no shape */
     RF_EVENT_VALUES_MAX = 96,   /* an event with more has no shape */
+    RF_EVENT_VALUE_HEAD = 16,
 };
 
 /* A value of an event that has a shape. */
 typedef struct rf_event_value {
     const char *text; /* of a string without its quotes; of a number its literal; as it lies in the
                          line, with RF_JSON_PADDING readable bytes behind that */
-    int64_t value;      /* of an INTEGER; of a NUMBER its digits without the point */
+    union {
+        int64_t value; /* of an INTEGER; of a NUMBER its digits without the point */
+        char head[RF_EVENT_VALUE_HEAD]; /* the first bytes of a string, with what is behind it in the
+                                           line: who takes short ones need not touch that, which lies
+                                           in no cache */
+    };
     uint32_t text_size;
-    uint8_t scale;      /* of a NUMBER: digits behind the point; else not set */
+    uint8_t scale; /* of a NUMBER: digits behind the point; else not set */
 } rf_event_value;
+
+/* Of a string; valid as long as the value. */
+static inline rf_slice rf_event_value_text(const rf_event_value *value)
+{
+    const char *text = value->text_size <= RF_EVENT_VALUE_HEAD ? value->head : value->text;
+
+    return (rf_slice){text, value->text_size};
+}
 
 /* The same value of all events of a shape. */
 typedef struct rf_shape_value {

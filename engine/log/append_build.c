@@ -136,19 +136,18 @@ bool rf_append_build_fits(const rf_append_part *part)
 }
 
 /* The values of events lie scattered over the block, as do their texts. */
-static inline void prefetch(const rf_appender *appender, const rf_append_part *part, uint32_t at)
+enum { VALUES_AHEAD = 4 };
+
+static inline void prefetch_values(const rf_appender *appender, const rf_append_part *part,
+                                   uint32_t at)
 {
-    if (at + 4 < part->block_end) {
-        const rf_event *event = &appender->events[appender->places[at + 4].index];
-        const char *values = (const char *)event->values;
-        __builtin_prefetch(event->data.data);
-        __builtin_prefetch(event->data.data + 64);
-        if (event->shape) {
-            __builtin_prefetch(values);
-            __builtin_prefetch(values + 64);
-            __builtin_prefetch(values + 128);
-        }
-    }
+    if (at >= part->block_end)
+        return;
+    const rf_event *event = &appender->events[appender->places[at].index];
+    const char *values = (const char *)(event->shape ? (const void *)event->values
+                                                     : (const void *)event->data.data);
+    for (unsigned line = 0; line < 4; line++)
+        __builtin_prefetch(values + line * 64);
 }
 
 void rf_append_build_part(rf_appender *appender, uint32_t partition, uint32_t worker)
@@ -165,11 +164,14 @@ void rf_append_build_part(rf_appender *appender, uint32_t partition, uint32_t wo
         part->failure = workspace_use(appender, part, worker, &part->failure_err);
     if (part->failure)
         return;
+    rf_segment_builder_prefetch(part->builder, true);
+    for (uint32_t i = 0; i < VALUES_AHEAD; i++)
+        prefetch_values(appender, part, part->block_begin + i);
     RF_ASSERT(part->recent.count >= part->block_new);
     uint32_t recent = part->recent.count - part->block_new; /* entry of the next event to build */
     for (uint32_t i = part->block_begin; i < part->block_end && !part->failure; i++) {
         const rf_append_place *place = &appender->places[i];
-        prefetch(appender, part, i);
+        prefetch_values(appender, part, i + VALUES_AHEAD);
         if (!appender->positions[place->index])
             continue;
         uint32_t before = part->batch.segment_count;

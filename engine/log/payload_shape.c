@@ -372,9 +372,9 @@ static inline rf_same same_value(const rf_field_column *field, uint32_t at,
     case RF_FIELD_BOOL:
         return same_if(step->kind == (field->ints[at] ? RF_JSON_TRUE : RF_JSON_FALSE));
     case RF_FIELD_TEXT:
-        return same_if(step->kind == RF_JSON_STRING &&
-                       rf_slice_equal(rf_text_column_at(&field->text, at),
-                                      (rf_slice){given->text, given->text_size}));
+        return same_if(
+            step->kind == RF_JSON_STRING &&
+            rf_short_equal(rf_text_column_at(&field->text, at), rf_event_value_text(given)));
     }
     return RF_SAME_UNKNOWN;
 }

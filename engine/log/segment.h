@@ -79,6 +79,9 @@ void rf_segment_workspace_free(rf_segment_workspace *workspace); /* takes NULL *
 /* What add and finish work in from now on, borrowed; a builder that was given none makes its own.
  */
 void rf_segment_builder_use(rf_segment_builder *builder, rf_segment_workspace *workspace);
+/* Asks for the memory that adding writes to; with `tails` for what stands behind what was asked for before. For who
+ * adds to many builders in turn, some at a time. */
+void rf_segment_builder_prefetch(const rf_segment_builder *builder, bool tails);
 /* Copies what it needs of `event`. Positions must rise. */
 rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *event,
                                  const rf_placement *placement, rf_err *err);

@@ -550,6 +550,7 @@ rf_status rf_segment_builder_add(rf_segment_builder *builder, const rf_event *ev
     }
     uint32_t ordinal = builder->types[type_index].count++;
     builder->count++;
+    __builtin_prefetch(&builder->rows[at] + 4, 1);
     uint32_t shape = take_values(builder, type_index, ordinal, event);
     builder->rows[at] = (rf_build_row){
         .version = placement->version,

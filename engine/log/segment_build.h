@@ -32,12 +32,12 @@ enum {
 typedef struct rf_build_list {
     uint32_t count;
     uint32_t capacity;
-    uint32_t ordinal_capacity, scale_capacity;
-    int64_t *values;     /* integer, mantissa, 0 or 1, or the end of the text in `bytes` */
-    uint16_t *ordinals;  /* of the events within the type, if `sparse`; else they are 0, 1, 2 ... */
-    uint8_t *scales;     /* of exact numbers */
-    bool sparse;
+    int64_t *values; /* integer, mantissa, 0 or 1, or the end of the text in `bytes` */
     rf_buf bytes;
+    bool sparse;
+    uint32_t ordinal_capacity, scale_capacity;
+    uint16_t *ordinals; /* of the events within the type, if `sparse`; else they are 0, 1, 2 ... */
+    uint8_t *scales;    /* of exact numbers */
 } rf_build_list;
 
 static inline uint32_t rf_build_ordinal(const rf_build_list *list, uint32_t index)

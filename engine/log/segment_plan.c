@@ -156,21 +156,38 @@ static void take_first(rf_segment_builder *builder, uint32_t type, uint32_t ordi
         plan_make(builder, type, shape);
 }
 
-/* Most texts are short: a step is copied without asking how long they are, and what is too much is
- * written over. Values of a shape have as much behind them. */
+/* Most texts are short: their head is copied without asking how long they are, and what is too much is
+ * written over. */
 static inline bool put_text(rf_build_list *list, uint32_t ordinal, const rf_event_value *given)
 {
-    enum { STEP = 16 };
     rf_buf *bytes = &list->bytes;
-    char step[STEP];
 
-    if (given->text_size > STEP || bytes->capacity - bytes->size < STEP)
-        return rf_build_list_put_text(list, ordinal,
-                                      (rf_slice){given->text, given->text_size});
-    memcpy(step, given->text, STEP);
-    memcpy(bytes->data + bytes->size, step, STEP);
+    if (given->text_size > RF_EVENT_VALUE_HEAD ||
+        bytes->capacity - bytes->size < RF_EVENT_VALUE_HEAD)
+        return rf_build_list_put_text(list, ordinal, rf_event_value_text(given));
+    memcpy(bytes->data + bytes->size, given->head, RF_EVENT_VALUE_HEAD);
     bytes->size += given->text_size;
     return rf_build_list_put(list, ordinal, (int64_t)bytes->size);
+}
+
+void rf_segment_builder_prefetch(const rf_segment_builder *builder, bool tails)
+{
+    enum { LISTS_MAX = 64, LINE = 64 };
+    uint32_t count = builder->list_count < LISTS_MAX ? builder->list_count : LISTS_MAX;
+
+    if (!tails) {
+        const char *lists = (const char *)builder->lists;
+        for (size_t at = 0; at < count * sizeof *builder->lists; at += LINE)
+            __builtin_prefetch(lists + at, 1);
+        return;
+    }
+    __builtin_prefetch(&builder->rows[builder->count], 1);
+    for (uint32_t i = 1; i < count; i++) {
+        const rf_build_list *list = &builder->lists[i];
+        __builtin_prefetch(&list->values[list->count], 1);
+        if (list->bytes.size > 0)
+            __builtin_prefetch(list->bytes.data + list->bytes.size, 1);
+    }
 }
 
 void rf_build_take_planned(rf_segment_builder *builder, uint32_t type, uint32_t ordinal,

@@ -232,6 +232,7 @@ static inline const char *value_match(const pattern_step *step, rf_event_value *
         stop = text_end(at);
         if (*stop != '"')
             return NULL;
+        memcpy(value->head, at, RF_EVENT_VALUE_HEAD);
     } else {
         return line_ends(&stop, end) ? stop : NULL;
     }

@@ -112,6 +112,8 @@ static uint64_t check_shape(rf_slice raw, const rf_event *event, const rf_json_n
                                  rf_json_text(&due[i])));
         int64_t number;
         unsigned scale;
+        if (due[i].kind == RF_JSON_STRING)
+            cr_assert(rf_slice_equal(rf_event_value_text(given), rf_json_text(&due[i])));
         if (due[i].kind == RF_JSON_INTEGER)
             cr_assert(rf_parse_int(rf_json_text(&due[i]), &number) == RF_VALUE_OK &&
                       number == given->value);

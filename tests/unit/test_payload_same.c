@@ -54,8 +54,10 @@ static bool value_of(const rf_json_node *node, rf_event_value *value)
     unsigned scale = 0;
 
     *value = (rf_event_value){.text = text.data, .text_size = (uint32_t)text.size};
-    if (node->kind == RF_JSON_STRING)
+    if (node->kind == RF_JSON_STRING) {
+        memcpy(value->head, text.data, RF_EVENT_VALUE_HEAD);
         return true;
+    }
     if (node->kind == RF_JSON_INTEGER)
         return rf_parse_int(text, &value->value) == RF_VALUE_OK &&
                !rf_slice_equal(text, RF_SLICE("-0"));
