@@ -302,7 +302,7 @@ class Page(tool.Shop):
         self.path('events.jsonl', tool.lines(event('order-7', 'OrderPlaced', {'customer': 'c'})))
 
     def sh(self, text, code=0):
-        environment = dict(os.environ, TARGET=self.path('o.csv'), PATH=tool.build + ':' + os.environ['PATH'])
+        environment = dict(os.environ, EVENTS=self.path('events.jsonl'), TARGET=self.path('o.csv'), PATH=tool.build + ':' + os.environ['PATH'])
         done = subprocess.run(['sh', '-e', '-c', text], cwd=self.folder, env=environment,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
         self.assertEqual(done.returncode, code, done.stdout.decode())
@@ -316,16 +316,18 @@ class Page(tool.Shop):
     def test_cron_is_content_with_nothing_new_and_not_with_a_failure(self):
         line = block('cron').strip().split(' ', 5)
         self.assertEqual(line[:5], ['0', '2', '*', '*', '*'])
+        self.assertIn('1 event added', self.sh(line[5]))
         self.sh(line[5])
-        self.sh(line[5])
-        self.sh(line[5].replace('shop.refold', 'other.refold'), code=1)
+        self.sh(line[5].replace('"$EVENTS"', 'absent.jsonl'), code=1)
+        self.sh(line[5].replace('refold rebuild shop.refold', 'refold rebuild other.refold'), code=1)
 
     def test_the_cron_jobs_command(self):
         text = re.search(r'args:\n\s+- >-\n(.*?)\n\s+env:', block('cronjob'), re.S).group(1)
         command = ' '.join(text.split()).replace('/store/', self.folder + '/')
+        self.assertRegex(self.sh(command), '(?s)1 event added.*generation 2 live, 4 rows')
         self.sh(command)
-        self.sh(command)
-        self.sh(command.replace('shop.refold', 'other.refold'), code=1)
+        self.sh(command.replace('"$EVENTS"', "--exec 'exit 75'"), code=75)
+        self.sh(command.replace('rebuild ' + self.folder + '/shop', 'rebuild ' + self.folder + '/other'), code=1)
 
     def test_systemd_takes_the_units(self):
         service = block('service').replace('/usr/local/bin/refold', tool.refold)
