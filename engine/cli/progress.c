@@ -4,19 +4,29 @@
 #include "cli/output.h"
 
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LINE_SECONDS = 30 };
+
+static double seconds_now(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
 
 static void on_progress(void *arg, const rf_progress *now)
 {
     cli_progress *progress = arg;
     pthread_mutex_lock(&progress->mutex);
-    if (!progress->terminal && now->seconds < progress->last_line + LINE_SECONDS) {
+    double moment = seconds_now();
+    if (!progress->terminal && moment < progress->last_line + LINE_SECONDS) {
         pthread_mutex_unlock(&progress->mutex);
         return;
     }
-    progress->last_line = now->seconds;
+    progress->last_line = moment;
     char done[CLI_NUMBER_SIZE], total[CLI_NUMBER_SIZE], rate[CLI_NUMBER_SIZE],
         left[CLI_NUMBER_SIZE];
     cli_format_count(now->done, done);
@@ -40,7 +50,7 @@ static void on_progress(void *arg, const rf_progress *now)
 
 void cli_progress_start(cli_progress *progress, bool quiet, rf_run *run)
 {
-    *progress = (cli_progress){.terminal = isatty(STDERR_FILENO) == 1};
+    *progress = (cli_progress){.terminal = isatty(STDERR_FILENO) == 1, .last_line = seconds_now()};
     pthread_mutex_init(&progress->mutex, NULL);
     run->cancel = cli_interrupt_flag();
     if (!quiet) {

@@ -12,7 +12,8 @@ typedef struct cli_progress {
     pthread_mutex_t mutex; /* guards what follows: the library may call from a worker */
     bool terminal;
     bool shown;       /* a line stands on the terminal */
-    double last_line; /* seconds of the call when the last one was printed */
+    double last_line; /* when the last one was printed, or the call began; the seconds of a progress begin
+                         anew with each part of a call */
 } cli_progress;
 
 /* Sets up run->progress and run->cancel. `progress` outlives the call that `run` is for. */

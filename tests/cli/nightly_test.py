@@ -267,6 +267,22 @@ class IntoADatabase(tool.Shop):
         session.sql('ROLLBACK')
         self.assertEqual(self.server.sql('SELECT count(*) FROM order_summary'), '3')
 
+    def test_it_shows_that_it_lives_while_it_waits_for_the_database(self):
+        self.assertEqual(self.night().code, 0)
+        session = postgres.Session(self, self.server)
+        session.sql('BEGIN; LOCK TABLE refold_published.models')
+        self.import_lines(event('order-9', 'OrderPlaced', {'customer': 'c-9'}))
+        process = subprocess.Popen(
+            [tool.refold, 'rebuild', self.store, '--all', '--publish', self.url, '--summary'],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        begin = time.monotonic()
+        self.assertRegex(process.stderr.readline().decode(), r'^refold: export: \d+ rows')
+        self.assertGreater(time.monotonic() - begin, 25)
+        session.sql('ROLLBACK')
+        self.assertEqual(process.communicate(timeout=20)[1], b'')
+        self.assertEqual(process.returncode, 0)
+
     def test_a_password_in_an_option_is_hidden_from_ps(self):
         secret = 'S3cr3tCANARY'
         self.server.passwords('dora', secret)

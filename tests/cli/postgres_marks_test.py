@@ -305,7 +305,7 @@ class Following(postgres.Case):
         writer = self.session()
 
         def looks():
-            return self.server.log().count('max("notification_id")')
+            return self.server.log().count('max(e."notification_id")')
 
         time.sleep(3)  # by now it looks once a second
         quiet = looks()
