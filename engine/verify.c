@@ -401,7 +401,8 @@ rf_status rf_verify(rf_store *store, const rf_verify_options *options, rf_verify
     rf_pool_free(verification.pool);
     *result_out = verification.result;
     if (status == RF_OK && verification.result.damages > 0)
-        status = rf_fail(err, RF_ERR_DAMAGED, "%s: %llu damages found", store->path,
-                         (unsigned long long)verification.result.damages);
+        status = rf_fail(err, RF_ERR_DAMAGED, "%s: %llu damage%s found", store->path,
+                         (unsigned long long)verification.result.damages,
+                         verification.result.damages == 1 ? "" : "s");
     return status;
 }

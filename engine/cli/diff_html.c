@@ -82,7 +82,10 @@ static void put_head(rf_text *page, const rf_diff_report *report)
                  ": generation %llu &rarr; %llu</h1>\n<p class=\"soft\">%s</p>\n",
                  (unsigned long long)report->before->generation,
                  (unsigned long long)report->after->generation,
-                 report->same ? "Both have the same rows." : "What a swap to it would change.");
+                 report->same                                 ? "Both have the same rows."
+                 : report->before->generation == report->live ? "What a swap to it would change."
+                 : report->after->generation == report->live  ? "What is live, against another one."
+                                                              : "Neither of them is live.");
     if (report->before->position != report->after->position)
         cli_html_put(page, "<p class=\"warn\">They are at different positions, so the events in "
                            "between are among the differences; <code>--catch-up</code> brings the one "
