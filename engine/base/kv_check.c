@@ -146,7 +146,28 @@ static bool is_branch(const char *page)
     return rf_load_u16(page + PAGE_FLAGS_AT) == PAGE_BRANCH;
 }
 
-/* Reads a page of a tree, whose entries lie in it; *count_out of them. */
+/* Whether the entries of a page, which lie in it, rise by key: what LMDB's search counts on. The first of a branch
+ * has no key that counts. Keys of the list of free pages are numbers. */
+static bool keys_rise(const struct marks *marks, const char *page, size_t count)
+{
+    rf_slice before = {NULL, 0};
+
+    for (size_t i = is_branch(page) ? 1 : 0; i < count; i++) {
+        struct entry entry = entry_of(page, marks->info.page_size, i);
+        const char *at = entry.at + ENTRY_HEADER_SIZE;
+        rf_slice key = {at, (size_t)(entry.value - at)};
+        bool is_first = !before.data;
+        if (marks->in_free_list && key.size != sizeof(uint64_t))
+            return false;
+        if (!is_first && (marks->in_free_list ? rf_load_u64(before.data) >= rf_load_u64(key.data)
+                                              : rf_slice_compare(before, key) >= 0))
+            return false;
+        before = key;
+    }
+    return true;
+}
+
+/* Reads a page of a tree, whose entries lie in it and rise by key; *count_out of them. */
 static rf_status read_page(const struct marks *marks, uint64_t number, char *page, size_t *count_out,
                            rf_err *err)
 {
@@ -167,7 +188,10 @@ static rf_status read_page(const struct marks *marks, uint64_t number, char *pag
             begin + ENTRY_HEADER_SIZE + rf_load_u16(page + begin + ENTRY_KEY_SIZE_AT) > size)
             return fail_page(number, "has an entry outside of it", err);
     }
-    *count_out = (lower - PAGE_HEADER_SIZE) / 2;
+    size_t count = (lower - PAGE_HEADER_SIZE) / 2;
+    if (!keys_rise(marks, page, count))
+        return fail_page(number, "has entries out of order", err);
+    *count_out = count;
     return RF_OK;
 }
 

@@ -439,6 +439,46 @@ Test(kv, refuses_meta_pages_that_make_no_sense, .timeout = 60)
     cr_assert_gt(refused, 400);
 }
 
+/* Where the entries of a page lie: two of them change places, which a search would not notice. */
+Test(kv, entries_out_of_order_are_damage)
+{
+    enum { PAGE = 4096, OFFSETS = 16 };
+    char path[128], pair[4], swapped[4];
+    rf_kv *kv = open_kv(&two_tables);
+    rf_kv_txn *txn;
+    rf_kv_info info;
+    rf_slice value;
+    bool found;
+    int refused = 0;
+
+    put(kv, 0, "a", "1");
+    put(kv, 0, "b", "2");
+    rf_kv_get_info(kv, &info);
+    rf_kv_close(kv);
+    (void)snprintf(path, sizeof path, "%s/data.mdb", dir);
+    int fd = open(path, O_RDWR);
+    for (uint64_t page = 2; page <= info.last_page; page++) {
+        off_t at = (off_t)(page * PAGE + OFFSETS);
+        rf_err err = {0};
+        cr_assert_eq(pread(fd, pair, 4, at), 4);
+        memcpy(swapped, pair + 2, 2);
+        memcpy(swapped + 2, pair, 2);
+        cr_assert_eq(pwrite(fd, swapped, 4, at), 4);
+        rf_status status = rf_kv_open(dir, &two_tables, &kv, &err);
+        if (status == RF_OK) {
+            cr_assert_eq(rf_kv_begin(kv, false, &txn, NULL), RF_OK);
+            status = rf_kv_get(txn, 0, RF_SLICE("a"), &value, &found, &err);
+            cr_assert(status == RF_ERR_DAMAGED || found);
+            rf_kv_abort(txn);
+            rf_kv_close(kv);
+        }
+        refused += status == RF_ERR_DAMAGED && strstr(err.message, "out of order") != NULL;
+        cr_assert_eq(pwrite(fd, pair, 4, at), 4);
+    }
+    (void)close(fd);
+    cr_assert_geq(refused, 2, "the tree of names, and the table: %d", refused);
+}
+
 /* Reads every entry and then writes: what a damaged page leads to is one answer or the other, and no crash. */
 static bool reads_and_writes(const rf_kv_options *options)
 {
