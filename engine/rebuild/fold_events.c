@@ -16,7 +16,8 @@
 #define PROGRESS_S 1.0
 enum {
     MAPPED_AROUND = 2 << 20,
-    MAPPED_BY_STEP = 128 << 10, /* a page of the tree leads to some hundred segments */
+    MAPPED_BY_STEP = 1 << 20, /* a page of the tree leads to some hundred segments, but its way from the root
+                                 is three, and each may come with what lies around it */
 };
 /* Where more than one event in as many has no handler, those that have one are listed first: a
  * processor cannot guess which do. */
