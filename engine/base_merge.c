@@ -2,7 +2,7 @@
 #include "base_merge.h"
 
 #include "build.h"
-#include "catch_up.h"
+#include "catch_up_late.h"
 
 #include <stdlib.h>
 
@@ -10,6 +10,9 @@ enum { CHANGED_SHARE = 10 /* one row in so many */, CHANGED_MIN = 1000, BYTES_SH
 #define DELTA_BYTES_MIN ((uint64_t)64 << 20)
 
 struct rf_base_merge {
+    rf_store *store;
+    rf_pool *pool;
+    const volatile int *cancel;
     rf_catch_up *catch_up;
     rf_build *build;
     uint64_t from;
@@ -66,8 +69,8 @@ rf_status rf_base_merge_begin(rf_store *store, rf_pool *pool, const char *name, 
     *merge_out = NULL;
     if (!merge)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a merge", name);
+    *merge = (rf_base_merge){.store = store, .pool = pool, .cancel = cancel, .from = number};
     rf_status status = rf_catch_up_open(store, pool, &of, 1, &merge->catch_up, err);
-    merge->from = number;
     if (status == RF_OK && (until <= rf_catch_up_position(merge->catch_up) ||
                             rf_catch_up_resumes_all(merge->catch_up)))
         status = run(store, pool, merge, until, cancel, &whole, err);
@@ -96,7 +99,22 @@ rf_status rf_base_merge_record(rf_base_merge *merge, uint64_t *set, rf_err *err)
 
 rf_status rf_base_merge_replace(rf_base_merge *merge, rf_err *err)
 {
-    return rf_build_replace(merge->build, merge->from, err);
+    const rf_manifest *manifest = rf_build_manifest(merge->build);
+    rf_catch_up_late late = {.store = merge->store,
+                             .pool = merge->pool,
+                             .name = manifest->name,
+                             .number = manifest->number,
+                             .target = merge->from,
+                             .cancel = merge->cancel};
+
+    rf_status status = rf_build_record_replacing(merge->build, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_catch_up_replace(&late, manifest, err);
+    rf_catch_up_late_close(&late);
+    if (status != RF_OK)
+        rf_catalog_discard(merge->store->catalog, manifest->name, manifest->number);
+    return status;
 }
 
 void rf_base_merge_free(rf_base_merge *merge)

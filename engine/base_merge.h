@@ -37,8 +37,8 @@ const rf_manifest *rf_base_merge_manifest(const rf_base_merge *merge);
 uint64_t rf_base_merge_events(const rf_base_merge *merge);
 /* The catalog gets a generation more, of that set (see rf_catalog_add_generations). */
 rf_status rf_base_merge_record(rf_base_merge *merge, uint64_t *set, rf_err *err);
-/* It takes the place of the old one (rf_catalog_replace), which nobody moved on meanwhile: the caller holds
- * FOLLOW too. */
+/* It takes the place of the old one (rf_catalog_replace). Who follows that one moves it on meanwhile: the new
+ * one is brought there in rounds, the last within the transaction, as for a flip. */
 rf_status rf_base_merge_replace(rf_base_merge *merge, rf_err *err);
 /* Takes NULL. What neither was recorded nor took the old one's place is removed. */
 void rf_base_merge_free(rf_base_merge *merge);

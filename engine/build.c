@@ -411,11 +411,10 @@ rf_status rf_build_record(rf_build *const *builds, uint32_t count, uint64_t *set
     return status;
 }
 
-rf_status rf_build_replace(rf_build *build, uint64_t from, rf_err *err)
+rf_status rf_build_record_replacing(rf_build *build, rf_err *err)
 {
     RF_ASSERT(build->sealed && !build->scratch);
-    rf_status status =
-        rf_catalog_replace(build->store->catalog, &build->manifest, from, -1, err);
+    rf_status status = rf_catalog_add_replacing(build->store->catalog, &build->manifest, err);
     build->kept = status == RF_OK || may_be_known(build);
     return status;
 }

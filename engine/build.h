@@ -70,8 +70,8 @@ rf_status rf_build_sync(rf_build *build, uint32_t index, rf_err *err);
 rf_status rf_build_seal(rf_build *build, rf_err *err);
 /* All or none; for builds that are no scratch. */
 rf_status rf_build_record(rf_build *const *builds, uint32_t count, uint64_t *set, rf_err *err);
-/* Of one build: it takes the place of generation `from` (rf_catalog_replace). */
-rf_status rf_build_replace(rf_build *build, uint64_t from, rf_err *err);
+/* Of one build: it is recorded to take another generation's place (rf_catalog_add_replacing). */
+rf_status rf_build_record_replacing(rf_build *build, rf_err *err);
 /* After seal; valid until free. */
 const rf_manifest *rf_build_manifest(const rf_build *build);
 /* Seconds that the sinks spent in writing, added over the workers. */

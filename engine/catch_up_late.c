@@ -63,17 +63,19 @@ rf_status rf_catch_up_late_run(rf_catch_up_late *late, uint64_t position, rf_err
     return status;
 }
 
-/* Of the live generation; 0 where none is. */
-static rf_status live_position(rf_catch_up_late *late, uint64_t *position_out, rf_err *err)
+/* Of the generation that it is brought up to; 0 where there is none. */
+static rf_status target_position(rf_catch_up_late *late, uint64_t *position_out, rf_err *err)
 {
     rf_catalog_generation live;
     rf_catalog_model model;
     bool found = false;
 
     *position_out = 0;
-    rf_status status =
-        rf_catalog_get_model(late->store->catalog, late->name, &model, &found, err);
-    if (status != RF_OK || !found || model.live == 0)
+    model.live = late->target;
+    rf_status status = late->target ? RF_OK
+                                    : rf_catalog_get_model(late->store->catalog, late->name, &model,
+                                                           &found, err);
+    if (status != RF_OK || (!late->target && !found) || model.live == 0)
         return status;
     status = rf_catalog_get_generation(late->store->catalog, late->name, model.live, &live, &found,
                                        err);
@@ -91,7 +93,7 @@ rf_status rf_catch_up_late_rounds(rf_catch_up_late *late, bool to_log, rf_err *e
         rf_log_info log = {0};
         status = position_of(late, &at, err);
         if (status == RF_OK)
-            status = live_position(late, &target, err);
+            status = target_position(late, &target, err);
         if (status == RF_OK && to_log)
             status = rf_log_get_info(late->store->log, &log, err);
         if (status == RF_OK && log.position > at + RF_CATCH_UP_BEHIND)
@@ -150,6 +152,25 @@ static void end_try(rf_catch_up_late *late, rf_status status)
     late->past_gates = false;
     if (late->in_flip && status == RF_OK)
         rf_catch_up_done(late->catch_up);
+}
+
+rf_status rf_catch_up_replace(rf_catch_up_late *late, const rf_manifest *manifest, rf_err *err)
+{
+    rf_status status = RF_ERR_LOCKED;
+
+    late->is_far = true;
+    for (int round = 1; status == RF_ERR_LOCKED && late->is_far && round <= RF_CATCH_UP_ROUNDS;
+         round++) {
+        rf_err failure = {0};
+        status = begin_try(late, round == RF_CATCH_UP_ROUNDS, &failure);
+        if (status == RF_OK)
+            status = rf_catalog_replace(late->store->catalog, manifest, late->target,
+                                        rf_catch_up_in_flip, late, -1, &failure);
+        end_try(late, status);
+        if (status != RF_OK && err)
+            *err = failure;
+    }
+    return status;
 }
 
 /* Step `again` of tests/model/swap.pml. */

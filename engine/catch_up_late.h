@@ -17,6 +17,7 @@ typedef struct rf_catch_up_late {
     rf_pool *pool; /* NULL: without LOCK nothing may be moved, and RF_ERR_LOCKED says that it is due */
     const char *name;
     uint64_t number;
+    uint64_t target; /* the generation that it is brought up to; 0: the live one */
     const volatile int *cancel;
     rf_catch_up *catch_up; /* NULL until it is needed */
     bool in_flip; /* what was folded last is committed with the flip, or was to be */
@@ -45,6 +46,8 @@ rf_status rf_catch_up_in_flip(void *arg, uint64_t position, const rf_catalog_mov
  * last of RF_CATCH_UP_ROUNDS takes what is left. Of changes without rf_catch_up_in_flip only the flip. */
 rf_status rf_catch_up_flip(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
                            int64_t wait_lock_ms, uint64_t *from_out, rf_err *err);
+/* The same for one that takes the place of its target. */
+rf_status rf_catch_up_replace(rf_catch_up_late *late, const rf_manifest *manifest, rf_err *err);
 void rf_catch_up_late_close(rf_catch_up_late *late); /* a zeroed one too */
 
 #endif

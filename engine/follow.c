@@ -504,9 +504,9 @@ static rf_status run_once(follower *run, rf_err *err)
         if (status == RF_OK)
             status = advance(run, until, err);
         if (status == RF_OK)
-            status = rf_follow_merge_run(&run->merges, &run->group, err);
-        if (status == RF_OK)
             status = have_arrived(run, until, &arrived, err);
+        if (status == RF_OK && rf_follow_merge_at_once(&run->merges, &run->group))
+            arrived = false; /* another one may be due */
         if (status == RF_ERR_LOCKED)
             status = RF_OK;
         if (status == RF_OK && is_cancelled(run))
@@ -531,14 +531,13 @@ static rf_status run_on(follower *run, rf_err *err)
     rf_status status = RF_OK;
 
     while (status == RF_OK && !is_cancelled(run)) {
-        rf_kv_info info;
         uint64_t until = 0, visible = 0;
         status = take_free(run, err);
         if (status != RF_OK)
             break;
-        rf_kv_get_info(rf_log_kv(run->store->log), &info);
-        bool is_idle = info.last_txn_id == seen &&
-                       rf_catalog_stamp(run->store->catalog) == run->stamp;
+        bool is_idle = rf_kv_last_txn_id(rf_log_kv(run->store->log)) == seen &&
+                       rf_catalog_stamp(run->store->catalog) == run->stamp &&
+                       !rf_follow_merge_has_ended(&run->merges);
         if (is_idle) {
             pause_idle();
             continue;
@@ -553,7 +552,7 @@ static rf_status run_on(follower *run, rf_err *err)
         if (status == RF_OK)
             status = rf_unseen_look(&run->unseen, run->store, err);
         if (status == RF_OK)
-            status = rf_follow_merge_run(&run->merges, &run->group, err);
+            rf_follow_merge_run(&run->merges, &run->group);
         seen = run->group || status != RF_OK ? visible : UINT64_MAX;
         if (!run->group)
             pause_idle(); /* everything is suspended, or to be looked at again */
@@ -567,16 +566,17 @@ rf_status rf_follow(rf_store *store, const rf_follow_options *options, rf_err *e
 {
     const rf_follow_options none = {.run = {.workers_default = true}};
     follower run = {.store = store, .options = options ? options : &none};
-    const rf_run *wanted = &run.options->run;
+    uint32_t workers = run.options->run.workers;
 
-    rf_status status = rf_pool_new(
-        wanted->workers_default ? rf_processor_count() : wanted->workers, &run.pool, err);
-    run.merges = (rf_follow_merge){store, run.pool, wanted->cancel, run.options->report,
-                                   run.options->report_arg, 0};
+    workers = run.options->run.workers_default ? rf_processor_count() : workers;
+    rf_status status = rf_pool_new(workers, &run.pool, err);
+    if (status == RF_OK)
+        status = rf_follow_merge_begin(&run.merges, store, run.options, workers, err);
     if (status == RF_OK)
         status = look(&run, true, err);
     if (status == RF_OK)
         status = run.options->once ? run_once(&run, err) : run_on(&run, err);
+    rf_follow_merge_end(&run.merges, &run.group);
     drop_group(&run);
     for (uint32_t i = 0; i < run.asked_count; i++)
         rf_lock_release(run.asked[i].lock);

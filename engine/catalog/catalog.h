@@ -41,7 +41,8 @@ typedef struct rf_catalog_generation {
     uint32_t delta; /* under which its delta stands, see delta.h */
     bool is_pinned; /* by the user: gc leaves it alone */
     uint64_t set;   /* that it was built in: all generations of one rebuild have the same; 0: none */
-    uint64_t replaced_by; /* the generation that has its place (see rf_catalog_replace); 0: none */
+    /* the generation that has its place (see rf_catalog_replace); its own number: it has no place yet; 0: none */
+    uint64_t replaced_by;
 } rf_catalog_generation;
 
 /* How far a generation is: its base and, from where that was sealed, its delta. */
@@ -190,16 +191,17 @@ rf_status rf_catalog_retire(rf_catalog *catalog, const struct rf_named *named,
 rf_status rf_catalog_set_pinned(rf_catalog *catalog, const char *name, uint64_t number,
                                 bool is_pinned, bool *changed_out, rf_err *err);
 
+/* Called within a transaction for a generation that is behind the one at `position`: *move_out brings it there. */
+typedef rf_status (*rf_catalog_catch_up)(void *arg, uint64_t position,
+                                         const rf_catalog_move **move_out, rf_err *err);
+
 typedef struct rf_catalog_change {
     const char *name;
     uint64_t to;         /* sealed generation to make live */
     uint64_t expected;   /* the live one it was decided against; RF_CATALOG_ANY: whatever it is */
     bool is_rollback;    /* `to` leaves the history; the one left is held if its content differs */
     bool lifts_hold;     /* `to`'s content is no longer held */
-    /* Called within the transaction where `to` is behind what is live: *move_out brings it there. NULL:
-     * it stays behind. */
-    rf_status (*catch_up)(void *arg, uint64_t position, const rf_catalog_move **move_out,
-                          rf_err *err);
+    rf_catalog_catch_up catch_up; /* NULL: where it is behind what is live, it stays behind */
     void *catch_up_arg;
 } rf_catalog_change;
 #define RF_CATALOG_ANY UINT64_MAX
@@ -210,12 +212,16 @@ typedef struct rf_catalog_change {
 rf_status rf_catalog_flip(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
                           int64_t wait_lock_ms, uint64_t *from_out, rf_err *err);
 
-/* A sealed generation that the catalog does not know yet takes the place of `from`, which has the same
- * definition, rows and position: it is live, or the colour, instead, stands in the history where that one
+/* One that is to take another's place is recorded first, so that it can be brought to where that one is. It
+ * is replaced by itself then: no flip goes to it, and gc takes it. */
+rf_status rf_catalog_add_replacing(rf_catalog *catalog, const rf_manifest *manifest, rf_err *err);
+/* Such a generation takes the place of `from`, which has the same
+ * definition and, after `catch_up`, rows and position: it is live, or the colour, instead, stands in the history where that one
  * stood, and is pinned and of a set if that one was; nothing goes back to that one any more, and gc takes it. Under
  * live/SWAP, in one transaction; then CURRENT is renewed. RF_ERR_LOCKED if `from` is neither live nor a
- * colour any more, or has moved on. */
+ * colour any more, or if `catch_up` says so. */
 rf_status rf_catalog_replace(rf_catalog *catalog, const rf_manifest *manifest, uint64_t from,
+                             rf_catalog_catch_up catch_up, void *catch_up_arg,
                              int64_t wait_lock_ms, rf_err *err);
 
 /* Where base files of generations of `name` lie that went, to be written over by the next build. */

@@ -96,6 +96,10 @@ static rf_status apply_change(rf_kv_txn *txn, const rf_catalog_change *change, u
     if (status == RF_OK && !found)
         return rf_fail(err, RF_ERR_ABSENT, "%s has no sealed generation %" PRIu64, change->name,
                        change->to);
+    if (status == RF_OK && to.replaced_by == change->to)
+        return rf_fail(err, RF_ERR_ABSENT,
+                       "%s: generation %" PRIu64 " was made by a merge that has not ended", change->name,
+                       change->to);
     if (status == RF_OK && to.replaced_by != 0)
         return rf_fail(err, RF_ERR_ABSENT,
                        "%s: generation %" PRIu64 " has the place of %" PRIu64 ", with its rows",

@@ -199,7 +199,7 @@ static bool read_generation(rf_bytes_reader *in, rf_catalog_generation *generati
     generation->set = rf_read_u64(in);
     generation->replaced_by = rf_read_u64(in);
     return !in->failed && rf_bytes_left(in) == 0 && flags <= FLAG_PINNED &&
-           (generation->replaced_by == 0 || generation->replaced_by > generation->number);
+           (generation->replaced_by == 0 || generation->replaced_by >= generation->number);
 }
 
 /* What a checkpoint says is newer than what was sealed. */

@@ -56,7 +56,9 @@ static void add_marks(cli_table *table, const rf_generation *item)
 {
     char marks[64];
     char replaced[40] = "";
-    if (item->replaced_by != 0)
+    if (item->replaced_by == item->number)
+        snprintf(replaced, sizeof replaced, "of a merge");
+    else if (item->replaced_by != 0)
         snprintf(replaced, sizeof replaced, "replaced by %" PRIu64, item->replaced_by);
     const char *role = item->live ? "live" : item->colour ? "colour" : replaced;
     const char *held = item->held && !item->live ? "held" : "";

@@ -6,7 +6,10 @@ Logs are made at random; keys are streams, or not; rows go and come again, some 
 
 import os
 import random
+import signal
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 import tool
@@ -102,6 +105,36 @@ class Merges(tool.Case):
         for seed in SEEDS:
             with self.subTest(seed=seed):
                 self.run_with(seed)
+
+    def test_what_is_followed_moves_on_while_a_merge_goes_on_beside(self):
+        self.random = random.Random(5)
+        self.import_lines(*self.chunk(9000, 4000), options=('--partitions', 8))
+        self.rebuild(*[self.path(name + '.lua', globals()[name.upper()]) for name in NAMES])
+        told = self.path('told', '')
+        with open(told, 'w') as out:
+            following = subprocess.Popen(
+                [tool.refold, 'follow', self.store],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            merged, until = 0, time.monotonic() + 120
+            while merged < 5 and time.monotonic() < until:
+                self.import_lines(*self.chunk(150, 4000))
+                merged = tool.read(told).count(b' were merged: generation ')
+            self.assertGreaterEqual(merged, 5, tool.read(told))
+            self.ok('wait', self.store, '--timeout', '60')
+        finally:
+            following.send_signal(signal.SIGINT)
+            self.assertEqual(tool.wait_for(following, 60), 130)
+        self.assertNotIn(b'not merged', tool.read(told))
+        self.ok('follow', self.store, '--once', '--quiet')
+        for name in NAMES:
+            self.check(name)
+            listed = self.ok('generations', self.store, name, '--json').json['generations']
+            self.assertFalse([g for g in listed if g.get('replaced_by') == g['number']], listed)
+        self.ok('verify', self.store, '--serial')
 
 
 tool.main(__name__)

@@ -36,7 +36,7 @@ bit sealed[LAST + 1], known[LAST + 1], removed[LAST + 1]; /* MANIFEST is whole; 
 byte readers[LAST + 1];                    /* shared locks of MANIFEST */
 bit lock_store, lock_follow, lock_swap;    /* LOCK, FOLLOW, live/SWAP */
 byte kills = 0;
-bit built = 0, merged = 0;                 /* one rebuild, one merge */
+bit built = 0;                             /* one rebuild */
 
 /* After every step that changes them: what is live, and the colour, is whole and there, no event is lost or
  * counted twice in it, and CURRENT is not ahead of the catalog. */
@@ -47,6 +47,9 @@ bit built = 0, merged = 0;                 /* one rebuild, one merge */
 
 /* All at once are more orders than can be gone through in a test: swap.sh leaves out one or the other. */
 init { atomic { sealed[1] = 1; known[1] = 1; run writer(); run follower(); run rebuild();
+#ifndef NO_MERGE
+                run merger();
+#endif
 #ifndef NO_OPERATOR
                 run operator();
 #endif
@@ -80,10 +83,9 @@ inline move(g, from, to, needs_live) {
     }
 }
 
-/* Follows what is live and the colour; once it merges base and delta of one, if LOCK is free: the new
- * generation has the same definition and rows, and takes its place. */
+/* Follows what is live and the colour. */
 proctype follower() {
-    byte g, n, from, to; bool moved;
+    byte g, from, to; bool moved;
     atomic { !lock_follow -> lock_follow = 1 }
     do
     :: if :: g = live :: atomic { colour != 0 -> g = colour } fi;
@@ -93,35 +95,43 @@ proctype follower() {
        :: to > from -> move(g, from, to, true)
        :: else -> if :: log_position == EVENTS && checkpoint[live] == EVENTS -> break :: true -> skip fi
        fi
-#ifndef NO_MERGE
-    :: atomic { !merged && next <= LAST && !lock_store -> lock_store = 1; merged = 1; unseen = 0;
-                if :: g = live :: colour != 0 -> g = colour fi;
-                n = next; next++ }
-       atomic { checkpoint[n] = checkpoint[g]; rows[n] = rows[g]; version[n] = version[g] }
-       sealed[n] = 1;
-       atomic { !lock_swap -> lock_swap = 1 }
-       atomic { /* one transaction */
-          unseen = 0;
-#ifdef BUG_REPLACE
-          if :: true ->
-#else
-          if :: (live == g || colour == g) && checkpoint[g] == checkpoint[n] ->
-#endif
-                known[n] = 1; epoch++;
-                if :: colour == g -> colour = n
-                :: else -> assert(version[live] == version[n]); live = n /* a merge is no flip */
-                fi;
-                if :: back == g -> back = n :: else fi;
-                holds
-          :: else
-          fi
-       }
-       if :: true :: killed(lock_store = 0; lock_follow = 0; lock_swap = 0) fi;
-       atomic { witness = epoch; lock_swap = 0; lock_store = 0 }
-#endif
     :: killed(lock_follow = 0)
     od;
     lock_follow = 0;
+dead: skip
+}
+
+/* Beside who follows: base and delta of one become the base of another one, which has the same definition and
+ * rows. It is brought to where the old one is by then and takes its place in one transaction. */
+proctype merger() {
+    byte g, n;
+    if
+    :: goto dead
+    :: atomic { next <= LAST && !lock_store -> lock_store = 1; unseen = 0;
+                if :: g = live :: colour != 0 -> g = colour fi;
+                n = next; next++ }
+    fi;
+    atomic { checkpoint[n] = checkpoint[g]; rows[n] = rows[g]; version[n] = version[g]; sealed[n] = 1 }
+    if :: true :: killed(lock_store = 0) fi;
+    atomic { !lock_swap -> lock_swap = 1 }
+    atomic { /* one transaction */
+       unseen = 0;
+       if :: live == g || colour == g ->
+#ifndef BUG_REPLACE
+             rows[n] = rows[n] + (checkpoint[g] - checkpoint[n]); checkpoint[n] = checkpoint[g];
+#endif
+             assert(checkpoint[n] == checkpoint[g]);
+             known[n] = 1; epoch++;
+             if :: colour == g -> colour = n
+             :: else -> assert(version[live] == version[n]); live = n /* a merge is no flip */
+             fi;
+             if :: back == g -> back = n :: else fi;
+             holds
+       :: else
+       fi
+    }
+    if :: true :: killed(lock_store = 0; lock_swap = 0) fi;
+    atomic { witness = epoch; lock_swap = 0; lock_store = 0 }
 dead: skip
 }
 

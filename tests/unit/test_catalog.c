@@ -479,7 +479,13 @@ static rf_manifest sealed_of(const char *name, uint64_t content, uint64_t positi
     cr_assert_eq(rf_kv_begin(catalog->kv, true, &txn, NULL), RF_OK);
     cr_assert_eq(rf_record_delete_generation(txn, name, number, NULL), RF_OK);
     cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+    cr_assert_eq(rf_catalog_add_replacing(catalog, &manifest, NULL), RF_OK);
     return manifest;
+}
+
+static rf_status replace(const rf_manifest *manifest, uint64_t from)
+{
+    return rf_catalog_replace(catalog, manifest, from, NULL, NULL, 0, NULL);
 }
 
 static rf_catalog_generation generation_of(const char *name, uint64_t number)
@@ -502,8 +508,8 @@ Test(catalog, gives_the_place_of_a_generation_to_one_with_the_same_rows)
     }
     cr_assert_eq(rf_catalog_set_pinned(catalog, "a", 2, true, &changed, NULL), RF_OK);
     rf_manifest live = sealed_of("a", 3, 100), colour = sealed_of("a", 2, 100);
-    cr_assert_eq(rf_catalog_replace(catalog, &live, 3, 0, NULL), RF_OK);
-    cr_assert_eq(rf_catalog_replace(catalog, &colour, 2, 0, NULL), RF_OK);
+    cr_assert_eq(replace(&live, 3), RF_OK);
+    cr_assert_eq(replace(&colour, 2), RF_OK);
     rf_catalog_model model = model_of("a");
     cr_assert_eq(model.live, 4);
     cr_assert_eq(model.history_count, 2);
@@ -532,13 +538,16 @@ Test(catalog, gives_no_place_of_a_generation_that_moved_on_or_does_not_serve)
     rf_manifest behind = sealed_of("a", 1, 99), other = sealed_of("a", 2, 100);
     rf_manifest same = sealed_of("a", 1, 100);
     uint64_t epoch = model_of("a").epoch;
-    cr_assert_eq(rf_catalog_replace(catalog, &behind, 1, 0, NULL), RF_ERR_LOCKED);
-    cr_assert_eq(rf_catalog_replace(catalog, &other, 1, 0, NULL), RF_ERR_LOCKED);
-    cr_assert_eq(rf_catalog_replace(catalog, &same, 2, 0, NULL), RF_ERR_LOCKED);
+    cr_assert_eq(replace(&behind, 1), RF_ERR_LOCKED);
+    cr_assert_eq(replace(&other, 1), RF_ERR_LOCKED);
+    cr_assert_eq(replace(&same, 2), RF_ERR_LOCKED);
     cr_assert_eq(model_of("a").epoch, epoch);
     cr_assert_eq(model_of("a").live, 1);
-    cr_assert_eq(rf_catalog_replace(catalog, &same, 1, 0, NULL), RF_OK);
+    cr_assert_eq(replace(&same, 1), RF_OK);
     cr_assert_eq(model_of("a").live, same.number);
+    cr_assert_eq(flip("a", behind.number, false), RF_ERR_ABSENT, "it has no place");
+    rf_gc_result result = collect("a", 100);
+    cr_assert_eq(result.removed, 3, "what has no place, and what was replaced, goes");
     rf_manifest_free(&behind);
     rf_manifest_free(&other);
     rf_manifest_free(&same);

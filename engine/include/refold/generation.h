@@ -21,7 +21,9 @@ typedef struct rf_generation {
     uint32_t version; /* of the definition */
     uint64_t position;
     uint64_t rows;
-    uint64_t replaced_by; /* the generation that has its place, with the same rows; 0: none */
+    /* the generation that has its place, with the same rows; its own number: a merge that has not ended made it,
+     * or one that was killed, and it serves nobody; 0: none */
+    uint64_t replaced_by;
     uint64_t bytes;      /* of base files and delta */
     uint64_t delta_rows; /* rows that changed since it was sealed */
     uint64_t set;        /* that it was built in: all generations of one rebuild have the same; 0: none */
