@@ -176,7 +176,7 @@ class Keyed(tool.Case):
         zero may be the lack of a least value."""
         shut = policy == 'quarantine' and projection.fold(log[:end], policy)[2]
         if entry.get('reused') and not shut and not projection.combines:
-            self.assertLessEqual(entry['events'], count)
+            self.assertLessEqual(entry['folded'], count)
 
     def some_gets(self, projection, rows):
         for key in list(rows)[:5]:
