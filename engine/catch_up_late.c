@@ -84,6 +84,7 @@ static rf_status target_position(rf_catch_up_late *late, uint64_t *position_out,
     return status;
 }
 
+/* Step `rounds` of tests/model/swap.pml. */
 rf_status rf_catch_up_late_rounds(rf_catch_up_late *late, bool to_log, rf_err *err)
 {
     rf_status status = RF_OK;

@@ -442,7 +442,7 @@ static rf_status move_each(follower *run, uint64_t until, rf_err *err)
     return status;
 }
 
-/* All that are active have the events up to `until` afterwards. */
+/* All that are active have the events up to `until` afterwards. Step `follow` of tests/model/swap.pml. */
 static rf_status advance(follower *run, uint64_t until, rf_err *err)
 {
     rf_err failure = {0};

@@ -70,7 +70,7 @@ static bool history_cut(rf_catalog_model *model, uint64_t to)
 }
 
 /* What goes live has every event that what was live has: the last of them come here, in the flip's
- * own transaction, which followers wait for. */
+ * own transaction, which followers wait for. Step `late` of tests/model/swap.pml. */
 static rf_status catch_up(rf_kv_txn *txn, const rf_catalog_change *change,
                           const rf_catalog_generation *to, const rf_catalog_generation *left,
                           rf_err *err)

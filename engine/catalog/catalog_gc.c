@@ -227,6 +227,7 @@ rf_status rf_catalog_spare_path(rf_catalog *catalog, const char *name, char dir_
     return rf_path_format(dir_out, "%s/" SPARE "/%s", err, catalog->path, name);
 }
 
+/* Files go when no record and no lock of a reader is left. Step `remove` of tests/model/swap.pml. */
 static rf_status remove_batch(rf_catalog *catalog, const char *name, uint32_t keep, bool spares,
                               int64_t wait_lock_ms, rf_gc_result *result, bool *more_out,
                               rf_err *err)
@@ -271,7 +272,8 @@ typedef struct sweep {
     rf_gc_result *result;
 } sweep;
 
-/* A directory of a number that was given and that the catalog does not know is a leftover. */
+/* A directory of a number that was given and that the catalog does not know is a leftover. Step `sweep` of
+ * tests/model/swap.pml. */
 static rf_status sweep_entry(void *arg, const char *name, rf_err *err)
 {
     const sweep *at = arg;

@@ -61,6 +61,7 @@ rf_status rf_witness_text(rf_kv_txn *txn, rf_buf *text_out, rf_err *err)
     return status == RF_OK ? rf_buf_check(text_out, "CURRENT", err) : status;
 }
 
+/* Step `witness` of tests/model/swap.pml. */
 rf_status rf_witness_write(rf_catalog *catalog, rf_slice text, rf_err *err)
 {
     char path[RF_PATH_SIZE];

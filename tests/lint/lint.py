@@ -220,6 +220,35 @@ def readme_map():
                     yield '%s: names %s, which is not there' % (page, each)
 
 
+def function_below(text, at):
+    """The first function that begins behind `at`."""
+    found = re.search(r'^[a-z][\w ]*[ *](\w+)\(', text[at:], re.M)
+    return found.group(1) if found else None
+
+
+def steps_of_the_model():
+    """The steps that swap.pml lists, those that it takes, and those that the engine's comments name are the same,
+    each at its function."""
+    head, _, body = read('tests/model/swap.pml').partition('*/')
+    listed = {
+        (step, function, path)
+        for step, function, path in re.findall(r'^ \*   (\w+) +(\w+) +(engine/\S+)$', head, re.M)
+    }
+    in_code = set()
+    for path in SOURCES:
+        text = read(path) if path.startswith('engine/') else ''
+        for match in re.finditer(r'Step `(\w+)` of\s+(?:\* )?tests/model/swap\.pml', text):
+            in_code.add((match.group(1), function_below(text, match.end()), path))
+    for step, function, path in sorted(listed ^ in_code):
+        where = 'is not said by the code' if (step, function, path) in listed else 'is not listed'
+        yield 'tests/model/swap.pml: step %s, %s of %s, %s' % (step, function, path, where)
+    taken = set(re.findall(r'/\* (\w+)(?:: | \*/)', body))
+    for step in sorted({step for step, _, _ in listed} ^ taken):
+        yield 'tests/model/swap.pml: step %s is listed and not taken, or the other way round' % step
+    if not listed:
+        yield 'tests/model/swap.pml: no steps are listed'
+
+
 class Exceptions:
     """Lines of exceptions.txt: `file PATH REASON` or `function PATH NAME REASON`."""
 
@@ -276,6 +305,9 @@ class Lint(unittest.TestCase):
 
     def test_files_begin_with_their_idea(self):
         self.none(files_begin_with_their_idea())
+
+    def test_the_steps_of_the_model_are_those_of_the_code(self):
+        self.none(steps_of_the_model())
 
     def test_pages_name_only_paths_that_exist(self):
         self.none(readme_map())

@@ -7,19 +7,26 @@
  * between any two steps (kill -9: what it holds is let go of, what it committed stays). Right behind a commit
  * it may be that readers do not see it before something else is written: `unseen`.
  *
- * Steps and the code that they stand for:
- *   append    rf_appender_commit                engine/log/append_commit.c
- *   fold      rf_catch_up_fold                  engine/catch_up.c
- *   move      rf_catalog_apply_move             engine/catalog/catalog_move.c
- *   seal      rf_build_seal                     engine/build.c
- *   flip      commit_changes, rf_witness_write  engine/catalog/catalog_flip.c, witness.c
- *   again     rf_catch_up_flip                  engine/catch_up_late.c
- *   replace   rf_catalog_replace                engine/catalog/catalog_replace.c
- *   retire    rf_catalog_retire                 engine/catalog/catalog_colour.c
- *   settle    rf_kv_settle, under LOCK          engine/base/kv.c, store.c
- *   forget    forget, under live/SWAP           engine/catalog/catalog_gc.c
- *   operator  rf_flip_run                       engine/flip.c
- *   pin       rf_catalog_pin                    engine/catalog/catalog_pin.c
+ * Steps and the code that they stand for. Where the model takes one, and at the function, stands its name in a
+ * comment; lint compares the three.
+ *   append    rf_appender_commit        engine/log/append_commit.c
+ *   fold      rf_catch_up_fold          engine/catch_up.c
+ *   move      rf_catalog_apply_move     engine/catalog/catalog_move.c
+ *   follow    advance                   engine/follow.c
+ *   seal      rf_build_seal             engine/build.c
+ *   rounds    rf_catch_up_late_rounds   engine/catch_up_late.c
+ *   again     rf_catch_up_flip          engine/catch_up_late.c
+ *   late      catch_up                  engine/catalog/catalog_flip.c
+ *   flip      apply_changes             engine/catalog/catalog_flip.c
+ *   witness   rf_witness_write          engine/catalog/witness.c
+ *   operator  rf_flip_run               engine/flip.c
+ *   replace   replace                   engine/catalog/catalog_replace.c
+ *   retire    rf_catalog_retire         engine/catalog/catalog_colour.c
+ *   settle    rf_kv_settle              engine/base/kv.c
+ *   sweep     sweep_entry               engine/catalog/catalog_gc.c
+ *   forget    forget                    engine/catalog/catalog_gc.c
+ *   remove    remove_batch              engine/catalog/catalog_gc.c
+ *   pin       pin_wanted                engine/catalog/catalog_pin.c
  */
 #define EVENTS 1
 #define LAST 3       /* generations 1..LAST; 1 is live at the start */
@@ -65,10 +72,10 @@ init { atomic { sealed[1] = 1; known[1] = 1; run writer(); run follower(); run r
 #define killed(locks) atomic { kills < 1 -> kills++; locks; goto dead }
 
 proctype writer() {
-    do :: log_position < EVENTS -> log_position++ :: else -> break od
+    do :: log_position < EVENTS -> log_position++ /* append */ :: else -> break od
 }
 
-/* A move names the checkpoint that it was folded from, and what has to serve. To write makes all seen. */
+/* move: it names the checkpoint that it was folded from, and what has to serve. To write makes all seen. */
 inline move(g, from, to, needs_live) {
     atomic {
         unseen = 0;
@@ -90,9 +97,9 @@ proctype follower() {
     do
     :: if :: g = live :: atomic { colour != 0 -> g = colour } fi;
        from = checkpoint[g];
-       to = log_position;
+       to = log_position; /* fold */
        if
-       :: to > from -> move(g, from, to, true)
+       :: to > from -> move(g, from, to, true) /* follow */
        :: else -> if :: log_position == EVENTS && checkpoint[live] == EVENTS -> break :: true -> skip fi
        fi
     :: killed(lock_follow = 0)
@@ -114,7 +121,7 @@ proctype merger() {
     atomic { checkpoint[n] = checkpoint[g]; rows[n] = rows[g]; version[n] = version[g]; sealed[n] = 1 }
     if :: true :: killed(lock_store = 0) fi;
     atomic { !lock_swap -> lock_swap = 1 }
-    atomic { /* one transaction */
+    atomic { /* replace: one transaction */
        unseen = 0;
        if :: live == g || colour == g ->
 #ifndef BUG_REPLACE
@@ -131,7 +138,7 @@ proctype merger() {
        fi
     }
     if :: true :: killed(lock_store = 0; lock_swap = 0) fi;
-    atomic { witness = epoch; lock_swap = 0; lock_store = 0 }
+    atomic { /* witness */ witness = epoch; lock_swap = 0; lock_store = 0 }
 dead: skip
 }
 
@@ -139,28 +146,30 @@ dead: skip
 proctype rebuild() {
     byte g, from, to; bool moved;
     if :: next <= LAST && !built -> built = 1 :: else -> goto dead fi;
-    atomic { !lock_store -> lock_store = 1; unseen = 0 }
+    atomic { !lock_store -> lock_store = 1; unseen = 0 /* settle */ }
     if :: next > LAST -> lock_store = 0; goto dead :: else fi;
     atomic { g = next; next++; version[g] = 1; checkpoint[g] = log_position; rows[g] = log_position }
 #ifndef BUG_SEAL
+    /* seal */
     if :: sealed[g] = 1 :: killed(lock_store = 0) fi;
 #endif
     if
     :: known[g] = 1
     :: atomic { kills < 1 -> kills++; known[g] = 1; unseen = g; lock_store = 0; goto dead }
     fi;
-rounds: /* of catch-up, until it is as far as what is live */
+rounds: /* rounds: of catch-up, until it is as far as what is live */
     do
     :: checkpoint[g] < checkpoint[live] -> from = checkpoint[g]; to = checkpoint[live];
        if :: move(g, from, to, false) :: killed(lock_store = 0) fi
     :: else -> break
     od;
     atomic { !lock_swap -> lock_swap = 1 }
-    atomic { /* one transaction: what is missing, and the flip; what it leaves is a colour */
+    atomic { /* flip: one transaction with what is missing (late); what it leaves is a colour */
 #ifndef BUG_LATE
+       /* late */
        if :: checkpoint[g] < checkpoint[live] ->
              rows[g] = rows[g] + (checkpoint[live] - checkpoint[g]); checkpoint[g] = checkpoint[live]
-       :: checkpoint[g] < checkpoint[live] -> /* too much to wait for: again */
+       :: checkpoint[g] < checkpoint[live] -> /* again: it is too much to wait for */
 #ifndef BUG_AGAIN
              lock_swap = 0;
 #endif
@@ -177,11 +186,11 @@ rounds: /* of catch-up, until it is as far as what is live */
        back = live; colour = live; live = g; epoch++; holds
     }
     if :: true :: killed(lock_store = 0; lock_swap = 0) fi;
-    atomic { witness = epoch; lock_swap = 0; lock_store = 0 }
+    atomic { /* witness */ witness = epoch; lock_swap = 0; lock_store = 0 }
 dead: skip
 }
 
-/* Back to the generation before, at once: a smaller checkpoint is allowed here. Then the colour that is left is
+/* operator: back to the generation before, at once: a smaller checkpoint is allowed here. Then the colour that is left is
  * retired, or it goes forward again, which catches up first, as a rebuild does. */
 proctype operator() {
     byte g, from, to; bool moved;
@@ -193,7 +202,7 @@ proctype operator() {
     if :: true :: killed(lock_swap = 0) fi;
     atomic { witness = epoch; lock_swap = 0 }
     if :: g == 0 -> goto dead :: else fi;
-    if :: atomic { unseen = 0; colour = 0; holds }; goto dead :: true fi;
+    if :: atomic { /* retire */ unseen = 0; colour = 0; holds }; goto dead :: true fi;
     atomic { !lock_store -> lock_store = 1; unseen = 0 }
     g = colour; from = checkpoint[g]; to = log_position;
     if :: to > from -> move(g, from, to, false) :: else fi;
@@ -211,14 +220,14 @@ proctype gc() {
     if :: g = 1 :: g = 2 :: g = 3 fi;
     atomic { !lock_store -> lock_store = 1;
 #ifndef BUG_SETTLE
-             unseen = 0;
+             unseen = 0; /* settle */
 #endif
-             if
+             if /* sweep */
              :: g < next && (!known[g] || unseen == g) -> removed[g] = 1; assert(!known[g])
              :: else
              fi }
     atomic { !lock_swap -> lock_swap = 1 }
-    atomic { /* under live/SWAP: its lock without waiting, and the record first */
+    atomic { /* forget: under live/SWAP, its lock without waiting, and the record first */
        unseen = 0;
        if
 #ifdef BUG_GC
@@ -235,7 +244,7 @@ proctype gc() {
        fi
     }
     if :: lock_swap = 0 :: killed(lock_store = 0; lock_swap = 0) fi;
-    atomic { removed[g] = 1; holds; lock_store = 0 }
+    atomic { /* remove */ removed[g] = 1; holds; lock_store = 0 }
 dead: skip
 }
 
@@ -247,7 +256,7 @@ proctype reader() {
     :: atomic { colour != 0 -> g = colour; of_colour = 1 }
     fi;
     if
-    :: atomic { !removed[g] -> readers[g]++ } /* open MANIFEST and lock it */
+    :: atomic { !removed[g] -> readers[g]++ } /* pin: open MANIFEST and lock it */
     :: removed[g] -> goto done
     fi;
 #ifndef BUG_LOOK
