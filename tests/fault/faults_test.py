@@ -4,12 +4,14 @@ failure has a message.
 shim.c counts the calls of a command and lets one of them fail (no space, input/output error once
 or from then on, a short write) or kills the process there, before or right behind it. Behind it, beside another
 process that has the store open: to LMDB's readers a commit whose process dies before it says so in the lock
-file shows with the next write only, and until then the old state does. Afterwards, without faults: the store
+file shows with the next write only, and until then the old state does. Or the power is cut there, or right behind the
+command's end: what it had not synced by then is taken back. Afterwards, without faults: the store
 verifies; its log is a prefix and holds what exit 0 acknowledged; the live rows are those of the
 position that it names; the same command then succeeds. A failed command is not silent, and one
 that exits 0 has done its work. By default a sample of the points that fits into a minute or so;
 REFOLD_SOAK=1 takes all. Validated by hand: an exit code forced to 0, a message that is thrown
-away, and a commit whose failure is ignored are each reported.
+away, and a commit whose failure is ignored are each reported; of the cuts of power, that the log, base files, or
+what is replaced by renaming are not synced.
 """
 
 import errno
@@ -27,7 +29,7 @@ from tool import event, lines
 WRITES = 'pwrite,write,writev,pwritev'
 SYNCS = 'fsync,fdatasync,msync'
 SIZES = 'ftruncate,ftruncate64,posix_fallocate,posix_fallocate64,fallocate,fallocate64'
-NAMES = 'mkdir,mkdirat,rename,renameat,unlink,unlinkat,rmdir'
+NAMES = 'mkdir,mkdirat,link,rename,renameat,unlink,unlinkat,rmdir'
 OTHERS = 'open,mmap,copy_file_range,sendfile'
 ALL = ','.join((WRITES, SYNCS, SIZES, NAMES, OTHERS))
 FAULTS = (
@@ -45,8 +47,10 @@ FAULTS = (
     ('copy_file_range,sendfile', 'once', errno.EIO),
     (ALL, 'kill', 0),
     (WRITES, 'die', 0),
+    (ALL, 'lose', 0),
 )
 TINY = 'name "tiny" version (%d) columns { "n int" } on ("*", function (row, e) row.n = row.n + %d end)\n'
+DIES = ('kill', 'die', 'lose')
 GOES_ONCE = ('rollback', 'retire')  # what it did cannot be done again
 POINTS = 1 << 30 if os.environ.get('REFOLD_SOAK') else 9  # of each command and fault
 
@@ -73,8 +77,13 @@ class Faults(tool.Case):
             ],
             check=True,
         )
-        # Named so by the loader of the sanitizers, which wants to come first.
-        self.preload = {'LD_PRELOAD': self.shim, 'ASAN_OPTIONS': 'verify_asan_link_order=0'}
+        self.preload = {
+            'LD_PRELOAD': self.shim,
+            # Named so by the loader of the sanitizers, which wants to come first.
+            'ASAN_OPTIONS': 'verify_asan_link_order=0',
+            'UNSYNCED_KEEP': self.path('kept'),
+        }
+        os.mkdir(self.path('kept'))
         self.log = story.make_log(self.SECOND)
         self.base = os.path.join(self.folder, 'base')
         self.place = story.Story(self, self.base, self.log)
@@ -94,13 +103,15 @@ class Faults(tool.Case):
         environment = dict(self.preload, **{name: str(value) for name, value in settings.items()})
         return tool.call(*argv, stdin=stdin, env=environment, seconds=60)
 
-    def points(self, argv, stdin, calls):
-        """Numbers of the calls to try: all, or the first and last and some between."""
+    def points(self, argv, stdin, calls, mode):
+        """Numbers of the calls to try: all, or the first and last and some between. Power is cut behind the
+        last, too."""
         self.copy()
         count_file = self.path('count')
         result = self.run_with(argv, stdin, FAULT_CALLS=calls, FAULT_COUNT=count_file)
         self.assertEqual(result.code, 0, str(result))
         count = int(tool.read(count_file))
+        count += mode == 'lose'
         if count <= POINTS:
             return count, range(1, count + 1)
         inner = self.random.sample(range(2, count), POINTS - 2)
@@ -112,7 +123,7 @@ class Faults(tool.Case):
         """
         argv, tried = (command, self.store, *options), 0
         for calls, mode, code in FAULTS:
-            count, points = self.points(argv, stdin, calls)
+            count, points = self.points(argv, stdin, calls, mode)
             for at in points:
                 context = '%s: %s %s errno %d at call %d of %d' % (
                     command,
@@ -166,7 +177,7 @@ class Faults(tool.Case):
     def try_point(self, place, argv, stdin, done, context, settings):
         result = self.run_with(argv, stdin, **settings)
         context = '%s\n%s' % (context, result)
-        if settings['FAULT_MODE'] in ('kill', 'die'):
+        if settings['FAULT_MODE'] in DIES:
             self.assertIn(result.code, (0, -9), context)
         else:
             self.assertIn(result.code, (0, tool.FAILED, tool.DAMAGED), context)
@@ -289,7 +300,7 @@ class Faults(tool.Case):
         right = self.rows('counting')
         self.assertNotEqual(wrong, right)
         for calls, mode, code in FAULTS:
-            for at in self.points(argv, b'', calls)[1]:
+            for at in self.points(argv, b'', calls, mode)[1]:
                 with self.subTest('%s %s errno %d at call %d' % (calls, mode, code, at)):
                     self.copy()
                     result = self.run_with(
@@ -322,7 +333,7 @@ class Faults(tool.Case):
         self.ok(*argv)
         after = self.rows(story.NAME)
         for calls, mode, code in FAULTS:
-            for at in self.points(argv, b'', calls)[1]:
+            for at in self.points(argv, b'', calls, mode)[1]:
                 with self.subTest('%s %s errno %d at call %d' % (calls, mode, code, at)):
                     self.copy()
                     result = self.run_with(
@@ -351,7 +362,7 @@ class Faults(tool.Case):
 
     def test_who_follows_sees_what_a_process_committed_that_died_then(self):
         argv, stdin = ('import', self.store, '-', '--quiet'), self.place.chunk(0, self.SECOND)
-        count, _ = self.points(argv, stdin, WRITES)
+        count, _ = self.points(argv, stdin, WRITES, 'die')
         committed = []
         for at in range(1, count + 1):
             if committed.count(True) == 2:
@@ -393,7 +404,7 @@ class Faults(tool.Case):
             self.assertEqual(
                 self.run_with(argv, stdin, FAULT_CALLS=calls, FAULT_COUNT=count_file).code, 0
             )
-            count = int(tool.read(count_file))
+            count = int(tool.read(count_file)) + (mode == 'lose')
             for at in sorted(self.random.sample(range(1, count + 1), min(count, POINTS))):
                 context = 'new store: %s %s errno %d at call %d of %d' % (
                     calls,
@@ -415,11 +426,14 @@ class Faults(tool.Case):
                     context += '\n%s' % result
                     self.assertIn(
                         result.code,
-                        (0, -9) if mode in ('kill', 'die') else (0, tool.FAILED, tool.DAMAGED),
+                        (0, -9) if mode in DIES else (0, tool.FAILED, tool.DAMAGED),
                         context,
                     )
                     if result.code > 0:
                         self.assertEqual(result.message.count('\n'), 1, context)
+                    if result.code == 0:
+                        position = self.ok('info', self.store, '--json').json['position']
+                        self.assertEqual(position, self.FIRST, context)
                     again = tool.call(*argv, stdin=stdin)
                     self.assertEqual(
                         again.code, 0, 'cannot be made any more: %s\n%s' % (context, again)

@@ -7,7 +7,9 @@
  *
  *   once   it fails with errno FAULT_ERRNO          stick  it and all later ones do
  *   short  it writes half of what was asked         kill   the process dies before the call, as by kill -9
- *   die    it writes, and the process dies before it can go on
+ *   die    it is done, and the process dies before it can go on
+ *   lose   what was not synced is taken back, as by a power cut, and the process dies; if it ends before,
+ *          that is done at its end (unsynced.h, with a folder UNSYNCED_KEEP)
  *
  * With FAULT_COUNT=FILE the number of calls is written there at exit. Writes to standard output and
  * error are never counted. What the C library does inside itself (thread stacks, the loading of
@@ -19,6 +21,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,15 +32,18 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "unsynced.h"
+
 typedef enum fault { FAULT_NONE, FAULT_FAIL, FAULT_SHORT, FAULT_DIE } fault;
 
 static atomic_long calls;
 
-__attribute__((destructor)) static void write_count(void)
+__attribute__((destructor)) static void at_end(void)
 {
     const char *path = getenv("FAULT_COUNT");
     char text[32];
 
+    unsynced_take_back();
     if (!path)
         return;
     int size = snprintf(text, sizeof text, "%ld\n", atomic_load(&calls));
@@ -65,12 +71,20 @@ static void die(void)
         pause();
 }
 
-/* What a call that writes gives; it is the last where it is to be. */
-static ssize_t written(fault f, ssize_t size)
+/* What a call gives; it is the last where it is to be. */
+static ssize_t done(fault f, ssize_t result)
 {
     if (f == FAULT_DIE)
         die();
-    return size;
+    return result;
+}
+
+/* The same of one that writes. */
+static ssize_t written(fault f, int fd, ssize_t size)
+{
+    unsynced_wrote(fd);
+    unsynced_unlock();
+    return done(f, size);
 }
 
 /* Counts a call and says what shall become of it. */
@@ -88,12 +102,25 @@ static fault meet(const char *name)
         return FAULT_NONE;
     if (strcmp(mode, "kill") == 0)
         die();
+    if (strcmp(mode, "lose") == 0) {
+        unsynced_take_back();
+        die();
+    }
     if (strcmp(mode, "die") == 0)
         return FAULT_DIE;
     if (strcmp(mode, "short") == 0)
         return FAULT_SHORT;
     errno = code ? atoi(code) : EIO;
     return FAULT_FAIL;
+}
+
+/* The same of one that writes, before it does. */
+static fault meet_write(const char *name, int fd, off_t at, size_t size)
+{
+    unsynced_lock();
+    fault f = meet(name);
+    unsynced_note_bytes(fd, at, size);
+    return f;
 }
 
 /* Declares `next`, the function that this one stands before. */
@@ -109,14 +136,31 @@ static fault meet(const char *name)
         static result(*next) parameters;                                                           \
         if (!next)                                                                                 \
             *(void **)&next = dlsym(RTLD_NEXT, #name);                                             \
-        return meet(#name) == FAULT_FAIL ? failed : next arguments;                                \
+        fault f = meet(#name);                                                                     \
+        return (result)done(f, f == FAULT_FAIL ? failed : next arguments);                         \
+    }
+
+/* The same, with what unsynced.h has to be told before and after it. */
+#define CHANGING(result, name, failed, parameters, arguments, before, after)                       \
+    result name parameters                                                                         \
+    {                                                                                              \
+        static result(*next) parameters;                                                           \
+        if (!next)                                                                                 \
+            *(void **)&next = dlsym(RTLD_NEXT, #name);                                             \
+        unsynced_lock();                                                                           \
+        fault f = meet(#name);                                                                     \
+        before;                                                                                    \
+        result outcome = f == FAULT_FAIL ? failed : next arguments;                                \
+        after;                                                                                     \
+        unsynced_unlock();                                                                         \
+        return (result)done(f, outcome);                                                           \
     }
 
 ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
 {
     NEXT(ssize_t, pwrite, int, const void *, size_t, off_t);
-    fault f = meet("pwrite");
-    return f == FAULT_FAIL ? -1 : written(f, next(fd, bytes, f == FAULT_SHORT ? size / 2 : size, at));
+    fault f = meet_write("pwrite", fd, at, size);
+    return written(f, fd, f == FAULT_FAIL ? -1 : next(fd, bytes, f == FAULT_SHORT ? size / 2 : size, at));
 }
 ssize_t pwrite64(int fd, const void *bytes, size_t size, off_t at)
 {
@@ -126,26 +170,32 @@ ssize_t pwrite64(int fd, const void *bytes, size_t size, off_t at)
 ssize_t write(int fd, const void *bytes, size_t size)
 {
     NEXT(ssize_t, write, int, const void *, size_t);
-    fault f = fd > 2 ? meet("write") : FAULT_NONE;
-    return f == FAULT_FAIL ? -1 : written(f, next(fd, bytes, f == FAULT_SHORT ? size / 2 : size));
+    if (fd <= 2)
+        return next(fd, bytes, size);
+    fault f = meet_write("write", fd, unsynced_here(fd), size);
+    return written(f, fd, f == FAULT_FAIL ? -1 : next(fd, bytes, f == FAULT_SHORT ? size / 2 : size));
+}
+
+/* What a short one of several parts has written. */
+static int parts_of(fault f, int count)
+{
+    return f == FAULT_SHORT && count > 1 ? count / 2 : count;
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
     NEXT(ssize_t, writev, int, const struct iovec *, int);
-    fault f = fd > 2 ? meet("writev") : FAULT_NONE;
-    return f == FAULT_FAIL
-               ? -1
-               : written(f, next(fd, parts, f == FAULT_SHORT && count > 1 ? count / 2 : count));
+    if (fd <= 2)
+        return next(fd, parts, count);
+    fault f = meet_write("writev", fd, unsynced_here(fd), unsynced_size(parts, count));
+    return written(f, fd, f == FAULT_FAIL ? -1 : next(fd, parts, parts_of(f, count)));
 }
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at)
 {
     NEXT(ssize_t, pwritev, int, const struct iovec *, int, off_t);
-    fault f = meet("pwritev");
-    return f == FAULT_FAIL
-               ? -1
-               : written(f, next(fd, parts, f == FAULT_SHORT && count > 1 ? count / 2 : count, at));
+    fault f = meet_write("pwritev", fd, at, unsynced_size(parts, count));
+    return written(f, fd, f == FAULT_FAIL ? -1 : next(fd, parts, parts_of(f, count), at));
 }
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off_t at)
 {
@@ -165,7 +215,20 @@ void *mmap64(void *at, size_t size, int access, int flags, int fd, off_t offset)
 
 static int open_at(int folder, const char *path, int flags, mode_t mode)
 {
-    return meet("open") == FAULT_FAIL ? -1 : (int)syscall(SYS_openat, folder, path, flags, mode);
+    int later = unsynced_is_on() ? flags & O_TRUNC : 0; /* when it is known which bytes that loses */
+
+    unsynced_lock();
+    fault f = meet("open");
+    if (flags & O_CREAT)
+        unsynced_note_new(path);
+    int fd = f == FAULT_FAIL ? -1 : (int)syscall(SYS_openat, folder, path, flags & ~later, mode);
+    if (fd >= 0 && later) {
+        unsynced_note_bytes(fd, 0, SIZE_MAX);
+        if (syscall(SYS_ftruncate, fd, 0) != 0)
+            abort();
+    }
+    unsynced_unlock();
+    return (int)done(f, fd);
 }
 static mode_t mode_of(va_list arguments, int flags)
 {
@@ -185,24 +248,37 @@ OPENING(open64, (const char *path, int flags, ...), AT_FDCWD)
 OPENING(openat, (int folder, const char *path, int flags, ...), folder)
 OPENING(openat64, (int folder, const char *path, int flags, ...), folder)
 
-FAILING(int, fsync, -1, (int fd), (fd))
-FAILING(int, fdatasync, -1, (int fd), (fd))
+#define FORGET(fd) outcome == 0 ? unsynced_forget(fd) : (void)0
+CHANGING(int, fsync, -1, (int fd), (fd), (void)0, FORGET(fd))
+CHANGING(int, fdatasync, -1, (int fd), (fd), (void)0, FORGET(fd))
 FAILING(int, msync, -1, (void *at, size_t size, int flags), (at, size, flags))
-FAILING(int, ftruncate, -1, (int fd, off_t size), (fd, size))
-FAILING(int, ftruncate64, -1, (int fd, off_t size), (fd, size))
-FAILING(int, posix_fallocate, errno, (int fd, off_t at, off_t size), (fd, at, size))
-FAILING(int, posix_fallocate64, errno, (int fd, off_t at, off_t size), (fd, at, size))
-FAILING(int, fallocate, -1, (int fd, int mode, off_t at, off_t size), (fd, mode, at, size))
-FAILING(int, fallocate64, -1, (int fd, int mode, off_t at, off_t size), (fd, mode, at, size))
-FAILING(int, mkdir, -1, (const char *path, mode_t mode), (path, mode))
+
+#define NOTE_FROM(fd, at) unsynced_note_bytes(fd, at, SIZE_MAX)
+CHANGING(int, ftruncate, -1, (int fd, off_t size), (fd, size), NOTE_FROM(fd, size), (void)0)
+CHANGING(int, ftruncate64, -1, (int fd, off_t size), (fd, size), NOTE_FROM(fd, size), (void)0)
+CHANGING(int, posix_fallocate, errno, (int fd, off_t at, off_t size), (fd, at, size),
+         NOTE_FROM(fd, at), (void)0)
+CHANGING(int, posix_fallocate64, errno, (int fd, off_t at, off_t size), (fd, at, size),
+         NOTE_FROM(fd, at), (void)0)
+CHANGING(int, fallocate, -1, (int fd, int mode, off_t at, off_t size), (fd, mode, at, size),
+         NOTE_FROM(fd, at), (void)0)
+CHANGING(int, fallocate64, -1, (int fd, int mode, off_t at, off_t size), (fd, mode, at, size),
+         NOTE_FROM(fd, at), (void)0)
+CHANGING(ssize_t, copy_file_range, -1,
+         (int a, off64_t *ao, int b, off64_t *bo, size_t size, unsigned flags),
+         (a, ao, b, bo, size, flags), unsynced_note_bytes(b, bo ? *bo : unsynced_here(b), size),
+         (void)0)
+CHANGING(ssize_t, sendfile, -1, (int to, int from, off_t *at, size_t size), (to, from, at, size),
+         unsynced_note_bytes(to, unsynced_here(to), size), (void)0)
+
+#define NOTE(kind, ...) unsynced_note_##kind(__VA_ARGS__)
+CHANGING(int, mkdir, -1, (const char *path, mode_t mode), (path, mode), NOTE(new, path), (void)0)
 FAILING(int, mkdirat, -1, (int folder, const char *path, mode_t mode), (folder, path, mode))
-FAILING(int, rename, -1, (const char *from, const char *to), (from, to))
+CHANGING(int, link, -1, (const char *from, const char *to), (from, to), NOTE(new, to), (void)0)
+CHANGING(int, rename, -1, (const char *from, const char *to), (from, to), NOTE(renamed, from, to),
+         (void)0)
 FAILING(int, renameat, -1, (int a, const char *from, int b, const char *to), (a, from, b, to))
-FAILING(int, unlink, -1, (const char *path), (path))
+CHANGING(int, unlink, -1, (const char *path), (path), NOTE(removed, path), (void)0)
 FAILING(int, unlinkat, -1, (int folder, const char *path, int flags), (folder, path, flags))
-FAILING(int, rmdir, -1, (const char *path), (path))
+CHANGING(int, rmdir, -1, (const char *path), (path), NOTE(removed, path), (void)0)
 FAILING(int, flock, -1, (int fd, int how), (fd, how))
-FAILING(ssize_t, copy_file_range, -1,
-        (int a, off64_t *ao, int b, off64_t *bo, size_t size, unsigned flags),
-        (a, ao, b, bo, size, flags))
-FAILING(ssize_t, sendfile, -1, (int to, int from, off_t *at, size_t size), (to, from, at, size))

@@ -1,5 +1,6 @@
-"""kill -9 at random moments of everything at once: an import, following and a command on the generations run
-beside each other, and one of them, or all, are killed.
+"""kill -9 of everything at once: an import, following and a command on the generations run beside each other, and
+one of them, or all, are killed: at a random moment, or at one of the calls with which it changes files. In one round
+of five the power is cut instead: all are killed, and of a command that runs alone what was not synced is lost with it.
 
 The store is looked at from outside after each kill. The log is a prefix of a known one, and has what was
 acknowledged. Every generation, live, colour or neither, has exactly the rows of the serial fold, by the
@@ -8,7 +9,7 @@ or is a colour stays. And verify finds nothing, every tenth time with --serial. 
 one a key that is carried.
 
     kills.sh BUILD                 30 kills; SOAK=full: 1,000. SOAK_SEED=N chooses what is run and killed, and
-                                   SOAK_KILLS=N how many.
+                                   SOAK_KILLS=N how many. Cut power is not counted.
 """
 
 import collections
@@ -21,6 +22,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import aim
 import tool
 
 KILLS = int(os.environ.get('SOAK_KILLS', '1000' if os.environ.get('SOAK') == 'full' else '30'))
@@ -113,7 +115,7 @@ class Fold:
 class Command:
     """One that runs, and what it said when it ended."""
 
-    def __init__(self, what, argv, program=tool.refold):
+    def __init__(self, what, argv, program=tool.refold, env=None):
         self.what, self.argv, self.begun = what, argv, time.monotonic()
         self.code, self.killed = None, False
         self.process = subprocess.Popen(
@@ -122,23 +124,25 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            env=dict(os.environ, **(env or {})),
         )
 
     def runs(self):
         return self.process.poll() is None
 
     def kill(self):
-        self.killed = self.runs()
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+        self.process.wait(60)
 
     def end(self):
         out, err = self.process.communicate(timeout=120)
         self.out, self.err = out, err.decode('utf-8', 'replace')
         self.code = self.process.returncode
-        self.killed = self.code == -signal.SIGKILL
+        # 137: a shell whose command was killed
+        self.killed = self.code in (-signal.SIGKILL, 128 + signal.SIGKILL)
         self.seconds = time.monotonic() - self.begun
 
     @property
@@ -156,15 +160,22 @@ class Kills(tool.Case):
         super().setUp()
         self.random = random.Random(SEED)
         self.usual = collections.defaultdict(lambda: 0.1)
-        self.killed = collections.Counter()
+        self.killed, self.how = collections.Counter(), collections.Counter()
+        self.aim = aim.Aim(self, self.random)
         self.follower = None
         self.history = collections.deque(maxlen=12)
 
     def tearDown(self):
-        if self.follower:
-            self.follower.kill()
-            self.follower.end()
+        self.kill_follower()
         super().tearDown()
+
+    def kill_follower(self):
+        """It may have died before."""
+        follower, self.follower = self.follower, None
+        if follower:
+            follower.kill()
+            follower.end()
+        return follower
 
     # ---- the store's begin ----
 
@@ -204,8 +215,8 @@ class Kills(tool.Case):
     def some_names(self):
         return self.random.sample(NAMES, self.random.choice((1, 1, 2, 3)))
 
-    def on_generations(self):
-        """A command that changes generations, or None."""
+    def on_generations(self, aimed=None):
+        """A command that changes generations, or None. `aimed`: how it is to die."""
         store, names = self.store, self.some_names()
         name = names[0]
         kinds = ('rebuild', 'rebuild', 'by name', 'no swap', 'swap', 'rollback', 'rollback')
@@ -233,54 +244,106 @@ class Kills(tool.Case):
             'unpin': lambda: ['unpin', store, name],
             'retire': lambda: ['retire', store, '%s@%d' % self.retires],
         }
-        return Command(kind, argv[kind]()) if kind in argv else None
+        if kind not in argv:
+            return None
+        return Command(kind, argv[kind](), env=aimed and self.aim.at_a_call(kind, aimed))
 
-    def on_log(self):
-        """Imports, one after the other; it prints the number of each that was done."""
+    def on_log(self, aimed=None):
+        """Imports, one after the other; it prints the number of each that was done. `aimed`: how one of them is
+        to die."""
         kind = self.random.choice(('import', 'import', 'apply', 'none'))
         count = self.random.randint(1, CHUNKS_MAX)
         if kind == 'none' or self.acknowledged + count * CHUNK > len(self.log):
             return None
         options = '--apply --wait-lock 20' if kind == 'apply' else ''
-        script = 'for i in "$@"; do "%s" import "%s" "$i" --quiet %s >&2 || exit; echo "$i"; done' % (
-            tool.refold,
-            self.store,
-            options,
+        preload = 'env ' + ' '.join(
+            '%s=%s' % pair for pair in (self.aim.at_a_call(kind, aimed) if aimed else {}).items()
         )
+        script = (
+            'n=0; for i in "$@"; do n=$((n + 1)); with=; [ $n != %d ] || with="%s"; '
+            '$with "%s" import "%s" "$i" --quiet %s >&2 || exit; echo "$i"; done'
+        ) % (self.random.randint(1, count), preload, tool.refold, self.store, options)
         return Command(kind, ['-c', script, 'sh', *self.next_chunks(count)], '/bin/sh')
 
     def keep_following(self):
+        """Who dies at a call of its own may do so whenever it comes to it."""
         if self.follower and not self.follower.runs():
-            self.follower.end()
-            self.fail('follow ended by itself: %s' % self.follower)
+            self.note_ends([self.kill_follower()], 'at a call')
         if not self.follower and self.random.random() < 0.8:
-            self.follower = Command('follow', ['follow', self.store, '--quiet'])
+            aimed = self.aim.at_some_call() if self.random.random() < 0.5 else None
+            self.follower = Command('follow', ['follow', self.store, '--quiet'], env=aimed)
 
-    def one_round(self, number):
-        self.keep_following()
-        running = [c for c in (self.on_log(), self.on_generations()) if c]
+    def note_ends(self, commands, how):
+        for command in commands:
+            if command.code is None:
+                command.end()
+            self.killed[command.what] += command.killed
+            self.how[how] += command.killed
+            if command.what == 'follow':  # an apply may have come before
+                self.assertTrue(command.killed or command.code == tool.LOCKED, 'it ended: %s' % command)
+            if not command.killed:
+                self.usual[command.what] = 0.7 * self.usual[command.what] + 0.3 * command.seconds
+
+    def end_at_a_moment(self, running):
+        """Kills one of them, or all."""
         victims = running + [self.follower] if self.follower else running
-        if not victims:
-            return
         may_be = running if running and self.random.random() < 0.75 else victims
         victim = self.random.choice(may_be)
         all_at_once = self.random.random() < 0.2
         time.sleep(self.random.random() * 1.1 * max(self.usual[c.what] for c in running + [victim]))
         for command in victims if all_at_once else [victim]:
             command.kill()
-        if self.follower and self.follower.killed:
-            self.follower.end()
-            running.append(self.follower)
-            self.follower = None
-        for command in running:
-            if command.code is None:
+
+    def end_at_a_call(self, running, victims):
+        """They die by themselves, if they come to the call; perhaps all others with them."""
+        for victim in victims:
+            victim.process.wait(120)
+        if self.random.random() < 0.2:
+            for command in running + [self.follower] if self.follower else running:
+                command.kill()
+
+    def one_round(self, number):
+        how = self.random.choice(('at a moment',) * 7 + ('at a call',) * 9 + ('power',) * 4)
+        if how == 'power':
+            running = self.cut_power()
+        else:
+            self.keep_following()
+            roles = [self.on_log, self.on_generations]
+            aimed = self.random.choice(([0], [1], [0, 1])) if how == 'at a call' else []
+            commands = [role(self.aim.mode() if i in aimed else None) for i, role in enumerate(roles)]
+            running = [c for c in commands if c]
+            if not running and not self.follower:
+                return
+            if not aimed:
+                self.end_at_a_moment(running)
+            else:
+                self.end_at_a_call(running, [commands[i] for i in aimed if commands[i]])
+            for command in running:
                 command.end()
-            self.killed[command.what] += command.killed
-            if not command.killed:
-                self.usual[command.what] = 0.7 * self.usual[command.what] + 0.3 * command.seconds
-        context = 'seed %d, round %d: %s' % (SEED, number, '; '.join(map(str, running)))
+            if self.follower and not self.follower.runs():
+                running.append(self.kill_follower())
+            self.note_ends(running, how)
+        self.aim.learn()
+        context = 'seed %d, round %d, %s: %s' % (SEED, number, how, '; '.join(map(str, running)))
         self.history.append(context)
         self.judge(running, '\n'.join(self.history))
+
+    def cut_power(self):
+        """Of a command that is alone, what was not synced is lost: at a call, or behind its end."""
+        follower = self.kill_follower()
+        if follower:
+            self.note_ends([follower], 'at a moment')
+        role = self.random.choice((self.on_log,) * 2 + (self.on_generations,) * 2 + (self.once,))
+        command = role('lose')
+        if not command:
+            return [follower] if follower else []
+        command.end()
+        self.how['power cut in it' if command.killed else 'power cut behind it'] += 1
+        return [follower, command] if follower else [command]
+
+    def once(self, aimed):
+        argv = ['follow', self.store, '--once', '--quiet']
+        return Command('once', argv, env=self.aim.at_a_call('once', aimed))
 
     # ---- what has to be so afterwards ----
 
@@ -320,8 +383,8 @@ class Kills(tool.Case):
     def judge(self, running, context):
         before, known = self.live, self.known
         for command in running:
-            self.assertIn(command.code, (0, 1, 3, 4, 5, -signal.SIGKILL), context)
-            self.assertTrue(command.code <= 0 or command.err, context)
+            self.assertTrue(command.killed or command.code in (0, 1, 3, 4, 5), context)
+            self.assertTrue(command.killed or command.done or command.err, context)
         by_what = {command.what: command for command in running}
         for what in ('import', 'apply'):
             if what in by_what:
@@ -342,7 +405,8 @@ class Kills(tool.Case):
                 )
             if 'rebuild' in by_what and by_what['rebuild'].done:
                 self.assertEqual(self.live[name]['version'], self.version, context)
-            if 'apply' in by_what and by_what['apply'].done and not goes_back:
+            applied = [by_what[what] for what in ('apply', 'once') if what in by_what]
+            if any(command.done for command in applied) and not goes_back:
                 self.assertGreaterEqual(self.live[name]['position'], self.acknowledged, context)
 
     def look(self, context):
@@ -411,15 +475,13 @@ class Kills(tool.Case):
             rounds += 1
             self.assertLess(rounds, 20 * KILLS + 100, 'too few are killed: %s' % self.killed)
         self.end_store()
-        told = ', '.join('%s %d' % pair for pair in sorted(self.killed.items()))
-        print('%d rounds, %d killed: %s' % (rounds, sum(self.killed.values()), told))
+        for what in self.killed, self.how:
+            told = ', '.join('%s %d' % pair for pair in sorted(what.items()))
+            print('%d rounds, %d killed: %s' % (rounds, sum(self.killed.values()), told))
 
     def end_store(self):
         """After all of it the store works as if nothing had been."""
-        if self.follower:
-            self.follower.kill()
-            self.follower.end()
-            self.follower = None
+        self.kill_follower()
         if not os.path.exists(self.store):
             return
         self.ok('rebuild', self.store, *self.definitions(), '--quiet')
