@@ -23,7 +23,9 @@ enum {
     BATCH_MAX = 8,
     NIGHTS = 6,
     KEEP = 2,
-    AHEAD_MAX = 2, /* commits of the log before the follower, so that its own are small too */
+    AHEAD_MAX = 4, /* commits of the log before the follower, so that its own are small too */
+    POLL_MS = 2,
+    READ_MS = 500, /* between two scans */
     MEBI = 1 << 20,
 };
 
@@ -105,7 +107,7 @@ static void wait_for_follower(rf_store *store, uint64_t position)
             has_arrived = has_arrived && report->models[i].position >= position;
         rf_status_report_free(report);
         if (!has_arrived)
-            roles_sleep_ms(0.2);
+            roles_sleep_ms(POLL_MS);
     }
 }
 
@@ -211,7 +213,7 @@ static void reader_role(void *arg)
     MUST(rf_reader_open(store, "soak_streams", 0, &reader, &must_err));
     while (!atomic_load(&day->shared->is_over)) {
         scan_with_pause(day, reader, &log, false);
-        roles_sleep_ms(100);
+        roles_sleep_ms(READ_MS);
         MUST(rf_reader_refresh(reader, NULL, &must_err));
     }
     rf_reader_close(reader);
@@ -407,7 +409,7 @@ static void pass_day(struct day *day, rf_store *store, pid_t follower, uint32_t 
     while (atomic_load(&day->shared->commits) < (night + 1) * (day->commits / NIGHTS)) {
         look(day, store, follower, watch);
         roles_look();
-        roles_sleep_ms(0.5);
+        roles_sleep_ms(POLL_MS);
     }
     rebuild(day, store);
     collect(store);
