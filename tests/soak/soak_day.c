@@ -501,6 +501,8 @@ static void run(struct day *day)
             rows_first = watch.rows;
             memory_first_kib = watch.memory_largest_kib;
         }
+        /* a merge is due at a tenth of the rows; while a night has LOCK it waits */
+        CHECK(watch.delta_rows_largest <= watch.rows / 4);
         total.moves += watch.moves;
         total.position_last = watch.position_last;
         total.rows = watch.rows;
