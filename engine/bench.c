@@ -8,9 +8,9 @@
 
 #include "base/clock.h"
 #include "base/machine.h"
-#include "preflight.h"
+#include "generation/replay.h"
+#include "pipeline/preflight.h"
 #include "rebuild/floor.h"
-#include "replay.h"
 
 #include <stdlib.h>
 

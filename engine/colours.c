@@ -2,7 +2,7 @@
  * refold/generation.h. */
 #include "catalog/named.h"
 #include "refold/generation.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

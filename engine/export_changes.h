@@ -10,7 +10,7 @@
 #define RF_EXPORT_CHANGES_H
 
 #include "base/arena.h"
-#include "diff.h"
+#include "compare/diff.h"
 #include "sink/postgres.h"
 
 /* Of the rows, when changing is no longer cheaper: a row that changes costs the server about three

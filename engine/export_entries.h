@@ -7,7 +7,7 @@
 #ifndef RF_EXPORT_ENTRIES_H
 #define RF_EXPORT_ENTRIES_H
 
-#include "store.h"
+#include "store/store.h"
 
 typedef struct rf_export_entry {
     char name[80];           /* as it was given, or NAME@VERSION */

@@ -10,7 +10,7 @@
 #ifndef RF_EXPORT_STATE_H
 #define RF_EXPORT_STATE_H
 
-#include "diff.h"
+#include "compare/diff.h"
 
 /* `out` is emptied first, and stays empty where the note would be too large. */
 rf_status rf_export_state_write(const rf_diff_side *side, rf_buf *out, rf_err *err);

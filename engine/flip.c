@@ -7,11 +7,11 @@
  */
 #include "base/machine.h"
 #include "catalog/catalog.h"
-#include "catch_up_late.h"
-#include "gates.h"
+#include "catch_up/catch_up_late.h"
+#include "compare/gates.h"
+#include "generation/resolve.h"
 #include "refold/generation.h"
-#include "resolve.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -10,10 +10,10 @@
 #include "base/clock.h"
 #include "base/machine.h"
 #include "catalog/named.h"
-#include "catch_up.h"
+#include "catch_up/catch_up.h"
 #include "follow_merge.h"
-#include "store.h"
-#include "unseen.h"
+#include "store/store.h"
+#include "store/unseen.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

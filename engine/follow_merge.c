@@ -2,7 +2,7 @@
 #include "follow_merge.h"
 
 #include "base/clock.h"
-#include "base_merge.h"
+#include "catch_up/base_merge.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -11,7 +11,7 @@
 #ifndef RF_FOLLOW_MERGE_H
 #define RF_FOLLOW_MERGE_H
 
-#include "catch_up.h"
+#include "catch_up/catch_up.h"
 #include "refold/follow.h"
 
 typedef struct rf_follow_merge {

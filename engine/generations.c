@@ -1,8 +1,8 @@
 /* Generations as the library shows them: listing, gc and status; see refold/generation.h. */
 #include "catalog/named.h"
-#include "quarantine.h"
 #include "refold/generation.h"
-#include "store.h"
+#include "store/quarantine.h"
+#include "store/store.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

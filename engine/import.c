@@ -14,7 +14,7 @@
 #include "source/jsonl.h"
 #include "source/memory_feed.h"
 #include "source/source.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

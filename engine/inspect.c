@@ -9,7 +9,7 @@
  */
 #include "refold/log.h"
 
-#include "store.h"
+#include "store/store.h"
 
 #include <stdlib.h>
 

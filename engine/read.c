@@ -6,10 +6,10 @@
  */
 #include "catalog/named.h"
 #include "catalog/rows.h"
-#include "catch_up_chosen.h"
+#include "catch_up/catch_up_chosen.h"
 #include "event/key.h"
 #include "refold/read.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,9 +8,9 @@
 
 #include "base/machine.h"
 #include "catalog/named.h"
-#include "catch_up_chosen.h"
+#include "catch_up/catch_up_chosen.h"
 #include "event/key.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <stdlib.h>
 

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "pipeline.h"
+#include "pipeline/pipeline.h"
 #include "projection/evolution_file.h"
 #include "refold/import.h"
 #include "refold/read.h"

@@ -5,7 +5,7 @@
 
 #include "log/field_values.h"
 #include "refold/log.h"
-#include "store.h"
+#include "store/store.h"
 
 struct rf_types {
     rf_arena arena; /* texts */

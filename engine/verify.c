@@ -8,11 +8,11 @@
  * the same rows.
  */
 #include "base/pool.h"
-#include "build.h"
-#include "build_index.h"
 #include "catalog/named.h"
 #include "event/key.h"
-#include "resolve.h"
+#include "generation/build.h"
+#include "generation/build_index.h"
+#include "generation/resolve.h"
 #include "verify_delta.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* See verify_delta.h. */
 #include "verify_delta.h"
 
-#include "build_index.h"
+#include "generation/build_index.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "catalog/named.h"
 #include "refold/follow.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <stdlib.h>
 #include <time.h>

@@ -9,7 +9,7 @@
 #include "log/append.h"
 #include "source/jsonl.h"
 #include "source/lines.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <fcntl.h>
 #include <stdio.h>

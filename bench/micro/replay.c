@@ -5,8 +5,8 @@
 #include "micro.h"
 
 #include "base/clock.h"
+#include "generation/replay.h"
 #include "rebuild/floor.h"
-#include "replay.h"
 
 #include <stdio.h>
 #include <stdlib.h>

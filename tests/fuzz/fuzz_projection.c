@@ -3,11 +3,11 @@
  * limits on time and memory of a handler are the engine's own. Seeds: the projections of this
  * project, and some that upcast. */
 #include "base/file.h"
-#include "build.h"
+#include "generation/build.h"
 #include "projection/definition.h"
 #include "rebuild/fold.h"
 #include "refold/import.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <fcntl.h>
 #include <stdio.h>

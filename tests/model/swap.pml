@@ -10,12 +10,12 @@
  * Steps and the code that they stand for. Where the model takes one, and at the function, stands its name in a
  * comment; lint compares the three.
  *   append    rf_appender_commit        engine/log/append_commit.c
- *   fold      rf_catch_up_fold          engine/catch_up.c
+ *   fold      rf_catch_up_fold          engine/catch_up/catch_up.c
  *   move      rf_catalog_apply_move     engine/catalog/catalog_move.c
  *   follow    advance                   engine/follow.c
- *   seal      rf_build_seal             engine/build.c
- *   rounds    rf_catch_up_late_rounds   engine/catch_up_late.c
- *   again     rf_catch_up_flip          engine/catch_up_late.c
+ *   seal      rf_build_seal             engine/generation/build.c
+ *   rounds    rf_catch_up_late_rounds   engine/catch_up/catch_up_late.c
+ *   again     rf_catch_up_flip          engine/catch_up/catch_up_late.c
  *   late      catch_up                  engine/catalog/catalog_flip.c
  *   flip      apply_changes             engine/catalog/catalog_flip.c
  *   witness   rf_witness_write          engine/catalog/witness.c

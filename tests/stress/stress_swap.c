@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "refold/generation.h"
 #include "refold/read.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -3,10 +3,10 @@
 #ifndef RF_TESTS_SHOP_LOGS_H
 #define RF_TESTS_SHOP_LOGS_H
 
-#include "catch_up.h"
+#include "catch_up/catch_up.h"
 
 #include "refold/refold.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

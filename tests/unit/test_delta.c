@@ -6,7 +6,7 @@
 #include "generations_fixture.h"
 #include "refold/generation.h"
 #include "refold/read.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
 /* diff.h: two generations against plain arrays of their rows, deltas included. */
-#include "diff.h"
+#include "compare/diff.h"
 
 #include "catalog/record.h"
 #include "generations_fixture.h"

@@ -1,5 +1,5 @@
 /* diff_report.c, and the walks of diff.h behind it: two generations with deltas, against plain arrays. */
-#include "diff.h"
+#include "compare/diff.h"
 
 #include "base/pool.h"
 #include "catalog/record.h"

@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "generations_fixture.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <criterion/criterion.h>
 #include <unistd.h>

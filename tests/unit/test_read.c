@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "generations_fixture.h"
 #include "refold/generation.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

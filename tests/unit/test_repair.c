@@ -1,8 +1,8 @@
 /* refold/repair.h and rows as they were: whatever is spoilt in a generation is what a rebuild gives again, for logs made
  * at random and every way that keys and columns come about; and a row at any position is the one of a rebuild
  * up to there. */
-#include "catch_up_chosen.h"
-#include "catch_up_job.h"
+#include "catch_up/catch_up_chosen.h"
+#include "catch_up/catch_up_job.h"
 #include "shop_logs.h"
 
 #include <fcntl.h>

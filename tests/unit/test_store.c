@@ -2,7 +2,7 @@
  */
 #include "base/file.h"
 #include "refold/refold.h"
-#include "store.h"
+#include "store/store.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
