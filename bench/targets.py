@@ -2,7 +2,7 @@
 
     python3 targets.py BUILD CACHE [NAME]…
 
-NAME is one of 1 to 19, 21, 22, rivals, micro, prepare; or table, which prints what is known.
+NAME is one of 1 to 19, 21 to 23, rivals, micro, prepare; or table, which prints what is known.
 
 A target is a function that yields rows: what was measured, the figure, what it is compared with,
 the ratio, and whether that is enough. Refold and a rival take turns within one run. Figures stay in
@@ -11,12 +11,14 @@ CACHE/targets-EVENTS.json, each with commit and time, so that rows may be measur
 
 import getpass
 import glob
+import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import rivals
@@ -661,6 +663,72 @@ def import_more(bench, store, turn):
     )
 
 
+class Traffic:
+    """Imports of 2,000 events one after the other, and a process that follows."""
+
+    def __init__(self, bench, store, first):
+        self.lines = itertools.islice(open(bench.log(), 'rb'), first, None)
+        self.import_one = [bench.refold, 'import', store, '-', '--quiet']
+        self.follower = subprocess.Popen(
+            [bench.refold, 'follow', store, '--quiet'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.over.is_set():
+            lines = b''.join(itertools.islice(self.lines, 2000))
+            if not lines:
+                return
+            subprocess.run(self.import_one, input=lines, check=True, stdout=subprocess.DEVNULL)
+
+    def close(self):
+        self.over.set()
+        self.thread.join()
+        self.follower.terminate()
+        self.follower.wait()
+
+
+def longest_wait(bench, store, work):
+    """For the catalog, as a follower waits for it, while some work is done."""
+    hold = subprocess.Popen(
+        [os.path.join(bench.build, 'bench', 'hold'), store], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    work()
+    out, _ = hold.communicate()
+    if hold.returncode:
+        sys.exit('hold failed with exit %d' % hold.returncode)
+    return json.loads(out)['longest_s']
+
+
+def holding(bench):
+    """23: how long a rebuild and its swap hold who follows, beside imports."""
+    models = ('order_summary', 'customer_revenue', 'price_rises')
+    store = bench.fresh('incremental')
+    first = bench.events * 9 // 10
+    import_lines(bench, store, 1, first)
+    bench.rebuild(store, *models)
+    traffic = Traffic(bench, store, first)
+    alone = longest_wait(bench, store, lambda: time.sleep(3))
+    for name in (*models, 'all three'):
+        of = models if name == 'all three' else (name,)
+        waits = Figures(
+            longest_wait(bench, store, lambda: bench.rebuild(store, *of, options=('--full',)))
+            for _ in range(3)
+        )
+        yield '23 ' + name, row(
+            "a follower's longest wait during a rebuild and swap of %s, beside imports of 2,000 events and "
+            'a process that follows all three; with these alone' % name,
+            waits,
+            Figures([alone]),
+            target='under 0.1 s',
+            met=waits.worst < 0.1,
+        )
+    traffic.close()
+    shutil.rmtree(store)
+
+
 def importing_a_database(bench):
     """21: import from PostgreSQL, against psql's COPY of the same rows."""
     events = bench.events // 5
@@ -840,8 +908,9 @@ TARGETS = {
     '19': incremental,
     '21': importing_a_database,
     '22': publishing,
+    '23': holding,
 }
-DEFAULT = ('1+2', 'rivals', '3+4') + tuple(str(number) for number in range(5, 20)) + ('21', '22')
+DEFAULT = ('1+2', 'rivals', '3+4') + tuple(str(number) for number in range(5, 20)) + ('21', '22', '23')
 
 
 # ---- what is known ----

@@ -9,6 +9,9 @@
 #include <string.h>
 
 enum { BUSY_S = 1, FAILED_S = 60 /* until it is tried again */ };
+/* Before what was merged is merged again: who wants LOCK, a rebuild say, finds it free most of the time, also
+ * where each commit changes a tenth of the rows. */
+enum { REST_S = 1, REST_SHARE = 19 };
 
 rf_status rf_follow_merge_begin(rf_follow_merge *merges, rf_store *store,
                                 const rf_follow_options *options, uint32_t workers, rf_err *err)
@@ -89,6 +92,9 @@ static void end_beside(rf_follow_merge *merges, rf_catch_up **group)
         tell_merged(merges, status);
     }
     if (!merges->clears && status == RF_OK) {
+        double now = rf_clock_seconds();
+        double rest = REST_SHARE * (now - merges->begun);
+        merges->rested = now + (rest > REST_S ? rest : REST_S);
         rf_catch_up_close(*group); /* it holds what was replaced */
         *group = NULL;
         merges->clears = true;
@@ -106,7 +112,9 @@ static void begin_beside(rf_follow_merge *merges, const rf_catch_up *group)
         const rf_manifest *manifest;
         const rf_checkpoint *checkpoint = rf_catch_up_checkpoint(group, i, &manifest);
         rf_err failure = {0};
-        if (!rf_base_merge_is_due(manifest, checkpoint, 0))
+        bool rests = strcmp(manifest->name, merges->name) == 0 && manifest->number == merges->to &&
+                     rf_clock_seconds() < merges->rested;
+        if (rests || !rf_base_merge_is_due(manifest, checkpoint, 0))
             continue;
         if (rf_store_lock(merges->store, 0, &merges->lock, &failure) != RF_OK) {
             merges->lock = -1;
@@ -117,6 +125,7 @@ static void begin_beside(rf_follow_merge *merges, const rf_catch_up *group)
         memcpy(merges->name, manifest->name, strlen(manifest->name) + 1);
         merges->from = manifest->number;
         merges->clears = false;
+        merges->begun = rf_clock_seconds();
         rf_pool_begin_beside(merges->beside, run_beside, merges);
         return;
     }

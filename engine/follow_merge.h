@@ -24,6 +24,7 @@ typedef struct rf_follow_merge {
     void *tell_arg;
     /* confined to the thread that follows */
     double due; /* by the clock: not before then */
+    double begun, rested; /* the last one, and when what it made may be merged again */
     int lock;   /* LOCK, while anything runs beside; else -1 */
     /* the job: handed over */
     bool clears; /* what was replaced goes; else it merges */

@@ -513,12 +513,10 @@ static int begin_to_read(rf_kv *kv, MDB_txn **txn)
     }
 }
 
-static rf_status begin_txn(rf_kv *kv, unsigned flags, rf_kv_txn *txn, rf_err *err)
+static rf_status begin_txn(rf_kv *kv, bool write, rf_kv_txn *txn, rf_err *err)
 {
-    bool write = !(flags & MDB_RDONLY);
-
     RF_ASSERT(kv->pid == getpid()); /* LMDB does not survive a fork */
-    int code = write ? mdb_txn_begin(kv->env, NULL, flags, &txn->txn) : begin_to_read(kv, &txn->txn);
+    int code = write ? mdb_txn_begin(kv->env, NULL, 0, &txn->txn) : begin_to_read(kv, &txn->txn);
 
     if (code == MDB_READERS_FULL) {
         (void)mdb_reader_check(kv->env, NULL);
@@ -535,34 +533,22 @@ static rf_status begin_txn(rf_kv *kv, unsigned flags, rf_kv_txn *txn, rf_err *er
     return RF_OK;
 }
 
-static rf_status begin_new(rf_kv *kv, unsigned flags, rf_kv_txn **txn_out, rf_err *err)
+rf_status rf_kv_begin(rf_kv *kv, bool write, rf_kv_txn **txn_out, rf_err *err)
 {
     rf_kv_txn *txn = calloc(1, sizeof *txn);
 
     if (!txn)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a transaction", kv->path);
-    RF_ASSERT((flags & MDB_RDONLY) || !kv->immutable);
-    rf_status status = flags & MDB_RDONLY ? RF_OK : check_free_list(kv, err);
+    RF_ASSERT(!write || !kv->immutable);
+    rf_status status = write ? check_free_list(kv, err) : RF_OK;
     if (status == RF_OK)
-        status = begin_txn(kv, flags, txn, err);
+        status = begin_txn(kv, write, txn, err);
     if (status != RF_OK) {
         free(txn);
         return status;
     }
     *txn_out = txn;
     return RF_OK;
-}
-
-rf_status rf_kv_begin(rf_kv *kv, bool write, rf_kv_txn **txn_out, rf_err *err)
-{
-    return begin_new(kv, write ? 0 : MDB_RDONLY, txn_out, err);
-}
-
-/* Its pages are synced, the page that names them is not: so the next commit's sync writes both, in
- * this order or the other, and what a power cut leaves is this state or the one before. */
-rf_status rf_kv_begin_revocable(rf_kv *kv, rf_kv_txn **txn_out, rf_err *err)
-{
-    return begin_new(kv, MDB_NOMETASYNC, txn_out, err);
 }
 
 /* Makes the data file as long as its last page will be at most (see the top of this file). */

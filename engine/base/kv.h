@@ -73,9 +73,6 @@ rf_status rf_kv_copy(rf_kv *kv, rf_slice stored, char *to, rf_err *err);
 void rf_kv_read_copied(rf_kv_txn *txn);
 
 rf_status rf_kv_begin(rf_kv *kv, bool write, rf_kv_txn **txn_out, rf_err *err);
-/* To write; whole or not at all after a power cut, which may take it back until a later commit is
- * durable. */
-rf_status rf_kv_begin_revocable(rf_kv *kv, rf_kv_txn **txn_out, rf_err *err);
 /* Ends the transaction whatever it returns. Durable. */
 rf_status rf_kv_commit(rf_kv_txn *txn, rf_err *err);
 /* Takes NULL. */

@@ -171,7 +171,7 @@ static rf_status take_number(rf_catalog *catalog, const char *name, const char *
 
     rf_status status = rf_dir_list(dir, note_number, &highest, err);
     if (status == RF_OK)
-        status = rf_kv_begin_revocable(catalog->kv, &txn, err);
+        status = rf_kv_begin(catalog->kv, true, &txn, err);
     if (status != RF_OK)
         return status;
     status = rf_record_get_model(txn, name, &model, &found, err);

@@ -186,11 +186,11 @@ static int compare_changes(const void *left, const void *right)
 }
 
 /* Whether an entry stands behind all that there are, as those of a generation's first move do. */
-static rf_status is_behind_all(rf_kv_txn *txn, uint32_t delta, const change *first, bool *behind_out,
-                               rf_err *err)
+static rf_status is_behind_all(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice entry,
+                               bool *behind_out, rf_err *err)
 {
     char bytes[KEY_SIZE_MAX];
-    rf_slice wanted = entry_key(bytes, delta, (uint8_t)first->at[1], change_key(first->at));
+    rf_slice wanted = entry_key(bytes, delta, table, entry);
     rf_slice key, value;
     rf_kv_cursor *cursor;
     bool found;
@@ -209,7 +209,8 @@ static rf_status apply_sorted(rf_kv_txn *txn, uint32_t delta, const change *list
 {
     bool behind = false;
 
-    rf_status status = is_behind_all(txn, delta, &list[0], &behind, err);
+    rf_status status = is_behind_all(txn, delta, (uint8_t)list[0].at[1], change_key(list[0].at),
+                                     &behind, err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++) {
         const char *at = list[i].at;
         rf_delta_entry entry = {.key = change_key(at)};
@@ -386,9 +387,12 @@ rf_status rf_delta_copy(rf_kv_txn *txn, uint32_t from, uint32_t to, rf_err *err)
     /* By way of memory: what is read is valid until the next write only. */
     for (uint32_t table = 0; status == RF_OK && table <= RF_MANIFEST_INDEXES_MAX; table++) {
         rf_delta_part part = {0};
+        bool behind = false;
         status = rf_delta_take(txn, from, table, &all, &part, err);
+        if (status == RF_OK && part.count > 0)
+            status = is_behind_all(txn, to, table, part.entries[0].key, &behind, err);
         for (uint32_t i = 0; status == RF_OK && i < part.count; i++)
-            status = rf_delta_put(txn, to, table, &part.entries[i], err);
+            status = put_entry(txn, to, table, &part.entries[i], behind, err);
         rf_delta_part_free(&part);
     }
     return status;

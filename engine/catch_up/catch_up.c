@@ -1,6 +1,7 @@
 /* See catch_up.h. catch_up_sink.c has where rows come from and go to. */
 #include "catch_up/catch_up.h"
 
+#include "base/clock.h"
 #include "catch_up/catch_up_job.h"
 #include "generation/replay.h"
 #include "generation/resolve.h"
@@ -8,7 +9,10 @@
 
 #include <stdlib.h>
 
-enum { ROUND_EVENTS = 256 << 10 };
+/* Events of a round: what is held in memory, and how long its transaction holds others that move read models
+ * on. One that took longer makes the next ones shorter. */
+enum { ROUND_EVENTS_MAX = 128 << 10, ROUND_EVENTS_MIN = 8 << 10 };
+#define MOVE_SECONDS 0.05
 
 bool rf_catch_up_resumes(const rf_definition *definition)
 {
@@ -132,7 +136,8 @@ rf_status rf_catch_up_open(rf_store *store, rf_pool *pool, const rf_catch_up_of 
         *catch_up = (rf_catch_up){.store = store,
                                   .pool = pool,
                                   .items = calloc(count, sizeof *catch_up->items),
-                                  .moves = calloc(count, sizeof *catch_up->moves)};
+                                  .moves = calloc(count, sizeof *catch_up->moves),
+                                  .round_events = ROUND_EVENTS_MAX};
     }
     if (!catch_up || !catch_up->items || !catch_up->moves)
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a catch-up");
@@ -504,8 +509,7 @@ void rf_catch_up_done(rf_catch_up *catch_up)
     }
 }
 
-/* All items from stored rows: then rounds bound what is held in memory. One that begins anew each time
- * had better do so once. */
+/* All items from stored rows: then there are rounds. One that begins anew each time had better do so once. */
 static uint64_t round_end(const rf_catch_up *catch_up, uint64_t until)
 {
     uint64_t position = rf_catch_up_position(catch_up);
@@ -513,7 +517,18 @@ static uint64_t round_end(const rf_catch_up *catch_up, uint64_t until)
     for (uint32_t i = 0; i < catch_up->count; i++)
         if (!catch_up->items[i].resumes)
             return until;
-    return until - position > ROUND_EVENTS ? position + ROUND_EVENTS : until;
+    return until - position > catch_up->round_events ? position + catch_up->round_events : until;
+}
+
+static rf_status move_on(rf_catch_up *catch_up, rf_err *err)
+{
+    double start = rf_clock_seconds();
+    rf_status status =
+        rf_catalog_move_on(catch_up->store->catalog, catch_up->moves, catch_up->count, err);
+
+    if (rf_clock_seconds() - start > MOVE_SECONDS && catch_up->round_events > ROUND_EVENTS_MIN)
+        catch_up->round_events /= 2;
+    return status;
 }
 
 rf_status rf_catch_up_run(rf_catch_up *catch_up, uint64_t until, const volatile int *cancel,
@@ -524,8 +539,7 @@ rf_status rf_catch_up_run(rf_catch_up *catch_up, uint64_t until, const volatile 
     while (status == RF_OK && rf_catch_up_position(catch_up) < until) {
         status = rf_catch_up_fold(catch_up, round_end(catch_up, until), cancel, err);
         if (status == RF_OK)
-            status = rf_catalog_move_on(catch_up->store->catalog, catch_up->moves, catch_up->count,
-                                        err);
+            status = move_on(catch_up, err);
         if (status == RF_OK)
             rf_catch_up_done(catch_up);
     }

@@ -80,6 +80,7 @@ struct rf_catch_up {
     uint32_t count;
     uint64_t events;
     uint64_t folded_until; /* by the last fold, whatever came of it */
+    uint64_t round_events; /* of the next round at most */
 };
 
 /* A row at three times: as it becomes, as it is, and in the base; data NULL where there is none. */

@@ -355,7 +355,7 @@ rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *e
 {
     int fd = -1;
     rf_status status = lock_path(store->path, "LOCK", wait_ms,
-                                 "another rebuild, bench, gc or repair is running", &fd, err);
+                                 "another rebuild, bench, gc, repair or merge is running", &fd, err);
 
     /* What the one before recorded before it died has to be known, or it looks like a leftover. */
     if (status == RF_OK)
