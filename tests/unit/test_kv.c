@@ -398,7 +398,7 @@ Test(kv, finds_a_damaged_list_of_free_pages)
 }
 
 /* Flips each bit of both meta pages, one at a time: opening must refuse or serve the newest state. */
-Test(kv, refuses_meta_pages_that_make_no_sense, .timeout = 60)
+Test(kv, refuses_meta_pages_that_make_no_sense)
 {
     enum { META_SIZE = 152, PAGE = 4096 };
     rf_kv_options reading = {.immutable = true};
