@@ -181,10 +181,12 @@ void rf_segment_builder_prefetch(const rf_segment_builder *builder, bool tails)
             __builtin_prefetch(lists + at, 1);
         return;
     }
-    __builtin_prefetch(&builder->rows[builder->count], 1);
+    if (builder->count > 0)
+        __builtin_prefetch(&builder->rows[builder->count], 1);
     for (uint32_t i = 1; i < count; i++) {
         const rf_build_list *list = &builder->lists[i];
-        __builtin_prefetch(&list->values[list->count], 1);
+        if (list->count > 0)
+            __builtin_prefetch(&list->values[list->count], 1);
         if (list->bytes.size > 0)
             __builtin_prefetch(list->bytes.data + list->bytes.size, 1);
     }
