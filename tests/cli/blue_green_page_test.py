@@ -70,7 +70,10 @@ class Page(tool.Case):
         self.assertIn('refold retire shop.refold orders@2` ends it', printed['forward'][0])
         self.assertRegex(printed['forward'][1], r' 2 +colour, held ')
         self.assertIn('orders generation 3 stays, pinned', printed['retire'][3])
-        self.assertIn('1 generation removed', printed['retire'][5])
+        # Who follows may hold one of the first two a moment longer: then the second gc takes it.
+        removed = [int(re.match(r'(\d+) generations? removed', printed['retire'][i])[1]) for i in (3, 5)]
+        self.assertEqual(sum(removed), 3)
+        self.assertGreater(removed[1], 0)
         self.assertEqual(
             printed['past'][0], '{"key":"order-1","customer":"c-1","items":2,"total":"3.00"}\n'
         )
