@@ -102,15 +102,6 @@ static rf_status find_streams(rf_log *log, const rf_chosen *chosen, stream_list 
 
 /* ---- a fold from the first event on ---- */
 
-static rf_status ignore_partition_end(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
-{
-    (void)arg;
-    (void)worker;
-    (void)partition;
-    (void)err;
-    return RF_OK;
-}
-
 /* `streams` NULL: all events. The item has begun. */
 static rf_status fold(rf_catch_up *catch_up, rf_fold_target *target, uint64_t until,
                       const stream_list *streams, const volatile int *cancel, rf_err *err)
@@ -129,7 +120,7 @@ static rf_status fold(rf_catch_up *catch_up, rf_fold_target *target, uint64_t un
     if (until == 0 || (streams && streams->count == 0))
         return RF_OK;
     target->definition = item->definition;
-    target->partition_end = ignore_partition_end;
+    target->partition_end = NULL;
     target->policy = (rf_fault_policy){.on_error = item->pinned.manifest.on_error,
                                        .errors_max = RF_MAX_ERRORS_MAX,
                                        .skips = item->skips,

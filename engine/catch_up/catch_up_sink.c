@@ -289,15 +289,6 @@ static rf_status take_gone(void *arg, uint32_t worker, rf_slice key, rf_err *err
     return take_change(item, &item->slots[worker], key, (rf_slice){NULL, 0}, err);
 }
 
-static rf_status ignore_partition_end(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
-{
-    (void)arg;
-    (void)worker;
-    (void)partition;
-    (void)err;
-    return RF_OK;
-}
-
 /* ---- all rows, compared with those that are stored ---- */
 
 static rf_status step(rf_catch_up_slot *slot, rf_err *err)
@@ -358,7 +349,7 @@ void rf_catch_up_target(rf_catch_up_item *item, rf_fold_target *target_out)
     *target_out = (rf_fold_target){
         .definition = item->definition,
         .row = item->goes_on ? take_row : compare_row,
-        .partition_end = item->goes_on ? ignore_partition_end : compare_end,
+        .partition_end = item->goes_on ? NULL : compare_end,
         .start = start_row,
         .list = list_rows,
         .gone = take_gone,

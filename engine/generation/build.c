@@ -471,15 +471,6 @@ static rf_status digest_row(void *arg, uint32_t worker, uint32_t partition, rf_s
     return rf_buf_check(&sink->row, sink->definition->name, err);
 }
 
-static rf_status ignore_partition_end(void *arg, uint32_t worker, uint32_t partition, rf_err *err)
-{
-    (void)arg;
-    (void)worker;
-    (void)partition;
-    (void)err;
-    return RF_OK;
-}
-
 rf_digest_sink *rf_digest_sink_new(const rf_definition *definition)
 {
     rf_digest_sink *sink = calloc(1, sizeof *sink);
@@ -496,7 +487,6 @@ void rf_digest_sink_target(rf_digest_sink *sink, rf_fold_target *target_out)
     *target_out = (rf_fold_target){
         .definition = sink->definition,
         .row = digest_row,
-        .partition_end = ignore_partition_end,
         .sink_arg = sink,
     };
 }

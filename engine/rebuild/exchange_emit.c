@@ -132,7 +132,7 @@ rf_status rf_exchange_emit(rf_exchange_worker *worker, uint32_t partition, rf_er
                          job->keying.definition->name);
     if (status == RF_OK)
         status = emit_rows(worker, partition, from, rows, count, err);
-    if (status == RF_OK)
+    if (status == RF_OK && job->target->partition_end)
         status = job->target->partition_end(job->target->sink_arg, worker->index, partition, err);
     free(rows);
     rf_exchange_rows_free(from, &worker->room);

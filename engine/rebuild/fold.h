@@ -57,7 +57,7 @@ typedef rf_status (*rf_gone_sink)(void *arg, uint32_t worker, rf_slice key, rf_e
 typedef struct rf_fold_target {
     const rf_definition *definition;
     rf_row_sink row;
-    rf_partition_sink partition_end;
+    rf_partition_sink partition_end; /* NULL: not asked for */
     rf_row_source start; /* where the fold does not begin with the first event */
     rf_key_source list;  /* likewise, for handlers that get every row of a stream */
     rf_gone_sink gone;   /* likewise, and where it is of chosen streams */

@@ -99,7 +99,8 @@ static rf_status end_partition(rf_fold_worker *worker, rf_err *err)
 
     for (uint32_t i = 0; status == RF_OK && i < worker->job->target_count; i++) {
         const rf_fold_target *target = &worker->job->targets[i];
-        status = target->partition_end(target->sink_arg, worker->index, worker->partition, err);
+        if (target->partition_end)
+            status = target->partition_end(target->sink_arg, worker->index, worker->partition, err);
     }
     return status;
 }
