@@ -22,6 +22,7 @@ enum { TRIES_MAX = 100 /* times that who follows may be faster */ };
 typedef struct flipping_one {
     char name[64];
     uint64_t number; /* that was asked for; 0: the one that the direction gives */
+    rf_catch_up_late_of of;
     rf_catch_up_late late;
 } flipping_one;
 
@@ -214,10 +215,11 @@ static rf_status prepare(struct flipping *flipping, uint32_t index, rf_err *err)
         status = rf_catalog_get_position(catalog, one->name, change->expected, &live, err);
     if (status != RF_OK || !flipping->catches_up)
         return status;
+    one->of = (rf_catch_up_late_of){.name = one->name, .number = change->to};
     one->late = (rf_catch_up_late){.store = flipping->store,
                                    .pool = flipping->lock >= 0 ? flipping->pool : NULL,
-                                   .name = one->name,
-                                   .number = change->to,
+                                   .of = &one->of,
+                                   .count = 1,
                                    .asks = flipping->options->gates != NULL,
                                    .cancel = flipping->options->run.cancel};
     change->catch_up = rf_catch_up_in_flip;

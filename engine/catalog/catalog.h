@@ -191,9 +191,11 @@ rf_status rf_catalog_retire(rf_catalog *catalog, const struct rf_named *named,
 rf_status rf_catalog_set_pinned(rf_catalog *catalog, const char *name, uint64_t number,
                                 bool is_pinned, bool *changed_out, rf_err *err);
 
-/* Called within a transaction for a generation that is behind the one at `position`: *move_out brings it there. */
+/* Called within a transaction for generations of which one is behind `position`: the moves bring all of them
+ * there, and are the callee's. */
 typedef rf_status (*rf_catalog_catch_up)(void *arg, uint64_t position,
-                                         const rf_catalog_move **move_out, rf_err *err);
+                                         const rf_catalog_move **moves_out, uint32_t *count_out,
+                                         rf_err *err);
 
 typedef struct rf_catalog_change {
     const char *name;
@@ -202,7 +204,7 @@ typedef struct rf_catalog_change {
     bool is_rollback;    /* `to` leaves the history; the one left is held if its content differs */
     bool lifts_hold;     /* `to`'s content is no longer held */
     rf_catalog_catch_up catch_up; /* NULL: where it is behind what is live, it stays behind */
-    void *catch_up_arg;
+    void *catch_up_arg; /* changes that have the same one catch up together, by one call */
 } rf_catalog_change;
 #define RF_CATALOG_ANY UINT64_MAX
 

@@ -49,12 +49,15 @@ static rf_status bring_there(const struct replacing *replacing, rf_kv_txn *txn,
                              const rf_catalog_generation *old, rf_catalog_generation *new, rf_err *err)
 {
     const rf_catalog_move *move = NULL;
+    uint32_t count = 0;
     rf_digest was, is;
     bool found;
     rf_status status = RF_OK;
 
     if (new->position < old->position && replacing->catch_up) {
-        status = replacing->catch_up(replacing->catch_up_arg, old->position, &move, err);
+        status = replacing->catch_up(replacing->catch_up_arg, old->position, &move, &count,
+                                     err);
+        RF_ASSERT(status != RF_OK || count == 1);
         if (status == RF_OK)
             status = rf_catalog_apply_move(txn, move, err);
         if (status == RF_OK)

@@ -100,11 +100,11 @@ rf_status rf_base_merge_record(rf_base_merge *merge, uint64_t *set, rf_err *err)
 rf_status rf_base_merge_replace(rf_base_merge *merge, rf_err *err)
 {
     const rf_manifest *manifest = rf_build_manifest(merge->build);
+    const rf_catch_up_late_of of = {manifest->name, manifest->number, merge->from};
     rf_catch_up_late late = {.store = merge->store,
                              .pool = merge->pool,
-                             .name = manifest->name,
-                             .number = manifest->number,
-                             .target = merge->from,
+                             .of = &of,
+                             .count = 1,
                              .cancel = merge->cancel};
 
     rf_status status = rf_build_record_replacing(merge->build, err);

@@ -100,8 +100,9 @@ static rf_status choose(rf_store *store, const char *text, const rf_diff_options
 static rf_status bring(rf_store *store, rf_pool *pool, const char *name, uint64_t number,
                        uint64_t position, const rf_run *run, rf_err *err)
 {
+    const rf_catch_up_late_of of = {.name = name, .number = number};
     rf_catch_up_late late = {
-        .store = store, .pool = pool, .name = name, .number = number, .cancel = run->cancel};
+        .store = store, .pool = pool, .of = &of, .count = 1, .cancel = run->cancel};
 
     rf_status status = rf_catch_up_late_run(&late, position, err);
     rf_catch_up_late_close(&late);

@@ -109,8 +109,7 @@ static rf_status make_arrays(struct pipeline *pipeline, rf_err *err)
     pipeline->live = calloc(count, sizeof *pipeline->live);
     pipeline->counts = calloc(count, sizeof *pipeline->counts);
     pipeline->flipped = calloc(count, sizeof *pipeline->flipped);
-    pipeline->late = calloc(count, sizeof *pipeline->late);
-    if (!pipeline->live || !pipeline->counts || !pipeline->flipped || !pipeline->late)
+    if (!pipeline->live || !pipeline->counts || !pipeline->flipped)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
     for (uint32_t i = 0; i < count; i++)
         rf_catalog_sweep(pipeline->store->catalog, pipeline->resolved.definitions[i]->name);
@@ -389,9 +388,6 @@ static rf_status make_unchanged_report(const struct pipeline *pipeline,
 
 static void pipeline_end(struct pipeline *pipeline)
 {
-    for (uint32_t i = 0; pipeline->late && i < pipeline->resolved.count; i++)
-        rf_catch_up_late_close(&pipeline->late[i]);
-    free(pipeline->late);
     rf_pipeline_free_reused(pipeline);
     rf_replay_end(&pipeline->replay);
     rf_gate_keys_free(&pipeline->gate_keys);

@@ -16,7 +16,8 @@ rf_status rf_pipeline_check_cancel(const struct pipeline *pipeline, rf_err *err)
 }
 
 /* Gates of one definition against what is live now, and whether a rollback holds its content. */
-static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_err *err)
+static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_catch_up_late *late,
+                            rf_err *err)
 {
     const rf_manifest *manifest = rf_pipeline_manifest(pipeline, index);
     const rf_gates gates = {pipeline->store, pipeline->pool, &pipeline->options->gates,
@@ -30,8 +31,7 @@ static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_err *e
         return status;
     pipeline->live[index] = found ? model.live : 0;
     status = rf_gates_check(&gates, pipeline->resolved.definitions[index], manifest,
-                            pipeline->live[index], &pipeline->late[index],
-                            &pipeline->counts[index], err);
+                            pipeline->live[index], late, &pipeline->counts[index], err);
     for (uint32_t i = 0; status == RF_OK && i < model.held_count; i++)
         if (model.held[i].low == manifest->content_hash.low &&
             model.held[i].high == manifest->content_hash.high)
@@ -51,26 +51,28 @@ static rf_status flip(struct pipeline *pipeline, uint32_t begin, uint32_t end, r
 
     rf_catalog_change *changes = calloc(count, sizeof *changes);
     uint64_t *from = calloc(count, sizeof *from);
-    if (!changes || !from) {
+    rf_catch_up_late_of *of = calloc(count, sizeof *of);
+    rf_catch_up_late late = {.store = pipeline->store,
+                             .pool = pipeline->pool,
+                             .of = of,
+                             .count = count,
+                             .asks = true,
+                             .cancel = pipeline->options->run.cancel};
+    if (!changes || !from || !of) {
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u projections", count);
         goto done;
     }
-    for (uint32_t i = begin; i < end; i++) {
-        const rf_manifest *manifest = rf_pipeline_manifest(pipeline, i);
-        pipeline->late[i] = (rf_catch_up_late){.store = pipeline->store,
-                                               .pool = pipeline->pool,
-                                               .name = manifest->name,
-                                               .number = manifest->number,
-                                               .asks = true,
-                                               .cancel = pipeline->options->run.cancel};
-        status = rf_catch_up_late_rounds(&pipeline->late[i], true, err);
-        if (status != RF_OK)
-            goto done;
+    for (uint32_t i = 0; i < count; i++) {
+        const rf_manifest *manifest = rf_pipeline_manifest(pipeline, begin + i);
+        of[i] = (rf_catch_up_late_of){.name = manifest->name, .number = manifest->number};
     }
+    status = rf_catch_up_late_rounds(&late, true, err);
+    if (status != RF_OK)
+        goto done;
     status = RF_ERR_LOCKED;
     for (int tries = 0; status == RF_ERR_LOCKED && tries < FLIP_TRIES_MAX; tries++) {
         for (uint32_t i = 0; i < count; i++) {
-            status = pass_gates(pipeline, begin + i, err);
+            status = pass_gates(pipeline, begin + i, &late, err);
             if (status != RF_OK)
                 goto done;
             const rf_manifest *manifest = rf_pipeline_manifest(pipeline, begin + i);
@@ -78,7 +80,7 @@ static rf_status flip(struct pipeline *pipeline, uint32_t begin, uint32_t end, r
                                              .to = manifest->number,
                                              .expected = pipeline->live[begin + i],
                                              .catch_up = rf_catch_up_in_flip,
-                                             .catch_up_arg = &pipeline->late[begin + i]};
+                                             .catch_up_arg = &late};
         }
         status = rf_pipeline_check_cancel(pipeline, err);
         pipeline->flip_tried = pipeline->flip_tried || status == RF_OK;
@@ -88,6 +90,8 @@ static rf_status flip(struct pipeline *pipeline, uint32_t begin, uint32_t end, r
     for (uint32_t i = begin; status == RF_OK && i < end; i++)
         pipeline->flipped[i] = true;
 done:
+    rf_catch_up_late_close(&late);
+    free(of);
     free(changes);
     free(from);
     return status;

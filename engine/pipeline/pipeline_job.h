@@ -25,8 +25,7 @@ struct pipeline {
     rf_gate_keys gate_keys;
     rf_gate_counts *counts;
     bool *flipped;
-    rf_catch_up_late *late; /* one a definition */
-    struct rf_reused *reused; /* likewise; NULL: all is folded */
+    struct rf_reused *reused; /* one a definition; NULL: all is folded */
     bool sealed;
     uint64_t set; /* that the catalog has the generations as */
     bool flip_tried; /* from then on a failure says itself what was swapped */

@@ -221,10 +221,11 @@ static rf_status link_one(struct pipeline *pipeline, const char *name, uint64_t 
     rf_status status = take_base(pipeline, name, live, &reused->manifest, err);
     if (status != RF_OK)
         return status;
+    const rf_catch_up_late_of of = {.name = name, .number = reused->manifest.number};
     rf_catch_up_late late = {.store = pipeline->store,
                              .pool = pipeline->pool,
-                             .name = name,
-                             .number = reused->manifest.number,
+                             .of = &of,
+                             .count = 1,
                              .cancel = pipeline->options->run.cancel};
     status = rf_catalog_copy_moves(catalog, name, live, reused->manifest.number, err);
     if (status == RF_OK)

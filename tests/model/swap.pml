@@ -159,7 +159,8 @@ proctype rebuild() {
     fi;
 rounds: /* rounds: of catch-up, until it is as far as what is live */
     do
-    :: checkpoint[g] < checkpoint[live] -> from = checkpoint[g]; to = checkpoint[live];
+    :: checkpoint[g] < checkpoint[live] -> from = checkpoint[g];
+       if :: to = checkpoint[live] :: to = log_position /* where that one is about to be */ fi;
        if :: move(g, from, to, false) :: killed(lock_store = 0) fi
     :: else -> break
     od;
