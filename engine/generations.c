@@ -22,7 +22,16 @@ static bool same_hash(rf_hash128 a, rf_hash128 b)
 static bool is_held(const rf_catalog_model *model, rf_hash128 content)
 {
     for (uint32_t i = 0; i < model->held_count; i++)
-        if (same_hash(model->held[i], content))
+        if (same_hash(model->held[i].content, content))
+            return true;
+    return false;
+}
+
+/* Whether a newer definition than the live one was rolled back from: one of a higher version, or of the same. */
+static bool holds_newer(const rf_catalog_model *model, uint32_t version)
+{
+    for (uint32_t i = 0; i < model->held_count; i++)
+        if (model->held[i].version >= version)
             return true;
     return false;
 }
@@ -251,7 +260,7 @@ static rf_status served_status(rf_store *store, const rf_catalog_model *model,
         .lag = log->position > served.position ? log->position - served.position : 0,
         .staleness_s = -1,
         .rows = served.rows,
-        .held = is_held(model, served.content_hash) || (!colour && model->held_count > 0),
+        .held = colour ? is_held(model, served.content_hash) : holds_newer(model, served.version),
     };
     status = add_checkpoint(store, &served, log, out, err);
     if (status == RF_OK)

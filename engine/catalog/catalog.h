@@ -64,6 +64,12 @@ typedef struct rf_catalog_colour {
 /* A swap is refused that would leave more colours than the first; a rollback has room beyond it. */
 enum { RF_CATALOG_COLOURS_SWAP = 16, RF_CATALOG_COLOURS_MAX = 32 };
 
+/* A definition that a rollback left: no rebuild makes it live until a flip names it. */
+typedef struct rf_catalog_held {
+    rf_hash128 content;
+    uint32_t version;
+} rf_catalog_held;
+
 typedef struct rf_catalog_model {
     char name[64];
     uint64_t live;          /* generation number; 0: none */
@@ -71,8 +77,8 @@ typedef struct rf_catalog_model {
     uint64_t epoch;
     uint32_t history_count; /* generations that were live before, newest last, for rollback */
     uint64_t history[64];
-    uint32_t held_count;    /* content hashes that rollbacks left */
-    rf_hash128 held[16];
+    uint32_t held_count;
+    rf_catalog_held held[16]; /* the one left last at the end */
     uint32_t colour_count;
     rf_catalog_colour colours[RF_CATALOG_COLOURS_MAX]; /* by version; none has the live one's */
 } rf_catalog_model;

@@ -43,19 +43,19 @@ static void held_remove(rf_catalog_model *model, rf_hash128 content)
     uint32_t kept = 0;
 
     for (uint32_t i = 0; i < model->held_count; i++)
-        if (!same_hash(model->held[i], content))
+        if (!same_hash(model->held[i].content, content))
             model->held[kept++] = model->held[i];
     model->held_count = kept;
 }
 
-static void held_add(rf_catalog_model *model, rf_hash128 content)
+static void held_add(rf_catalog_model *model, const rf_catalog_generation *left)
 {
-    held_remove(model, content);
+    held_remove(model, left->content_hash);
     if (model->held_count == COUNT_OF(model->held)) {
         model->held_count--;
         memmove(model->held, model->held + 1, model->held_count * sizeof model->held[0]);
     }
-    model->held[model->held_count++] = content;
+    model->held[model->held_count++] = (rf_catalog_held){left->content_hash, left->version};
 }
 
 /* Cuts the history at `to`; false if it is not in it. */
@@ -132,7 +132,7 @@ static rf_status apply_change(rf_kv_txn *txn, const rf_catalog_change *change, u
                            " was not live before; `swap --generation` takes any",
                            change->name, change->to);
         if (change->is_rollback && left && !same_hash(left->content_hash, to->content_hash))
-            held_add(model, left->content_hash);
+            held_add(model, left);
         if (!change->is_rollback && model->live != 0)
             history_push(model, model->live);
         history_remove(model, change->to);

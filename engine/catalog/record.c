@@ -125,8 +125,9 @@ static bool read_model(rf_bytes_reader *in, rf_catalog_model *model)
     if (model->held_count > COUNT_OF(model->held))
         return false;
     for (uint32_t i = 0; i < model->held_count; i++) {
-        model->held[i].low = rf_read_u64(in);
-        model->held[i].high = rf_read_u64(in);
+        model->held[i].version = rf_read_u32(in);
+        model->held[i].content.low = rf_read_u64(in);
+        model->held[i].content.high = rf_read_u64(in);
     }
     model->colour_count = rf_read_u32(in);
     if (model->colour_count > COUNT_OF(model->colours))
@@ -174,8 +175,9 @@ rf_status rf_record_put_model(rf_kv_txn *txn, const rf_catalog_model *model, rf_
         rf_buf_append_u64(&payload, model->history[i]);
     rf_buf_append_u32(&payload, model->held_count);
     for (uint32_t i = 0; i < model->held_count; i++) {
-        rf_buf_append_u64(&payload, model->held[i].low);
-        rf_buf_append_u64(&payload, model->held[i].high);
+        rf_buf_append_u32(&payload, model->held[i].version);
+        rf_buf_append_u64(&payload, model->held[i].content.low);
+        rf_buf_append_u64(&payload, model->held[i].content.high);
     }
     rf_buf_append_u32(&payload, model->colour_count);
     for (uint32_t i = 0; i < model->colour_count; i++) {

@@ -2,6 +2,7 @@
  * live; see pipeline.c. Another flip that comes in between means gates again. */
 #include "base/clock.h"
 #include "pipeline/pipeline_job.h"
+#include "store/quarantine.h"
 
 #include <stdlib.h>
 
@@ -13,6 +14,20 @@ rf_status rf_pipeline_check_cancel(const struct pipeline *pipeline, rf_err *err)
         return rf_fail(err, RF_ERR_INTERRUPTED,
                        "interrupted; what was live is live, nothing was swapped");
     return RF_OK;
+}
+
+static rf_status refuse_held(const rf_store *store, const rf_manifest *manifest, rf_err *err)
+{
+    unsigned long long number = manifest->number;
+    char path[RF_ERR_MESSAGE_SIZE / 4];
+
+    rf_status status = rf_fail(err, RF_ERR_REFUSED,
+                               "%s: a rollback left this definition, so generation %llu is kept, not live",
+                               manifest->name, number);
+    if (err && rf_shell_quote(store->path, path, sizeof path))
+        (void)rf_err_suffix(err, "to take it all the same: refold swap %s %s --generation %llu", path,
+                            manifest->name, number);
+    return status;
 }
 
 /* Gates of one definition against what is live now, and whether a rollback holds its content. */
@@ -33,13 +48,9 @@ static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_catch_
     status = rf_gates_check(&gates, pipeline->resolved.definitions[index], manifest,
                             pipeline->live[index], late, &pipeline->counts[index], err);
     for (uint32_t i = 0; status == RF_OK && i < model.held_count; i++)
-        if (model.held[i].low == manifest->content_hash.low &&
-            model.held[i].high == manifest->content_hash.high)
-            return rf_fail(
-                err, RF_ERR_REFUSED,
-                "%s: a rollback left this definition, so generation %llu is kept, not live; "
-                "`refold swap` of %s takes it",
-                manifest->name, (unsigned long long)manifest->number, manifest->name);
+        if (model.held[i].content.low == manifest->content_hash.low &&
+            model.held[i].content.high == manifest->content_hash.high)
+            return refuse_held(pipeline->store, manifest, err);
     return status;
 }
 

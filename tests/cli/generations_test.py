@@ -63,6 +63,35 @@ class Generations(tool.Shop):
         self.ok('swap', self.store, 'counting')
         self.assertTrue(self.rebuild(second)[0]['live'])
 
+    def test_the_line_of_a_held_generation_ends_with_the_command_that_takes_it(self):
+        second = self.plugin('second.so', VERSION=2)
+        self.rebuild(self.plugin())
+        self.rebuild(second)
+        self.ok('rollback', self.store, 'counting')
+        line = self.refuses(
+            tool.REFUSED, ['a rollback left'], 'rebuild', self.store, second, '--quiet'
+        ).message
+        command = line.split('to take it all the same: refold ')[1].split()
+        self.assertEqual(command, ['swap', self.store, 'counting', '--generation', '3'])
+        self.ok(*command)
+        self.assertEqual(self.status()['generation'], 3)
+
+    def status(self):
+        return self.ok('status', self.store, '--json').json['models'][0]
+
+    def test_a_read_model_is_held_until_a_definition_newer_than_the_one_left_is_live(self):
+        self.rebuild(self.plugin())
+        self.rebuild(self.plugin('second.so', VERSION=2))
+        self.ok('rollback', self.store, 'counting')
+        self.assertTrue(self.status()['held'])
+        self.rebuild(self.plugin('third.so', VERSION=3))
+        now = self.status()
+        self.assertEqual((now['version'], now['held']), (3, False))
+        self.assertEqual([(c['name'], c['held']) for c in now['colours']], [('counting@1', False), ('counting@2', True)])
+        self.assertNotIn('held', self.ok('status', self.store).out.decode())
+        self.ok('rollback', self.store, 'counting')
+        self.assertTrue(self.status()['held'])
+
     def test_rollback_without_an_earlier_one_is_refused(self):
         result = tool.call('rollback', self.store, 'order_summary')
         self.assertEqual(result.code, tool.FAILED, str(result))

@@ -177,7 +177,7 @@ Test(catalog, holds_a_content_that_a_rollback_left_until_a_swap_names_it)
     cr_assert_eq(flip("orders", 1, true), RF_OK);
     rf_catalog_model model = model_of("orders");
     cr_assert_eq(model.held_count, 1);
-    cr_assert_eq(model.held[0].low, 2);
+    cr_assert_eq(model.held[0].content.low, 2);
     rf_catalog_change rebuild = {.name = "orders", .to = 1, .expected = 1};
     uint64_t from;
     cr_assert_eq(rf_catalog_flip(catalog, &rebuild, 1, 0, &from, NULL), RF_OK);
