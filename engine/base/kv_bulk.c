@@ -82,7 +82,7 @@ struct rf_kv_bulk {
     uint32_t run_count;
     /* atomic */
     atomic_uint_fast64_t next_page;
-    atomic_bool failed;
+    atomic_int failed; /* errno of the first write that failed; 0: none did */
     /* guarded by mutex */
     pthread_mutex_t mutex;
     bool has_mutex;
@@ -104,7 +104,7 @@ rf_status rf_kv_bulk_new(const char *path, bool over, uint32_t run_count, rf_kv_
     bulk->fd = -1;
     bulk->run_count = run_count;
     atomic_init(&bulk->next_page, META_PAGES);
-    atomic_init(&bulk->failed, false);
+    atomic_init(&bulk->failed, 0);
     bulk->spare = calloc(run_count, sizeof *bulk->spare);
     rf_status status = rf_path_format(bulk->path, "%s", err, path);
     if (status == RF_OK && (!bulk->spare || pthread_mutex_init(&bulk->mutex, NULL) != 0))
@@ -140,6 +140,20 @@ void rf_kv_bulk_free(rf_kv_bulk *bulk)
     free(bulk);
 }
 
+static void note_failure(rf_kv_bulk *bulk, int cause)
+{
+    int none = 0;
+    (void)atomic_compare_exchange_strong(&bulk->failed, &none, cause);
+}
+
+/* What a run says whose file another run could not write: the same, since which of them is reported depends on
+ * their numbers alone. */
+static rf_status fail_as_noted(const rf_kv_bulk *bulk, int cause, rf_err *err)
+{
+    errno = cause;
+    return rf_fail_errno(err, "%s: cannot write", bulk->path);
+}
+
 static rf_status write_at(rf_kv_bulk *bulk, const char *bytes, size_t size, uint64_t at,
                           rf_err *err)
 {
@@ -148,9 +162,9 @@ static rf_status write_at(rf_kv_bulk *bulk, const char *bytes, size_t size, uint
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0) {
-            atomic_store(&bulk->failed, true);
-            errno = done == 0 ? ENOSPC : errno;
-            return rf_fail_errno(err, "%s: cannot write", bulk->path);
+            int cause = done == 0 ? ENOSPC : errno;
+            note_failure(bulk, cause);
+            return fail_as_noted(bulk, cause, err);
         }
         bytes += done;
         size -= (size_t)done;
@@ -221,7 +235,7 @@ static rf_status run_write(rf_kv_bulk_run *run, rf_err *err)
 
 static rf_status no_memory(const rf_kv_bulk_run *run, rf_err *err)
 {
-    atomic_store(&run->bulk->failed, true);
+    note_failure(run->bulk, ENOMEM);
     return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its keys", run->bulk->path);
 }
 
@@ -267,8 +281,9 @@ rf_status rf_kv_bulk_room(rf_kv_bulk_run *run, rf_slice key, size_t size, char *
 
     RF_ASSERT(run->open && key.size > 0 && key.size <= KEY_SIZE_MAX && size > 0 &&
               size <= VALUE_SIZE_MAX);
-    if (atomic_load_explicit(&run->bulk->failed, memory_order_relaxed))
-        return rf_fail(err, RF_ERR_IO, "%s: an earlier write failed", run->bulk->path);
+    int failed = atomic_load_explicit(&run->bulk->failed, memory_order_relaxed);
+    if (failed)
+        return fail_as_noted(run->bulk, failed, err);
     rf_status status = add_entry(run, key, size, &entry, err);
     if (status != RF_OK)
         return status;
@@ -478,8 +493,9 @@ rf_status rf_kv_bulk_finish(rf_kv_bulk *bulk, uint64_t *size_out, rf_err *err)
     bulk_tree tree = {0};
     rf_buf pages;
 
-    if (atomic_load(&bulk->failed))
-        return rf_fail(err, RF_ERR_IO, "%s: an earlier write failed", bulk->path);
+    int failed = atomic_load(&bulk->failed);
+    if (failed)
+        return fail_as_noted(bulk, failed, err);
     rf_buf_init(&pages, (size_t)1 << 32);
     rf_status status = build_tree(bulk, &pages, &tree)
                            ? RF_OK
@@ -500,7 +516,7 @@ rf_status rf_kv_bulk_finish(rf_kv_bulk *bulk, uint64_t *size_out, rf_err *err)
     if (status == RF_OK && fdatasync(bulk->fd) != 0)
         status = rf_fail_errno(err, "%s: cannot be made durable", bulk->path);
     if (status != RF_OK) {
-        atomic_store(&bulk->failed, true);
+        note_failure(bulk, EIO);
         return status;
     }
     *size_out = page_count * PAGE_SIZE;

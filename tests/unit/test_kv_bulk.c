@@ -184,6 +184,32 @@ Test(kv_bulk, fails_from_then_on_after_a_failed_write)
     rf_kv_bulk_free(bulk);
 }
 
+/* Which of them is reported depends on their numbers: each has to say why. */
+Test(kv_bulk, tells_in_every_run_why_one_of_them_could_not_be_written)
+{
+    rf_kv_bulk *bulk;
+    rf_kv_bulk_run *runs[2];
+    uint64_t size;
+    char *room;
+    rf_err first, other, last;
+    const struct rlimit limit = {4096, RLIM_INFINITY};
+
+    cr_assert_eq(rf_kv_bulk_new(path, false, 2, &bulk, &first), RF_OK);
+    for (uint32_t i = 0; i < 2; i++)
+        cr_assert_eq(rf_kv_bulk_run_new(bulk, i, &runs[i], &first), RF_OK);
+    cr_assert_eq(rf_kv_bulk_room(runs[1], RF_SLICE("k"), 100000, &room, &first), RF_OK);
+    memset(room, 'v', 100000);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    cr_assert_eq(rf_kv_bulk_run_end(runs[1], &first), RF_ERR_IO);
+    cr_assert_not_null(strstr(first.message, "File too large"), "%s", first.message);
+    cr_assert_eq(rf_kv_bulk_room(runs[0], RF_SLICE("k"), 1, &room, &other), RF_ERR_IO);
+    cr_assert_str_eq(other.message, first.message);
+    cr_assert_eq(rf_kv_bulk_finish(bulk, &size, &last), RF_ERR_IO);
+    cr_assert_str_eq(last.message, first.message);
+    rf_kv_bulk_free(bulk);
+}
+
 Test(kv_bulk, writes_over_a_file_that_is_longer_or_shorter)
 {
     static const int counts[] = {500, 20000, 13, 0, 1, 500};
