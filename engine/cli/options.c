@@ -136,6 +136,9 @@ static rf_status set_value(const cli_option *option, char *text, void *values, r
             return cli_fail(err, RF_ERR_USAGE, "--%s needs a value", option->name);
         *(const char **)target = text;
         return RF_OK;
+    case CLI_KEY:
+        *(const char **)target = text;
+        return RF_OK;
     case CLI_CHOICE:
         return set_choice(option, text, target, err);
     case CLI_LIST:

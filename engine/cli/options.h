@@ -11,7 +11,8 @@
 
 typedef enum cli_option_kind {
     CLI_FLAG,   /* bool */
-    CLI_TEXT,   /* const char * */
+    CLI_TEXT,   /* const char *, not empty */
+    CLI_KEY,    /* const char *: a row's key may be the empty text */
     CLI_CHOICE, /* const char *, one of those that `value` lists: "jsonl|csv" */
     CLI_LIST,   /* cli_list: values split at commas, the option may be repeated */
     CLI_COUNT,  /* cli_count */

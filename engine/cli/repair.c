@@ -17,7 +17,7 @@ typedef struct repair_options {
 
 #define AT(member) offsetof(repair_options, member)
 static const cli_option table[] = {
-    {"key", "KEY", "the row of this key", CLI_TEXT, AT(key), 0, 0},
+    {"key", "KEY", "the row of this key", CLI_KEY, AT(key), 0, 0},
     {"prefix", "KEY", "the rows of all keys that begin with this", CLI_TEXT, AT(prefix), 0, 0},
     {"all", NULL, "all rows", CLI_FLAG, AT(all), 0, 0},
     {"dry-run", NULL, "tell what would change, and change nothing", CLI_FLAG, AT(dry_run), 0, 0},

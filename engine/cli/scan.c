@@ -15,7 +15,7 @@ typedef struct scan_options {
 static const cli_option table[] = {
     {"prefix", "KEY", "only keys that begin with this", CLI_TEXT, offsetof(scan_options, prefix),
      0, 0},
-    {"from", "KEY", "from this key on, inclusive", CLI_TEXT, offsetof(scan_options, from), 0, 0},
+    {"from", "KEY", "from this key on, inclusive", CLI_KEY, offsetof(scan_options, from), 0, 0},
     {"to", "KEY", "up to this key, exclusive", CLI_TEXT, offsetof(scan_options, to), 0, 0},
     {"index", "COLUMNS", "in the order of this index; --prefix, --from and --to are of its columns",
      CLI_TEXT, offsetof(scan_options, index), 0, 0},

@@ -156,6 +156,17 @@ class Repair(tool.Case):
         self.assertIs(told[0]['damaged'], True)
         self.assertEqual(self.ok('get', self.store, self.name, 'c-1').json['orders'], 3)
 
+    def test_a_key_may_be_the_empty_text(self):
+        self.name = 'customers'
+        self.import_lines(*(event('o-%d' % i, 'OrderPlaced', {'customer': 'c-1' if i else ''}) for i in range(4)))
+        self.rebuild(self.path('customers.lua', BY_CUSTOMER))
+        self.assertEqual(self.ok('get', self.store, self.name, '').json, {'key': '', 'orders': 1})
+        report = self.ok('repair', self.store, self.name, '--key', '', '--json').json
+        self.assertEqual(report['rows'], 1)
+        self.assertEqual(len(self.ok('scan', self.store, self.name, '--from', '').lines), 2)
+        # Whoever means all rows says so.
+        self.refuses(tool.USAGE, ['--prefix needs a value'], 'repair', self.store, self.name, '--prefix', '')
+
     def damage(self, key):
         path = os.path.join(self.store, 'generations', self.name, '000001', 'base-00.mdb')
         content = bytearray(tool.read(path))
