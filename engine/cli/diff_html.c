@@ -13,6 +13,7 @@ static const char style[] =
     ":root{--add:#1a7f37;--add-back:#e3f5e8;--remove:#b3261e;--remove-back:#fce8e6}\n"
     "@media (prefers-color-scheme:dark){:root{--add:#6fd58c;--add-back:#14301d;--remove:#ff9a8f;"
     "--remove-back:#3a1c19}}\n"
+    ".scroll{overflow-x:auto}\n"
     "h3{font-size:14px;margin:20px 0 2px;overflow-wrap:anywhere}\n"
     "td{vertical-align:top}.cells td,.left{text-align:left;white-space:normal;"
     "overflow-wrap:anywhere}.cells th{text-align:left}\n"

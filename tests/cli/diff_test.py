@@ -239,6 +239,9 @@ on ("Placed", { }, function (row, e) row.times = row.times + 1 end)
         self.assertNotIn(evil, text)
         self.assertIn(evil, ''.join(parsed.text))
         self.assertEqual(os.listdir(self.folder).count('page.html.tmp'), 0)
+        # A table wider than a phone scrolls by itself, not the page.
+        self.assertEqual(text.count('<div class="scroll"><table>'), 2)
+        self.assertIn('.scroll{overflow-x:auto}', text)
 
     def test_what_cannot_be_compared_is_refused(self):
         self.two(count=20)
