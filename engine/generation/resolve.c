@@ -67,8 +67,12 @@ rf_status rf_resolve_kept(rf_store *store, const char *name, uint64_t number,
 {
     char path[RF_PATH_SIZE];
     char evolution[RF_PATH_SIZE];
-    rf_definition *definition;
+    rf_definition *definition = rf_kept_find(store->kept, name, number);
 
+    if (definition) {
+        *definition_out = definition;
+        return RF_OK;
+    }
     rf_status status = check_kept(store, name, number, path, evolution, err);
     if (status == RF_OK)
         status = rf_definition_load(path, &definition, err);
@@ -80,6 +84,7 @@ rf_status rf_resolve_kept(rf_store *store, const char *name, uint64_t number,
         rf_definition_free(definition);
         return status;
     }
+    rf_kept_put(store->kept, number, definition);
     *definition_out = definition;
     return RF_OK;
 }

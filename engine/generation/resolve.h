@@ -28,7 +28,8 @@ void rf_resolved_free(rf_resolved *resolved);
  * otherwise. Runs nothing of it. `path_out` has RF_PATH_SIZE bytes. */
 rf_status rf_resolve_check_kept(rf_store *store, const char *name, uint64_t number, char *path_out,
                                 rf_err *err);
-/* The definition that a sealed generation keeps, checked before it is loaded. */
+/* The definition that a sealed generation keeps, checked before it is loaded; a share of it where the store
+ * has it loaded. */
 rf_status rf_resolve_kept(rf_store *store, const char *name, uint64_t number,
                           rf_definition **definition_out, rf_err *err);
 

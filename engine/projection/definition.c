@@ -14,6 +14,7 @@
 #include "projection/lua_state.h"
 #include "projection/plugin.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum {
@@ -25,6 +26,7 @@ enum {
 /* A definition with what it owns. */
 struct owner {
     rf_definition definition; /* first: the two are cast into each other */
+    atomic_uint shares;
     rf_arena arena;
     rf_plugin *plugin;
     rf_lua_state *lua; /* whose tables these are */
@@ -300,6 +302,7 @@ static rf_status define(const rf_projection *tables, rf_slice content, rf_lua_fi
 
     if (!owner)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a definition");
+    atomic_init(&owner->shares, 1);
     rf_arena_init(&owner->arena, ARENA_BYTES_MAX);
     rf_definition *definition = &owner->definition;
     definition->content_hash = file ? rf_lua_file_hash(file) : rf_hash128_of(content);
@@ -497,11 +500,18 @@ bool rf_definition_reads_payload(const rf_definition_handler *handler)
     return false;
 }
 
+rf_definition *rf_definition_share(rf_definition *definition)
+{
+    (void)atomic_fetch_add(&((struct owner *)definition)->shares, 1);
+    return definition;
+}
+
 void rf_definition_free(rf_definition *definition)
 {
-    if (!definition)
-        return;
     struct owner *owner = (struct owner *)definition;
+
+    if (!definition || atomic_fetch_sub(&owner->shares, 1) > 1)
+        return;
     for (uint32_t i = 0; i < definition->expect_count; i++)
         rf_expectation_free(definition->expects[i].expectation);
     rf_evolution_free(definition->evolution);

@@ -1,8 +1,8 @@
 /* A definition: a projection's code as the engine sees it, whichever way it was written.
  *
  * Loading checks all that can be checked without events: names, kinds, offsets inside the structs,
- * scales, duplicate columns, paths. A loaded definition is immutable and shared by threads; it owns
- * the plugin's handle until freed. The content hash covers the bytes of the files.
+ * scales, duplicate columns, paths. A loaded definition is immutable and shared by threads, and by all who
+ * have a share of it; it owns the plugin's handle until the last of them frees it. The content hash covers the bytes of the files.
  */
 #ifndef RF_PROJECTION_DEFINITION_H
 #define RF_PROJECTION_DEFINITION_H
@@ -111,6 +111,9 @@ rf_status rf_definition_load(const char *path, rf_definition **definition_out, r
 /* From tables in memory; `projection` must outlive it. The content hash is of `identity`. */
 rf_status rf_definition_of(const rf_projection *projection, rf_slice identity,
                            rf_definition **definition_out, rf_err *err);
+/* The same definition for one more, who frees it too. */
+rf_definition *rf_definition_share(rf_definition *definition);
+/* The last one's takes it away. Takes NULL. */
 void rf_definition_free(rf_definition *definition);
 /* Handlers or upcasters use the calendar: its zones count in the engine hash. */
 void rf_definition_use_zones(rf_definition *definition);

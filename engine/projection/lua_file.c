@@ -2,6 +2,7 @@
 #include "projection/lua_file.h"
 
 #include "base/file.h"
+#include "projection/lua_state.h"
 
 #include <libgen.h>
 #include <stdio.h>
@@ -37,6 +38,7 @@ rf_status rf_lua_file_open(const char *path, rf_lua_file **file_out, rf_err *err
     RF_ASSERT(path && file_out);
     if (!file)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", path);
+    RF_ASSERT(pthread_mutex_init(&file->lock, NULL) == 0);
     rf_status status = add_part(file, path, path, err);
     if (status != RF_OK) {
         rf_lua_file_free(file);
@@ -50,10 +52,12 @@ void rf_lua_file_free(rf_lua_file *file)
 {
     if (!file)
         return;
+    rf_lua_state_free_idle(file);
     for (uint32_t i = 0; i < file->count; i++) {
         rf_buf_free(&file->parts[i].bytes);
         free(file->parts[i].name);
     }
+    (void)pthread_mutex_destroy(&file->lock);
     free(file);
 }
 

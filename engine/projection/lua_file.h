@@ -2,13 +2,16 @@
  * is hashed and is kept with a generation.
  *
  * The main file is read at once; the files beside it when the projection requires them for the first
- * time. Confined to its thread until the projection is loaded, immutable from then on.
+ * time. Confined to its thread until the projection is loaded, immutable from then on; but for the states of it
+ * that nobody uses, which any thread takes and leaves (lua_state.h).
  */
 #ifndef RF_PROJECTION_LUA_FILE_H
 #define RF_PROJECTION_LUA_FILE_H
 
 #include "base/bytes.h"
 #include "base/checksum.h"
+
+#include <pthread.h>
 
 enum { RF_LUA_SIZE_MAX = 4 << 20, RF_LUA_FILES_MAX = 64 };
 
@@ -21,6 +24,10 @@ typedef struct rf_lua_file {
     rf_lua_part parts[RF_LUA_FILES_MAX]; /* the main file first */
     uint32_t count;
     bool complete; /* nothing more is read from the disk */
+    pthread_mutex_t lock;
+    /* guarded by `lock` */
+    struct rf_lua_state *idle; /* states that nobody uses */
+    uint32_t idle_count;
 } rf_lua_file;
 
 rf_status rf_lua_file_open(const char *path, rf_lua_file **file_out, rf_err *err);

@@ -53,6 +53,8 @@ struct rf_lua_state {
     rf_zones *zones;
     rf_lua_cursor cursor;
     bool evolution_only;
+    bool failed; /* once: what it was in the middle of is not known */
+    rf_lua_state *next; /* of those that nobody uses */
     bool uses_zones;
     rf_evolution_tables evolution; /* name NULL: none */
     rf_lua_expect expects[RF_EXPECTATIONS_MAX];
@@ -182,6 +184,7 @@ static rf_status outcome(rf_lua_state *state, int result, rf_err *err)
 {
     if (result == 0)
         return RF_OK;
+    state->failed = true;
     const char *message = lua_tostring(state->lua, -1);
     rf_status status;
     if (state->interrupted)
@@ -400,6 +403,63 @@ rf_status rf_lua_state_new_evolution(rf_lua_file *file, rf_lua_state **state_out
     return state_new(file, NULL, true, state_out, err);
 }
 
+static rf_status state_take(rf_lua_file *file, const volatile int *cancel, bool evolution_only,
+                            rf_lua_state **state_out, rf_err *err)
+{
+    pthread_mutex_lock(&file->lock);
+    rf_lua_state *state = file->idle;
+    if (state) {
+        file->idle = state->next;
+        file->idle_count--;
+    }
+    pthread_mutex_unlock(&file->lock);
+    if (!state)
+        return state_new(file, cancel, evolution_only, state_out, err);
+    RF_ASSERT(state->evolution_only == evolution_only);
+    state->cancel = cancel;
+    *state_out = state;
+    return RF_OK;
+}
+
+rf_status rf_lua_state_take(rf_lua_file *file, const volatile int *cancel, rf_lua_state **state_out,
+                            rf_err *err)
+{
+    return state_take(file, cancel, false, state_out, err);
+}
+
+void rf_lua_state_leave(rf_lua_state *state)
+{
+    if (!state)
+        return;
+    rf_lua_file *file = state->file;
+    bool is_kept = !state->failed && state->memory <= RF_LUA_IDLE_MEMORY_MAX;
+    if (is_kept)
+        rf_lua_state_forget(state);
+    state->cancel = NULL;
+    state->cursor.fold = NULL;
+    state->cursor.calls = NULL;
+    pthread_mutex_lock(&file->lock);
+    is_kept = is_kept && file->idle_count < RF_LUA_IDLE_MAX;
+    if (is_kept) {
+        state->next = file->idle;
+        file->idle = state;
+        file->idle_count++;
+    }
+    pthread_mutex_unlock(&file->lock);
+    if (!is_kept)
+        rf_lua_state_free(state);
+}
+
+void rf_lua_state_free_idle(rf_lua_file *file)
+{
+    while (file->idle) {
+        rf_lua_state *state = file->idle;
+        file->idle = state->next;
+        rf_lua_state_free(state);
+    }
+    file->idle_count = 0;
+}
+
 void rf_lua_state_free(rf_lua_state *state)
 {
     if (!state)
@@ -498,18 +558,18 @@ static rf_status run_upcast(void *arg, uint32_t index, rf_upcast_batch *batch, r
 static rf_status open_projection(void *file, const volatile int *cancel, void **state_out,
                                  rf_err *err)
 {
-    return state_new(file, cancel, false, (rf_lua_state **)state_out, err);
+    return state_take(file, cancel, false, (rf_lua_state **)state_out, err);
 }
 
 static rf_status open_evolution(void *file, const volatile int *cancel, void **state_out,
                                 rf_err *err)
 {
-    return state_new(file, cancel, true, (rf_lua_state **)state_out, err);
+    return state_take(file, cancel, true, (rf_lua_state **)state_out, err);
 }
 
 static void close_state(void *state)
 {
-    rf_lua_state_free(state);
+    rf_lua_state_leave(state);
 }
 
 const rf_evolution_tables *rf_lua_state_evolution(const rf_lua_state *state)

@@ -1,14 +1,20 @@
 /* A Lua projection that is loaded and can run: one Lua state.
  *
- *     new -> tables … (forget, run) … -> free
+ *     new -> tables … -> free                 whose tables a definition has
+ *     take -> (forget, run) … -> leave        to run it; an upcaster likewise
  *
  * Loading evaluates the file in its closed world and makes the tables of refold/projection.h of what
  * it declares; a handler's `fold` is NULL. The tables are valid until free. Running drives the loop
  * over a batch of calls inside Lua (lua_drive.lua), since a call of Lua from C costs ten times a
  * handler.
  *
+ * To load a file costs some milliseconds, a hundred times what a few events do. So a state that is left goes to its
+ * file, and is taken by the next who runs it: whoever follows folds some events at a time. What a state did tells in
+ * nothing that comes later, since the functions of its closed world assign to nothing outside themselves.
+ *
  * A state is bounded: in memory by its allocator, in time by ticks in the code (lua_closed.lua)
- * that now and then look at the clock of the thread and at `cancel`. Confined to its thread.
+ * that now and then look at the clock of the thread and at `cancel`. Confined to its thread, and handed over where it is
+ * left and taken.
  */
 #ifndef RF_PROJECTION_LUA_STATE_H
 #define RF_PROJECTION_LUA_STATE_H
@@ -18,6 +24,8 @@
 #include "projection/runner.h"
 
 enum { RF_LUA_MEMORY_MAX = 256 << 20, RF_LUA_SECONDS_MAX = 5 };
+/* States of a file that are kept for the next who runs it, and what one of them may have taken. */
+enum { RF_LUA_IDLE_MAX = 32, RF_LUA_IDLE_MEMORY_MAX = 16 << 20 };
 
 typedef struct rf_lua_state rf_lua_state;
 
@@ -25,6 +33,13 @@ typedef struct rf_lua_state rf_lua_state;
  * NULL) are borrowed until free. */
 rf_status rf_lua_state_new(rf_lua_file *file, const volatile int *cancel, rf_lua_state **state_out,
                            rf_err *err);
+/* One of the file's own that nobody uses, or a new one, for a file that was loaded before. `cancel` is borrowed until
+ * leave. */
+rf_status rf_lua_state_take(rf_lua_file *file, const volatile int *cancel, rf_lua_state **state_out,
+                            rf_err *err);
+/* Takes NULL. One that failed, or has grown large, is freed. */
+void rf_lua_state_leave(rf_lua_state *state);
+void rf_lua_state_free_idle(rf_lua_file *file);
 /* The same for a file that declares an evolution and no projection. */
 rf_status rf_lua_state_new_evolution(rf_lua_file *file, rf_lua_state **state_out, rf_err *err);
 void rf_lua_state_free(rf_lua_state *state); /* takes NULL */

@@ -17,7 +17,7 @@ rf_status rf_runner_new(const rf_definition *definition, const volatile int *can
     RF_ASSERT(definition->lua);
     if (!runner)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", definition->name);
-    rf_status status = rf_lua_state_new(definition->lua, cancel, &runner->lua, err);
+    rf_status status = rf_lua_state_take(definition->lua, cancel, &runner->lua, err);
     if (status != RF_OK) {
         free(runner);
         return status;
@@ -33,7 +33,7 @@ void rf_runner_free(rf_runner *runner)
 {
     if (!runner)
         return;
-    rf_lua_state_free(runner->lua);
+    rf_lua_state_leave(runner->lua);
     free(runner);
 }
 

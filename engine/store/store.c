@@ -298,6 +298,9 @@ rf_status rf_store_open(const char *path, const rf_store_options *options, rf_st
         status = rf_fail(err, RF_ERR_MEMORY, "%s: no memory to open the store", path);
         goto fail;
     }
+    status = rf_kept_new(&store->kept, err);
+    if (status)
+        goto fail;
     if (found != PLACE_STORE) {
         status = store_create(store, options->partitions, err);
         if (status)
@@ -325,6 +328,7 @@ void rf_store_close(rf_store *store)
 {
     if (!store)
         return;
+    rf_kept_free(store->kept);
     if (store->catalog)
         rf_catalog_close(store->catalog);
     rf_log_close(store->log);

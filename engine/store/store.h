@@ -6,6 +6,7 @@
 #include "catalog/catalog.h"
 #include "log/log.h"
 #include "refold/store.h"
+#include "store/kept.h"
 
 #define RF_STORE_FORMAT 1
 
@@ -15,6 +16,7 @@ struct rf_store {
     uint32_t partitions;
     rf_log *log;
     rf_catalog *catalog;
+    rf_kept *kept;      /* definitions that were loaded */
     bool is_made;       /* by this open */
     bool is_made_whole; /* its directory, too */
 };

@@ -1016,3 +1016,95 @@ Test(lua, a_cancelled_handler_ends)
     rf_runner_free(runner);
     run_end(run);
 }
+
+static rf_runner *runner_of(struct run *run)
+{
+    rf_err err = {0};
+    rf_runner *runner = NULL;
+
+    cr_assert_eq(rf_runner_new(run->definition, NULL, &runner, &err), RF_OK, "%s", err.message);
+    return runner;
+}
+
+Test(lua, a_runner_that_is_left_is_taken_by_the_next_and_knows_nothing_of_what_it_ran)
+{
+    struct run *run = run_begin(
+        HEAD "on ('A', { 's text', 'list json' }, function (row, e)\n"
+             "  for _, v in ipairs(e.list) do row.n = row.n + v end row.t = row.t or e.s end)");
+    char bytes[] = "first";
+    char list[] = "[1,2,3]";
+    const rf_slice text = {bytes, 5};
+    const rf_slice json = {list, 7};
+
+    put(run, 0, &text, sizeof text);
+    put(run, 1, &json, sizeof json);
+    cr_assert_str_eq(run_once(run), "");
+    cr_expect_eq(number(run, "n"), 6);
+    for (int i = 0; i < 3; i++) {
+        rf_lua_state *idle = run->definition->lua->idle;
+        rf_runner_free(run->runner);
+        cr_assert_eq(run->definition->lua->idle_count, 1);
+        cr_assert(!idle);
+        run->runner = runner_of(run);
+        cr_assert_eq(run->definition->lua->idle_count, 0, "it was taken");
+        memcpy(bytes, i % 2 ? "third" : "other", 5); /* where the first text stood */
+        memcpy(list, "[10,20]", 7);
+        memcpy(run->row, run->definition->row_template, run->definition->row_size);
+        cr_assert_str_eq(run_once(run), "");
+        cr_expect_eq(number(run, "n"), 30);
+        cr_expect(text_is(run, "t", i % 2 ? "third" : "other"));
+    }
+    run_end(run);
+}
+
+Test(lua, runners_at_the_same_time_have_a_state_each)
+{
+    struct run *run = run_begin(HEAD "on ('A', { 'q int' }, function (row, e) row.n = e.q end)");
+    rf_runner *runners[RF_LUA_IDLE_MAX + 2];
+
+    for (int i = 0; i < RF_LUA_IDLE_MAX + 2; i++)
+        runners[i] = runner_of(run);
+    for (int i = 0; i < RF_LUA_IDLE_MAX + 2; i++)
+        rf_runner_free(runners[i]);
+    cr_expect_eq(run->definition->lua->idle_count, RF_LUA_IDLE_MAX, "no more are kept");
+    run_end(run);
+}
+
+Test(lua, a_runner_that_failed_is_not_taken_again)
+{
+    struct run *run = run_begin(HEAD "on ('A', { 'q int' }, function (row, e) row.n = e.q / 2 end)");
+
+    run->event[0] = 1;
+    cr_expect_str_neq(run_once(run), "");
+    rf_runner_free(run->runner);
+    cr_expect_eq(run->definition->lua->idle_count, 0);
+    run->runner = runner_of(run);
+    run->event[0] = 4;
+    cr_expect_str_eq(run_once(run), "");
+    cr_expect_eq(number(run, "n"), 2);
+    run_end(run);
+}
+
+/* Each call that is due has its own five seconds, and a cancel that is gone is not looked at. */
+Test(lua, a_runner_that_is_taken_again_looks_at_the_cancel_of_who_took_it)
+{
+    struct run *run = run_begin(
+        HEAD "on ('A', { 'q int' }, function (row, e) for i = 1, 1000000 do row.n = e.q end end)");
+    volatile int *cancel = calloc(1, sizeof *cancel);
+    rf_runner *runner = NULL;
+
+    run->event[0] = 7;
+    rf_runner_free(run->runner);
+    cr_assert_eq(rf_runner_new(run->definition, cancel, &runner, NULL), RF_OK);
+    rf_runner_free(runner);
+    *cancel = 1;
+    run->runner = runner_of(run);
+    cr_expect_str_eq(run_once(run), "", "another's cancel");
+    free((void *)(uintptr_t)cancel);
+    cr_expect_str_eq(run_once(run), "");
+    rf_runner_free(run->runner);
+    volatile int own = 1;
+    cr_assert_eq(rf_runner_new(run->definition, &own, &run->runner, NULL), RF_OK);
+    cr_expect(strstr(run_once(run), "interrupted"));
+    run_end(run);
+}
