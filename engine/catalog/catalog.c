@@ -265,8 +265,8 @@ rf_status rf_catalog_remove_scratch(rf_catalog *catalog, rf_err *err)
     return status == RF_OK ? rf_dir_remove(dir, err) : status;
 }
 
-rf_status rf_record_add_generation(rf_kv_txn *txn, const rf_manifest *manifest, uint64_t set,
-                                   rf_err *err)
+rf_status rf_record_add_generation(rf_kv_txn *txn, const rf_manifest *manifest, uint32_t delta,
+                                   uint64_t set, rf_err *err)
 {
     rf_catalog_generation generation = {
         .number = manifest->number,
@@ -278,7 +278,7 @@ rf_status rf_record_add_generation(rf_kv_txn *txn, const rf_manifest *manifest, 
         .set = set,
     };
     rf_catalog_model model;
-    uint64_t delta = 0;
+    uint64_t number = delta;
     bool found;
 
     RF_ASSERT(manifest->number > 0);
@@ -287,9 +287,9 @@ rf_status rf_record_add_generation(rf_kv_txn *txn, const rf_manifest *manifest, 
     if (status == RF_OK && (!found || manifest->number >= model.next_number))
         status = rf_fail(err, RF_ERR_USAGE, "generation %" PRIu64 " of %s was never begun",
                          manifest->number, manifest->name);
-    if (status == RF_OK)
-        status = rf_record_take_number(txn, RF_RECORD_DELTAS, UINT32_MAX, &delta, err);
-    generation.delta = (uint32_t)delta;
+    if (status == RF_OK && delta == 0)
+        status = rf_record_take_number(txn, RF_RECORD_DELTAS, UINT32_MAX, &number, err);
+    generation.delta = (uint32_t)number;
     return status == RF_OK ? rf_record_put_generation(txn, &generation, err) : status;
 }
 
@@ -305,7 +305,7 @@ rf_status rf_catalog_add_generations(rf_catalog *catalog, const rf_manifest *con
     if (number == 0)
         status = rf_record_take_number(txn, RF_RECORD_SETS, UINT64_MAX, &number, err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++)
-        status = rf_record_add_generation(txn, manifests[i], number, err);
+        status = rf_record_add_generation(txn, manifests[i], 0, number, err);
     if (status != RF_OK) {
         rf_kv_abort(txn);
         return status;

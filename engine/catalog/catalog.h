@@ -138,6 +138,11 @@ rf_status rf_catalog_remove_scratch(rf_catalog *catalog, rf_err *err);
  * whose first call has 0 in it and gets the next number. */
 rf_status rf_catalog_add_generations(rf_catalog *catalog, const rf_manifest *const *manifests,
                                      uint32_t count, uint64_t *set, rf_err *err);
+/* Records a generation that has the base of `from`, as that one is now: with its delta, its checkpoint and
+ * what it left out since it was sealed. The delta is copied in pieces before, each a short transaction, while that
+ * one moves on; of what a crash leaves no generation knows, and gc takes it. */
+rf_status rf_catalog_add_copy(rf_catalog *catalog, const rf_manifest *manifest, uint64_t from,
+                              uint64_t *set, rf_err *err);
 rf_status rf_catalog_path(rf_catalog *catalog, const char *name, uint64_t number,
                           char dir_out[RF_PATH_SIZE], rf_err *err);
 
@@ -158,11 +163,6 @@ typedef struct rf_catalog_move {
  * there any more or not as at its `from`: at that position with those rows. */
 rf_status rf_catalog_move_on(rf_catalog *catalog, const rf_catalog_move *moves, uint32_t count,
                              rf_err *err);
-
-/* Generation `to`, sealed with the same base as `from`, gets its delta, its checkpoint and what it left
- * out since it was sealed. One transaction. */
-rf_status rf_catalog_copy_moves(rf_catalog *catalog, const char *name, uint64_t from, uint64_t to,
-                                rf_err *err);
 
 /* Why nobody follows a generation on: an event that its definition cannot take. */
 typedef struct rf_catalog_suspension {

@@ -73,51 +73,6 @@ rf_status rf_catalog_move_on(rf_catalog *catalog, const rf_catalog_move *moves, 
     return rf_kv_commit(txn, err);
 }
 
-static rf_status copy_moves(rf_kv_txn *txn, const char *name, uint64_t from, uint64_t to,
-                            rf_left_out_list *left_out, rf_err *err)
-{
-    rf_catalog_generation source = {0}, target = {0};
-    rf_checkpoint checkpoint;
-    bool found;
-
-    rf_status status = rf_record_get_generation(txn, name, from, &source, &found, err);
-    if (status == RF_OK && found)
-        status = rf_record_get_generation(txn, name, to, &target, &found, err);
-    if (status == RF_OK && !found)
-        status = rf_fail(err, RF_ERR_ABSENT, "%s has no sealed generation %" PRIu64, name,
-                         source.number ? to : from);
-    if (status == RF_OK)
-        status = rf_record_get_checkpoint(txn, name, from, &checkpoint, &found, err);
-    if (status != RF_OK || !found)
-        return status;
-    RF_ASSERT(target.sealed_position == source.sealed_position);
-    status = rf_delta_copy(txn, source.delta, target.delta, err);
-    if (status == RF_OK)
-        status = rf_record_left_out(txn, name, from, left_out, err);
-    for (uint32_t i = 0; status == RF_OK && i < left_out->count; i++)
-        status = rf_record_put_left_out(txn, name, to, &left_out->items[i], err);
-    return status == RF_OK ? rf_record_put_checkpoint(txn, name, to, &checkpoint, err) : status;
-}
-
-rf_status rf_catalog_copy_moves(rf_catalog *catalog, const char *name, uint64_t from, uint64_t to,
-                                rf_err *err)
-{
-    rf_left_out_list left_out;
-    rf_kv_txn *txn;
-
-    rf_status status = rf_kv_begin(catalog->kv, true, &txn, err);
-    if (status != RF_OK)
-        return status;
-    rf_left_out_list_init(&left_out);
-    status = copy_moves(txn, name, from, to, &left_out, err);
-    rf_left_out_list_free(&left_out);
-    if (status != RF_OK) {
-        rf_kv_abort(txn);
-        return status;
-    }
-    return rf_kv_commit(txn, err);
-}
-
 rf_status rf_catalog_get_suspension(rf_catalog *catalog, const char *name, uint64_t number,
                                     rf_catalog_suspension *suspension_out, bool *found_out,
                                     rf_err *err)

@@ -139,7 +139,7 @@ static rf_status add(rf_kv_txn *txn, const rf_manifest *manifest, rf_err *err)
     rf_catalog_generation generation = {0};
     bool found;
 
-    rf_status status = rf_record_add_generation(txn, manifest, 0, err);
+    rf_status status = rf_record_add_generation(txn, manifest, 0, 0, err);
     if (status == RF_OK)
         status = rf_record_get_generation(txn, manifest->name, manifest->number, &generation,
                                           &found, err);

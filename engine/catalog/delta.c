@@ -12,6 +12,7 @@ enum {
     KEY_SIZE_MAX = HEAD_SIZE + RF_KEY_SIZE_MAX,
     ENTRIES_MAX = 1 << 30,
     SWEEP_BATCH = 4096,
+    PUT_BYTES = 4 << 20, /* of one transaction */
 };
 _Static_assert((int)KEY_SIZE_MAX <= (int)RF_KV_KEY_SIZE_MAX, "an entry's key is one of LMDB's");
 #define PART_BYTES_MAX ((size_t)1 << 40)
@@ -79,12 +80,6 @@ static rf_status put_entry(rf_kv_txn *txn, uint32_t delta, uint32_t table,
         memcpy(room, entry->row.data, entry->row.size);
     rf_store_u64(room + entry->row.size, rf_checksum_seeded(entry->row, rf_checksum(at)));
     return RF_OK;
-}
-
-rf_status rf_delta_put(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_delta_entry *entry,
-                       rf_err *err)
-{
-    return put_entry(txn, delta, table, entry, false, err);
 }
 
 rf_status rf_delta_delete(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key, rf_err *err)
@@ -379,21 +374,20 @@ void rf_delta_part_free(rf_delta_part *part)
     *part = (rf_delta_part){0};
 }
 
-rf_status rf_delta_copy(rf_kv_txn *txn, uint32_t from, uint32_t to, rf_err *err)
+rf_status rf_delta_put_some(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_delta_part *part,
+                            uint32_t *at, rf_err *err)
 {
-    const rf_delta_range all = {.limit = 0};
-    rf_status status = RF_OK;
+    size_t bytes = 0;
+    bool behind = false;
 
-    /* By way of memory: what is read is valid until the next write only. */
-    for (uint32_t table = 0; status == RF_OK && table <= RF_MANIFEST_INDEXES_MAX; table++) {
-        rf_delta_part part = {0};
-        bool behind = false;
-        status = rf_delta_take(txn, from, table, &all, &part, err);
-        if (status == RF_OK && part.count > 0)
-            status = is_behind_all(txn, to, table, part.entries[0].key, &behind, err);
-        for (uint32_t i = 0; status == RF_OK && i < part.count; i++)
-            status = put_entry(txn, to, table, &part.entries[i], behind, err);
-        rf_delta_part_free(&part);
+    rf_status status = *at < part->count
+                           ? is_behind_all(txn, delta, table, part->entries[*at].key, &behind, err)
+                           : RF_OK;
+    while (status == RF_OK && *at < part->count && bytes < PUT_BYTES) {
+        const rf_delta_entry *entry = &part->entries[*at];
+        status = put_entry(txn, delta, table, entry, behind, err);
+        bytes += entry->key.size + entry->row.size;
+        (*at)++;
     }
     return status;
 }

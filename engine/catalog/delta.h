@@ -26,8 +26,6 @@ typedef struct rf_delta_entry {
 /* *entry_out is valid as long as what the transaction reads. */
 rf_status rf_delta_get(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key,
                        rf_delta_entry *entry_out, bool *found_out, rf_err *err);
-rf_status rf_delta_put(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_delta_entry *entry,
-                       rf_err *err);
 /* The base's row holds again, or there is none. */
 rf_status rf_delta_delete(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key,
                           rf_err *err);
@@ -64,8 +62,10 @@ uint32_t rf_delta_seek(const rf_delta_part *part, rf_slice key);
 rf_status rf_delta_split(rf_delta_part *part, uint32_t partitions, rf_err *err);
 void rf_delta_part_free(rf_delta_part *part); /* a zeroed one too */
 
-/* All entries of one delta once more under the number of another, which has none. */
-rf_status rf_delta_copy(rf_kv_txn *txn, uint32_t from, uint32_t to, rf_err *err);
+/* A part's entries from *at on, to another delta: up to some MiB, so that the transaction is short. *at gets
+ * the first one that is not there yet. */
+rf_status rf_delta_put_some(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_delta_part *part,
+                            uint32_t *at, rf_err *err);
 /* Deletes the entries of all deltas that are no known generation's, some thousand a transaction. */
 rf_status rf_delta_sweep(rf_catalog *catalog, rf_err *err);
 

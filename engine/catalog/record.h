@@ -107,9 +107,9 @@ rf_status rf_catalog_change_live(rf_catalog *catalog, rf_catalog_live_fn change,
 rf_status rf_catalog_flip_colours(rf_catalog_model *model, const rf_catalog_generation *left,
                                   const rf_catalog_generation *to, bool is_rollback, rf_err *err);
 
-/* catalog.c: the record of a sealed generation, whose number was given. */
-rf_status rf_record_add_generation(rf_kv_txn *txn, const rf_manifest *manifest, uint64_t set,
-                                   rf_err *err);
+/* catalog.c: the record of a sealed generation, whose number was given; its delta's too, or 0: the next one. */
+rf_status rf_record_add_generation(rf_kv_txn *txn, const rf_manifest *manifest, uint32_t delta,
+                                   uint64_t set, rf_err *err);
 
 /* catalog_move.c: one of them within a transaction. */
 rf_status rf_catalog_apply_move(rf_kv_txn *txn, const rf_catalog_move *move, rf_err *err);

@@ -173,7 +173,7 @@ static rf_status link_entry(void *arg, const char *name, rf_err *err)
     return status == RF_OK ? rf_dir_sync(to, err) : status;
 }
 
-/* The generation, sealed where the live one was. */
+/* The generation, sealed where the live one was, and as far as that one is. */
 static rf_status take_base(struct pipeline *pipeline, const char *name, uint64_t live,
                            rf_manifest *manifest_out, rf_err *err)
 {
@@ -181,7 +181,6 @@ static rf_status take_base(struct pipeline *pipeline, const char *name, uint64_t
     char from[RF_PATH_SIZE], to[RF_PATH_SIZE];
     const struct linking linking = {from, to};
     rf_manifest manifest;
-    const rf_manifest *made = &manifest;
 
     rf_status status = rf_catalog_path(catalog, name, live, from, err);
     if (status == RF_OK)
@@ -202,7 +201,7 @@ static rf_status take_base(struct pipeline *pipeline, const char *name, uint64_t
     if (status == RF_OK)
         status = rf_catalog_sync_directories(catalog, name, err);
     if (status == RF_OK)
-        status = rf_catalog_add_generations(catalog, &made, 1, &pipeline->set, err);
+        status = rf_catalog_add_copy(catalog, &manifest, live, &pipeline->set, err);
     if (status != RF_OK) {
         (void)rf_dir_remove(to, NULL); /* else it is a leftover */
         rf_manifest_free(&manifest);
@@ -216,8 +215,6 @@ static rf_status take_base(struct pipeline *pipeline, const char *name, uint64_t
 static rf_status link_one(struct pipeline *pipeline, const char *name, uint64_t live,
                           rf_reused *reused, rf_err *err)
 {
-    rf_catalog *catalog = pipeline->store->catalog;
-
     rf_status status = take_base(pipeline, name, live, &reused->manifest, err);
     if (status != RF_OK)
         return status;
@@ -227,9 +224,7 @@ static rf_status link_one(struct pipeline *pipeline, const char *name, uint64_t 
                              .of = &of,
                              .count = 1,
                              .cancel = pipeline->options->run.cancel};
-    status = rf_catalog_copy_moves(catalog, name, live, reused->manifest.number, err);
-    if (status == RF_OK)
-        status = rf_catch_up_late_run(&late, pipeline->position, err);
+    status = rf_catch_up_late_run(&late, pipeline->position, err);
     if (late.catch_up)
         reused->events = rf_catch_up_events(late.catch_up);
     rf_catch_up_late_close(&late);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "catalog/catalog.h"
+#include "catalog/delta.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,18 @@ static inline uint64_t fixture_generation(rf_catalog *catalog, const char *name,
                                    uint32_t partitions, int rows, uint64_t position)
 {
     return fixture_version(catalog, name, 1, content, partitions, rows, position);
+}
+
+/* One row of a delta. */
+static inline void fixture_delta_put(rf_kv_txn *txn, uint32_t delta, const rf_delta_entry *entry)
+{
+    rf_buf changes;
+
+    rf_buf_init(&changes, 1 << 20);
+    rf_delta_changes_put(&changes, RF_DELTA_ROWS, entry);
+    rf_slice slice = rf_buf_slice(&changes);
+    FIXTURE_CHECK(rf_delta_apply(txn, delta, &slice, 1, NULL) == RF_OK);
+    rf_buf_free(&changes);
 }
 
 #endif

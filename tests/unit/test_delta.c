@@ -243,6 +243,111 @@ Test(delta, of_a_generation_that_gc_took_goes_with_it)
     cr_assert_eq(entries, 0);
 }
 
+static void check_same_entries(uint32_t table, uint32_t delta, uint32_t other, uint32_t count)
+{
+    const rf_delta_range all = {.limit = 0};
+    rf_delta_part part, copy;
+    rf_kv_txn *txn;
+
+    cr_assert_eq(rf_kv_begin(rf_catalog_kv(store->catalog), false, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_delta_take(txn, delta, table, &all, &part, NULL), RF_OK);
+    cr_assert_eq(rf_delta_take(txn, other, table, &all, &copy, NULL), RF_OK);
+    rf_kv_abort(txn);
+    cr_assert_eq(part.count, count);
+    cr_assert_eq(copy.count, count);
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert(rf_slice_equal(part.entries[i].key, copy.entries[i].key));
+        cr_assert(rf_slice_equal(part.entries[i].row, copy.entries[i].row));
+        cr_assert_eq(!part.entries[i].row.data, !copy.entries[i].row.data);
+    }
+    rf_delta_part_free(&part);
+    rf_delta_part_free(&copy);
+}
+
+enum { LARGE_ROWS = 800, LARGE_BYTES = 16 << 10 }; /* more than one transaction of a copy takes */
+
+/* Rows and their entries in an index, each third row gone; and one event left out. */
+static void put_large_delta(void)
+{
+    const rf_left_out left_out = {.position = 12, .cause = RF_CAUSE_SKIPPED, .reason = RF_SLICE("no")};
+    const rf_checkpoint checkpoint = {.position = 13, .time_last = RF_TIME_NONE, .delta_rows = LARGE_ROWS};
+    char *row = calloc(1, LARGE_BYTES);
+    char text[32];
+    rf_kv_txn *txn;
+    rf_buf changes;
+
+    cr_assert_not_null(row);
+    rf_buf_init(&changes, (size_t)64 << 20);
+    for (int i = 0; i < LARGE_ROWS; i++) {
+        rf_delta_entry entry = {.key = key_of(text, i)};
+        memcpy(row, &i, sizeof i);
+        if (i % 3 > 0)
+            entry.row = (rf_slice){row, LARGE_BYTES};
+        rf_delta_changes_put(&changes, RF_DELTA_ROWS, &entry);
+        rf_delta_changes_put(&changes, RF_DELTA_INDEXES, &entry);
+    }
+    rf_slice slice = rf_buf_slice(&changes);
+    cr_assert_eq(rf_kv_begin(rf_catalog_kv(store->catalog), true, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_delta_apply(txn, delta_of(number), &slice, 1, NULL), RF_OK);
+    cr_assert_eq(rf_record_put_left_out(txn, "stamps", number, &left_out, NULL), RF_OK);
+    cr_assert_eq(rf_record_put_checkpoint(txn, "stamps", number, &checkpoint, NULL), RF_OK);
+    cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+    rf_buf_free(&changes);
+    free(row);
+}
+
+Test(delta, of_a_copy_is_that_of_the_other_generation_also_where_it_takes_several_transactions)
+{
+    char dir_of[RF_PATH_SIZE];
+    rf_manifest manifest;
+    rf_checkpoint checkpoint;
+    rf_left_out_list left_out;
+    uint64_t set = 0;
+    rf_kv_txn *txn;
+    rf_err err = {0};
+
+    put_large_delta();
+    uint64_t copy = fixture_generation(store->catalog, "stamps", 1, PARTITIONS, BASE_ROWS, 10);
+    cr_assert_eq(rf_catalog_path(store->catalog, "stamps", copy, dir_of, NULL), RF_OK);
+    cr_assert_eq(rf_manifest_read(dir_of, &manifest, NULL), RF_OK);
+    cr_assert_eq(rf_kv_begin(rf_catalog_kv(store->catalog), true, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_record_delete_generation(txn, "stamps", copy, NULL), RF_OK);
+    cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+
+    cr_assert_eq(rf_catalog_add_copy(store->catalog, &manifest, number, &set, &err), RF_OK, "%s",
+                 err.message);
+    cr_assert_neq(set, 0);
+    cr_assert_neq(delta_of(copy), delta_of(number));
+    for (uint32_t table = RF_DELTA_ROWS; table <= RF_DELTA_INDEXES; table++)
+        check_same_entries(table, delta_of(number), delta_of(copy), LARGE_ROWS);
+    cr_assert_eq(rf_catalog_checkpoint(store->catalog, &manifest, &checkpoint, NULL), RF_OK);
+    cr_assert_eq(checkpoint.position, 13);
+    cr_assert_eq(checkpoint.delta_rows, LARGE_ROWS);
+    cr_assert_eq(rf_catalog_left_out(store->catalog, &manifest, &left_out, NULL), RF_OK);
+    cr_assert_eq(left_out.count, 1);
+    cr_assert_eq(left_out.items[0].position, 12);
+    rf_left_out_list_free(&left_out);
+    rf_manifest_free(&manifest);
+}
+
+Test(delta, that_no_generation_has_is_removed_by_gc)
+{
+    const rf_delta_entry entry = {.key = RF_SLICE("r-000001"), .row = RF_SLICE("a row")};
+    rf_gc_result result;
+    uint64_t entries;
+    rf_kv_txn *txn;
+
+    cr_assert_eq(rf_kv_begin(rf_catalog_kv(store->catalog), true, &txn, NULL), RF_OK);
+    fixture_delta_put(txn, delta_of(number) + 1, &entry); /* as a copy that was killed leaves it */
+    fixture_delta_put(txn, delta_of(number), &entry);
+    cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+    cr_assert_eq(rf_gc(store, NULL, 1, 0, &result, NULL), RF_OK);
+    cr_assert_eq(rf_kv_begin(rf_catalog_kv(store->catalog), false, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_count(txn, RF_CATALOG_DELTA_TABLE, &entries, NULL), RF_OK);
+    rf_kv_abort(txn);
+    cr_assert_eq(entries, 1);
+}
+
 Test(delta, refuses_an_entry_whose_checksum_does_not_hold)
 {
     uint32_t delta = delta_of(number);

@@ -61,7 +61,7 @@ static void change(int side, int index, int64_t stamp)
         entry.row = rf_buf_slice(&row);
     stamps[side][index] = stamp;
     cr_assert_eq(rf_kv_begin(rf_catalog_kv(store->catalog), true, &txn, NULL), RF_OK);
-    cr_assert_eq(rf_delta_put(txn, known.delta, RF_DELTA_ROWS, &entry, NULL), RF_OK);
+    fixture_delta_put(txn, known.delta, &entry);
     for (int i = 0; i < KEYS; i++) {
         char name[32];
         rf_buf one;

@@ -57,7 +57,7 @@ static void put_delta(int side, uint64_t number, int changes)
         if (stamp == NONE && i >= BASE_ROWS)
             cr_assert_eq(rf_delta_delete(txn, known.delta, RF_DELTA_ROWS, entry.key, NULL), RF_OK);
         else
-            cr_assert_eq(rf_delta_put(txn, known.delta, RF_DELTA_ROWS, &entry, NULL), RF_OK);
+            fixture_delta_put(txn, known.delta, &entry);
     }
     for (int i = 0; i < KEYS; i++) {
         if (model[side][i] == NONE)
