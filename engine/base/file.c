@@ -132,10 +132,10 @@ bool rf_path_is_dir(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-uint64_t rf_file_allocated(const char *path)
+uint64_t rf_file_freed(const char *path)
 {
     struct stat info;
-    return stat(path, &info) == 0 ? (uint64_t)info.st_blocks * 512 : 0;
+    return stat(path, &info) == 0 && info.st_nlink == 1 ? (uint64_t)info.st_blocks * 512 : 0;
 }
 
 static rf_status write_all(int fd, const char *path, rf_slice bytes, rf_err *err)

@@ -19,8 +19,9 @@ rf_status rf_dir_list(const char *path,
 
 bool rf_path_exists(const char *path);
 bool rf_path_is_dir(const char *path);
-/* Bytes of a file, as the disk allocates them (blocks); 0 if absent. */
-uint64_t rf_file_allocated(const char *path);
+/* Bytes that removing `path` gives back, as the disk allocates them (blocks); 0 if it is absent or has another
+ * name too. */
+uint64_t rf_file_freed(const char *path);
 
 /* Reads a whole regular file into *buf_out (init'ed by the caller, whose maximum holds). */
 rf_status rf_file_read(const char *path, rf_buf *buf_out, rf_err *err);

@@ -38,7 +38,7 @@ static rf_status count_entry(void *arg, const char *name, rf_err *err)
     if (status != RF_OK)
         return status;
     if (!rf_path_is_dir(path)) {
-        count->bytes += rf_file_allocated(path);
+        count->bytes += rf_file_freed(path);
         return RF_OK;
     }
     counting inner = {path, 0};
@@ -47,8 +47,9 @@ static rf_status count_entry(void *arg, const char *name, rf_err *err)
     return status;
 }
 
-/* Bytes that a directory's files take; what cannot be looked at counts nothing. */
-static uint64_t bytes_under(const char *dir)
+/* Bytes that removing a directory gives back: base files that other generations share are none of them. What
+ * cannot be looked at counts nothing. */
+static uint64_t freed_by(const char *dir)
 {
     counting count = {dir, 0};
 
@@ -214,7 +215,7 @@ static void spare_files(rf_catalog *catalog, const char *name, const char *dir)
 
     if (rf_path_format(parent, "%s/" SPARE, NULL, catalog->path) == RF_OK &&
         rf_catalog_spare_path(catalog, name, spare, NULL) == RF_OK &&
-        bytes_under(dir) + bytes_under(spare) <= RF_CATALOG_SPARE_BYTES_MAX &&
+        freed_by(dir) + freed_by(spare) <= RF_CATALOG_SPARE_BYTES_MAX &&
         rf_dir_make(parent, NULL) == RF_OK && rf_dir_make(spare, NULL) == RF_OK) {
         gc_spares spares = {dir, spare};
         (void)rf_dir_list(dir, keep_file, &spares, NULL);
@@ -246,7 +247,7 @@ static rf_status remove_batch(rf_catalog *catalog, const char *name, uint32_t ke
     bool forgotten = status == RF_OK;
     for (uint32_t i = 0; i < count; i++) {
         if (forgotten) {
-            uint64_t bytes = bytes_under(victims[i].dir);
+            uint64_t bytes = freed_by(victims[i].dir);
             if (spares)
                 spare_files(catalog, name, victims[i].dir);
             rf_status removed = rf_dir_remove(victims[i].dir, status == RF_OK ? err : NULL);
@@ -295,7 +296,7 @@ static rf_status sweep_entry(void *arg, const char *name, rf_err *err)
         status = victim_lock(&leftover, &busy, err);
     if (status != RF_OK || busy)
         return status;
-    uint64_t bytes = bytes_under(leftover.dir);
+    uint64_t bytes = freed_by(leftover.dir);
     status = rf_dir_remove(leftover.dir, err);
     if (status == RF_OK)
         at->result->bytes += bytes;
@@ -334,7 +335,7 @@ static rf_status gc_model(rf_catalog *catalog, const rf_catalog_model *model, ui
     rf_status status = RF_OK;
 
     if (!spares && rf_catalog_spare_path(catalog, model->name, spare, NULL) == RF_OK) {
-        uint64_t bytes = bytes_under(spare);
+        uint64_t bytes = freed_by(spare);
         status = rf_dir_remove(spare, err);
         result->bytes += status == RF_OK ? bytes : 0;
     }

@@ -142,6 +142,23 @@ class Generations(tool.Shop):
         self.rebuild('order_summary', options=('--keep', '1'))
         self.assertEqual((self.numbers(), self.live()), ([2], [2]))
 
+    def test_gc_tells_what_it_frees_and_not_what_other_generations_share(self):
+        lines = [event('order-%d' % i, 'ItemAdded', {'qty': 1, 'price': 7}) for i in range(100, 1200)]
+        self.import_lines(*lines)
+        self.rebuild('order_summary')
+        for i in range(2):
+            self.import_lines(event('order-%d' % (100 + i), 'ItemAdded', {'qty': 1, 'price': 7}))
+            self.assertTrue(self.rebuild('order_summary')[0]['reused'])
+        size = self.list()[-1]['bytes']
+        self.assertGreater(size, 20000)
+        for keep in 2, 1:
+            shared = self.ok('gc', self.store, '--keep', keep, '--json').json
+            self.assertEqual(shared['removed'], 1)
+            self.assertLess(shared['bytes'], 20000)
+        self.ok('rebuild', self.store, 'order_summary', '--full', '--quiet')
+        last = self.ok('gc', self.store, '--keep', 1, '--json').json
+        self.assertGreater(last['bytes'], 20000)
+
     def test_gc_removes_old_ones_and_never_the_live_one(self):
         self.grow(5)
         self.ok('rollback', self.store, 'order_summary', '--generation', '2')
