@@ -230,11 +230,13 @@ typedef struct size_bytes {
 static size_bytes measured; /* what the walk below adds to */
 static size_t walk_root;    /* size of the store's path */
 
-/* What has two names counts half for each. */
+/* What has two names counts half for each; what lost its last one meanwhile, nothing. */
 static int measure_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
 {
     const char *inside = path + walk_root;
-    uint64_t bytes = kind == FTW_F ? (uint64_t)info->st_blocks * 512 / info->st_nlink : 0;
+    uint64_t bytes = kind == FTW_F && info->st_nlink > 0
+                         ? (uint64_t)info->st_blocks * 512 / info->st_nlink
+                         : 0;
 
     (void)walk;
     if (strncmp(inside, "/log/", 5) == 0)
