@@ -262,7 +262,8 @@ static rf_status pass_gates(struct flipping *flipping, uint32_t index, rf_err *e
     rf_store *store = flipping->store;
     rf_definition *definition = NULL;
     rf_gate_keys keys = {0};
-    const rf_gates gates = {store, flipping->pool, options, flipping->options->run.cancel, &keys};
+    const rf_gates gates = {store, flipping->pool, options, flipping->options->run.cancel, &keys,
+                            flipping->options->set};
     rf_gate_counts counts;
     rf_manifest manifest = {0};
     char dir[RF_PATH_SIZE];

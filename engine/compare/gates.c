@@ -28,6 +28,20 @@ static bool compares(const rf_gate_options *options)
            options->has_max_changed;
 }
 
+void rf_gates_tell_swap(const rf_gates *gates, const rf_manifest *manifest, const char *option, rf_err *err)
+{
+    char path[RF_ERR_MESSAGE_SIZE / 8];
+
+    if (!err || !rf_shell_quote(gates->store->path, path, sizeof path))
+        return;
+    if (gates->set != 0)
+        (void)rf_err_suffix(err, "to take all of set %llu all the same: refold swap %s --set %llu%s",
+                            (unsigned long long)gates->set, path, (unsigned long long)gates->set, option);
+    else
+        (void)rf_err_suffix(err, "to take it all the same: refold swap %s %s --generation %llu%s", path,
+                            manifest->name, (unsigned long long)manifest->number, option);
+}
+
 /* What a gate found, what becomes of the generation, and how to go on. */
 __attribute__((format(printf, 3, 4))) static rf_status refuse(const struct candidate *candidate,
                                                               rf_err *err, const char *format, ...)
@@ -47,8 +61,7 @@ __attribute__((format(printf, 3, 4))) static rf_status refuse(const struct candi
     if (candidate->live != 0)
         (void)rf_err_suffix(err, "to look: refold diff %s %s %llu %llu", path, name,
                             (unsigned long long)candidate->live, number);
-    (void)rf_err_suffix(err, "to take it all the same: refold swap %s %s --generation %llu --no-gates", path,
-                        name, number);
+    rf_gates_tell_swap(candidate->gates, candidate->manifest, " --no-gates", err);
     return status;
 }
 

@@ -27,7 +27,12 @@ typedef struct rf_gates {
     const rf_gate_options *options;
     const volatile int *cancel;
     const rf_gate_keys *keys; /* that must be there */
+    uint64_t set; /* of read models that go live together; 0: each goes alone */
 } rf_gates;
+
+/* Ends the line of a refusal with the command that makes the generation live all the same: what goes with it too,
+ * where it is of a set. `option` may be empty. */
+void rf_gates_tell_swap(const rf_gates *gates, const rf_manifest *manifest, const char *option, rf_err *err);
 
 /* Compares the generation of `manifest`, made by `definition`, with generation `live` of the same read
  * model (0: none), at one position: where that one is further, `late` brings the new one there first.

@@ -2,7 +2,6 @@
  * live; see pipeline.c. Another flip that comes in between means gates again. */
 #include "base/clock.h"
 #include "pipeline/pipeline_job.h"
-#include "store/quarantine.h"
 
 #include <stdlib.h>
 
@@ -16,17 +15,17 @@ rf_status rf_pipeline_check_cancel(const struct pipeline *pipeline, rf_err *err)
     return RF_OK;
 }
 
-static rf_status refuse_held(const rf_store *store, const rf_manifest *manifest, rf_err *err)
+static bool goes_together(const struct pipeline *pipeline)
 {
-    unsigned long long number = manifest->number;
-    char path[RF_ERR_MESSAGE_SIZE / 4];
+    return pipeline->resolved.count > 1 && !pipeline->options->independent;
+}
 
+static rf_status refuse_held(const rf_gates *gates, const rf_manifest *manifest, rf_err *err)
+{
     rf_status status = rf_fail(err, RF_ERR_REFUSED,
                                "%s: a rollback left this definition, so generation %llu is kept, not live",
-                               manifest->name, number);
-    if (err && rf_shell_quote(store->path, path, sizeof path))
-        (void)rf_err_suffix(err, "to take it all the same: refold swap %s %s --generation %llu", path,
-                            manifest->name, number);
+                               manifest->name, (unsigned long long)manifest->number);
+    rf_gates_tell_swap(gates, manifest, "", err);
     return status;
 }
 
@@ -36,7 +35,8 @@ static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_catch_
 {
     const rf_manifest *manifest = rf_pipeline_manifest(pipeline, index);
     const rf_gates gates = {pipeline->store, pipeline->pool, &pipeline->options->gates,
-                            pipeline->options->run.cancel, &pipeline->gate_keys};
+                            pipeline->options->run.cancel, &pipeline->gate_keys,
+                            goes_together(pipeline) ? pipeline->set : 0};
     rf_catalog_model model = {0};
     bool found = false;
 
@@ -50,7 +50,7 @@ static rf_status pass_gates(struct pipeline *pipeline, uint32_t index, rf_catch_
     for (uint32_t i = 0; status == RF_OK && i < model.held_count; i++)
         if (model.held[i].content.low == manifest->content_hash.low &&
             model.held[i].content.high == manifest->content_hash.high)
-            return refuse_held(pipeline->store, manifest, err);
+            return refuse_held(&gates, manifest, err);
     return status;
 }
 

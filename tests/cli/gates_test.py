@@ -435,6 +435,37 @@ class Sets(Orders):
         self.assertEqual(self.live(), before)
         self.ok(*swap, '--min-rows', '20')
 
+    def takes_all(self, result):
+        """The command at the end of the line makes all of the set live, not only what was refused."""
+        command = shlex.split(result.message.split(' all the same: refold ')[1])
+        self.assertEqual(command[:3], ['swap', self.store, '--set'])
+        self.ok(*command)
+        listed = self.ok('generations', self.store, '--json').json['generations']
+        self.assertEqual({g['set'] for g in listed if g['live']}, {int(command[3])})
+
+    def test_the_command_of_a_refusal_takes_what_was_to_go_live_together(self):
+        self.rebuild_both(2)
+        paths = [
+            self.path('orders-3.lua', version(3)),
+            self.path('others-3.lua', version(3, ('"orders"', '"others"'), ('on ("Placed"', 'expect ("total < 5")\non ("Placed"'))),
+        ]
+        rebuild = ('rebuild', self.store, *paths, '--quiet')
+        self.takes_all(self.refuses(tool.REFUSED, ['others', 'total < 5'], *rebuild))
+        alone = self.refuses(tool.REFUSED, ['total < 5'], *rebuild, '--independent', '--full').message
+        self.assertIn('refold swap %s others --generation' % self.store, alone)
+        self.ok('rollback', self.store, 'orders', 'others')
+        self.ok('swap', self.store, 'orders')
+        self.ok('rollback', self.store, 'orders')
+        report = self.rebuild_both(4, '--no-swap')
+        self.takes_all(self.refuses(tool.REFUSED, ['min-rows'], 'swap', self.store, '--set', report['set'], '--min-rows', 21))
+
+    def test_the_command_takes_all_of_a_set_of_which_one_is_held(self):
+        for number in 2, 3:
+            self.rebuild_both(number)
+        self.ok('rollback', self.store, 'others')
+        paths = [self.path('orders-4.lua', version(4)), os.path.join(self.folder, 'others-3.lua')]
+        self.takes_all(self.refuses(tool.REFUSED, ['a rollback left'], 'rebuild', self.store, *paths, '--quiet'))
+
     def test_what_is_no_set_is_refused(self):
         self.refuses(tool.FAILED, ['set 77'], 'swap', self.store, '--set', 77)
         self.refuses(tool.FAILED, ['set 77'], 'rollback', self.store, '--set', 77)
