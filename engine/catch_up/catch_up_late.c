@@ -158,8 +158,11 @@ static rf_status furthest_target(const rf_catch_up_late *late, uint64_t *positio
     return status;
 }
 
+/* As long as each round leaves less than half of what the one before found: where events come about as fast as
+ * they are folded, more rounds bring nothing nearer. */
 static rf_status run_rounds(rf_catch_up_late *late, enum late_goal goal, rf_err *err)
 {
+    uint64_t left = UINT64_MAX;
     rf_status status = RF_OK;
 
     for (int round = 0; status == RF_OK && round < RF_CATCH_UP_ROUNDS; round++) {
@@ -175,8 +178,9 @@ static rf_status run_rounds(rf_catch_up_late *late, enum late_goal goal, rf_err 
         if (goal == AHEAD_OF_LIVE && target > at && log.position > target &&
             log.position - target <= RF_CATCH_UP_BEHIND)
             target = log.position;
-        if (status != RF_OK || target <= at)
+        if (status != RF_OK || target <= at || target - at > left / 2)
             break;
+        left = target - at;
         status = rf_catch_up_late_run(late, target, err);
     }
     return status;

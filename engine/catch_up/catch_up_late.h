@@ -36,8 +36,8 @@ typedef struct rf_catch_up_late {
 /* How far behind the log a generation may be when it goes live; of what is live it has every event. */
 enum { RF_CATCH_UP_BEHIND = 64 << 10 };
 
-/* Rounds until they are as far as the live generations and, with `to_log`, not more than
- * RF_CATCH_UP_BEHIND events behind the log as it stands: RF_CATCH_UP_ROUNDS at most. */
+/* Rounds until they are as far as the live generations, or about as near as these let them come, and, with
+ * `to_log`, not more than RF_CATCH_UP_BEHIND events behind the log as it stands: RF_CATCH_UP_ROUNDS at most. */
 enum { RF_CATCH_UP_ROUNDS = 8 };
 rf_status rf_catch_up_late_rounds(rf_catch_up_late *late, bool to_log, rf_err *err);
 /* Up to a position, where one is behind that. */
