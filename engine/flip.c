@@ -22,8 +22,6 @@ enum { TRIES_MAX = 100 /* times that who follows may be faster */ };
 typedef struct flipping_one {
     char name[64];
     uint64_t number; /* that was asked for; 0: the one that the direction gives */
-    rf_catch_up_late_of of;
-    rf_catch_up_late late;
 } flipping_one;
 
 /* Flips under way. */
@@ -31,10 +29,12 @@ struct flipping {
     rf_store *store;
     const rf_flip_options *options;
     bool catches_up; /* what is to go live is brought to where the live one is */
-    flipping_one *ones; /* as many as the next two have; all owned */
+    flipping_one *ones; /* as many as the next three have; all owned */
     rf_catalog_change *changes;
     uint64_t *from;
+    rf_catch_up_late_of *of; /* those that are not live yet */
     uint32_t count;
+    rf_catch_up_late late;
     rf_pool *pool; /* made with LOCK, or for gates */
     int lock;
     bool needs_lock;
@@ -129,7 +129,8 @@ static rf_status make_room(struct flipping *flipping, uint32_t count, rf_err *er
     flipping->ones = calloc(count, sizeof *flipping->ones);
     flipping->changes = calloc(count, sizeof *flipping->changes);
     flipping->from = calloc(count, sizeof *flipping->from);
-    if (!flipping->ones || !flipping->changes || !flipping->from)
+    flipping->of = calloc(count, sizeof *flipping->of);
+    if (!flipping->ones || !flipping->changes || !flipping->from || !flipping->of)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", count);
     return RF_OK;
 }
@@ -213,17 +214,12 @@ static rf_status prepare(struct flipping *flipping, uint32_t index, rf_err *err)
         status = rf_catalog_get_position(catalog, one->name, change->to, &to, err);
     if (status == RF_OK && change->expected != 0)
         status = rf_catalog_get_position(catalog, one->name, change->expected, &live, err);
-    if (status != RF_OK || !flipping->catches_up)
+    if (status != RF_OK || !flipping->catches_up || change->to == change->expected)
         return status;
-    one->of = (rf_catch_up_late_of){.name = one->name, .number = change->to};
-    one->late = (rf_catch_up_late){.store = flipping->store,
-                                   .pool = flipping->lock >= 0 ? flipping->pool : NULL,
-                                   .of = &one->of,
-                                   .count = 1,
-                                   .asks = flipping->options->gates != NULL,
-                                   .cancel = flipping->options->run.cancel};
+    flipping->of[flipping->late.count++] =
+        (rf_catch_up_late_of){.name = one->name, .number = change->to};
     change->catch_up = rf_catch_up_in_flip;
-    change->catch_up_arg = &one->late;
+    change->catch_up_arg = &flipping->late;
     flipping->needs_lock = flipping->needs_lock || to < live;
     return RF_OK;
 }
@@ -232,6 +228,12 @@ static rf_status prepare_all(struct flipping *flipping, rf_err *err)
 {
     rf_status status = RF_OK;
 
+    rf_catch_up_late_close(&flipping->late);
+    flipping->late = (rf_catch_up_late){.store = flipping->store,
+                                        .pool = flipping->lock >= 0 ? flipping->pool : NULL,
+                                        .of = flipping->of,
+                                        .asks = flipping->options->gates != NULL,
+                                        .cancel = flipping->options->run.cancel};
     for (uint32_t i = 0; status == RF_OK && i < flipping->count; i++)
         status = prepare(flipping, i, err);
     return status;
@@ -279,7 +281,7 @@ static rf_status pass_gates(struct flipping *flipping, uint32_t index, rf_err *e
         status = rf_manifest_read(dir, &manifest, err);
     if (status == RF_OK)
         status = rf_gates_check(&gates, definition, &manifest, change->expected,
-                                &flipping->ones[index].late, &counts, err);
+                                &flipping->late, &counts, err);
     rf_manifest_free(&manifest);
     rf_gate_keys_free(&keys);
     rf_definition_free(definition);
@@ -291,8 +293,8 @@ static rf_status try_flip(struct flipping *flipping, rf_err *err)
     const rf_flip_options *options = flipping->options;
     rf_status status = options->gates ? take_pool(flipping, err) : RF_OK;
 
-    for (uint32_t i = 0; status == RF_OK && flipping->lock >= 0 && i < flipping->count; i++)
-        status = rf_catch_up_late_rounds(&flipping->ones[i].late, false, err);
+    if (status == RF_OK && flipping->lock >= 0)
+        status = rf_catch_up_late_rounds(&flipping->late, false, err);
     for (uint32_t i = 0; status == RF_OK && options->gates && i < flipping->count; i++)
         status = pass_gates(flipping, i, err);
     if (status == RF_OK)
@@ -310,14 +312,10 @@ static rf_status flip_caught_up(struct flipping *flipping, rf_err *err)
 
     for (int tries = 0; again && tries < TRIES_MAX; tries++) {
         rf_err failure = {0};
-        again = false;
-        for (uint32_t i = 0; i < flipping->count; i++)
-            rf_catch_up_late_close(&flipping->ones[i].late);
         status = prepare_all(flipping, &failure);
         if (status == RF_OK)
             status = try_flip(flipping, &failure);
-        for (uint32_t i = 0; status == RF_ERR_LOCKED && i < flipping->count; i++)
-            again = again || flipping->ones[i].late.in_flip;
+        again = status == RF_ERR_LOCKED && flipping->late.in_flip;
         if (status != RF_OK && err)
             *err = failure;
     }
@@ -334,8 +332,7 @@ static rf_status run(struct flipping *flipping, rf_err *err)
         if (status != RF_OK && err)
             *err = failure;
         /* Whoever follows the live one was faster: with LOCK, then. */
-        for (uint32_t i = 0; i < flipping->count; i++)
-            flipping->needs_lock = flipping->needs_lock || flipping->ones[i].late.is_due;
+        flipping->needs_lock = flipping->late.is_due;
         if (!flipping->needs_lock)
             return status;
         status = RF_OK;
@@ -414,8 +411,7 @@ rf_status rf_flip_run(rf_store *store, const rf_flip_options *options, rf_flips 
         status = options->set ? take_set(&flipping, err) : take_names(&flipping, err);
     if (status == RF_OK)
         status = run(&flipping, err);
-    for (uint32_t i = 0; flipping.ones && i < flipping.count; i++)
-        rf_catch_up_late_close(&flipping.ones[i].late);
+    rf_catch_up_late_close(&flipping.late);
     if (status == RF_OK)
         status = report(&flipping, flips_out, err);
     rf_pool_free(flipping.pool);
@@ -423,6 +419,7 @@ rf_status rf_flip_run(rf_store *store, const rf_flip_options *options, rf_flips 
     free(flipping.ones);
     free(flipping.changes);
     free(flipping.from);
+    free(flipping.of);
     return status;
 }
 

@@ -180,6 +180,21 @@ Test(catch_up_late, goes_ahead_of_what_is_live_where_the_end_of_the_log_is_near)
     check_at(300);
 }
 
+Test(catch_up_late, comes_before_a_swap_of_several_names)
+{
+    rf_flip flips[MODELS];
+    rf_err err = {0};
+
+    make(230, 260, 200, 170);
+    cr_assert_eq(rf_swap(store, names, MODELS, 0, 0, flips, &err), RF_OK, "%s", err.message);
+    for (int i = 0; i < MODELS; i++) {
+        cr_assert_eq(flips[i].from, live[i].generation);
+        cr_assert_eq(flips[i].position, 260);
+    }
+    check_live();
+    check_at(260);
+}
+
 Test(catch_up_late, leaves_alone_what_is_as_far_as_what_is_live)
 {
     rf_catalog_change changes[MODELS];
