@@ -4,7 +4,6 @@
 #include "compare/gate_keys.h"
 #include "event/key.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { ROWS_UNASKED = 1024 /* between two looks at the cancel flag */ };
@@ -93,21 +92,11 @@ static int compare_keys(const void *a, const void *b)
 static void show_keys(const struct scan *scan, const rf_key_bytes **keys, size_t count,
                       char *out, size_t size)
 {
-    const rf_definition *definition = scan->definition;
     size_t used = 0;
 
     qsort(keys, count, sizeof(const rf_key_bytes *), compare_keys);
-    for (size_t i = 0; i < count && i < RF_GATE_SHOWN && used < size; i++) {
-        rf_buf shown;
-        rf_buf_init(&shown, 8 * RF_KEY_BYTES_MAX);
-        rf_key_append_json(&shown, rf_key_slice(keys[i]), definition->key_parts,
-                           definition->key_part_count);
-        rf_slice text = rf_buf_slice(&shown);
-        int put = snprintf(out + used, size - used, "%s%.*s", i > 0 ? ", " : "",
-                           text.size < 70 ? (int)text.size : 70, text.data);
-        used += put > 0 ? (size_t)put : 0;
-        rf_buf_free(&shown);
-    }
+    for (size_t i = 0; i < count && i < RF_GATE_SHOWN; i++)
+        rf_gate_show_key(rf_key_slice(keys[i]), scan->definition, out, size, &used);
 }
 
 static rf_status gather(const struct scan *scan, uint32_t partitions, uint32_t expectation,

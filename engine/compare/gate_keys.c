@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define FILE_BYTES_MAX ((size_t)256 << 20)
+enum { SHOWN_BYTES_MAX = 70 /* of a key in a message */ };
 
 static rf_status take_line(rf_gate_keys *keys, const char *path, size_t number, rf_slice line,
                            const rf_definition *definition, rf_err *err)
@@ -27,8 +28,7 @@ static rf_status take_line(rf_gate_keys *keys, const char *path, size_t number, 
         if (!key.data)
             return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its keys", path);
     }
-    keys->keys[keys->count] = key;
-    keys->lines[keys->count++] = line;
+    keys->keys[keys->count++] = key;
     return RF_OK;
 }
 
@@ -64,8 +64,7 @@ rf_status rf_gate_keys_read(const char *path, const rf_definition *definition,
         lines += keys.text.data[i] == '\n';
     if (status == RF_OK) {
         keys.keys = calloc(lines, sizeof *keys.keys);
-        keys.lines = calloc(lines, sizeof *keys.lines);
-        if (!keys.keys || !keys.lines)
+        if (!keys.keys)
             status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for its keys", path);
     }
     if (status == RF_OK)
@@ -85,12 +84,28 @@ void rf_gate_keys_free(rf_gate_keys *keys)
     rf_buf_free(&keys->text);
     rf_arena_free(&keys->memory);
     free(keys->keys);
-    free(keys->lines);
     *keys = (rf_gate_keys){0};
 }
 
-rf_status rf_gate_keys_look(const rf_gate_keys *keys, const rf_diff_side *side, char *shown_out,
-                            size_t size, uint64_t *missing_out, rf_err *err)
+void rf_gate_show_key(rf_slice key, const rf_definition *definition, char *out, size_t size,
+                      size_t *used_io)
+{
+    rf_buf shown;
+
+    if (*used_io >= size)
+        return;
+    rf_buf_init(&shown, 8 * RF_KEY_BYTES_MAX);
+    rf_key_append_json(&shown, key, definition->key_parts, definition->key_part_count);
+    rf_slice text = rf_buf_slice(&shown);
+    int put = snprintf(out + *used_io, size - *used_io, "%s%.*s", *used_io > 0 ? ", " : "",
+                       text.size < SHOWN_BYTES_MAX ? (int)text.size : SHOWN_BYTES_MAX, text.data);
+    *used_io += put > 0 ? (size_t)put : 0;
+    rf_buf_free(&shown);
+}
+
+rf_status rf_gate_keys_look(const rf_gate_keys *keys, const rf_definition *definition,
+                            const rf_diff_side *side, char *shown_out, size_t size,
+                            uint64_t *missing_out, rf_err *err)
 {
     rf_base_reader *reader = NULL;
     uint64_t missing = 0;
@@ -101,12 +116,8 @@ rf_status rf_gate_keys_look(const rf_gate_keys *keys, const rf_diff_side *side, 
     for (size_t i = 0; status == RF_OK && i < keys->count; i++) {
         rf_slice row = {NULL, 0};
         status = rf_diff_find(side, reader, keys->keys[i], &row, err);
-        if (status != RF_OK || row.data || missing++ >= RF_GATE_SHOWN || used >= size)
-            continue;
-        int width = keys->lines[i].size < 60 ? (int)keys->lines[i].size : 60;
-        int put = snprintf(shown_out + used, size - used, "%s%.*s", used > 0 ? ", " : "", width,
-                           keys->lines[i].data);
-        used += put > 0 ? (size_t)put : 0;
+        if (status == RF_OK && !row.data && missing++ < RF_GATE_SHOWN)
+            rf_gate_show_key(keys->keys[i], definition, shown_out, size, &used);
     }
     rf_base_reader_close(reader);
     if (status == RF_OK)

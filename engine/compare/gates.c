@@ -119,7 +119,8 @@ static rf_status judge_keys(const struct candidate *candidate, rf_err *err)
     if (!keys || keys->count == 0)
         return RF_OK;
     rf_status status =
-        rf_gate_keys_look(keys, &candidate->after, shown, sizeof shown, &missing, err);
+        rf_gate_keys_look(keys, candidate->definition, &candidate->after, shown, sizeof shown,
+                          &missing, err);
     if (status != RF_OK || missing == 0)
         return status;
     return refuse(candidate, err,
