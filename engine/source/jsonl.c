@@ -35,8 +35,8 @@ typedef struct jsonl_piece {
 typedef struct jsonl_block {
     size_t size;
     rf_slice cursor;
-    uint32_t piece_count;
-    jsonl_piece pieces[CHUNKS_MAX];
+    uint32_t piece_count, piece_capacity;
+    jsonl_piece *pieces; /* owned */
 } jsonl_block;
 
 /* A piece that is parsed. */
@@ -54,8 +54,8 @@ typedef struct jsonl_chunk {
 typedef struct jsonl_parsed {
     size_t size; /* of the text */
     rf_slice cursor;
-    uint32_t chunk_count;
-    jsonl_chunk chunks[CHUNKS_MAX];
+    uint32_t chunk_count, chunk_capacity;
+    jsonl_chunk *chunks; /* owned */
     rf_event *events; /* owned */
     rf_event_note *notes; /* of each event; owned */
     size_t event_capacity;
@@ -83,19 +83,25 @@ typedef struct jsonl_reader {
     jsonl_parsed parsed[2]; /* the one that is parsed, the one that is taken */
 } jsonl_reader;
 
+static void parsed_free(jsonl_parsed *parsed)
+{
+    for (uint32_t i = 0; i < parsed->chunk_capacity; i++) {
+        rf_json_parser_free(parsed->chunks[i].parser);
+        rf_arena_free(&parsed->chunks[i].values);
+    }
+    free(parsed->chunks);
+    free(parsed->events);
+    free(parsed->notes);
+}
+
 static void reader_free(jsonl_reader *reader)
 {
-    for (uint32_t i = 0; i < 2 * CHUNKS_MAX; i++) {
-        jsonl_chunk *chunk = &reader->parsed[i / CHUNKS_MAX].chunks[i % CHUNKS_MAX];
-        rf_json_parser_free(chunk->parser);
-        rf_arena_free(&chunk->values);
-    }
     for (uint32_t i = 0; i < RF_POOL_WORKERS_MAX; i++)
         rf_patterns_free(reader->patterns[i]);
     rf_mapping_free(reader->mapping);
     for (uint32_t i = 0; i < 2; i++) {
-        free(reader->parsed[i].events);
-        free(reader->parsed[i].notes);
+        parsed_free(&reader->parsed[i]);
+        free(reader->blocks[i].pieces);
     }
     free(reader);
 }
@@ -107,9 +113,6 @@ static rf_status reader_new(rf_feed *feed, const rf_import_options *options,
 
     if (!reader)
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", feed->name.data);
-    for (uint32_t i = 0; i < 2 * CHUNKS_MAX; i++)
-        rf_arena_init(&reader->parsed[i / CHUNKS_MAX].chunks[i % CHUNKS_MAX].values,
-                      ARENA_BYTES_MAX);
     rf_status status = rf_mapping_new(options, &reader->mapping, err);
     if (status != RF_OK) {
         reader_free(reader);
@@ -129,8 +132,24 @@ static uint64_t count_lines(rf_slice text)
            (text.size > 0 && text.data[text.size - 1] != '\n');
 }
 
+/* One more piece; most imports of a program have one. */
+static jsonl_piece *block_add(jsonl_block *block)
+{
+    uint32_t capacity = block->piece_capacity ? 4 * block->piece_capacity : 4;
+
+    RF_ASSERT(block->piece_count < CHUNKS_MAX);
+    if (block->piece_count == block->piece_capacity) {
+        jsonl_piece *grown = realloc(block->pieces, capacity * sizeof *grown);
+        if (!grown)
+            return NULL;
+        block->pieces = grown;
+        block->piece_capacity = capacity;
+    }
+    return &block->pieces[block->piece_count++];
+}
+
 /* Cuts a block at newlines into pieces of CHUNK_SIZE and a line. */
-static void block_cut(jsonl_reader *reader, jsonl_block *block, rf_slice text)
+static rf_status block_cut(jsonl_reader *reader, jsonl_block *block, rf_slice text, rf_err *err)
 {
     const char *at = text.data;
     const char *end = text.data + text.size;
@@ -143,14 +162,16 @@ static void block_cut(jsonl_reader *reader, jsonl_block *block, rf_slice text)
             const char *newline = memchr(at + CHUNK_SIZE, '\n', (size_t)(end - at) - CHUNK_SIZE);
             cut = newline ? newline + 1 : end;
         }
-        RF_ASSERT(block->piece_count < CHUNKS_MAX);
-        jsonl_piece *piece = &block->pieces[block->piece_count++];
+        jsonl_piece *piece = block_add(block);
+        if (!piece)
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", reader->name.data);
         piece->text = (rf_slice){at, (size_t)(cut - at)};
         piece->line_first = reader->line_next;
         piece->line_count = count_lines(piece->text);
         reader->line_next += piece->line_count;
         at = cut;
     }
+    return RF_OK;
 }
 
 static rf_status block_read(jsonl_reader *reader, jsonl_block *block, rf_err *err)
@@ -162,10 +183,30 @@ static rf_status block_read(jsonl_reader *reader, jsonl_block *block, rf_err *er
     rf_status status = rf_feed_next(feed, reader->line_next, &read, err);
     if (status != RF_OK)
         return status;
-    block_cut(reader, block, read.text);
+    status = block_cut(reader, block, read.text, err);
+    if (status != RF_OK)
+        return status;
     block->cursor = read.cursor;
     if (block->size == 0)
         reader->end_cursor = read.cursor;
+    return RF_OK;
+}
+
+/* As many chunks as a block has pieces. */
+static rf_status parsed_grow(const jsonl_reader *reader, jsonl_parsed *parsed, uint32_t count,
+                             rf_err *err)
+{
+    if (count <= parsed->chunk_capacity)
+        return RF_OK;
+    jsonl_chunk *grown = realloc(parsed->chunks, count * sizeof *grown);
+    if (!grown)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for reading %s", reader->name.data);
+    parsed->chunks = grown;
+    for (; parsed->chunk_capacity < count; parsed->chunk_capacity++) {
+        jsonl_chunk *chunk = &grown[parsed->chunk_capacity];
+        *chunk = (jsonl_chunk){.parser = NULL};
+        rf_arena_init(&chunk->values, ARENA_BYTES_MAX);
+    }
     return RF_OK;
 }
 
@@ -175,6 +216,9 @@ static rf_status parsed_place(const jsonl_reader *reader, jsonl_parsed *parsed,
 {
     size_t event_count = 0;
 
+    rf_status status = parsed_grow(reader, parsed, block->piece_count, err);
+    if (status != RF_OK)
+        return status;
     parsed->size = block->size;
     parsed->cursor = block->cursor;
     parsed->chunk_count = block->piece_count;
