@@ -10,23 +10,29 @@
 #include "refold/follow.h"
 #include "refold/text.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 enum { JSON_BYTES_MAX = 64 << 20 };
 
 static const rf_appending appending_default = {.run = {.wait_lock_ms = -1}};
 
-static rf_status apply(rf_store *store, const rf_appending *appending, rf_err *err)
+static rf_status apply(rf_store *store, const rf_appending *appending, uint64_t position,
+                       rf_err *err)
 {
     const rf_follow_options options = {
         .names = appending->names,
         .name_count = appending->name_count,
         .once = true,
         .share = true,
+        .merges_left = appending->merges_left,
         .run = appending->run,
     };
 
-    return appending->log_only ? RF_OK : rf_follow(store, &options, err);
+    rf_status status = appending->log_only ? RF_OK : rf_follow(store, &options, err);
+    if (status != RF_OK)
+        (void)rf_err_suffix(err, "the log has the events, up to position %" PRIu64, position);
+    return status;
 }
 
 rf_status rf_append_lines(rf_store *store, rf_slice lines, const rf_appending *appending,
@@ -46,7 +52,7 @@ rf_status rf_append_lines(rf_store *store, rf_slice lines, const rf_appending *a
         *appended_out = status == RF_OK
                             ? (rf_appended){summary.position, summary.added, summary.duplicates}
                             : (rf_appended){.position = summary.position};
-    return status == RF_OK ? apply(store, given, err) : status;
+    return status == RF_OK ? apply(store, given, summary.position, err) : status;
 }
 
 /* Events on their way to lines. */

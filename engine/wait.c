@@ -1,4 +1,4 @@
-/* Waiting until read models have what the log has; see refold/follow.h. */
+/* Waiting until read models have what the log has, and letting those go on that were suspended; see refold/follow.h. */
 #include "base/clock.h"
 #include "catalog/named.h"
 #include "refold/follow.h"
@@ -111,4 +111,17 @@ rf_status rf_wait(rf_store *store, const char *const *names, uint32_t name_count
             pause_idle();
     }
     return status;
+}
+
+rf_status rf_resume(rf_store *store, const char *name, rf_err *err)
+{
+    rf_catalog_generation generation = {.number = 0};
+    rf_named named;
+
+    rf_status status = rf_named_parse(name, &named, err);
+    if (status == RF_OK && named.version != 0)
+        status = rf_named_find(store->catalog, &named, &generation, err);
+    return status == RF_OK
+               ? rf_catalog_resume(store->catalog, named.name, generation.number, err)
+               : status;
 }

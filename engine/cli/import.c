@@ -226,15 +226,17 @@ static rf_status run(const cli_call *call, rf_err *err)
     cli_progress_start(&progress, given->quiet, &options.run);
     status = rf_import_create(call->operands[0], (uint32_t)partitions, paths, path_count, &options,
                               &store, &summary, err);
-    if (status == RF_OK && given->apply)
+    bool is_imported = status == RF_OK;
+    if (is_imported && given->apply)
         status = apply(store, &options.run, err);
     cli_progress_end(&progress);
     rf_store_close(store);
-    if (status == RF_OK && given->json)
-        return print_json(&summary, err);
-    if (status == RF_OK)
+    rf_status printed = RF_OK;
+    if (is_imported && given->json)
+        printed = print_json(&summary, err);
+    else if (is_imported)
         print_summary(&summary);
-    return status;
+    return printed == RF_OK ? status : printed; /* a read model that fails takes no event back */
 }
 
 const cli_command cli_import = {

@@ -255,6 +255,44 @@ class Follow(tool.Case):
         self.assertEqual(self.status('strict')['lag'], 0)
         self.check('counts', 'strict')
 
+    def apply(self, code, *events, options=()):
+        return self.gives(
+            code, 'import', self.store, '-', '--apply', *options, stdin=tool.lines(*events)
+        )
+
+    def test_apply_tells_what_was_added_and_which_read_model_cannot_have_it(self):
+        bad = event('order-1', 'ItemAdded', {'qty': 500, 'price': 5})
+        self.rebuild(self.lua('counts', COUNTS), self.lua('strict', STRICT))
+        result = self.apply(tool.REFUSED, bad)
+        at = self.position()
+        self.assertIn(b'1 event added', result.out)
+        self.assertEqual(result.message.count('\n'), 1)
+        for word in ('strict is suspended', 'too many', 'position %d' % at, 'stream order-1',
+                     'the others are at position %d' % at):
+            self.assertIn(word, result.message)
+        # until it is resumed each call says so, and the others have the events
+        result = self.apply(tool.REFUSED, *self.events(3), options=('--json',))
+        self.assertEqual(result.json['added'], 3)
+        self.assertEqual(result.json['position'], at + 3)
+        self.assertIn('too many', result.message)
+        self.assertEqual(self.status('counts')['lag'], 0)
+        self.assertEqual(self.status('strict')['position'], at - 1)
+        self.ok('skip', self.store, 'strict', at, '--reason', 'a typo')
+        self.ok('resume', self.store, 'strict')
+        self.apply(tool.DONE, *self.events(1))
+        self.assertEqual(self.status('strict')['lag'], 0)
+        self.check('counts', 'strict')
+
+    def test_apply_is_done_where_a_policy_leaves_the_event_out(self):
+        for policy in 'skip', 'quarantine':
+            strict = self.lua(policy, STRICT.replace('strict', policy))
+            self.rebuild(strict, options=('--on-error', policy))
+        self.apply(tool.DONE, event('order-1', 'ItemAdded', {'qty': 500, 'price': 5}))
+        self.apply(tool.DONE, event('order-1', 'ItemAdded', {'qty': 1, 'price': 5}))
+        for policy in 'skip', 'quarantine':
+            self.assertEqual((self.status(policy)['lag'], self.status(policy)['left_out']), (0, 1))
+        self.ok('verify', self.store, '--serial')
+
     def test_a_wait_that_takes_too_long_is_exit_75(self):
         self.rebuild(self.lua('counts', COUNTS))
         self.send(1)

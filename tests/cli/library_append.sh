@@ -15,7 +15,15 @@ sys.exit(0 if any(o[\"name\"] == \"b_sanitize\" and o[\"value\"] != \"none\" for
 fi
 cc -std=c17 -Wall -Wextra -Werror -I "$here/../../engine/include" "$here/library/append.c" \
     -L "$build" -lrefold -Wl,-rpath,"$build" -o "$work/append"
-"$work/append" "$work/shop.refold" "$build/projections/case_summary.so" >"$work/out"
+cat >"$work/small.lua" <<'END'
+name "small" version (1) key "stream" columns { "n int" }
+on ("Noted", { "n int?" }, function (row, e)
+    if e.n and e.n > 100 then error "too large" end
+    row.n = e.n or 0
+end)
+END
+"$work/append" "$work/shop.refold" "$build/projections/case_summary.so" "$work/small.lua" >"$work/told"
+sed "s|small: .*/definition/|small: |" "$work/told" >"$work/out"
 cat >"$work/expected" <<'END'
 added 2, stored already 0, position 2
 case-1: 1 events at position 2
@@ -34,6 +42,17 @@ refused with exit code 2: event 2 lacks its stream, type or data; nothing was ad
 added 0, stored already 0, position 0
 added 1, stored already 0, position 7
 case-1: 3 events at position 7
+refused with exit code 4: small is suspended: small: small.lua:3: too large, at position 9 (stream case-1, type Noted); the others are at position 9; the log has the events, up to position 9
+added 1, stored already 0, position 9
+case-1: 5 events at position 9
+added 0, stored already 1, position 9
+refused with exit code 4: small is suspended: small: small.lua:3: too large, at position 9 (stream case-1, type Noted); the others are at position 10; the log has the events, up to position 10
+added 1, stored already 0, position 10
+case-1: 6 events at position 10
+added 1, stored already 0, position 11
+merged: 0
+merged: 1
+bulk-7: 1 events at position 1111
 END
 diff "$work/expected" "$work/out"
 "$build/refold" verify "$work/shop.refold" --serial >/dev/null

@@ -8,7 +8,19 @@
  *
  *     rf_append_events(store, &event, 1, NULL, &appended, &err)
  *
- * Threads: any, each call takes the store's own locks (log/IMPORT, and FOLLOW of what it moves).
+ * What a call holds it lets go of before it returns: no lock, no generation, nothing that gc or a rebuild has to wait for. What stays are
+ * the definitions of the read models, loaded, until the store is closed. A read model that another run follows at the
+ * moment (`refold follow`, another call) is waited for, not moved by both. Across a swap a call moves what is live when it
+ * commits. A read model that an event fails for is suspended in front of it, and is from then on not moved by
+ * any call until rf_resume: the events are in the log, the others have them, and each call says RF_ERR_REFUSED with the reason, until
+ * then. An event that a read model's policy leaves out (`rebuild --on-error`) is no failure.
+ *
+ * A call after which a delta has changes of more than a tenth of the rows, and of 1,000 at least, merges it with its base before
+ * it returns, if no rebuild or gc runs: once in a great many calls, and as long as a copy of the table takes. Where that is too long for a request,
+ * `merges_left` leaves it to a `refold follow` beside or to the next rebuild.
+ *
+ * Threads: any, each call takes the store's own locks (log/IMPORT, and FOLLOW of what it moves). Calls at the same time
+ * move read models on for each other. After a fork the child opens the store anew.
  */
 #ifndef REFOLD_APPEND_H
 #define REFOLD_APPEND_H
@@ -33,6 +45,7 @@ typedef struct rf_appending {
     const char *source; /* NULL: "main" */
     bool gaps_allow;    /* holes in a stream's versions */
     bool log_only;      /* read models are left to who follows them */
+    bool merges_left;   /* a call never merges base and delta: see below */
     const char *const *names; /* of read models that have to have the events; none: all that are live */
     uint32_t name_count;
     rf_run run; /* workers 0 is right for few events; wait_lock_ms is for other writers */

@@ -1,4 +1,4 @@
-/* A program that adds events in its request loop: append STORE PLUGIN. See ../library_append.sh. */
+/* A program that adds events in its request loop: append STORE PLUGIN LUA. See ../library_append.sh. */
 #include <refold/refold.h>
 
 #include <stdio.h>
@@ -55,6 +55,68 @@ static void print_refusal(rf_status status, const rf_appended *appended)
     print_appended(appended);
 }
 
+static void rebuild(rf_store *store, const char *projection)
+{
+    rf_rebuild_report *report = NULL;
+
+    must(rf_rebuild(store, &projection, 1, NULL, &report, &err));
+    rf_rebuild_report_free(report);
+}
+
+/* Another read model that cannot take an event, and a swap between two calls. */
+static void other_read_models(rf_store *store, const char *plugin, const char *lua, rf_reader *reader)
+{
+    static const char *const names[] = {"case_summary"};
+    const rf_appending one = {.names = names, .name_count = 1, .merges_left = true};
+    rf_appended appended;
+
+    rebuild(store, lua);
+    rf_new_event event = note("case-1", "{\"n\":7}", 4);
+    must(rf_append_events(store, &event, 1, NULL, &appended, &err));
+    event = note("case-1", "{\"n\":700}", 5);
+    print_refusal(rf_append_events(store, &event, 1, NULL, &appended, &err), &appended);
+    print_row(reader, "case-1");
+    must(rf_append_events(store, &event, 1, &one, &appended, &err));
+    print_appended(&appended);
+
+    rebuild(store, plugin);
+    event = note("case-1", "{\"n\":8}", 6);
+    print_refusal(rf_append_events(store, &event, 1, NULL, &appended, &err), &appended);
+    print_row(reader, "case-1");
+
+    /* What was wrong is put right: here, the event is put aside. */
+    must(rf_skip(store, "small", 9, "a typo", NULL, &err));
+    must(rf_resume(store, "small", &err));
+    event = note("case-1", "{\"n\":9}", 7);
+    must(rf_append_events(store, &event, 1, NULL, &appended, &err));
+    print_appended(&appended);
+    must(rf_wait(store, NULL, 0, appended.position, 0, NULL, &err));
+}
+
+/* Each of 1,100 streams has a row that is new: more than a tenth of them. */
+static void large_delta(rf_store *store, rf_reader *reader)
+{
+    enum { COUNT = 1100 };
+    const rf_appending left = {.merges_left = true};
+    static rf_new_event events[COUNT];
+    static char streams[COUNT][16];
+    rf_appended appended;
+
+    must(rf_reader_refresh(reader, NULL, &err));
+    uint64_t generation = rf_reader_get_info(reader)->generation;
+    for (int i = 0; i < COUNT; i++) {
+        (void)snprintf(streams[i], sizeof streams[i], "bulk-%d", i);
+        events[i] = note(streams[i], "{}", 1);
+    }
+    must(rf_append_events(store, events, COUNT, &left, &appended, &err));
+    must(rf_reader_refresh(reader, NULL, &err));
+    printf("merged: %d\n", rf_reader_get_info(reader)->generation != generation);
+    must(rf_append_events(store, events, 1, NULL, &appended, &err));
+    must(rf_reader_refresh(reader, NULL, &err));
+    printf("merged: %d\n", rf_reader_get_info(reader)->generation != generation);
+    print_row(reader, "bulk-7");
+}
+
 int main(int argc, char **argv)
 {
     const rf_store_options create = {.create = true};
@@ -63,7 +125,7 @@ int main(int argc, char **argv)
     rf_reader *reader;
     rf_store *store;
 
-    if (argc != 3)
+    if (argc != 4)
         return 2;
     const char *plugin = argv[2];
     must(rf_store_open(argv[1], &create, &store, &err));
@@ -108,6 +170,8 @@ int main(int argc, char **argv)
     must(rf_append_events(store, events, 1, NULL, &appended, &err));
     print_appended(&appended);
     print_row(reader, "case-1");
+    other_read_models(store, argv[2], argv[3], reader);
+    large_delta(store, reader);
     rf_reader_close(reader);
     rf_store_close(store);
     return 0;
