@@ -35,13 +35,16 @@ def say(text):
 class Run:
     """One process and what it took."""
 
-    def __init__(self, argv, stdin=None, may_fail=False):
+    def __init__(self, argv, stdin=None, may_fail=False, preload=None):
+        """`preload`: for LD_PRELOAD."""
         # A child's peak begins as that of whom it was forked from.
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > OWN_KIB_MAX:
             sys.exit('the bench itself has grown too large to measure the memory of others')
         os.sync()
         start = time.monotonic()
-        child = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            argv, stdin=stdin, stdout=subprocess.PIPE, env=preload and {**os.environ, 'LD_PRELOAD': preload}
+        )
         self.out = child.stdout.read()
         _, status, usage = os.wait4(child.pid, 0)
         self.seconds = time.monotonic() - start
@@ -158,7 +161,7 @@ class Bench:
     def imports(self, store, *arguments):
         return Run([self.refold, 'import', store, *arguments, '--quiet', '--json'])
 
-    def rebuild(self, store, *projections, workers=None, options=()):
+    def rebuild(self, store, *projections, workers=None, options=(), preload=None):
         """One rebuild, durable and swapped in when it returns."""
         return Run(
             [
@@ -171,7 +174,8 @@ class Bench:
                 '--json',
                 '--quiet',
                 *options,
-            ]
+            ],
+            preload=preload,
         )
 
     def rebuilds(self, store, *projections, **how):

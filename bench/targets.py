@@ -692,6 +692,7 @@ class Traffic:
 
 def longest_wait(bench, store, work):
     """For the catalog, as a follower waits for it, while some work is done."""
+    os.sync()  # or it would wait for what was written before
     hold = subprocess.Popen(
         [os.path.join(bench.build, 'bench', 'hold'), store], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -700,6 +701,21 @@ def longest_wait(bench, store, work):
     if hold.returncode:
         sys.exit('hold failed with exit %d' % hold.returncode)
     return json.loads(out)['longest_s']
+
+
+def rebuild_held(bench, store, models):
+    """The longest wait during a rebuild, and what it held the catalog for."""
+    path = bench.path('held.json')
+    os.environ['HELD_OUT'] = path
+    held = os.path.join(bench.build, 'bench', 'held.so')
+    wait = longest_wait(
+        bench, store, lambda: bench.rebuild(store, *models, options=('--full',), preload=held)
+    )
+    with open(path) as file:
+        found = json.load(file)
+    if not found['holds']:
+        sys.exit('held.so did not find the lock of the catalog')
+    return wait, found
 
 
 def holding(bench):
@@ -713,13 +729,14 @@ def holding(bench):
     alone = longest_wait(bench, store, lambda: time.sleep(3))
     for name in (*models, 'all three'):
         of = models if name == 'all three' else (name,)
-        waits = Figures(
-            longest_wait(bench, store, lambda: bench.rebuild(store, *of, options=('--full',)))
-            for _ in range(3)
-        )
+        runs = [rebuild_held(bench, store, of) for _ in range(3)]
+        waits = Figures(wait for wait, _ in runs)
+        held = max((held for _, held in runs), key=lambda held: held['longest_s'])
         yield '23 ' + name, row(
             "a follower's longest wait during a rebuild and swap of %s, beside imports of 2,000 events and "
-            'a process that follows all three; with these alone' % name,
+            'a process that follows all three; with these alone. The rebuild itself held it for %.3f s at most, '
+            'with %.3f s of processor time, %.3f s of writing, and else waiting for a core'
+            % (name, held['longest_s'], held['processor_s'], held['files_s']),
             waits,
             Figures([alone]),
             target='under 0.1 s',
