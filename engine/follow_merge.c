@@ -20,7 +20,8 @@ rf_status rf_follow_merge_begin(rf_follow_merge *merges, rf_store *store,
                                 .cancel = options->run.cancel,
                                 .tell = options->report,
                                 .tell_arg = options->report_arg,
-                                .lock = -1};
+                                .lock = -1,
+                                .merge_lock = -1};
     rf_status status = rf_pool_new(workers > 0 ? 1 : 0, &merges->beside, err);
     return status == RF_OK ? rf_pool_new(0, &merges->inner, err) : status;
 }
@@ -101,8 +102,9 @@ static void end_beside(rf_follow_merge *merges, rf_catch_up **group)
         rf_pool_begin_beside(merges->beside, run_beside, merges);
         return;
     }
+    rf_lock_release(merges->merge_lock);
     rf_lock_release(merges->lock);
-    merges->lock = -1;
+    merges->lock = merges->merge_lock = -1;
 }
 
 /* The first of the group that is due, if LOCK is free. */
@@ -116,8 +118,9 @@ static void begin_beside(rf_follow_merge *merges, const rf_catch_up *group)
                      rf_clock_seconds() < merges->rested;
         if (rests || !rf_base_merge_is_due(manifest, checkpoint, 0))
             continue;
-        if (rf_store_lock(merges->store, 0, &merges->lock, &failure) != RF_OK) {
-            merges->lock = -1;
+        if (rf_store_lock_merge(merges->store, &merges->lock, &merges->merge_lock, &failure) !=
+            RF_OK) {
+            merges->lock = merges->merge_lock = -1;
             merges->due = rf_clock_seconds() + BUSY_S;
             return;
         }

@@ -4,7 +4,7 @@
  *     begin -> run, or at_once … -> end
  *
  * A merge goes on beside following, on a thread of its own, and what is followed moves on meanwhile. It takes
- * LOCK without waiting: where a rebuild or gc holds it, it is tried again later. All calls are made by the
+ * LOCK without waiting: where a rebuild or gc holds it, it is tried again later; these wait for its end. All calls are made by the
  * thread that follows. Fields of the job are handed over to the thread beside at rf_pool_begin_beside, and back
  * at rf_pool_end_beside.
  */
@@ -25,7 +25,7 @@ typedef struct rf_follow_merge {
     /* confined to the thread that follows */
     double due; /* by the clock: not before then */
     double begun, rested; /* the last one, and when what it made may be merged again */
-    int lock;   /* LOCK, while anything runs beside; else -1 */
+    int lock, merge_lock; /* LOCK and live/MERGE, while anything runs beside; else -1 */
     /* the job: handed over */
     bool clears; /* what was replaced goes; else it merges */
     char name[64];

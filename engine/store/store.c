@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 enum { FORMAT_SIZE_MAX = 256, PARTITIONS_DEFAULT = 64, PARTITIONS_MAX = 1024 };
+enum { MERGE_WAIT_MS = 600000 };
+#define MERGE "live/MERGE"
 
 static size_t format_write(uint32_t partitions, char text_out[FORMAT_SIZE_MAX])
 {
@@ -355,7 +357,7 @@ static rf_status check_place(const rf_store *store, const rf_kv *kv, rf_err *err
                    store->path);
 }
 
-rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err)
+static rf_status lock_store(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err)
 {
     int fd = -1;
     rf_status status = lock_path(store->path, "LOCK", wait_ms,
@@ -366,6 +368,42 @@ rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *e
         status = check_place(store, rf_catalog_kv(store->catalog), err);
     if (status == RF_OK)
         status = rf_kv_settle(rf_catalog_kv(store->catalog), err);
+    if (status != RF_OK) {
+        rf_lock_release(fd);
+        return status;
+    }
+    *fd_out = fd;
+    return RF_OK;
+}
+
+static bool is_merging(rf_store *store)
+{
+    int fd = -1;
+    rf_status status = lock_path(store->path, MERGE, 0, "a merge", &fd, NULL);
+
+    rf_lock_release(fd);
+    return status == RF_ERR_LOCKED;
+}
+
+rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err)
+{
+    rf_err failure = {0};
+    rf_status status = lock_store(store, wait_ms, fd_out, &failure);
+
+    if (status == RF_ERR_LOCKED && wait_ms == 0 && is_merging(store))
+        status = lock_store(store, MERGE_WAIT_MS, fd_out, &failure);
+    if (status != RF_OK && err)
+        *err = failure;
+    return status;
+}
+
+rf_status rf_store_lock_merge(rf_store *store, int *fd_out, int *merge_fd_out, rf_err *err)
+{
+    int fd = -1;
+    rf_status status = lock_store(store, 0, &fd, err);
+
+    if (status == RF_OK) /* who only looks has it for a moment */
+        status = lock_path(store->path, MERGE, -1, "a merge", merge_fd_out, err);
     if (status != RF_OK) {
         rf_lock_release(fd);
         return status;

@@ -21,8 +21,11 @@ struct rf_store {
     bool is_made_whole; /* its directory, too */
 };
 
-/* The store's LOCK: rebuild, gc, repair. */
+/* The store's LOCK: rebuild, gc, repair. A merge that following began is waited for also with wait_ms 0: nobody asked for
+ * it, and it ends by itself. */
 rf_status rf_store_lock(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err);
+/* LOCK for such a merge, without waiting; and live/MERGE, by which the others tell. Both are the caller's. */
+rf_status rf_store_lock_merge(rf_store *store, int *fd_out, int *merge_fd_out, rf_err *err);
 /* log/IMPORT: one import at a time. */
 rf_status rf_store_lock_import(rf_store *store, int64_t wait_ms, int *fd_out, rf_err *err);
 

@@ -211,6 +211,28 @@ class Follow(tool.Case):
         self.ok('follow', self.store, '--once')
         self.assertEqual(list(self.listed('counts')), [2])
 
+    def test_a_rebuild_that_meets_a_merge_waits_for_its_end(self):
+        self.many(300, 0, 300)
+        counts = self.lua('counts', COUNTS)
+        self.rebuild(counts)
+        with open(os.path.join(self.store, 'LOCK')) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.refuses(tool.LOCKED, ['lock'], 'rebuild', self.store, counts, '--full')
+            with open(os.path.join(self.store, 'live', 'MERGE'), 'w') as merge:
+                fcntl.flock(merge, fcntl.LOCK_EX)
+                waits = [
+                    subprocess.Popen([tool.refold, *command], stdout=subprocess.DEVNULL, start_new_session=True)
+                    for command in (
+                        ('rebuild', self.store, counts, '--full', '--quiet'),
+                        ('gc', self.store, '--keep', '1'),
+                    )
+                ]
+                self.processes += waits
+                time.sleep(0.5)
+                self.assertEqual([process.poll() for process in waits], [None, None])
+        self.assertEqual([tool.wait_for(process, 20) for process in waits], [0, 0])
+        self.assertEqual([n for n, g in self.listed('counts').items() if g['live']], [2])
+
     def test_a_swap_and_a_rollback_are_followed_with_their_own_definitions(self):
         self.rebuild(self.lua('owners', OWNERS % (1, 1)))
         follower = self.start()

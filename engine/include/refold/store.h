@@ -40,7 +40,8 @@ typedef void (*rf_progress_fn)(void *arg, const rf_progress *progress);
 typedef struct rf_run {
     uint32_t workers;     /* 0: inline, in order, unless `workers_default` */
     bool workers_default; /* one per processor */
-    int64_t wait_lock_ms; /* 0: fail at once with RF_ERR_LOCKED; -1: wait for ever */
+    int64_t wait_lock_ms; /* 0: fail at once with RF_ERR_LOCKED, unless it is a merge of follow, which ends by itself;
+                           * -1: wait for ever */
     const volatile int
         *cancel; /* non-zero: end soon with RF_ERR_INTERRUPTED, nothing half-applied */
     rf_progress_fn progress;
