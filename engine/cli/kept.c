@@ -4,10 +4,32 @@
 
 #include <string.h>
 
+/* As a shell takes it for one word. */
+static void print_word(const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:@%=";
+
+    if (word[strspn(word, plain)] == '\0') {
+        cli_print("%s", word);
+        return;
+    }
+    cli_print("'");
+    for (const char *at = word; *at;) {
+        size_t size = strcspn(at, "'");
+        cli_print_safe((rf_slice){at, size});
+        at += size;
+        if (*at == '\'') {
+            cli_print("'\\''");
+            at++;
+        }
+    }
+    cli_print("'");
+}
+
 static void print_command(const char *verb, const char *store_path, const char *name)
 {
     cli_print("; `refold %s ", verb);
-    cli_print_safe((rf_slice){store_path, strlen(store_path)});
+    print_word(store_path);
     cli_print(" %s", name);
 }
 

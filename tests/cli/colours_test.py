@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -69,6 +70,23 @@ class Colours(tool.Case):
         kept = self.ok('gc', self.store, '--json').json['kept']
         self.assertEqual([(k['version'], k['generation'], k['colour']) for k in kept], [(3, 1, True), (4, 2, True)])
         self.assertGreater(kept[0]['bytes'], 4096)
+
+    def test_the_commands_that_are_named_are_a_shells(self):
+        self.ok('pin', self.store, 'orders', '--generation', 2)
+        store = os.path.join(self.folder, "it's a store")
+        os.rename(self.store, store)
+        said = self.ok('gc', store).out.decode()
+        commands = [shlex.split(line.split('`')[1]) for line in said.splitlines() if '`' in line]
+        self.assertEqual(
+            commands,
+            [
+                ['refold', 'retire', store, 'orders@3'],
+                ['refold', 'unpin', store, 'orders', '--generation', '2'],
+            ],
+        )
+        for command in commands:
+            self.ok(*command[1:])
+        self.assertNotIn('stays', self.ok('gc', store).out.decode())
 
     def test_a_seventeenth_version_is_refused_before_anything_is_built(self):
         for version in range(5, 20):
