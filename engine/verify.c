@@ -153,7 +153,7 @@ static rf_status check_table(struct verification *verification, const rf_pinned 
         status = check_index(&check, i, parts, err);
     }
     if (status == RF_OK)
-        status = rf_verify_delta(verification->store->catalog, pinned, columns, err);
+        status = rf_verify_delta(verification->store->catalog, pinned, columns, &sum.rows, err);
     verification->result.rows += sum.rows;
     free(check.digests);
     free(columns);

@@ -101,7 +101,7 @@ static rf_status check_rows(struct delta_check *check, rf_base *base, rf_err *er
 }
 
 rf_status rf_verify_delta(rf_catalog *catalog, const rf_pinned *pinned,
-                          const rf_reader_column *columns, rf_err *err)
+                          const rf_reader_column *columns, uint64_t *rows_out, rf_err *err)
 {
     struct delta_check check = {.manifest = &pinned->manifest, .columns = columns};
 
@@ -116,6 +116,8 @@ rf_status rf_verify_delta(rf_catalog *catalog, const rf_pinned *pinned,
                          check.rows.count);
     if (status == RF_OK)
         status = check_rows(&check, pinned->base, err);
+    if (status == RF_OK)
+        *rows_out = check.checkpoint.digest.rows;
     for (uint32_t i = 0; i < check.manifest->index_count; i++)
         rf_delta_part_free(&check.indexes[i]);
     rf_delta_part_free(&check.rows);

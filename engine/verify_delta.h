@@ -7,8 +7,9 @@
 #include "catalog/rows.h"
 #include "refold/read.h"
 
-/* RF_ERR_DAMAGED with the first that does not hold. `columns` are those of the manifest. */
+/* RF_ERR_DAMAGED with the first that does not hold. `columns` are those of the manifest. *rows_out are those of base
+ * and delta together. */
 rf_status rf_verify_delta(rf_catalog *catalog, const rf_pinned *pinned,
-                          const rf_reader_column *columns, rf_err *err);
+                          const rf_reader_column *columns, uint64_t *rows_out, rf_err *err);
 
 #endif

@@ -43,6 +43,17 @@ class Verify(tool.Shop):
         found = self.ok('verify', self.store, '--json').json
         self.assertEqual(found['damages'], 0)
 
+    def test_rows_are_those_of_base_and_delta(self):
+        counted = self.ok('verify', self.store, 'order_summary', '--json').json['rows']
+        self.import_lines(
+            event('order-100', 'OrderPlaced', {'customer': 'again'}),
+            *(event('order-new-%d' % i, 'OrderPlaced', {'customer': 'c'}) for i in range(3)),
+            options=('--apply',)
+        )
+        self.assertEqual(
+            self.ok('verify', self.store, 'order_summary', '--json').json['rows'], counted + 3
+        )
+
     def test_flipped_row_bytes_are_found_by_verify_get_and_scan(self):
         path = self.generation('base-00.mdb')
         content = tool.read(path)
