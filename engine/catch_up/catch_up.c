@@ -261,15 +261,18 @@ static rf_status find_time(const rf_catch_up *catch_up, uint64_t until, int64_t 
     uint64_t from = rf_catch_up_position(catch_up) + 1;
     rf_log *log = catch_up->store->log;
     int64_t *times = malloc(RF_SEGMENT_EVENTS_MAX * sizeof *times);
+    rf_log_partition *infos = calloc(rf_log_partitions(log), sizeof *infos);
     rf_log_scan *scan = NULL;
-    rf_status status = RF_OK;
     int64_t last = RF_TIME_NONE;
 
-    if (!times)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for the times of events");
+    rf_status status =
+        times && infos ? rf_log_get_partitions(log, infos, err)
+                       : rf_fail(err, RF_ERR_MEMORY, "out of memory for the times of events");
     for (uint32_t p = 0; status == RF_OK && p < rf_log_partitions(log); p++) {
         rf_log_step step;
         bool found = true;
+        if (infos[p].last_position < from)
+            continue;
         status = scan ? rf_log_scan_restart(scan, p, from, until, err)
                       : rf_log_scan_open(log, p, from, until, &scan, err);
         while (status == RF_OK && found) {
@@ -279,6 +282,7 @@ static rf_status find_time(const rf_catch_up *catch_up, uint64_t until, int64_t 
         }
     }
     rf_log_scan_close(scan);
+    free(infos);
     free(times);
     *time_out = last;
     return status;

@@ -200,6 +200,23 @@ rf_status rf_log_get_partition(rf_log *log, uint32_t partition, rf_log_partition
     return status;
 }
 
+rf_status rf_log_get_partitions(rf_log *log, rf_log_partition *out, rf_err *err)
+{
+    rf_directory_record record;
+    rf_kv_txn *txn;
+
+    rf_status status = rf_kv_begin(log->kv, false, &txn, err);
+    if (status)
+        return status;
+    for (uint32_t i = 0; i < log->partitions && !status; i++) {
+        status = rf_directory_read(txn, i, &record, err);
+        if (!status)
+            out[i] = record.counts;
+    }
+    rf_kv_abort(txn);
+    return status;
+}
+
 rf_status rf_log_sources(rf_log *log, rf_log_source **sources_out, uint32_t *count_out, rf_err *err)
 {
     rf_kv_txn *txn;

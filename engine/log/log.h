@@ -47,6 +47,8 @@ typedef struct rf_log_partition {
     uint64_t raw_bytes;
 } rf_log_partition;
 rf_status rf_log_get_partition(rf_log *log, uint32_t partition, rf_log_partition *out, rf_err *err);
+/* All of them at one moment; `out` has room for as many as there are. */
+rf_status rf_log_get_partitions(rf_log *log, rf_log_partition *out, rf_err *err);
 
 enum { RF_LOG_SOURCES_MAX = 1024, RF_LOG_CURSOR_SIZE_MAX = 400 };
 /* A source: where events came from, its high-water mark, and its own words for how far it was read

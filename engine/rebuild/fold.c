@@ -311,21 +311,19 @@ rf_status rf_fold_order(rf_log *log, uint32_t *order, rf_err *err)
 {
     uint32_t count = rf_log_partitions(log);
     struct partition_size *sizes = calloc(count, sizeof *sizes);
-    rf_status status = RF_OK;
+    rf_log_partition *infos = calloc(count, sizeof *infos);
 
-    if (!sizes)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u partitions", count);
-    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
-        rf_log_partition info;
-        status = rf_log_get_partition(log, i, &info, err);
-        if (status == RF_OK)
-            sizes[i] = (struct partition_size){info.events, i};
-    }
+    rf_status status = sizes && infos
+                           ? rf_log_get_partitions(log, infos, err)
+                           : rf_fail(err, RF_ERR_MEMORY, "out of memory for %u partitions", count);
     if (status == RF_OK) {
+        for (uint32_t i = 0; i < count; i++)
+            sizes[i] = (struct partition_size){infos[i].events, i};
         qsort(sizes, count, sizeof *sizes, compare_sizes);
         for (uint32_t i = 0; i < count; i++)
             order[i] = sizes[i].partition;
     }
+    free(infos);
     free(sizes);
     return status;
 }

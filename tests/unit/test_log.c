@@ -53,9 +53,14 @@ Test(log, counts_by_partition_and_in_all)
     cr_assert_eq(info.events, 3);
     cr_assert_eq(info.streams, 2);
     cr_assert_eq(info.raw_bytes, 3 * strlen("{\"x\":1}"));
+    rf_log_partition all[FIXTURE_PARTITIONS];
+    cr_assert_eq(rf_log_get_partitions(fixture_log, all, NULL), RF_OK);
     for (uint32_t i = 0; i < FIXTURE_PARTITIONS; i++) {
         rf_log_partition partition;
         cr_assert_eq(rf_log_get_partition(fixture_log, i, &partition, NULL), RF_OK);
+        cr_expect_eq(all[i].events, partition.events);
+        cr_expect_eq(all[i].streams, partition.streams);
+        cr_expect_eq(all[i].last_position, partition.last_position);
         events += partition.events;
         streams += partition.streams;
     }
