@@ -387,7 +387,8 @@ static rf_status state_new(rf_lua_file *file, const volatile int *cancel, bool e
     }
     RF_ASSERT(state->cursor.tables || evolution_only);
     lua_settop(state->lua, 0);
-    file->complete = true;
+    if (!file->complete) /* later states are made by any thread */
+        file->complete = true;
     *state_out = state;
     return RF_OK;
 }
