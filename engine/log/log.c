@@ -261,6 +261,22 @@ void rf_log_unload(rf_log *log)
     rf_kv_unload(log->kv);
 }
 
+void rf_log_touched(rf_log *log, rf_log_mapped *mapped, rf_slice at, uint64_t bytes)
+{
+    uint64_t piece = (uint64_t)(uintptr_t)at.data / RF_LOG_MAPPED_AROUND;
+    uint64_t *word = &mapped->around[piece / 64 % 16];
+    uint64_t bit = (uint64_t)1 << (piece % 64);
+
+    if ((*word & bit) && bytes <= RF_LOG_MAPPED_AROUND)
+        return;
+    *word |= bit;
+    mapped->bytes += bytes;
+    if (mapped->bytes < mapped->budget)
+        return;
+    *mapped = (rf_log_mapped){.budget = mapped->budget};
+    rf_log_unload(log);
+}
+
 rf_status rf_log_find_stream(rf_log *log, rf_slice name, uint32_t *partition_out,
                              rf_stream_name *out, bool *found_out, rf_err *err)
 {

@@ -77,6 +77,17 @@ rf_status rf_log_find_stream(rf_log *log, rf_slice name, uint32_t *partition_out
  * who goes through all of it. */
 void rf_log_unload(rf_log *log);
 
+/* What a thread has mapped of the log, about: with a page that is touched, the kernel maps what it has cached around
+ * it, up to RF_LOG_MAPPED_AROUND. Confined to the thread. */
+#define RF_LOG_MAPPED_AROUND ((uint64_t)2 << 20)
+typedef struct rf_log_mapped {
+    uint64_t budget; /* bytes, from which on all is let go of */
+    uint64_t bytes;
+    uint64_t around[16]; /* a bit for each such piece of the file that it touched; in large ones some share a bit */
+} rf_log_mapped;
+/* It touched `at`, which maps `bytes`, unless that lies in a piece that it touched before. */
+void rf_log_touched(rf_log *log, rf_log_mapped *mapped, rf_slice at, uint64_t bytes);
+
 /* The longest prefix of the log without an event later than `time`: its last position (0 if the
  * first event is later). Events without time do not end it. */
 rf_status rf_log_position_at_time(rf_log *log, int64_t time, uint64_t *position_out, rf_err *err);

@@ -19,7 +19,6 @@ enum {
     CHUNK_MAX = 1 << 16,
 };
 #define ROWS_BUDGET_MIN ((size_t)1 << 14)
-#define MAPPED_BUDGET_MIN ((uint64_t)1 << 20)
 #define TEXT_BUDGET_MIN ((size_t)1 << 20)
 
 /* ---- begin and end ---- */
@@ -100,7 +99,7 @@ static void set_budgets(rf_exchange *job, const rf_census_type *types, uint32_t 
     uint64_t share = memory / job->worker_count;
     job->numbers_max = (size_t)(share / (combines ? 4 : 32) / sizeof(rf_exchange_place));
     job->numbers_max = job->numbers_max > NUMBERS_MIN ? job->numbers_max : NUMBERS_MIN;
-    job->mapped_budget = share / 16 > MAPPED_BUDGET_MIN ? share / 16 : MAPPED_BUDGET_MIN;
+    job->mapped_budget = rf_fold_mapped_budget(job->options, job->worker_count);
     uint64_t text = share / (combines ? 16 : 8);
     job->text_budget = text > TEXT_BUDGET_MIN ? (size_t)text : TEXT_BUDGET_MIN;
 }
@@ -206,6 +205,7 @@ static void job_end(rf_exchange *job)
         drop_rows(job);
     for (uint32_t i = 0; job->workers && i < job->worker_count; i++)
         rf_exchange_worker_end(&job->workers[i]);
+    rf_log_unload(job->log);
     for (uint32_t i = 0; job->sources && i < job->partition_count; i++)
         end_source(&job->sources[i]);
     rf_ahead_free(job->ahead);

@@ -214,7 +214,7 @@ struct rf_exchange_worker {
     rf_exchange_spoilt_list spoilt_events; /* of the window */
     struct rf_exchange_frame *frame;       /* exchange_guarded_fold.c; NULL until needed */
     uint64_t events, keyless;
-    uint64_t mapped_bytes;
+    rf_log_mapped mapped;
     /* fold */
     rf_exchange_entry *entries, *sorted;
     size_t entry_capacity;

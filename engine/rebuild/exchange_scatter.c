@@ -13,7 +13,6 @@
 #include <stdlib.h>
 
 #define PROGRESS_S 1.0
-enum { MAPPED_AROUND = 2 << 20 };
 
 void rf_exchange_drop_text(rf_exchange_worker *worker)
 {
@@ -349,13 +348,10 @@ static void report_progress(rf_exchange_worker *worker, uint32_t events)
 /* See fold_events.c. */
 void rf_exchange_unload_log(rf_exchange_worker *worker, const rf_step *step)
 {
-    size_t bytes = step->log.segment.bytes.size;
+    rf_slice segment = step->log.segment.bytes;
 
-    worker->mapped_bytes += bytes > MAPPED_AROUND ? bytes : MAPPED_AROUND;
-    if (worker->mapped_bytes < worker->job->mapped_budget)
-        return;
-    worker->mapped_bytes = 0;
-    rf_log_unload(worker->job->log);
+    rf_log_touched(worker->job->log, &worker->mapped, segment,
+                   segment.size > RF_LOG_MAPPED_AROUND ? segment.size : RF_LOG_MAPPED_AROUND);
 }
 
 /* Events of the step that was decoded; *fine_out is false at a fault. */

@@ -64,6 +64,7 @@ rf_status rf_exchange_worker_begin(rf_exchange_worker *worker, rf_exchange *job,
     const rf_definition *definition = job->keying.definition;
 
     worker->job = job;
+    worker->mapped.budget = job->mapped_budget;
     worker->index = index;
     worker->last_progress = job->start;
     worker->context = (rf_exchange_context){

@@ -259,6 +259,7 @@ static rf_status worker_begin(rf_fold_worker *worker, rf_fold_job *job, uint32_t
     worker->job = job;
     worker->index = index;
     worker->last_progress = job->start;
+    worker->mapped.budget = job->mapped_budget;
     worker->context = (rf_fold_context){
         .fold = {.abi = RF_PROJECTION_ABI, .alloc = context_alloc, .fail = context_fail},
         .worker = worker,
@@ -328,6 +329,14 @@ rf_status rf_fold_order(rf_log *log, uint32_t *order, rf_err *err)
     return status;
 }
 
+/* Who begins behind the first event looks into segments here and there, and comes back to them. */
+uint64_t rf_fold_mapped_budget(const rf_fold_options *options, uint32_t worker_count)
+{
+    uint64_t share = options->memory_bytes / worker_count / (options->from > 1 ? 4 : 16);
+
+    return share > MAPPED_BUDGET_MIN ? share : MAPPED_BUDGET_MIN;
+}
+
 /* Shares of the memory: a quarter for rows, an eighth for their text (and as much again while it is
  * moved), a sixteenth for mapped pages, which cost nothing to let go of; the rest is for what is
  * decoded, emitted and written. */
@@ -338,7 +347,7 @@ static void set_budgets(rf_fold_job *job)
     uint64_t bytes = 1;
 
     job->text_budget = share / 8 > TEXT_BUDGET_MIN ? (size_t)(share / 8) : TEXT_BUDGET_MIN;
-    job->mapped_budget = share / 16 > MAPPED_BUDGET_MIN ? share / 16 : MAPPED_BUDGET_MIN;
+    job->mapped_budget = rf_fold_mapped_budget(job->options, job->worker_count);
     for (uint32_t i = 0; i < job->target_count; i++)
         bytes += rf_state_stream_bytes(job->definitions[i]);
     if (rf_ahead_reads_names(job->ahead))
@@ -389,6 +398,7 @@ static void job_end(rf_fold_job *job)
 {
     for (uint32_t i = 0; job->workers && i < job->worker_count; i++)
         worker_end(&job->workers[i], job->target_count);
+    rf_log_unload(job->log);
     rf_ahead_free(job->ahead);
     free(job->workers);
     free(job->definitions);

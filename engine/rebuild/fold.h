@@ -109,5 +109,7 @@ rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint3
 
 /* The order in which partitions are best folded, for rf_log_partitions of them. */
 rf_status rf_fold_order(rf_log *log, uint32_t *order, rf_err *err);
+/* Bytes of the log that a worker may have mapped (rf_log_touched). */
+uint64_t rf_fold_mapped_budget(const rf_fold_options *options, uint32_t worker_count);
 
 #endif

@@ -15,7 +15,6 @@
 #define TEXT_BYTES_MAX ((size_t)1 << 40)
 #define PROGRESS_S 1.0
 enum {
-    MAPPED_AROUND = 2 << 20,
     MAPPED_BY_STEP = 1 << 20, /* a page of the tree leads to some hundred segments, but its way from the root
                                  is three, and each may come with what lies around it */
 };
@@ -363,21 +362,14 @@ static void report_progress(rf_fold_worker *worker, uint32_t events)
 }
 
 /* Pages of the log that were mapped, to find segments or to read payloads, stay in the system's cache,
- * but need not count as ours. With a page that is touched, the kernel maps what it has cached around
- * it, up to 2 MiB. */
+ * but need not count as ours. */
 static void unload_log(rf_fold_worker *worker, const rf_step *step)
 {
-    size_t bytes = step->log.segment.bytes.size;
+    rf_slice segment = step->log.segment.bytes;
+    uint64_t read = segment.size > RF_LOG_MAPPED_AROUND ? segment.size : RF_LOG_MAPPED_AROUND;
 
-    if (!step->bound.payloads_read)
-        bytes = MAPPED_BY_STEP;
-    else if (bytes < MAPPED_AROUND)
-        bytes = MAPPED_AROUND;
-    worker->mapped_bytes += bytes;
-    if (worker->mapped_bytes < worker->job->mapped_budget)
-        return;
-    worker->mapped_bytes = 0;
-    rf_log_unload(worker->job->log);
+    rf_log_touched(worker->job->log, &worker->mapped, segment,
+                   step->bound.payloads_read ? read : MAPPED_BY_STEP);
 }
 
 /* One step, if there is one. */

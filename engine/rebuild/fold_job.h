@@ -85,7 +85,7 @@ struct rf_fold_worker {
     rf_fold_lane *lanes;
     uint32_t lane_capacity;
     char *blocks; /* RF_FOLD_BLOCKS_BYTES */
-    uint64_t mapped_bytes; /* of the log that were read since it was last unloaded */
+    rf_log_mapped mapped;
     double last_progress;
     double fold_s, emit_s;
     uint64_t ranges_spilled;
