@@ -255,10 +255,10 @@ rf_status rf_catch_up_replace(rf_catch_up_late *late, const rf_manifest *manifes
 
     RF_ASSERT(late->count == 1);
     late->is_far = true;
-    for (int round = 1; status == RF_ERR_LOCKED && late->is_far && round <= RF_CATCH_UP_ROUNDS;
+    for (int round = 1; status == RF_ERR_LOCKED && late->is_far && round <= RF_CATCH_UP_TRIES;
          round++) {
         rf_err failure = {0};
-        status = begin_try(late, TO_TARGET, round == RF_CATCH_UP_ROUNDS, &failure);
+        status = begin_try(late, TO_TARGET, round == RF_CATCH_UP_TRIES, &failure);
         if (status == RF_OK)
             status = rf_catalog_replace(late->store->catalog, manifest, late->of[0].target,
                                         rf_catch_up_in_flip, late, -1, &failure);
@@ -276,13 +276,13 @@ rf_status rf_catch_up_flip(rf_catalog *catalog, const rf_catalog_change *changes
     rf_status status = RF_OK;
     bool again = true;
 
-    for (int round = 1; again && round <= RF_CATCH_UP_ROUNDS; round++) {
+    for (int round = 1; again && round <= RF_CATCH_UP_TRIES; round++) {
         rf_err failure = {0};
         again = false;
         status = RF_OK;
         for (uint32_t i = 0; status == RF_OK && i < count; i++)
             if (late_of(changes, i))
-                status = begin_try(late_of(changes, i), AHEAD_OF_LIVE, round == RF_CATCH_UP_ROUNDS,
+                status = begin_try(late_of(changes, i), AHEAD_OF_LIVE, round == RF_CATCH_UP_TRIES,
                                    &failure);
         if (status == RF_OK)
             status = rf_catalog_flip(catalog, changes, count, wait_lock_ms, from_out, &failure);

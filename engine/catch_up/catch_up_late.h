@@ -44,11 +44,13 @@ rf_status rf_catch_up_late_rounds(rf_catch_up_late *late, bool to_log, rf_err *e
 rf_status rf_catch_up_late_run(rf_catch_up_late *late, uint64_t position, rf_err *err);
 /* How many events a flip folds in its transaction, which followers wait for. */
 enum { RF_CATCH_UP_IN_FLIP_MAX = 1024 };
+/* How often a flip is tried: the last takes what is left. */
+enum { RF_CATCH_UP_TRIES = 16 };
 /* For rf_catalog_change: `arg` is the rf_catch_up_late. RF_ERR_LOCKED where that is too much. */
 rf_status rf_catch_up_in_flip(void *arg, uint64_t position, const rf_catalog_move **moves_out,
                               uint32_t *count_out, rf_err *err);
 /* Rounds, then rf_catalog_flip, and both again where what is live has moved on by too much in between; the
- * last of RF_CATCH_UP_ROUNDS takes what is left. What is behind goes on to the log's end here, where who follows is
+ * last of RF_CATCH_UP_TRIES takes what is left. What is behind goes on to the log's end here, where who follows is
  * about to be too: then the flip has nothing to fold. Of changes without rf_catch_up_in_flip only the flip. */
 rf_status rf_catch_up_flip(rf_catalog *catalog, const rf_catalog_change *changes, uint32_t count,
                            int64_t wait_lock_ms, uint64_t *from_out, rf_err *err);
