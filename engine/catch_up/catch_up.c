@@ -171,6 +171,16 @@ void rf_catch_up_close(rf_catch_up *catch_up)
     free(catch_up);
 }
 
+void rf_catch_up_only_go_on(rf_catch_up *catch_up)
+{
+    catch_up->only_goes_on = true;
+}
+
+bool rf_catch_up_told_too_little(const rf_catch_up *catch_up)
+{
+    return catch_up->told_too_little;
+}
+
 uint64_t rf_catch_up_events(const rf_catch_up *catch_up)
 {
     return catch_up->events;
@@ -443,6 +453,12 @@ static rf_status begin_anew(rf_catch_up *catch_up, uint64_t until, rf_left_out_l
         rf_catch_up_item *item = &catch_up->items[i];
         if (!item->needs_all || item->build)
             continue;
+        if (catch_up->only_goes_on) {
+            catch_up->told_too_little = true;
+            return rf_fail(err, RF_ERR_REFUSED,
+                           "%s: rows of generation %llu do not tell enough to go on from",
+                           item->name, (unsigned long long)item->number);
+        }
         item->goes_on = item->is_behind = item->needs_all = false;
         rf_left_out_list_free(&on_record[i]);
         status = rf_catch_up_item_begin(catch_up, item, until, &on_record[i], err);
@@ -475,6 +491,7 @@ rf_status rf_catch_up_fold(rf_catch_up *catch_up, uint64_t until, const volatile
 
     RF_ASSERT(until >= rf_catch_up_position(catch_up));
     catch_up->folded_until = until;
+    catch_up->told_too_little = false;
     rf_catch_up_forget_broken(catch_up);
     if (!targets || !on_record)
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for a catch-up");

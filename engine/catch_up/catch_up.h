@@ -48,6 +48,12 @@ const rf_catalog_move *rf_catch_up_moves(const rf_catch_up *catch_up, uint32_t *
 /* They were committed. */
 void rf_catch_up_done(rf_catch_up *catch_up);
 
+/* From now on a fold fails (RF_ERR_REFUSED) where stored rows turn out to tell too little, instead of folding
+ * everything anew. */
+void rf_catch_up_only_go_on(rf_catch_up *catch_up);
+/* Whether the last fold failed for that. */
+bool rf_catch_up_told_too_little(const rf_catch_up *catch_up);
+
 /* From now on a fold fails (RF_ERR_REFUSED) where a row that changes breaks what the definition expects of it, and
  * held before. So it is for who follows, from open on. */
 void rf_catch_up_ask_expectations(rf_catch_up *catch_up, bool asks);

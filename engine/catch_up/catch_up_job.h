@@ -81,6 +81,8 @@ struct rf_catch_up {
     uint64_t events;
     uint64_t folded_until; /* by the last fold, whatever came of it */
     uint64_t round_events; /* of the next round at most */
+    bool only_goes_on;     /* from stored rows, or a fold fails */
+    bool told_too_little;  /* so the last one failed for that */
 };
 
 /* A row at three times: as it becomes, as it is, and in the base; data NULL where there is none. */

@@ -216,7 +216,9 @@ static rf_status build(struct pipeline *pipeline, rf_err *err)
     if (status == RF_OK)
         status = rf_pipeline_find_reuse(pipeline, &reuses, err);
     if (status == RF_OK && reuses)
-        return add_what_serves(pipeline, rf_pipeline_reuse(pipeline, err), err);
+        status = rf_pipeline_reuse(pipeline, &reuses, err);
+    if (status == RF_OK && reuses)
+        return RF_OK;
     if (status == RF_OK)
         status = begin(pipeline, err);
     if (status == RF_OK)

@@ -50,10 +50,10 @@ static inline const rf_manifest *rf_pipeline_manifest(const struct pipeline *pip
 
 /* pipeline_reuse.c: RF_ERR_NOTHING where every live generation has this very definition at this
  * position; whether all of them are so near that only what came since has to be folded; and doing
- * so. */
+ * so; *made_out false where stored rows turned out to tell too little: then nothing was made. */
 rf_status rf_pipeline_check_changed(struct pipeline *pipeline, rf_err *err);
 rf_status rf_pipeline_find_reuse(struct pipeline *pipeline, bool *reuses_out, rf_err *err);
-rf_status rf_pipeline_reuse(struct pipeline *pipeline, rf_err *err);
+rf_status rf_pipeline_reuse(struct pipeline *pipeline, bool *made_out, rf_err *err);
 void rf_pipeline_free_reused(struct pipeline *pipeline);
 
 rf_status rf_pipeline_check_cancel(const struct pipeline *pipeline, rf_err *err);

@@ -4,7 +4,8 @@
  * folded: the new generation has the same base files under second names, a copy of the delta, and
  * catches up. That is for few changes; past a tenth of the rows base, delta and what came since are
  * merged into a new base. Where a fold does not go on from stored rows, or most of the log is new, all
- * is folded.
+ * is folded. Where that turns out under way, so it is too, and what was made till then is discarded: to compare all
+ * with what is stored would cost more, and leave a delta that may be most of the rows.
  */
 #include "base/clock.h"
 #include "catch_up/base_merge.h"
@@ -211,23 +212,31 @@ static rf_status take_base(struct pipeline *pipeline, const char *name, uint64_t
     return RF_OK;
 }
 
-/* By way of the same base and a delta. */
+/* By way of the same base and a delta; *made_out false where stored rows turned out to tell too little. */
 static rf_status link_one(struct pipeline *pipeline, const char *name, uint64_t live,
-                          rf_reused *reused, rf_err *err)
+                          rf_reused *reused, bool *made_out, rf_err *err)
 {
+    rf_catch_up *catch_up = NULL;
+    rf_err failure = {0};
+
+    *made_out = false;
     rf_status status = take_base(pipeline, name, live, &reused->manifest, err);
     if (status != RF_OK)
         return status;
-    const rf_catch_up_late_of of = {.name = name, .number = reused->manifest.number};
-    rf_catch_up_late late = {.store = pipeline->store,
-                             .pool = pipeline->pool,
-                             .of = &of,
-                             .count = 1,
-                             .cancel = pipeline->options->run.cancel};
-    status = rf_catch_up_late_run(&late, pipeline->position, err);
-    if (late.catch_up)
-        reused->events = rf_catch_up_events(late.catch_up);
-    rf_catch_up_late_close(&late);
+    const rf_catch_up_of of = {.name = name, .number = reused->manifest.number};
+    status = rf_catch_up_open(pipeline->store, pipeline->pool, &of, 1, &catch_up, &failure);
+    if (status == RF_OK) {
+        rf_catch_up_only_go_on(catch_up);
+        status = rf_catch_up_run(catch_up, pipeline->position, pipeline->options->run.cancel,
+                                 &failure);
+        reused->events = rf_catch_up_events(catch_up);
+        *made_out = status == RF_OK;
+        if (status != RF_OK && rf_catch_up_told_too_little(catch_up))
+            status = RF_OK;
+    }
+    rf_catch_up_close(catch_up);
+    if (status != RF_OK && err)
+        *err = failure;
     return status;
 }
 
@@ -253,41 +262,49 @@ static rf_status merge_one(struct pipeline *pipeline, const char *name, uint64_t
     return status == RF_OK ? rf_manifest_read(dir, &reused->manifest, err) : status;
 }
 
-static rf_status reuse_one(struct pipeline *pipeline, uint32_t index, rf_err *err)
+static rf_status reuse_one(struct pipeline *pipeline, uint32_t index, bool *made_out, rf_err *err)
 {
     const char *name = pipeline->resolved.definitions[index]->name;
     rf_reused *reused = &pipeline->reused[index];
     rf_catalog_model model = {0};
     bool found = false;
-    bool made = false;
 
+    *made_out = false;
     rf_status status =
         rf_catalog_get_model(pipeline->store->catalog, name, &model, &found, err);
-    if (status == RF_OK && reused->merges)
-        status = merge_one(pipeline, name, model.live, reused, &made, err);
-    reused->merges = made;
-    if (status == RF_OK && !made)
-        status = link_one(pipeline, name, model.live, reused, err);
-    return status;
+    if (status != RF_OK)
+        return status;
+    return reused->merges ? merge_one(pipeline, name, model.live, reused, made_out, err)
+                          : link_one(pipeline, name, model.live, reused, made_out, err);
 }
 
-rf_status rf_pipeline_reuse(struct pipeline *pipeline, rf_err *err)
+/* What is linked is sealed before it caught up. */
+static void discard_reused(struct pipeline *pipeline)
 {
-    double start = rf_clock_seconds();
-    rf_status status = RF_OK;
-
-    for (uint32_t i = 0; status == RF_OK && i < pipeline->resolved.count; i++) {
-        status = reuse_one(pipeline, i, err);
-        if (status != RF_OK && status != RF_ERR_REFUSED && err && err->position != 0)
-            pipeline->failure = (rf_fold_failure){err->position, i};
-    }
-    /* All or none, and what is linked is sealed before it caught up. */
-    for (uint32_t i = 0; status != RF_OK && i < pipeline->resolved.count; i++)
+    for (uint32_t i = 0; i < pipeline->resolved.count; i++)
         if (pipeline->reused[i].manifest.number != 0)
             rf_catalog_discard(pipeline->store->catalog, pipeline->resolved.definitions[i]->name,
                                pipeline->reused[i].manifest.number);
+    rf_pipeline_free_reused(pipeline);
+    pipeline->set = 0;
+}
+
+rf_status rf_pipeline_reuse(struct pipeline *pipeline, bool *made_out, rf_err *err)
+{
+    double start = rf_clock_seconds();
+    rf_status status = RF_OK;
+    bool made = true;
+
+    for (uint32_t i = 0; status == RF_OK && made && i < pipeline->resolved.count; i++) {
+        status = reuse_one(pipeline, i, &made, err);
+        if (status != RF_OK && status != RF_ERR_REFUSED && err && err->position != 0)
+            pipeline->failure = (rf_fold_failure){err->position, i};
+    }
+    *made_out = status == RF_OK && made;
+    if (!*made_out)
+        discard_reused(pipeline); /* all or none */
     pipeline->replay.timings.fold = rf_clock_seconds() - start;
-    pipeline->sealed = status == RF_OK;
+    pipeline->sealed = *made_out;
     return status;
 }
 
@@ -296,4 +313,5 @@ void rf_pipeline_free_reused(struct pipeline *pipeline)
     for (uint32_t i = 0; pipeline->reused && i < pipeline->resolved.count; i++)
         rf_manifest_free(&pipeline->reused[i].manifest);
     free(pipeline->reused);
+    pipeline->reused = NULL;
 }

@@ -416,7 +416,8 @@ static void add_stored_number(const struct rf_combined_column *column, const rf_
         memcpy(&value, &held, sizeof value);
         if (column->form == FORM_WORD)
             value = (double)held;
-        *ambiguous |= column->combine == RF_COMBINE_MIN ? value > 0 : value <= 0;
+        bool below = column->form == FORM_WORD ? value < 0 : value <= 0; /* -0 is */
+        *ambiguous |= column->combine == RF_COMBINE_MIN ? value > 0 : below;
     }
     if (!stored)
         return;

@@ -1,5 +1,6 @@
 """Rebuilds that fold only what is new, into a delta or by a merge into a new base, give what folding everything
-gives: rows, digest and indexes, after any number of them, whatever was deleted, and followed in between.
+gives: rows, digest and indexes, after any number of them, whatever was deleted, and followed in between. Where rows
+do not tell what the next event needs (lows: a 0 that may be the lack of a value), such rebuilds fold everything.
 
 Logs are made at random; keys are streams, or not; rows go and come again, some are large.
 """
@@ -42,6 +43,16 @@ on ("Put", { "n int", "owner text" }, function (row, e)
     row.last = e.owner
 end)
 """
+LOWS = """
+name "lows" version (1) key { Put = "sku text" }
+columns { "n int", "low int", "high int", "one int" }
+combine { n = "sum", low = "min", high = "max", one = "first" }
+on ("Put", { "n int" }, function (row, e)
+    row.n = row.n + e.n
+    row.low, row.high = math.min (row.low, e.n), math.max (row.high, e.n - 8)
+    row.one = e.n
+end)
+"""
 NAMES = ('carts', 'owners', 'skus')
 SEEDS = range(20) if os.environ.get('REFOLD_SOAK') else (1,)
 
@@ -72,7 +83,7 @@ class Merges(tool.Case):
         options = ('--no-swap', '--full', '--until', str(live['position']))
         full = self.rebuild(name, options=options)[0]
         self.assertEqual((live['digest'], live['rows']), (full['digest'], full['rows']), name)
-        indexes = {'carts': (('owner',), ('n', 'owner')), 'owners': (('n',),), 'skus': ()}[name]
+        indexes = {'carts': (('owner',), ('n', 'owner')), 'owners': (('n',),)}.get(name, ())
         for index in [()] + [('--index', ','.join(columns)) for columns in indexes]:
             rows = self.ok('scan', self.store, name, *index).out
             self.assertEqual(
@@ -85,7 +96,7 @@ class Merges(tool.Case):
         self.random = random.Random(seed)
         self.store = os.path.join(self.folder, 's%d' % seed)
         self.import_lines(*self.chunk(9000, 4000), options=('--partitions', 8))
-        self.rebuild(*[self.path(name + '.lua', globals()[name.upper()]) for name in NAMES])
+        self.rebuild(*[self.path(name + '.lua', globals()[name.upper()]) for name in (*NAMES, 'lows')])
         ways = {name: set() for name in NAMES}
         for count in (300, 2600, 40, 3500, 4200, 100):
             self.import_lines(*self.chunk(count, self.random.choice((4000, 5000, 1200))))
@@ -97,6 +108,12 @@ class Merges(tool.Case):
                 self.assertTrue(built['reused'], (name, count))
                 ways[name].add(built['merged'])
                 self.check(name)
+            built = self.rebuild('lows')[0]
+            self.assertEqual(
+                (built['reused'], built['merged'], built['folded'], self.live('lows')['delta_rows']),
+                (False, False, built['events'], 0),
+            )
+            self.check('lows')
         for name in NAMES:
             self.assertEqual(ways[name], {False, True}, 'both ways were gone')
         self.ok('verify', self.store, '--serial')
@@ -105,6 +122,23 @@ class Merges(tool.Case):
         for seed in SEEDS:
             with self.subTest(seed=seed):
                 self.run_with(seed)
+
+    def test_followed_rows_that_do_not_tell_what_the_next_event_needs_are_merged(self):
+        self.random = random.Random(3)
+        self.import_lines(*self.chunk(9000, 4000), options=('--partitions', 8))
+        first = self.rebuild(self.path('lows.lua', LOWS))[0]
+        numbers, largest = {first['generation']}, 0
+        for _ in range(12):
+            self.import_lines(*self.chunk(400, 4000))
+            self.ok('follow', self.store, '--once', '--quiet')
+            live = self.live('lows')
+            numbers.add(live['number'])
+            largest = max(largest, live['delta_rows'])
+        self.assertGreaterEqual(len(numbers), 4, 'it was merged again and again')
+        self.assertGreater(largest, 0, 'or it was never in a delta')
+        self.assertLessEqual(largest, max(1000, live['rows'] // 10))
+        self.check('lows')
+        self.ok('verify', self.store, '--serial')
 
     def test_what_is_followed_moves_on_while_a_merge_goes_on_beside(self):
         self.random = random.Random(5)

@@ -272,3 +272,80 @@ Test(catch_up, lets_a_rebuild_go_on_with_handlers_that_get_every_row)
 {
     check_incremental(4, projections[4].name);
 }
+
+/* A least value of 0 may be the lack of one, so rows do not tell what becomes of them with more. All are 0 but
+ * for what later events give. */
+static const char lows[] =
+    "name 'lows' version (1) key { Added = 'sku text' }\n"
+    "columns { 'low int' } combine { low = 'min' }\n"
+    "on ('Added', { 'qty int' }, function (row, e)\n"
+    "  row.low = e.position > 3600 and e.qty + 1 or 0 end)\n";
+
+/* What there is of a read model: two generations, of which the one that is live has no delta. */
+static void check_nothing_is_left(const char *name, uint64_t before, uint64_t live)
+{
+    rf_generations *list = NULL;
+    uint32_t count = 0;
+
+    cr_assert_eq(rf_generations_list(store, name, &list, NULL), RF_OK);
+    const rf_generation *items = rf_generations_items(list, &count);
+    cr_assert_eq(count, 2, "%u generations of %s", count, name);
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert(items[i].number == before || items[i].number == live);
+        cr_assert_eq(items[i].delta_rows, 0, "%s", name);
+    }
+    rf_generations_free(list);
+    for (uint64_t number = 1; number <= live; number++) {
+        char folder[200];
+        (void)snprintf(folder, sizeof folder, "%s/generations/%s/%06llu", path, name,
+                       (unsigned long long)number);
+        cr_assert_eq(rf_path_is_dir(folder), number == before || number == live, "%s", folder);
+    }
+}
+
+/* A rebuild of both, of which one alone could go on, after so many events more. */
+static void check_all_is_folded(unsigned fresh)
+{
+    char shops[160], file[160];
+    const char *both[] = {shops, file};
+    const rf_rebuild_options options = {.allow_missing = true, .keep = 100};
+    rf_rebuild_report *first = NULL, *second = NULL;
+    rf_rebuilt whole;
+
+    seed = 91;
+    write_projection(0, shops);
+    (void)snprintf(file, sizeof file, "%s/lows.lua", dir);
+    FILE *out = fopen(file, "w");
+    cr_assert_not_null(out);
+    (void)fputs(lows, out);
+    cr_assert_eq(fclose(out), 0);
+    import_events(3600);
+    cr_assert_eq(rf_rebuild(store, both, 2, &options, &first, NULL), RF_OK);
+    import_events(fresh);
+    cr_assert_eq(rf_rebuild(store, both, 2, &options, &second, NULL), RF_OK);
+    for (uint32_t i = 0; i < 2; i++) {
+        const rf_rebuilt *built = &second->projections[i];
+        cr_assert_not(built->reused, "%s", built->name);
+        cr_assert_not(built->merged, "%s", built->name);
+        cr_assert_eq(built->folded, built->events);
+        cr_assert_eq(built->position, 3600 + fresh);
+        cr_assert(built->live);
+        check_nothing_is_left(built->name, first->projections[i].generation, built->generation);
+        rebuild(both[i], log_position(), &whole);
+        cr_assert_str_eq(built->digest, whole.digest);
+        cr_assert_eq(built->events, whole.events);
+    }
+    rf_rebuild_report_free(first);
+    rf_rebuild_report_free(second);
+    verify();
+}
+
+Test(catch_up, lets_a_rebuild_fold_all_where_rows_that_few_events_change_tell_too_little)
+{
+    check_all_is_folded(20);
+}
+
+Test(catch_up, lets_a_rebuild_fold_all_where_a_merge_is_due_and_rows_tell_too_little)
+{
+    check_all_is_folded(1100);
+}
