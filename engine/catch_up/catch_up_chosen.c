@@ -444,6 +444,7 @@ rf_status rf_catch_up_refold(rf_catch_up *catch_up, const rf_chosen *chosen,
 
 struct as_of {
     rf_catch_up_item *item;
+    rf_slice key;
     rf_buf *row_out;
     bool found;
 };
@@ -455,6 +456,8 @@ static rf_status keep_row(void *arg, uint32_t worker, uint32_t partition, rf_sli
     rf_catch_up_slot *slot = &as_of->item->slots[worker];
 
     (void)partition;
+    if (!rf_slice_equal(key, as_of->key))
+        return RF_OK;
     rf_status status = rf_catch_up_encode(as_of->item, slot, key, row, err);
     if (status != RF_OK)
         return status;
@@ -472,19 +475,33 @@ static rf_status keep_none(void *arg, uint32_t worker, rf_slice key, rf_err *err
     return RF_OK;
 }
 
+/* The stream of whose events a row of the key is made; where it is none's, no stream has the name. */
+static rf_slice stream_of(const rf_definition *definition, rf_slice key)
+{
+    size_t size;
+
+    if (definition->key_part_count == 1)
+        return key;
+    return rf_key_skip(key, definition->key_parts, 1, &size) && size > 2
+               ? (rf_slice){key.data + 1, size - 2} /* between a byte 1 and a byte 0 */
+               : (rf_slice){NULL, 0};
+}
+
 rf_status rf_catch_up_as_of(rf_catch_up *catch_up, rf_slice key, uint64_t position, rf_buf *row_out,
                             bool *found_out, rf_err *err)
 {
     rf_catch_up_item *item = &catch_up->items[0];
-    struct as_of as_of = {item, row_out, false};
+    struct as_of as_of = {item, key, row_out, false};
     rf_fold_target target = {.row = keep_row, .gone = keep_none, .sink_arg = &as_of};
-    const rf_chosen chosen = {.keys = &key, .key_count = 1};
+    const rf_slice stream = stream_of(item->definition, key);
+    const rf_chosen chosen = {.keys = &stream, .key_count = 1};
     stream_list streams = {0};
 
-    if (!item->definition->by_stream)
+    if (!item->definition->of_streams)
         return rf_fail(err, RF_ERR_USAGE,
-                       "%s: its rows need events of other streams too; only a row that is made of one "
-                       "stream's events can be given as it was (rebuild --until makes all rows so)",
+                       "%s: its keys neither are nor begin with the stream, so events of a row may be of "
+                       "other streams too; only a row of one stream's events can be given as it was "
+                       "(rebuild --until makes all rows so)",
                        item->name);
     rf_arena_init(&streams.text, TEXT_BYTES_MAX);
     rf_status status =

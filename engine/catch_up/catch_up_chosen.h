@@ -45,8 +45,8 @@ rf_status rf_catch_up_refold(rf_catch_up *catch_up, const rf_chosen *chosen,
                              const volatile int *cancel, rf_refold_result *result_out, rf_err *err);
 void rf_refold_result_free(rf_refold_result *result); /* a zeroed one too */
 
-/* The row of a stream as the generation's definition gives it from the events up to `position`, which the
- * log has, appended to `row_out` as it is stored. RF_ERR_USAGE where rows are not those of streams. */
+/* A row of one stream's events as the generation's definition gives it from the events up to `position`, which the
+ * log has, appended to `row_out` as it is stored. RF_ERR_USAGE where rows may be of several streams'. */
 rf_status rf_catch_up_as_of(rf_catch_up *catch_up, rf_slice key, uint64_t position, rf_buf *row_out,
                             bool *found_out, rf_err *err);
 

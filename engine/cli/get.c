@@ -14,7 +14,7 @@ typedef struct get_options {
 static const cli_option table[] = {
     {"generation", "N", "of this one instead of the live one", CLI_COUNT,
      offsetof(get_options, generation), 1, 0},
-    {"as-of", "POSITION|TIME", "as it was: folded from the events of the stream up to here", CLI_MOMENT,
+    {"as-of", "POSITION|TIME", "as it was: folded from the events of its stream up to here", CLI_MOMENT,
      offsetof(get_options, as_of), 0, 0},
     {"json", NULL, "accepted: a row is one JSON object anyway", CLI_FLAG,
      offsetof(get_options, json), 0, 0},
@@ -73,7 +73,7 @@ const cli_command cli_get = {
                "live one, or one that a swap left and nobody retired.\n\n"
                "--as-of gives the row as it was when the log ended there (a time: with the longest\n"
                "prefix of the log without a later event), with the definition that the generation\n"
-               "keeps; for read models whose rows are made of one stream's events each. All rows as\n"
+               "keeps; for read models whose keys are the stream or begin with it. All rows as\n"
                "they were: rebuild --until POSITION|TIME --no-swap, then scan --generation.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),

@@ -84,7 +84,8 @@ typedef struct rf_definition {
      * streams. */
     const rf_reader_column *key_parts;
     uint32_t key_part_count;
-    bool by_stream; /* rows need events of their own stream only, nothing carried or combined */
+    bool of_streams; /* keys are the stream or begin with it: rows need events of their own stream only */
+    bool by_stream;  /* keys are the stream alone, nothing is carried or combined, no handler gets every row */
     bool combines;  /* all columns say how partial values are combined */
     bool no_key_ignore;
     const rf_definition_carry *carries;

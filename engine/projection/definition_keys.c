@@ -303,8 +303,12 @@ rf_status rf_table_take_keys(rf_table_build *build, rf_definition *definition, r
         status = check_combines(build, definition, err);
     definition->no_key_ignore = (tables->flags & RF_PROJECTION_NO_KEY_IGNORE) != 0;
     definition->by_stream = !definition->combines && definition->carry_count == 0;
-    for (uint32_t i = 0; i < definition->handler_count; i++)
+    definition->of_streams = true;
+    for (uint32_t i = 0; i < definition->handler_count; i++) {
+        definition->of_streams =
+            definition->of_streams && begins_with_stream(definition->handlers[i].key);
         definition->by_stream = definition->by_stream && !definition->handlers[i].key &&
                                 !definition->handlers[i].every_row;
+    }
     return status;
 }

@@ -52,6 +52,9 @@ static rf_status reset_source(rf_exchange *job, rf_exchange_source *source, rf_e
     uint32_t streams = source->stream_count;
 
     end_source(source);
+    source->idle = rf_exchange_leaves_out(job, (uint32_t)(source - job->sources));
+    if (source->idle)
+        return RF_OK;
     bool made = rf_carried_begin(&source->carried, job->keying.slots, job->keying.slot_count, streams);
     if (job->keying.has_every_row) {
         source->row_sets = calloc(streams ? streams : 1, sizeof *source->row_sets);

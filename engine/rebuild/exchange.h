@@ -17,6 +17,8 @@
  * turn out to be beyond theirs, some partitions of the rows are dropped and left to another pass
  * over the log. What is carried, eight bytes a stream and name and perhaps the text, stays in memory.
  *
+ * Of chosen streams (fold.h) only the partitions and segments are gone through that have any (exchange_chosen.c).
+ *
  * Faults: of all events that fail the first one by position is reported, whatever the number of
  * workers, windows and passes.
  */

@@ -373,6 +373,8 @@ void rf_exchange_forget_places(const rf_exchange *job, rf_carried *carried);
  * range of numbers. */
 rf_status rf_exchange_begin_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
 rf_status rf_exchange_read_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
+/* Of a range that is one stream, whose name is known, and stays. */
+rf_status rf_exchange_know_name(rf_exchange_worker *worker, rf_slice name, rf_err *err);
 
 /* exchange_bucket.c */
 /* Makes the worker's buckets empty; between windows. */
@@ -546,6 +548,14 @@ static inline bool rf_exchange_only_lists(const rf_exchange *job, const rf_excha
 {
     return rf_exchange_record_handler(record) == job->keying.derived.handler_count;
 }
+
+/* exchange_chosen.c, of a fold of chosen streams: whether a partition of the log has none of them, which is
+ * never so of another fold. */
+bool rf_exchange_leaves_out(const rf_exchange *job, uint32_t partition);
+/* Sets the worker's range of numbers to what has them, with its names where a handler or a key reads these. */
+rf_status rf_exchange_begin_chosen(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
+/* Lists the events of the range, of a segment that has begun, in memory of the segment. False without. */
+bool rf_exchange_list_chosen(rf_exchange_worker *worker, rf_step *step);
 
 /* exchange_emit.c: the rows of a partition to the sink. */
 rf_status rf_exchange_emit(rf_exchange_worker *worker, uint32_t partition, rf_err *err);

@@ -89,6 +89,17 @@ rf_status rf_exchange_read_names(rf_exchange_worker *worker, uint32_t partition,
     return status;
 }
 
+rf_status rf_exchange_know_name(rf_exchange_worker *worker, rf_slice name, rf_err *err)
+{
+    const rf_stream_name only = {.name = name, .number = worker->first_stream};
+
+    RF_ASSERT(worker->stream_span == 1);
+    if (!make_room(worker))
+        return no_memory(worker, err);
+    put_name(worker, &only, name);
+    return RF_OK;
+}
+
 /* Of a fold that goes on: only of the streams that have events in the window, which are few. */
 static rf_status find_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
 {
@@ -118,6 +129,8 @@ rf_status rf_exchange_begin_names(rf_exchange_worker *worker, uint32_t partition
     worker->first_stream = 0;
     worker->stream_span = worker->job->sources[partition].stream_count;
     worker->names_by_number = worker->categories_by_number = NULL;
+    if (worker->job->options->chosen_count > 0)
+        return rf_exchange_begin_chosen(worker, partition, err);
     if (!worker->job->reads_names)
         return RF_OK;
     if (rf_exchange_goes_on(worker->job))

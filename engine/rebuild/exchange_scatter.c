@@ -366,6 +366,12 @@ static rf_status scatter_step(rf_exchange_worker *worker, const rf_step *step, u
     rf_status status = rf_exchange_begin_segment(worker, step, err);
     if (status != RF_OK)
         return status;
+    rf_step chosen = {.log = step->log, .bound = step->bound};
+    if (worker->job->options->chosen_count > 0) {
+        if (!rf_exchange_list_chosen(worker, &chosen))
+            return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment's events");
+        step = &chosen;
+    }
     uint64_t first = step->log.segment.first_position;
     uint64_t last = step->log.segment.last_position;
     if (step->bound.fault_count > 0 ||

@@ -538,7 +538,7 @@ rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint3
     for (uint32_t i = 0; status == RF_OK && i < target_count; i++) {
         if (targets[i].definition->by_stream)
             continue;
-        RF_ASSERT(options->chosen_count == 0);
+        RF_ASSERT(options->chosen_count == 0 || targets[i].definition->of_streams);
         rf_err failure = {0};
         status = rf_exchange_run(log, pool, &targets[i], options, &stats, &failure);
         if (status == RF_OK)

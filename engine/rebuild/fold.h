@@ -91,8 +91,9 @@ typedef struct rf_fold_options {
     rf_progress_fn progress;
     void *progress_arg;
     rf_fold_failure *failure_out; /* NULL: not asked for */
-    /* With a count, these streams and no others, by partition and number; for definitions whose rows are
-     * those of streams, and with `from` 0. */
+    /* With a count, these streams, by partition and number; for definitions whose rows are of_streams, and
+     * with `from` 0. Rows of other streams may leave to `row` too, and are right; `gone` is only told where
+     * they are by_stream. */
     const rf_fold_stream *chosen;
     size_t chosen_count;
 } rf_fold_options;
@@ -106,6 +107,10 @@ typedef struct rf_fold_stats {
 /* Definitions whose rows are not those of streams are folded one after another (exchange.h). */
 rf_status rf_fold_run(rf_log *log, rf_pool *pool, rf_fold_target *targets, uint32_t target_count,
                       const rf_fold_options *options, rf_fold_stats *stats_out, rf_err *err);
+
+/* The chosen streams of a partition, which may be none. */
+size_t rf_fold_chosen_of(const rf_fold_options *options, uint32_t partition,
+                         const rf_fold_stream **streams_out);
 
 /* The order in which partitions are best folded, for rf_log_partitions of them. */
 rf_status rf_fold_order(rf_log *log, uint32_t *order, rf_err *err);

@@ -26,6 +26,18 @@ static size_t find_partition(const rf_fold_options *options, uint32_t partition)
     return low;
 }
 
+size_t rf_fold_chosen_of(const rf_fold_options *options, uint32_t partition,
+                         const rf_fold_stream **streams_out)
+{
+    size_t first = find_partition(options, partition);
+    size_t end = first;
+
+    while (end < options->chosen_count && options->chosen[end].partition == partition)
+        end++;
+    *streams_out = options->chosen + first;
+    return end - first;
+}
+
 /* How many of `streams` are folded with the first: in a range of at most `span_max` numbers. */
 static size_t take_near(const rf_fold_stream *streams, size_t count, uint32_t span_max)
 {
@@ -87,15 +99,12 @@ static rf_status fold_range(rf_fold_worker *worker, const rf_fold_stream *stream
 
 rf_status rf_fold_chosen(rf_fold_worker *worker, rf_err *err)
 {
-    const rf_fold_options *options = worker->job->options;
-    const rf_fold_stream *chosen = options->chosen;
+    const rf_fold_stream *chosen;
     uint32_t span_max = worker->job->streams_budget;
-    size_t at = find_partition(options, worker->partition);
-    size_t end = at;
+    size_t end = rf_fold_chosen_of(worker->job->options, worker->partition, &chosen);
+    size_t at = 0;
     rf_status status = RF_OK;
 
-    while (end < options->chosen_count && chosen[end].partition == worker->partition)
-        end++;
     while (status == RF_OK && at < end) {
         size_t count = take_near(chosen + at, end - at, span_max);
         bool fits = true;

@@ -65,9 +65,29 @@ class AsOf(tool.Shop):
         self.rebuild(self.path('customers.lua', BY_CUSTOMER))
         self.refuses(
             tool.USAGE,
-            ['customers', 'other streams', 'rebuild --until'],
+            ['customers', 'neither are nor begin with the stream', 'other streams', 'rebuild --until'],
             *('get', self.store, 'customers', 'c-1', '--as-of', 3)
         )
+
+    def test_what_a_stream_carries_and_combines_is_as_it_was(self):
+        """Of plugins, with what a rebuild up to there gives."""
+        events = []
+        for i in range(60):
+            data = {'customer': 'c-%d' % (i % 7)} if i % 5 == 0 else {'qty': i * 7 % 11 - 3}
+            events.append(event('o-%d' % (i * i % 8), 'OrderPlaced' if i % 5 == 0 else 'ItemAdded', data))
+        self.import_lines(*events)
+        for name, combines in (('carried', 0), ('combined', 1)):
+            path = tool.compile_plugin(self.path(name + '.so'), 'streams.c', NAME=name, COMBINES=combines)
+            self.rebuild(path)
+            rows = 0
+            for at in (8, 9, 20, 37, 52, 67):
+                past = self.rebuild(name, options=('--until', str(at), '--no-swap'))[0]['generation']
+                for key in ('o-%d' % i for i in range(9)):
+                    get = ('get', self.store, name, key)
+                    was, built = tool.call(*get, '--as-of', at), tool.call(*get, '--generation', past)
+                    self.assertEqual((was.code, was.out), (built.code, built.out), (name, key, at))
+                    rows += was.code == tool.DONE
+            self.assertGreater(rows, 12)
 
     def test_events_after_the_checkpoint_count_and_the_kept_definition_folds_them(self):
         self.import_lines(event('order-1', 'ItemAdded', {'sku': 'c', 'qty': 5, 'price': 1}))

@@ -94,6 +94,131 @@ Test(repair, a_row_as_it_was_is_none_from_where_its_key_is_in_quarantine)
     check_past();
 }
 
+/* Projections whose keys are streams, or begin with one: what is carried or combined is of the stream too. */
+static const char carried_of_stream[] =
+    "name 'carried' version (1)\n"
+    "carry { owner = { Opened = 'owner text', Moved = 'owner text' }, qty = { Added = 'qty int' } }\n"
+    "columns { 'owner text', 'before int', 'n int', 'name text' }\n"
+    "on ('Added', { 'price decimal(2)', 'carried.owner text' }, function (row, e)\n"
+    "  row.n, row.owner, row.name = row.n + 1, e.carried.owner, e.stream end)\n"
+    "on ('Else', { 'carried.qty int' }, function (row, e) row.before = e.carried.qty end)\n"
+    "on ('Closed', function (row, e) row:delete() end)\n";
+static const char combined_of_stream[] =
+    "name 'combined' version (1)\n"
+    "columns { 'total decimal(2)', 'least int', 'most int', 'n int', 'first_sku text', 'last_sku text',\n"
+    "          'some bool', 'every bool', 'since time' }\n"
+    "combine { total = 'sum', least = 'min', most = 'max', n = 'count', first_sku = 'first',\n"
+    "          last_sku = 'last', some = 'any', every = 'all', since = 'min' }\n"
+    "on ('Added', { 'sku text', 'qty int', 'price decimal(2)' }, function (row, e)\n"
+    "  row.total, row.n = row.total + e.price * e.qty, row.n + 1\n"
+    "  row.least, row.most = math.min (row.least, e.qty - 4), math.max (row.most, e.qty)\n"
+    "  row.first_sku, row.last_sku, row.since = e.sku, e.sku, e.time\n"
+    "  row.some, row.every = e.qty > 7, e.qty > 1 end)\n";
+static const char both_of_stream[] =
+    "name 'both' version (1)\n"
+    "carry { owner = { Opened = 'owner text', Moved = 'owner text' } }\n"
+    "columns { 'sold int', 'owner text' } combine { sold = 'sum', owner = 'max' }\n"
+    "on ('Added', { 'qty int', 'price decimal(2)', 'carried.owner text' }, function (row, e)\n"
+    "  row.sold, row.owner = row.sold + e.qty, e.carried.owner end)\n";
+static const char every_of_stream[] =
+    "name 'every' version (1) key 'stream' columns { 'n int', 'open bool' }\n"
+    "on ('Added', {}, function (row, e) row.n = row.n + 1 end)\n"
+    "on ('Moved', {}, every_row, function (row, e) row.open = not row.open end)\n"
+    "on ('Closed', {}, every_row, function (row, e) row:delete() end)\n";
+
+static void append_tuple_at(rf_reader *reader, const char *key, uint64_t position, rf_text *text)
+{
+    char bytes[RF_KEY_BYTES_MAX];
+    rf_err err = {0};
+    rf_slice parsed;
+
+    cr_assert_eq(rf_reader_parse_key(reader, rf_slice_of(key), RF_KEY_WHOLE, bytes, &parsed, &err), RF_OK,
+                 "%s: %s", key, err.message);
+    append_row_at(reader, parsed, position, text);
+}
+
+/* As compare_all, of keys (stream, sku). */
+static int compare_tuples(rf_reader *reader, rf_reader *built, uint64_t position)
+{
+    rf_text *past = rf_text_new();
+    rf_text *row = rf_text_new();
+    int rows = 0;
+
+    for (int i = 0; i < 41 * 9; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "[\"shop-%d\",\"s%d\"]", i / 9, i % 9);
+        append_tuple_at(reader, name, position, past);
+        append_tuple_at(built, name, 0, row);
+        rf_slice a = rf_text_bytes(past), b = rf_text_bytes(row);
+        cr_assert(rf_slice_equal(a, b), "%s at %llu: %.*s, not %.*s", name,
+                  (unsigned long long)position, (int)a.size, a.data, (int)b.size, b.data);
+        rows += a.size > 0;
+    }
+    rf_text_free(past);
+    rf_text_free(row);
+    return rows;
+}
+
+static void check_past_of(const char *name, const char *text, unsigned from_seed)
+{
+    bool tuples = text == every_row;
+    int (*compare)(rf_reader *, rf_reader *, uint64_t) = tuples ? compare_tuples : compare_all;
+    char file_name[160];
+    rf_rebuilt first, other;
+    rf_reader *reader, *built;
+    int rows = 0;
+
+    seed = from_seed;
+    (void)snprintf(file_name, sizeof file_name, "%s/%s.lua", dir, name);
+    FILE *file = fopen(file_name, "w");
+    cr_assert_not_null(file);
+    (void)fputs(text, file);
+    cr_assert_eq(fclose(file), 0);
+    import_some(300, on_error != RF_ON_ERROR_STOP);
+    rebuild(file_name, 0, &first);
+    import_some(200, on_error != RF_ON_ERROR_STOP);
+    uint64_t end = log_position();
+    move_on(name, first.generation, end - 100, 2);
+    cr_assert_eq(rf_reader_open(store, name, 0, &reader, NULL), RF_OK);
+    for (int i = 0; i < 6; i++) {
+        uint64_t position = i == 0 ? end - 100 : i == 1 ? end : 1 + roll((unsigned)end);
+        rebuild(file_name, position, &other);
+        cr_assert_eq(rf_reader_open(store, name, other.generation, &built, NULL), RF_OK);
+        rows += compare(reader, built, position);
+        rf_reader_close(built);
+    }
+    cr_assert_gt(rows, 50);
+    cr_assert_eq(compare(reader, reader, end - 100), (int)rf_reader_get_info(reader)->rows);
+    rf_reader_close(reader);
+}
+
+Test(repair, a_row_as_it_was_has_what_its_stream_carried)
+{
+    check_past_of("carried", carried_of_stream, 31);
+}
+
+Test(repair, a_row_as_it_was_has_what_its_streams_events_combine_to)
+{
+    check_past_of("combined", combined_of_stream, 32);
+    check_past_of("both", both_of_stream, 33);
+}
+
+Test(repair, a_row_as_it_was_has_what_handlers_of_every_row_made_of_it)
+{
+    check_past_of("every", every_of_stream, 34);
+    check_past_of("stock", every_row, 35);
+}
+
+Test(repair, a_row_as_it_was_leaves_out_events_that_fail_where_it_combines_and_carries)
+{
+    on_error = RF_ON_ERROR_SKIP;
+    check_past_of("combined", combined_of_stream, 36);
+    on_error = RF_ON_ERROR_QUARANTINE;
+    check_past_of("carried", carried_of_stream, 37);
+    check_past_of("both", both_of_stream, 38);
+    check_past_of("combined", combined_of_stream, 39);
+}
+
 Test(repair, a_row_as_it_was_is_refused_where_it_needs_other_streams_or_positions)
 {
     char file[160];

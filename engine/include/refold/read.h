@@ -90,11 +90,12 @@ RF_API const rf_reader_info *rf_reader_get_info(const rf_reader *reader);
  * *row_out is valid until the next call on this reader. */
 RF_API rf_status rf_reader_get(rf_reader *reader, rf_slice key, rf_row *row_out, rf_err *err);
 
-/* The row of a stream as it was when the log ended with `position`: folded from the stream's events up to
+/* A row of one stream's events as it was when the log ended with `position`: folded from the stream's events up to
  * there, with the definition and the policy that the reader's generation keeps, so it is the row that a
  * rebuild of it up to that position gives. Reads only segments of the log that may have events of the
- * stream. RF_ERR_USAGE for read models whose rows need events of other streams, and for a position that the
- * log does not have (rf_store_position_at gives that of a time); RF_ERR_NO_ROW if there was none.
+ * stream. RF_ERR_USAGE for read models whose keys neither are the stream nor begin with it, so that events of
+ * other streams may count, and for a position that the log does not have (rf_store_position_at gives that of a
+ * time); RF_ERR_NO_ROW if there was none.
  * *row_out is valid until the next call on this reader. */
 RF_API rf_status rf_reader_get_as_of(rf_reader *reader, rf_slice key, uint64_t position,
                                      rf_row *row_out, rf_err *err);
