@@ -171,9 +171,9 @@ void rf_catch_up_close(rf_catch_up *catch_up)
     free(catch_up);
 }
 
-void rf_catch_up_only_go_on(rf_catch_up *catch_up)
+void rf_catch_up_only_go_on(rf_catch_up *catch_up, bool only)
 {
-    catch_up->only_goes_on = true;
+    catch_up->only_goes_on = only;
 }
 
 bool rf_catch_up_told_too_little(const rf_catch_up *catch_up)

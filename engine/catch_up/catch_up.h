@@ -50,7 +50,7 @@ void rf_catch_up_done(rf_catch_up *catch_up);
 
 /* From now on a fold fails (RF_ERR_REFUSED) where stored rows turn out to tell too little, instead of folding
  * everything anew. */
-void rf_catch_up_only_go_on(rf_catch_up *catch_up);
+void rf_catch_up_only_go_on(rf_catch_up *catch_up, bool only);
 /* Whether the last fold failed for that. */
 bool rf_catch_up_told_too_little(const rf_catch_up *catch_up);
 

@@ -37,10 +37,15 @@ static rf_status late_position(const rf_catch_up_late *late, uint64_t *position_
     return status;
 }
 
+static rf_status say_moved_on(const rf_catch_up_late *late, rf_err *err)
+{
+    return rf_fail(err, RF_ERR_LOCKED, "%s: the live generation moved on meanwhile", late->of[0].name);
+}
+
 static rf_status say_due(rf_catch_up_late *late, rf_err *err)
 {
     late->is_due = true;
-    return rf_fail(err, RF_ERR_LOCKED, "%s: the live generation moved on meanwhile", late->of[0].name);
+    return say_moved_on(late, err);
 }
 
 /* One that is behind the others alone: generations move on together from one position only. */
@@ -108,6 +113,7 @@ static rf_status run_once(rf_catch_up_late *late, uint64_t position, rf_err *err
     if (status != RF_OK)
         return status;
     rf_catch_up_ask_expectations(late->catch_up, late->asks && late->past_gates);
+    rf_catch_up_only_go_on(late->catch_up, false);
     return rf_catch_up_run(late->catch_up, position, late->cancel, err);
 }
 
@@ -208,12 +214,13 @@ rf_status rf_catch_up_in_flip(void *arg, uint64_t position, const rf_catalog_mov
         return say_due(late, err);
     late->is_far = !late->catch_up || (!late->takes_all && !is_near(late, position));
     if (late->is_far)
-        return rf_fail(err, RF_ERR_LOCKED, "%s: the live generation moved on meanwhile",
-                       late->of[0].name);
+        return say_moved_on(late, err);
     rf_catch_up_ask_expectations(late->catch_up, late->asks);
+    rf_catch_up_only_go_on(late->catch_up, !late->takes_all); /* all of the log is no less too much */
     rf_status status = rf_catch_up_fold(late->catch_up, position, late->cancel, err);
+    late->is_far = status != RF_OK && rf_catch_up_told_too_little(late->catch_up);
     if (status != RF_OK)
-        return status;
+        return late->is_far ? say_moved_on(late, err) : status;
     *moves_out = rf_catch_up_moves(late->catch_up, count_out);
     late->in_flip = true;
     return RF_OK;

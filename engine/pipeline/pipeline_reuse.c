@@ -226,7 +226,7 @@ static rf_status link_one(struct pipeline *pipeline, const char *name, uint64_t 
     const rf_catch_up_of of = {.name = name, .number = reused->manifest.number};
     status = rf_catch_up_open(pipeline->store, pipeline->pool, &of, 1, &catch_up, &failure);
     if (status == RF_OK) {
-        rf_catch_up_only_go_on(catch_up);
+        rf_catch_up_only_go_on(catch_up, true);
         status = rf_catch_up_run(catch_up, pipeline->position, pipeline->options->run.cancel,
                                  &failure);
         reused->events = rf_catch_up_events(catch_up);

@@ -143,6 +143,34 @@ Test(catch_up_late, is_refused_in_a_flip_where_there_is_too_much_left)
     check_at(100);
 }
 
+/* A least value of 0 may be the lack of one: what becomes of it with more is only known from all events. */
+static const char lows[] = "name 'owners' version (1) key { Added = 'sku text' }\n"
+                           "columns { 'low int' } combine { low = 'min' }\n"
+                           "on ('Added', { 'qty int' }, function (row, e)\n"
+                           "  row.low = e.position > 220 and e.qty + 1 or 0 end)\n";
+
+Test(catch_up_late, is_refused_in_a_flip_where_rows_tell_too_little_to_go_on_from)
+{
+    rf_catalog_change changes[MODELS];
+    uint64_t from[MODELS];
+    rf_err err = {0};
+
+    FILE *file = fopen(files[1], "w");
+    cr_assert_not_null(file);
+    (void)fputs(lows, file);
+    cr_assert_eq(fclose(file), 0);
+    make(260, 260, 200, 200);
+    make_changes(changes);
+    cr_assert_eq(rf_catch_up_late_run(&late, 220, &err), RF_OK, "%s", err.message);
+    cr_assert_eq(rf_catalog_flip(store->catalog, changes, MODELS, 0, from, &err), RF_ERR_LOCKED);
+    cr_assert(late.is_far);
+    check_at(220);
+    cr_assert_eq(rf_catch_up_flip(store->catalog, changes, MODELS, 0, from, &err), RF_OK, "%s",
+                 err.message);
+    check_live();
+    check_at(300);
+}
+
 Test(catch_up_late, takes_in_the_last_try_what_is_left_however_much)
 {
     rf_catalog_change changes[MODELS];
