@@ -109,7 +109,7 @@ static rf_status check_index(const struct table_check *check, uint32_t number,
             status = rf_row_decode(row, check->columns, manifest->column_count, values, err);
         if (status == RF_OK && whole)
             whole = rf_index_entry(values, index->columns, index->column_count, row_key, entry,
-                                   &size) &&
+                                   &size) == RF_KEY_FINE &&
                     rf_slice_equal((rf_slice){entry, size}, key);
         if (status == RF_OK && !whole)
             status = rf_fail(err, RF_ERR_DAMAGED, "%s: an entry is not that of its row",

@@ -34,7 +34,7 @@ static rf_status find_index_entry(const struct delta_check *check, uint32_t numb
     rf_status status =
         rf_row_decode(row, check->columns, check->manifest->column_count, check->values, err);
     if (status == RF_OK && rf_index_entry(check->values, index->columns, index->column_count, key,
-                                          bytes, &size))
+                                          bytes, &size) == RF_KEY_FINE)
         *entry_out = find_entry(&check->indexes[number], (rf_slice){bytes, size});
     return status;
 }

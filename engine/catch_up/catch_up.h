@@ -60,8 +60,8 @@ void rf_catch_up_ask_expectations(rf_catch_up *catch_up, bool asks);
 /* Whether the last fold failed for that. */
 bool rf_catch_up_is_broken(const rf_catch_up *catch_up, const rf_err *failure);
 /* After a run that failed with `status`, and *failure: moves on to just before the event that it failed for.
- * Where a row breaks what is expected on the way, or that was the failure, this is found, and *failure
- * tells of that event. Returns what failed. */
+ * Where a row breaks what is expected on the way, or cannot be stored or have its place in an index, or that
+ * was the failure, this is found, and *failure tells of that event. Returns what failed. */
 rf_status rf_catch_up_stop_before(rf_catch_up *catch_up, rf_status status,
                                   const volatile int *cancel, rf_err *failure);
 

@@ -2,7 +2,8 @@
  *
  * A row is asked when it changes, and only whether it breaks what held for it before: one that was
  * taken with a row that breaks it already goes on. A fold takes many events at once, so which of them
- * it was is found by halves: what folds is committed, until one event is left that does not.
+ * it was is found by halves: what folds is committed, until one event is left that does not. So it is
+ * where a row cannot be stored, or has no place in an index.
  */
 #include "catch_up/catch_up_job.h"
 #include "event/key.h"
@@ -49,8 +50,7 @@ rf_status rf_catch_up_ask(const rf_catch_up_item *item, rf_catch_up_slot *slot,
             (before.data &&
              !rf_expectation_holds(expect->expectation, slot->values[RF_CHANGE_CURRENT])))
             continue;
-        slot->is_broken = true;
-        status = refuse(item, expect, at->key, err);
+        status = slot->refused = refuse(item, expect, at->key, err);
     }
     return status;
 }
@@ -59,17 +59,24 @@ void rf_catch_up_forget_broken(rf_catch_up *catch_up)
 {
     for (uint32_t i = 0; i < catch_up->count; i++)
         for (uint32_t k = 0; k < catch_up->items[i].slot_count; k++)
-            catch_up->items[i].slots[k].is_broken = false;
+            catch_up->items[i].slots[k].refused = RF_OK;
+}
+
+/* Whether the last fold failed for what a row would be, and not for an event. */
+static bool has_refused(const rf_catch_up *catch_up, const rf_err *failure)
+{
+    bool refused = false;
+
+    for (uint32_t i = 0; i < catch_up->count; i++)
+        for (uint32_t k = 0; k < catch_up->items[i].slot_count; k++)
+            refused = refused || (catch_up->items[i].slots[k].refused != RF_OK &&
+                                  catch_up->items[i].slots[k].refused == failure->status);
+    return refused && failure->position == 0;
 }
 
 bool rf_catch_up_is_broken(const rf_catch_up *catch_up, const rf_err *failure)
 {
-    bool broken = false;
-
-    for (uint32_t i = 0; i < catch_up->count; i++)
-        for (uint32_t k = 0; k < catch_up->items[i].slot_count; k++)
-            broken = broken || catch_up->items[i].slots[k].is_broken;
-    return broken && failure->status == RF_ERR_REFUSED && failure->position == 0;
+    return failure->status == RF_ERR_REFUSED && has_refused(catch_up, failure);
 }
 
 void rf_catch_up_ask_expectations(rf_catch_up *catch_up, bool asks)
@@ -89,22 +96,23 @@ static void blame(const rf_catch_up *catch_up, uint64_t position, rf_err *failur
     if (status == RF_OK)
         status = rf_events_next(events, &event, NULL);
     if (status == RF_OK)
-        (void)rf_err_suffix(failure, "it held before the event at position %llu (stream %.*s, type %.*s)",
+        (void)rf_err_suffix(failure, "%s before the event at position %llu (stream %.*s, type %.*s)",
+                            failure->status == RF_ERR_REFUSED ? "it held" : "all rows stay as they were",
                             (unsigned long long)position, (int)event.stream.size, event.stream.data,
                             (int)event.type.size, event.type.data);
     rf_events_close(events);
     failure->position = position;
 }
 
-/* Moves on to just before the event that breaks what is expected. */
-static rf_status find_broken(rf_catch_up *catch_up, const volatile int *cancel, rf_err *failure)
+/* Moves on to just before the event that makes a row what it cannot be. */
+static rf_status find_refused(rf_catch_up *catch_up, const volatile int *cancel, rf_err *failure)
 {
     uint64_t low = rf_catch_up_position(catch_up);
     uint64_t high = catch_up->folded_until;
-    rf_status status = RF_ERR_REFUSED;
+    rf_status status = RF_OK;
 
     RF_ASSERT(high > low);
-    while (status == RF_ERR_REFUSED && high - low > 1) {
+    while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
         rf_err found = {0};
         status = rf_catch_up_fold(catch_up, middle, cancel, &found);
@@ -114,17 +122,15 @@ static rf_status find_broken(rf_catch_up *catch_up, const volatile int *cancel, 
         if (status == RF_OK) {
             rf_catch_up_done(catch_up);
             low = middle;
-            status = RF_ERR_REFUSED;
             continue;
         }
         *failure = found;
-        if (rf_catch_up_is_broken(catch_up, &found))
-            high = middle;
-        else
+        if (!has_refused(catch_up, &found))
             return status;
+        high = middle;
     }
     status = rf_catch_up_fold(catch_up, high, cancel, failure); /* for its row */
-    if (status == RF_ERR_REFUSED && rf_catch_up_is_broken(catch_up, failure))
+    if (status != RF_OK && has_refused(catch_up, failure))
         blame(catch_up, high, failure);
     return status;
 }
@@ -132,14 +138,14 @@ static rf_status find_broken(rf_catch_up *catch_up, const volatile int *cancel, 
 rf_status rf_catch_up_stop_before(rf_catch_up *catch_up, rf_status status,
                                   const volatile int *cancel, rf_err *failure)
 {
-    rf_err broken = *failure;
+    rf_err refused = *failure;
 
     if (failure->position > rf_catch_up_position(catch_up) + 1) {
-        broken = (rf_err){0};
-        (void)rf_catch_up_run(catch_up, failure->position - 1, cancel, &broken);
+        refused = (rf_err){0};
+        (void)rf_catch_up_run(catch_up, failure->position - 1, cancel, &refused);
     }
-    if (!rf_catch_up_is_broken(catch_up, &broken))
+    if (!has_refused(catch_up, &refused))
         return status;
-    *failure = broken;
-    return find_broken(catch_up, cancel, failure);
+    *failure = refused;
+    return find_refused(catch_up, cancel, failure);
 }

@@ -21,7 +21,9 @@ typedef struct rf_catch_up_slot {
     rf_value *values[3]; /* of three rows */
     rf_digest added, removed;
     int64_t delta_rows, delta_bytes; /* by how much these change */
-    bool is_broken; /* a row breaks what the definition expects */
+    /* RF_OK, or why a row cannot be what its events make of it: RF_ERR_REFUSED where it breaks what the
+     * definition expects, else what it holds */
+    rf_status refused;
     /* of the partition at hand: what the base has of rows that are streams', which come back in the
      * order in which the fold asked for them, their keys where they were */
     rf_catch_up_looked *looked;

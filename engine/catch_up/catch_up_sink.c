@@ -92,11 +92,11 @@ static rf_status change_index(const rf_catch_up_item *item, rf_catch_up_slot *sl
         size_t size = 0;
         if (!at->rows[i].data)
             continue;
-        if (!rf_index_entry(slot->values[i], index->columns, index->column_count, at->key, bytes[i],
-                            &size))
-            return rf_fail(err, RF_ERR_INPUT,
-                           "%s: the entry of a row in an index is longer than %d bytes", item->name,
-                           RF_KEY_BYTES_MAX);
+        rf_key_fault fault = rf_index_entry(slot->values[i], index->columns, index->column_count,
+                                            at->key, bytes[i], &size);
+        if (fault != RF_KEY_FINE)
+            return slot->refused =
+                       rf_index_refuse(item->definition, index->columns[0], fault, at->key, err);
         entries[i] = (rf_slice){bytes[i], size};
     }
     if (at->in_delta && entries[CURRENT].data)
@@ -208,13 +208,14 @@ rf_status rf_catch_up_encode(const rf_catch_up_item *item, rf_catch_up_slot *slo
             continue;
         memcpy(&text, (const char *)row + column->offset, sizeof text);
         if (text.data && !rf_utf8_valid(text))
-            return refuse_row(item, RF_ERR_PLUGIN, key, "holds what is no UTF-8", err);
+            return slot->refused = refuse_row(item, RF_ERR_PLUGIN, key, "holds what is no UTF-8", err);
     }
     rf_buf_clear(&slot->row);
     rf_row_encode(definition->columns, definition->column_count, row, &slot->row);
-    return slot->row.failed
-               ? refuse_row(item, RF_ERR_INPUT, key, "is larger than 16777216 bytes", err)
-               : RF_OK;
+    if (slot->row.failed)
+        return slot->refused =
+                   refuse_row(item, RF_ERR_INPUT, key, "is larger than 16777216 bytes", err);
+    return RF_OK;
 }
 
 static rf_status start_row(void *arg, uint32_t worker, rf_slice key, rf_arena *text, void *row,

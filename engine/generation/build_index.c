@@ -124,19 +124,47 @@ static bool add_key(rf_key_bytes *entry, rf_slice key)
     return true;
 }
 
-bool rf_index_entry(const rf_value *values, const uint32_t *columns, uint32_t column_count,
-                    rf_slice key, char entry_out[RF_KEY_BYTES_MAX], size_t *size_out)
+rf_key_fault rf_index_entry(const rf_value *values, const uint32_t *columns, uint32_t column_count,
+                            rf_slice key, char entry_out[RF_KEY_BYTES_MAX], size_t *size_out)
 {
     rf_key_bytes entry = {.size = 0};
+    rf_key_fault fault = RF_KEY_FINE;
 
-    for (uint32_t i = 0; i < column_count; i++)
-        if (rf_key_add(&entry, &values[columns[i]]) != RF_KEY_FINE)
-            return false;
-    if (!add_key(&entry, key))
-        return false;
+    for (uint32_t i = 0; fault == RF_KEY_FINE && i < column_count; i++)
+        fault = rf_key_add(&entry, &values[columns[i]]);
+    if (fault == RF_KEY_FINE && !add_key(&entry, key))
+        fault = RF_KEY_TOO_LONG;
+    if (fault != RF_KEY_FINE)
+        return fault;
     memcpy(entry_out, entry.data, entry.size);
     *size_out = entry.size;
-    return true;
+    return RF_KEY_FINE;
+}
+
+rf_status rf_index_refuse(const rf_definition *definition, uint32_t column, rf_key_fault fault,
+                          rf_slice key, rf_err *err)
+{
+    const char *index = definition->columns[column].name;
+    rf_status status;
+    rf_buf shown;
+
+    RF_ASSERT(fault != RF_KEY_FINE);
+    rf_buf_init(&shown, 8 * RF_KEY_BYTES_MAX);
+    if (!rf_key_is_text(definition->key_parts, definition->key_part_count)) {
+        rf_key_append_json(&shown, key, definition->key_parts, definition->key_part_count);
+        key = rf_buf_slice(&shown);
+    }
+    if (fault == RF_KEY_HAS_NUL)
+        status = rf_fail(err, RF_ERR_INPUT,
+                         "%s: the row of %.*s has a zero byte in a text of the index of %s",
+                         definition->name, (int)key.size, key.data, index);
+    else
+        status = rf_fail(err, RF_ERR_INPUT,
+                         "%s: the row of %.*s has values that are too long for the index of %s: with "
+                         "its key %d bytes at most",
+                         definition->name, (int)key.size, key.data, index, RF_KEY_BYTES_MAX);
+    rf_buf_free(&shown);
+    return status;
 }
 
 /* `row` is its struct or, where that is NULL, `values` are its columns'. */
@@ -153,17 +181,10 @@ static rf_status add_entry(const rf_build_index *build, const rf_definition_inde
                                    : values[index->columns[i]];
         fault = rf_key_add(&entry, &value);
     }
-    if (fault != RF_KEY_HAS_NUL && (fault != RF_KEY_FINE || !add_key(&entry, key)))
-        return rf_fail(err, RF_ERR_INPUT,
-                       "%s: the row of %.*s has values that are too long for the index of %s: with "
-                       "its key %d bytes at most",
-                       definition->name, (int)key.size, key.data,
-                       definition->columns[index->columns[0]].name, RF_KEY_BYTES_MAX);
-    if (fault == RF_KEY_HAS_NUL)
-        return rf_fail(err, RF_ERR_INPUT,
-                       "%s: the row of %.*s has a zero byte in a text of the index of %s",
-                       definition->name, (int)key.size, key.data,
-                       definition->columns[index->columns[0]].name);
+    if (fault == RF_KEY_FINE && !add_key(&entry, key))
+        fault = RF_KEY_TOO_LONG;
+    if (fault != RF_KEY_FINE)
+        return rf_index_refuse(definition, index->columns[0], fault, key, err);
     rf_buf_append_u16(&entries->bytes, (uint16_t)entry.size);
     rf_buf_append(&entries->bytes, entry.data, entry.size);
     entries->count++;

@@ -12,6 +12,7 @@
 #define RF_BUILD_INDEX_H
 
 #include "catalog/manifest.h"
+#include "event/key.h"
 #include "projection/definition.h"
 
 typedef struct rf_build_index rf_build_index;
@@ -31,8 +32,11 @@ uint32_t rf_build_index_count(const rf_build_index *build);
 rf_status rf_build_index_seal_file(rf_build_index *build, uint32_t index, rf_manifest *manifest,
                                    rf_err *err);
 
-/* The entry of a row whose columns have these values; false where it is longer than a key may be. */
-bool rf_index_entry(const rf_value *values, const uint32_t *columns, uint32_t column_count,
-                    rf_slice key, char entry_out[RF_KEY_BYTES_MAX], size_t *size_out);
+/* The entry of a row whose columns have these values, or why there can be none. */
+rf_key_fault rf_index_entry(const rf_value *values, const uint32_t *columns, uint32_t column_count,
+                            rf_slice key, char entry_out[RF_KEY_BYTES_MAX], size_t *size_out);
+/* RF_ERR_INPUT, with the row and the index, which begins with the column. */
+rf_status rf_index_refuse(const rf_definition *definition, uint32_t column, rf_key_fault fault,
+                          rf_slice key, rf_err *err);
 
 #endif

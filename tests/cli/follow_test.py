@@ -277,6 +277,36 @@ class Follow(tool.Case):
         self.assertEqual(self.status('strict')['lag'], 0)
         self.check('counts', 'strict')
 
+    def test_a_row_that_is_too_long_for_an_index_suspends_it_in_front_of_the_event(self):
+        noted = (
+            'name "%s" version (1) columns { "note text" } index "note"\n'
+            'on ("Noted", { "note text" }, function (row, e) row.note = e.note end)\n'
+        )
+        text = {'stop': 'noted', 'skip': 'noted_skip', 'quarantine': 'noted_quarantine'}
+        notes = [event('o-%d' % (i % 9), 'Noted', {'note': 'n%d' % i}) for i in range(120)]
+        self.import_lines(*notes[:60])
+        for policy, name in text.items():
+            self.rebuild(self.lua(name, noted % name), options=('--on-error', policy))
+        first = self.position()
+        notes[97] = event('o-long', 'Noted', {'note': 'x' * 480})
+        self.import_lines(*notes[60:])
+        result = self.gives(tool.REFUSED, 'follow', self.store, '--once', '--quiet')
+        self.assertIn('noted is suspended', result.message)
+        for name in text.values():
+            model = self.status(name)
+            bad = first + 38
+            self.assertEqual((model['position'], model['suspended_at']), (bad - 1, bad))
+            for word in ('the row of o-long ', 'the index of note', '480 bytes at most', 'stay as they were',
+                         'position %d' % bad, 'stream o-long', 'type Noted'):
+                self.assertIn(word, model['suspended'])
+            # a rebuild up to there names the row and the index too, whatever its policy
+            self.refuses(tool.FAILED, ['the row of o-long ', 'the index of note'],
+                         'rebuild', self.store, name, '--full', '--no-swap', '--until', bad, '--quiet')
+            self.ok('skip', self.store, name, bad, '--reason', 'a novel')
+            self.ok('resume', self.store, name)
+        self.ok('follow', self.store, '--once', '--quiet')
+        self.check(*text.values())
+
     def apply(self, code, *events, options=()):
         return self.gives(
             code, 'import', self.store, '-', '--apply', *options, stdin=tool.lines(*events)
