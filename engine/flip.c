@@ -50,24 +50,15 @@ struct rf_flips {
 static rf_status newest_of(rf_store *store, const rf_catalog_model *model, uint64_t *number_out,
                            rf_err *err)
 {
-    rf_catalog_generation *known = NULL;
-    uint32_t count = 0;
-    uint64_t newest = 0;
+    rf_status status =
+        rf_catalog_get_younger(store->catalog, model->name, model->live, number_out, err);
 
-    rf_status status = rf_catalog_generations(store->catalog, model->name, &known, &count, err);
-    if (status != RF_OK)
-        return status;
-    for (uint32_t i = 0; i < count; i++)
-        if (known[i].number > newest && known[i].replaced_by == 0)
-            newest = known[i].number;
-    free(known);
-    if (newest <= model->live)
+    if (status == RF_OK && *number_out == 0)
         return rf_fail(err, RF_ERR_ABSENT,
                        "%s: no sealed generation is younger than the live one (%" PRIu64
                        "): nothing to swap to",
                        model->name, model->live);
-    *number_out = newest;
-    return RF_OK;
+    return status;
 }
 
 static rf_status back_of(const rf_catalog_model *model, uint64_t *number_out, rf_err *err)

@@ -112,6 +112,30 @@ rf_status rf_catalog_get_position(rf_catalog *catalog, const char *name, uint64_
     return status;
 }
 
+rf_status rf_catalog_get_younger(rf_catalog *catalog, const char *name, uint64_t live,
+                                 uint64_t *number_out, rf_err *err)
+{
+    rf_catalog_generation *known = NULL;
+    uint32_t count = 0;
+    uint64_t newest = 0, number = 0;
+
+    rf_status status = rf_catalog_generations(catalog, name, &known, &count, err);
+    if (status != RF_OK)
+        return status;
+    for (uint32_t i = 0; i < count; i++) {
+        if (known[i].number == live && known[i].counts_as >= newest) {
+            newest = known[i].counts_as;
+            number = 0;
+        } else if (known[i].replaced_by == 0 && known[i].counts_as > newest) {
+            newest = known[i].counts_as;
+            number = known[i].number;
+        }
+    }
+    free(known);
+    *number_out = number;
+    return RF_OK;
+}
+
 rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_t *count_out,
                             rf_err *err)
 {
@@ -276,6 +300,7 @@ rf_status rf_record_add_generation(rf_kv_txn *txn, const rf_manifest *manifest, 
         .sealed_rows = manifest->rows,
         .manifest_checksum = rf_manifest_checksum(manifest),
         .set = set,
+        .counts_as = manifest->number,
     };
     rf_catalog_model model;
     uint64_t number = delta;

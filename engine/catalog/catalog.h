@@ -43,6 +43,8 @@ typedef struct rf_catalog_generation {
     uint64_t set;   /* that it was built in: all generations of one rebuild have the same; 0: none */
     /* the generation that has its place (see rf_catalog_replace); its own number: it has no place yet; 0: none */
     uint64_t replaced_by;
+    /* older and younger is told by this: its own number, or what the one counted as whose place it has */
+    uint64_t counts_as;
 } rf_catalog_generation;
 
 /* How far a generation is: its base and, from where that was sealed, its delta. */
@@ -99,6 +101,11 @@ rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_
                             rf_err *err);
 rf_status rf_catalog_generations(rf_catalog *catalog, const char *name, rf_catalog_generation **out,
                                  uint32_t *count_out, rf_err *err);
+
+/* The newest generation that is younger than generation `live` (0: any) and has a place of its own; 0 where there
+ * is none. */
+rf_status rf_catalog_get_younger(rf_catalog *catalog, const char *name, uint64_t live,
+                                 uint64_t *number_out, rf_err *err);
 
 /* As sealed. */
 rf_checkpoint rf_catalog_checkpoint_of_base(const rf_manifest *manifest);

@@ -80,7 +80,7 @@ static bool is_uncounted(const rf_catalog_model *model, const rf_catalog_generat
 static bool is_kept(const rf_catalog_model *model, const rf_catalog_generation *generations,
                     uint32_t count, uint32_t index, uint32_t keep)
 {
-    uint64_t number = generations[index].number;
+    uint64_t number = generations[index].number, age = generations[index].counts_as;
     uint64_t back =
         model->history_count > 0 && keep > 1 ? model->history[model->history_count - 1] : 0;
     uint32_t newer = 0; /* others before it in the order of who is kept */
@@ -94,7 +94,8 @@ static bool is_kept(const rf_catalog_model *model, const rf_catalog_generation *
         if (generations[i].replaced_by != 0)
             continue;
         if (other == model->live ||
-            (!is_uncounted(model, &generations[i]) && (other == back || other > number)))
+            (!is_uncounted(model, &generations[i]) &&
+             (other == back || generations[i].counts_as > age)))
             newer++;
     }
     return newer < keep;

@@ -122,6 +122,7 @@ static rf_status replace(void *arg, rf_kv_txn *txn, uint64_t epoch, rf_err *err)
         return status;
     new.is_pinned = old.is_pinned;
     new.set = old.set;
+    new.counts_as = old.counts_as;
     new.replaced_by = 0;
     old.is_pinned = false;
     old.set = 0;

@@ -200,7 +200,9 @@ static bool read_generation(rf_bytes_reader *in, rf_catalog_generation *generati
     generation->is_pinned = flags == FLAG_PINNED;
     generation->set = rf_read_u64(in);
     generation->replaced_by = rf_read_u64(in);
+    generation->counts_as = rf_read_u64(in);
     return !in->failed && rf_bytes_left(in) == 0 && flags <= FLAG_PINNED &&
+           generation->counts_as > 0 && generation->counts_as <= generation->number &&
            (generation->replaced_by == 0 || generation->replaced_by >= generation->number);
 }
 
@@ -262,6 +264,7 @@ rf_status rf_record_put_generation(rf_kv_txn *txn, const rf_catalog_generation *
     rf_buf_append_byte(&payload, generation->is_pinned ? FLAG_PINNED : 0);
     rf_buf_append_u64(&payload, generation->set);
     rf_buf_append_u64(&payload, generation->replaced_by);
+    rf_buf_append_u64(&payload, generation->counts_as);
     return rf_record_put(txn, &key, &payload, err);
 }
 

@@ -14,23 +14,6 @@ struct choice {
     uint64_t before, after, live;
 };
 
-static rf_status newest_of(rf_store *store, const char *name, uint64_t *newest_out, rf_err *err)
-{
-    rf_catalog_generation *known = NULL;
-    uint32_t count = 0;
-    uint64_t newest = 0;
-
-    rf_status status = rf_catalog_generations(store->catalog, name, &known, &count, err);
-    if (status != RF_OK)
-        return status;
-    for (uint32_t i = 0; i < count; i++)
-        if (known[i].number > newest)
-            newest = known[i].number;
-    free(known);
-    *newest_out = newest;
-    return RF_OK;
-}
-
 /* A version is compared with the live one. */
 static rf_status find_version(rf_store *store, const char *text, const rf_diff_options *options,
                               struct choice *choice, uint64_t *number_out, rf_err *err)
@@ -58,7 +41,7 @@ static rf_status choose(rf_store *store, const char *text, const rf_diff_options
 {
     rf_catalog_model model = {.live = 0};
     bool found = false;
-    uint64_t newest = 0;
+    uint64_t younger = 0;
     uint64_t version_number = 0;
 
     rf_status status = find_version(store, text, options, choice, &version_number, err);
@@ -67,7 +50,7 @@ static rf_status choose(rf_store *store, const char *text, const rf_diff_options
     if (status == RF_OK && !found)
         status = rf_fail(err, RF_ERR_ABSENT, "%s: no such read model", choice->name);
     if (status == RF_OK)
-        status = newest_of(store, choice->name, &newest, err);
+        status = rf_catalog_get_younger(store->catalog, choice->name, model.live, &younger, err);
     if (status != RF_OK)
         return status;
     choice->live = model.live;
@@ -82,9 +65,9 @@ static rf_status choose(rf_store *store, const char *text, const rf_diff_options
         choice->after = model.live;
         return RF_OK;
     }
-    if (newest > model.live) {
+    if (younger != 0) {
         choice->before = model.live;
-        choice->after = newest;
+        choice->after = younger;
     } else if (model.history_count > 0) {
         choice->before = model.history[model.history_count - 1];
         choice->after = model.live;

@@ -530,6 +530,39 @@ Test(catalog, gives_the_place_of_a_generation_to_one_with_the_same_rows)
     rf_manifest_free(&colour);
 }
 
+/* After a rollback from 3 to 2 that one is merged: 4 has its place, and is no younger than 3 for it. */
+Test(catalog, counts_a_generation_as_old_as_the_one_whose_place_it_has)
+{
+    uint64_t younger = 77;
+
+    for (uint32_t i = 1; i <= 3; i++) {
+        cr_assert_eq(fixture_version(catalog, "a", 1, i, 4, 10, 100), i);
+        cr_assert_eq(flip("a", i, false), RF_OK);
+    }
+    cr_assert_eq(rf_catalog_get_younger(catalog, "a", 3, &younger, NULL), RF_OK);
+    cr_assert_eq(younger, 0);
+    cr_assert_eq(flip("a", 2, true), RF_OK);
+    rf_manifest merged = sealed_of("a", 2, 100);
+    cr_assert_eq(rf_catalog_get_younger(catalog, "a", 2, &younger, NULL), RF_OK);
+    cr_assert_eq(younger, 3, "what a merge has not ended is no choice");
+    cr_assert_eq(replace(&merged, 2), RF_OK);
+    cr_assert_eq(model_of("a").live, 4);
+    reopen();
+    cr_assert_eq(generation_of("a", 4).counts_as, 2);
+    cr_assert_eq(rf_catalog_get_younger(catalog, "a", 4, &younger, NULL), RF_OK);
+    cr_assert_eq(younger, 3);
+    cr_assert_eq(rf_catalog_get_younger(catalog, "a", 0, &younger, NULL), RF_OK);
+    cr_assert_eq(younger, 3, "of all it is the youngest");
+    cr_assert_eq(flip("a", 3, false), RF_OK);
+    cr_assert_eq(fixture_version(catalog, "a", 1, 5, 4, 10, 100), 5);
+    (void)collect("a", 3);
+    cr_assert(is_there("a", 3) && is_there("a", 4) && is_there("a", 5), "4 is what a rollback goes to");
+    cr_assert_eq(flip("a", 5, false), RF_OK);
+    (void)collect("a", 2);
+    cr_assert(is_there("a", 3) && !is_there("a", 4), "4 is older than 3");
+    rf_manifest_free(&merged);
+}
+
 Test(catalog, gives_no_place_of_a_generation_that_moved_on_or_does_not_serve)
 {
     (void)add("a", 1);
