@@ -201,15 +201,27 @@ static rf_status last_time(rf_store *store, int64_t *time_out, rf_err *err)
     return status;
 }
 
-/* Where the log stands. */
-struct log_end {
+/* What a status is made of: where the log stands, and the generations as they were when the models were read. */
+struct moment {
     uint64_t position;
     int64_t time;
+    rf_catalog_generation *generations;
+    uint32_t generation_count;
 };
+
+static const rf_catalog_generation *generation_of(const struct moment *moment, const char *name,
+                                                  uint64_t number)
+{
+    for (uint32_t i = 0; i < moment->generation_count; i++)
+        if (moment->generations[i].number == number &&
+            strcmp(moment->generations[i].name, name) == 0)
+            return &moment->generations[i];
+    return NULL;
+}
 
 /* What MANIFEST and checkpoint tell; of a damaged one nothing. */
 static rf_status add_checkpoint(rf_store *store, const rf_catalog_generation *served,
-                                const struct log_end *log, rf_model_status *out, rf_err *err)
+                                const struct moment *moment, rf_model_status *out, rf_err *err)
 {
     char dir[RF_PATH_SIZE];
     rf_manifest manifest;
@@ -221,9 +233,9 @@ static rf_status add_checkpoint(rf_store *store, const rf_catalog_generation *se
         return status;
     status = rf_catalog_checkpoint(store->catalog, &manifest, &checkpoint, err);
     /* A late event may be younger in the model than the log's last: never less than nothing. */
-    if (status == RF_OK && checkpoint.time_last != RF_TIME_NONE && log->time != RF_TIME_NONE)
-        out->staleness_s = log->time > checkpoint.time_last
-                               ? ((double)log->time - (double)checkpoint.time_last) / 1e6
+    if (status == RF_OK && checkpoint.time_last != RF_TIME_NONE && moment->time != RF_TIME_NONE)
+        out->staleness_s = moment->time > checkpoint.time_last
+                               ? ((double)moment->time - (double)checkpoint.time_last) / 1e6
                                : 0;
     if (status == RF_OK)
         status = rf_quarantine_count(store, &manifest, &counts, err);
@@ -233,36 +245,32 @@ static rf_status add_checkpoint(rf_store *store, const rf_catalog_generation *se
     return status;
 }
 
-/* The live one, or a colour, which may be gone by now: then *out has no name. */
+/* The live one, or a colour. */
 static rf_status served_status(rf_store *store, const rf_catalog_model *model,
-                               const rf_catalog_colour *colour, const struct log_end *log,
+                               const rf_catalog_colour *colour, const struct moment *moment,
                                rf_model_status *out, rf_err *err)
 {
     uint64_t number = colour ? colour->number : model->live;
     rf_named named = {.version = colour ? colour->version : 0};
     rf_catalog_suspension suspension;
-    rf_catalog_generation served;
     char text[RF_NAMED_TEXT_SIZE];
-    bool found = false, suspended = false;
+    bool suspended = false;
 
     memcpy(named.name, model->name, sizeof named.name);
-    rf_status status = rf_catalog_get_generation(store->catalog, model->name, number, &served, &found,
-                                                 err);
-    if (status == RF_OK && !found && !colour)
-        status = rf_fail(err, RF_ERR_DAMAGED, "%s: its live generation %" PRIu64 " is not known",
-                         model->name, number);
-    if (status != RF_OK || !found)
-        return status;
+    const rf_catalog_generation *served = generation_of(moment, model->name, number);
+    if (!served)
+        return rf_fail(err, RF_ERR_DAMAGED, "%s: its %s generation %" PRIu64 " is not known",
+                       model->name, colour ? "kept" : "live", number);
     *out = (rf_model_status){
-        .version = served.version,
-        .generation = served.number,
-        .position = served.position,
-        .lag = log->position > served.position ? log->position - served.position : 0,
+        .version = served->version,
+        .generation = served->number,
+        .position = served->position,
+        .lag = moment->position > served->position ? moment->position - served->position : 0,
         .staleness_s = -1,
-        .rows = served.rows,
-        .held = colour ? is_held(model, served.content_hash) : holds_newer(model, served.version),
+        .rows = served->rows,
+        .held = colour ? is_held(model, served->content_hash) : holds_newer(model, served->version),
     };
-    status = add_checkpoint(store, &served, log, out, err);
+    rf_status status = add_checkpoint(store, served, moment, out, err);
     if (status == RF_OK)
         status = rf_catalog_get_suspension(store->catalog, model->name, number, &suspension,
                                            &suspended, err);
@@ -280,9 +288,9 @@ static rf_status served_status(rf_store *store, const rf_catalog_model *model,
 }
 
 static rf_status model_status(rf_store *store, const rf_catalog_model *model,
-                              const struct log_end *log, rf_model_status *out, rf_err *err)
+                              const struct moment *moment, rf_model_status *out, rf_err *err)
 {
-    rf_status status = served_status(store, model, NULL, log, out, err);
+    rf_status status = served_status(store, model, NULL, moment, out, err);
 
     if (status != RF_OK || model->colour_count == 0)
         return status;
@@ -291,7 +299,7 @@ static rf_status model_status(rf_store *store, const rf_catalog_model *model,
         return rf_fail(err, RF_ERR_MEMORY, "out of memory for a status");
     for (uint32_t i = 0; status == RF_OK && i < model->colour_count; i++) {
         rf_model_status *colour = &out->colours[out->colour_count];
-        status = served_status(store, model, &model->colours[i], log, colour, err);
+        status = served_status(store, model, &model->colours[i], moment, colour, err);
         out->colour_count += colour->name || colour->suspended ? 1 : 0;
     }
     return status;
@@ -313,16 +321,17 @@ rf_status rf_store_status(rf_store *store, rf_status_report **report_out, rf_err
     rf_catalog_model *models = NULL;
     uint32_t count = 0;
     rf_log_info info;
-    struct log_end log = {.time = RF_TIME_NONE};
+    struct moment moment = {.time = RF_TIME_NONE};
 
     rf_status status = rf_log_get_info(store->log, &info, err);
     if (status == RF_OK)
-        status = last_time(store, &log.time, err);
+        status = last_time(store, &moment.time, err);
     if (status == RF_OK)
-        status = rf_catalog_models(store->catalog, &models, &count, err);
+        status = rf_catalog_models_and_generations(store->catalog, &models, &count, &moment.generations,
+                                                   &moment.generation_count, err);
     if (status != RF_OK)
         return status;
-    log.position = info.position;
+    moment.position = info.position;
     rf_status_report *report = calloc(1, sizeof *report);
     if (report)
         report->models = calloc(count + 1, sizeof *report->models);
@@ -331,10 +340,11 @@ rf_status rf_store_status(rf_store *store, rf_status_report **report_out, rf_err
     for (uint32_t i = 0; status == RF_OK && i < count; i++) {
         if (models[i].live == 0)
             continue;
-        status = model_status(store, &models[i], &log, &report->models[report->model_count], err);
+        status = model_status(store, &models[i], &moment, &report->models[report->model_count], err);
         report->model_count++;
     }
     free(models);
+    free(moment.generations);
     if (status != RF_OK) {
         rf_status_report_free(report);
         return status;

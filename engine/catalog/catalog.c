@@ -162,6 +162,26 @@ rf_status rf_catalog_generations(rf_catalog *catalog, const char *name, rf_catal
     return status;
 }
 
+rf_status rf_catalog_models_and_generations(rf_catalog *catalog, rf_catalog_model **models_out,
+                                            uint32_t *model_count_out,
+                                            rf_catalog_generation **generations_out,
+                                            uint32_t *generation_count_out, rf_err *err)
+{
+    rf_kv_txn *txn;
+
+    rf_status status = rf_kv_begin(catalog->kv, false, &txn, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_record_models(txn, models_out, model_count_out, err);
+    if (status == RF_OK) {
+        status = rf_record_generations(txn, NULL, generations_out, generation_count_out, err);
+        if (status != RF_OK)
+            free(*models_out);
+    }
+    rf_kv_abort(txn);
+    return status;
+}
+
 rf_status rf_catalog_path(rf_catalog *catalog, const char *name, uint64_t number,
                           char dir_out[RF_PATH_SIZE], rf_err *err)
 {

@@ -102,6 +102,12 @@ rf_status rf_catalog_models(rf_catalog *catalog, rf_catalog_model **out, uint32_
 rf_status rf_catalog_generations(rf_catalog *catalog, const char *name, rf_catalog_generation **out,
                                  uint32_t *count_out, rf_err *err);
 
+/* Both, of all read models, as they were at one moment: what is live in one may go on and be live no more a moment
+ * later, further than what is live then. */
+rf_status rf_catalog_models_and_generations(rf_catalog *catalog, rf_catalog_model **models_out,
+                                            uint32_t *model_count_out,
+                                            rf_catalog_generation **generations_out,
+                                            uint32_t *generation_count_out, rf_err *err);
 /* The newest generation that is younger than generation `live` (0: any) and has a place of its own; 0 where there
  * is none. */
 rf_status rf_catalog_get_younger(rf_catalog *catalog, const char *name, uint64_t live,
