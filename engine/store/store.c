@@ -376,11 +376,15 @@ static rf_status lock_store(rf_store *store, int64_t wait_ms, int *fd_out, rf_er
     return RF_OK;
 }
 
+/* Shared, so that a store which no merge was in gets no file. */
 static bool is_merging(rf_store *store)
 {
+    char file[RF_PATH_SIZE];
     int fd = -1;
-    rf_status status = lock_path(store->path, MERGE, 0, "a merge", &fd, NULL);
 
+    rf_status status = rf_path_format(file, "%s/" MERGE, NULL, store->path);
+    if (status == RF_OK)
+        status = rf_lock_acquire(file, RF_LOCK_SHARED, 0, "a merge", &fd, NULL);
     rf_lock_release(fd);
     return status == RF_ERR_LOCKED;
 }
