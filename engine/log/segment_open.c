@@ -7,7 +7,7 @@
 
 #include "base/checksum.h"
 
-enum { HEADER_USUAL = 4096, WHOLE_MAX = 16 << 10, COPY_BYTES_MAX = 1 << 30 };
+enum { HEADER_USUAL = 4096, COPY_BYTES_MAX = 1 << 30 };
 
 typedef struct opening {
     rf_segment segment;
@@ -331,28 +331,10 @@ static rf_status copy_header(rf_segment_copies *copies, rf_slice bytes, rf_err *
     return status;
 }
 
-/* A small one, as commits of few events make them: all at once costs less than column by column. */
-static rf_status open_whole(rf_slice bytes, rf_kv *kv, rf_arena *arena, rf_segment *segment_out,
-                            rf_err *err)
-{
-    char *whole = rf_arena_alloc(arena, bytes.size);
-
-    if (!whole)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for a segment");
-    rf_status status = rf_kv_copy(kv, bytes, whole, err);
-    if (status == RF_OK)
-        status = rf_segment_open((rf_slice){whole, bytes.size}, arena, segment_out, err);
-    segment_out->bytes = bytes;
-    return status;
-}
-
 rf_status rf_segment_open_copied(rf_slice bytes, rf_segment_copies *copies, rf_arena *arena,
                                  rf_segment *segment_out, rf_err *err)
 {
     opening o = {.segment = {.bytes = bytes, .copies = copies}, .arena = arena};
-
-    if (bytes.size <= WHOLE_MAX)
-        return open_whole(bytes, copies->kv, arena, segment_out, err);
     rf_status status = copy_header(copies, bytes, err);
 
     return status == RF_OK ? open_all(&o, rf_buf_slice(&copies->header), segment_out, err) : status;
