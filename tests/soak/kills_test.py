@@ -489,6 +489,8 @@ class Kills(tool.Case):
         self.kill_follower()
         if not os.path.exists(self.store):
             return
+        # A commit whose process died right behind it shows when nobody has the log open any more.
+        self.look('before the end of a store\n' + '\n'.join(self.history))
         self.ok('rebuild', self.store, *self.definitions(), '--quiet')
         self.ok('follow', self.store, '--once')
         for generation in self.generations().values():
