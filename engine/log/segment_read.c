@@ -28,13 +28,26 @@ static rf_status with_place(const rf_segment *segment, rf_status status, rf_err 
                                 (unsigned long long)segment->first_position);
 }
 
+/* Copied with the header, as far as that goes: NULL where it does not have all of the column. */
+static const char *beside_header(const rf_segment *segment, rf_slice stored)
+{
+    const rf_buf *header = &segment->copies->header;
+    size_t at = (size_t)(stored.data - segment->bytes.data);
+
+    return at + stored.size <= header->size ? header->data + at : NULL;
+}
+
 /* The column as it is stored, until the next one is loaded; its checksum holds. */
 static rf_status load(const rf_segment *segment, const rf_segment_column *column,
                       rf_slice *stored_out, uint64_t *bytes_decoded, rf_err *err)
 {
     rf_slice stored = column->stored;
 
-    if (segment->copies && stored.size > 0) {
+    const char *beside = segment->copies ? beside_header(segment, stored) : NULL;
+
+    if (beside) {
+        stored.data = beside;
+    } else if (segment->copies) {
         rf_buf *copy = &segment->copies->column;
         rf_buf_clear(copy);
         char *room = rf_buf_reserve(copy, stored.size);

@@ -424,7 +424,8 @@ bool rf_exchange_scatter_event(rf_exchange_worker *worker, const rf_exchange_lan
 /* exchange_guarded_scatter.c: a segment's events of which some are left out. */
 bool rf_exchange_scatter_guarded(rf_exchange_worker *worker, const rf_step *step,
                                  rf_exchange_source *source);
-/* exchange_scatter.c: sets the worker's lanes to a segment that was bound. */
+/* exchange_scatter.c: sets the worker's lanes to a segment that was bound; begin reads its positions too. */
+rf_status rf_exchange_set_lanes(rf_exchange_worker *worker, const rf_step *step, rf_err *err);
 rf_status rf_exchange_begin_segment(rf_exchange_worker *worker, const rf_step *step, rf_err *err);
 /* Its pages may go where many were mapped. */
 void rf_exchange_unload_log(rf_exchange_worker *worker, const rf_step *step);

@@ -3,8 +3,8 @@
  *
  * Which streams of a partition have events is read first, from the segments' columns of streams. What
  * these carry then comes from their earlier events: the partition's earlier segments are gone through,
- * but only those are decoded that have any event of these streams, and only the fields that are
- * carried. And before a handler of every row is called first for a stream, the stream's stored rows are
+ * but only those are decoded that have any event of these streams that carries, and only the fields that
+ * are carried. And before a handler of every row is called first for a stream, the stream's stored rows are
  * looked for.
  */
 #include "rebuild/exchange_job.h"
@@ -71,23 +71,6 @@ static uint32_t next_touched(const rf_exchange_worker *worker, uint32_t stream, 
     return at ? (uint32_t)(at - worker->touched) : count;
 }
 
-/* Whether a segment has events of marked streams. */
-static rf_status has_touched(rf_exchange_worker *worker, const rf_log_step *step, uint32_t count,
-                             bool *has_out, rf_err *err)
-{
-    const rf_segment *segment = &step->segment;
-
-    *has_out = false;
-    if (next_touched(worker, segment->stream_min, count) > segment->stream_max)
-        return RF_OK;
-    rf_status status = rf_segment_envelope(segment, RF_ENVELOPE_STREAM, worker->positions, NULL, err);
-    for (uint32_t i = step->begin; status == RF_OK && !*has_out && i < step->end; i++) {
-        uint64_t stream = (uint64_t)worker->positions[i];
-        *has_out = stream < count && worker->touched[stream];
-    }
-    return status;
-}
-
 /* Goes along with a segment's events: which of them were left out, and carry nothing. */
 typedef struct left_out {
     const rf_fault_policy *policy;
@@ -107,22 +90,25 @@ static bool is_left_out(left_out *along, uint32_t index, uint64_t position)
            (along->faulty < along->faulty_end && along->faulty->event == index);
 }
 
-/* False at a fault. */
-static bool carry_events(rf_exchange_worker *worker, const rf_step *step, rf_exchange_source *source)
+/* False at a fault. Where positions are not known, that of the segment stands for them: nothing but the lack
+ * of memory is told by it. */
+static bool carry_events(rf_exchange_worker *worker, const rf_step *step, bool knows_positions,
+                         rf_exchange_source *source)
 {
     const rf_plan_segment *bound = &step->bound;
     const rf_fault_policy *policy = &worker->job->target->policy;
+    uint64_t first = step->log.segment.first_position;
     uint32_t begin = bound->listed ? 0 : step->log.begin;
     uint32_t end = bound->listed ? bound->listed_count : step->log.end;
-    left_out along = {policy, rf_fault_policy_seek(policy, step->log.segment.first_position),
-                      bound->faults, bound->faults + bound->fault_count};
+    left_out along = {policy, rf_fault_policy_seek(policy, first), bound->faults,
+                      bound->faults + bound->fault_count};
     bool fine = true;
 
     for (uint32_t at = begin; fine && at < end; at++) {
         uint32_t i = bound->listed ? bound->listed[at] : at;
         rf_exchange_lane *lane = &worker->lanes[bound->event_types[i]];
-        const rf_exchange_stand stand = {(uint64_t)worker->positions[i], bound->event_streams[i],
-                                         source};
+        const rf_exchange_stand stand = {knows_positions ? (uint64_t)worker->positions[i] : first,
+                                         bound->event_streams[i], source};
         uint32_t ordinal = bound->event_ordinals ? bound->event_ordinals[i] : lane->ordinal++;
         if (lane->call_count == 0 || !worker->touched[stand.stream] ||
             is_left_out(&along, i, stand.position))
@@ -146,20 +132,24 @@ static rf_status carry_step(rf_exchange_worker *worker, const rf_log_step *log, 
         .stream_count = source->stream_count,
         .stream_first = worker->first_stream,
         .stream_end = worker->first_stream + worker->stream_span,
+        .wanted = worker->touched,
         .streams = worker->names_by_number,
         .categories = worker->categories_by_number,
         .text = &worker->prior_text,
     };
     rf_step step = {.log = *log};
     rf_plan_fault fault;
+    bool skips = rf_fault_policy_skips_any(&job->target->policy, log->segment.first_position,
+                                           log->segment.last_position);
 
     rf_arena_rewind(&worker->prior_text);
     rf_status status = rf_plan_bind(worker->prior_plan, &input, &step.bound, &fault, err);
     if (status != RF_OK || !step.bound.event_types)
         return status;
-    status = rf_exchange_begin_segment(worker, &step, err);
+    status = skips ? rf_exchange_begin_segment(worker, &step, err)
+                   : rf_exchange_set_lanes(worker, &step, err);
     if (status == RF_OK)
-        *fine_out = carry_events(worker, &step, source);
+        *fine_out = carry_events(worker, &step, skips, source);
     rf_exchange_unload_log(worker, &step);
     return status;
 }
@@ -216,13 +206,11 @@ rf_status rf_exchange_carry_prior(rf_exchange_worker *worker, uint32_t partition
     if (status == RF_OK)
         status = open_scan(worker, partition, 1, job->options->from - 1, err);
     while (status == RF_OK && found && fine) {
-        bool has = false;
         if (job->options->cancel && *job->options->cancel)
             return rf_fail(err, RF_ERR_INTERRUPTED, "interrupted while folding; what was live is live");
         status = rf_log_scan_next(worker->scan, &step, &found, err);
-        if (status == RF_OK && found)
-            status = has_touched(worker, &step, count, &has, err);
-        if (status == RF_OK && has)
+        if (status == RF_OK && found &&
+            next_touched(worker, step.segment.stream_min, count) <= step.segment.stream_max)
             status = carry_step(worker, &step, partition, &fine, err);
     }
     rf_arena_rewind(&worker->prior_text);

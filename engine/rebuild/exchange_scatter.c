@@ -113,7 +113,7 @@ static bool set_call(rf_exchange_worker *worker, const rf_plan_call *plan, uint3
     return call->known != NULL;
 }
 
-rf_status rf_exchange_begin_segment(rf_exchange_worker *worker, const rf_step *step, rf_err *err)
+rf_status rf_exchange_set_lanes(rf_exchange_worker *worker, const rf_step *step, rf_err *err)
 {
     uint32_t type_count = step->bound.type_count;
     bool made = true;
@@ -121,9 +121,6 @@ rf_status rf_exchange_begin_segment(rf_exchange_worker *worker, const rf_step *s
     rf_arena_rewind(&worker->scratch);
     rf_exchange_run_forget(worker);
     rf_status status = reserve_lanes(worker, type_count, err);
-    if (status == RF_OK)
-        status = rf_segment_envelope(&step->log.segment, RF_ENVELOPE_POSITION, worker->positions,
-                                     NULL, err);
     for (uint32_t t = 0; status == RF_OK && t < type_count; t++) {
         const rf_plan_type *bound = &step->bound.types[t];
         rf_exchange_lane *lane = &worker->lanes[t];
@@ -144,6 +141,14 @@ rf_status rf_exchange_begin_segment(rf_exchange_worker *worker, const rf_step *s
             atomic_store_explicit(&worker->job->guard.several, true, memory_order_relaxed);
     }
     return status;
+}
+
+rf_status rf_exchange_begin_segment(rf_exchange_worker *worker, const rf_step *step, rf_err *err)
+{
+    rf_status status = rf_segment_envelope(&step->log.segment, RF_ENVELOPE_POSITION,
+                                           worker->positions, NULL, err);
+
+    return status == RF_OK ? rf_exchange_set_lanes(worker, step, err) : status;
 }
 
 /* ---- an event ---- */

@@ -373,6 +373,26 @@ rf_status rf_plan_move_member(rf_plan *plan, const rf_plan_input *input, rf_plan
 
 /* ---- binding ---- */
 
+/* Whether any of the events that were read is handled, and of a stream that is wanted. */
+static bool has_wanted(const rf_plan *plan, const rf_plan_input *input, bool listed,
+                       uint32_t listed_count)
+{
+    uint32_t end = listed ? listed_count : input->end;
+    bool has = !input->wanted;
+
+    for (uint32_t at = listed ? 0 : input->begin; !has && at < end; at++) {
+        uint32_t i = listed ? plan->listed[at] : at;
+        has = plan->wanted[plan->event_types[i]] && input->wanted[plan->event_streams[i]];
+    }
+    return has;
+}
+
+/* The types alone. */
+static rf_plan_segment nothing_handled(const rf_plan *plan)
+{
+    return (rf_plan_segment){.types = plan->types, .type_count = plan->lane_count};
+}
+
 rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segment *segment_out,
                        rf_plan_fault *fault_out, rf_err *err)
 {
@@ -391,7 +411,7 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
     if (status != RF_OK)
         return status;
     if (handled == 0) {
-        *segment_out = (rf_plan_segment){.types = plan->types, .type_count = plan->lane_count};
+        *segment_out = nothing_handled(plan);
         return RF_OK;
     }
     rf_arena_rewind(&plan->scratch);
@@ -404,6 +424,10 @@ rf_status rf_plan_bind(rf_plan *plan, const rf_plan_input *input, rf_plan_segmen
                   segment->stream_max < input->stream_count;
     status = listed ? read_listed(plan, segment, &listed_count, err)
                     : read_events(plan, input, err);
+    if (status == RF_OK && !has_wanted(plan, input, listed, listed_count)) {
+        *segment_out = nothing_handled(plan);
+        return RF_OK;
+    }
     if (status == RF_OK && split)
         status = rf_plan_split(plan, input, err);
     if (status == RF_OK)

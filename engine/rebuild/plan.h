@@ -77,6 +77,9 @@ typedef struct rf_plan_input {
     uint32_t stream_count;   /* stream numbers in range are below it */
     /* What is asked for of these: upcasters are run for no other. */
     uint32_t stream_first, stream_end;
+    /* By number, below stream_count: a segment without handled events of these is bound as one of which none is
+     * handled. NULL: all. */
+    const uint8_t *wanted;
     const rf_slice *streams; /* names, from that of stream_first on, for definitions that read them; else NULL */
     const rf_slice *categories; /* likewise */
     rf_arena *text;          /* keeps what event structs refer to */

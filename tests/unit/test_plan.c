@@ -95,7 +95,8 @@ static rf_definition *define(rf_projection *tables, const rf_handler *handlers, 
     return definition;
 }
 
-static rf_status bind(rf_plan *plan, uint32_t stream_count, rf_plan_segment *out, rf_err *err)
+static rf_status bind_wanted(rf_plan *plan, uint32_t stream_count, const uint8_t *wanted,
+                             rf_plan_segment *out, rf_err *err)
 {
     rf_plan_input input = {
         .segment = &segment,
@@ -103,11 +104,17 @@ static rf_status bind(rf_plan *plan, uint32_t stream_count, rf_plan_segment *out
         .end = segment.count,
         .stream_count = stream_count,
         .stream_end = stream_count,
+        .wanted = wanted,
         .text = &arena,
     };
     rf_plan_fault fault;
 
     return rf_plan_bind(plan, &input, out, &fault, err);
+}
+
+static rf_status bind(rf_plan *plan, uint32_t stream_count, rf_plan_segment *out, rf_err *err)
+{
+    return bind_wanted(plan, stream_count, NULL, out, err);
 }
 
 /* The struct of the first call for an event, the type's `ordinal`-th. */
@@ -156,6 +163,47 @@ Test(plan, fills_one_struct_an_event_in_the_order_of_the_type)
     cr_assert(events[2].sku.data != NULL && events[2].sku.size == 0 && events[2].has_sku);
     rf_plan_free(plan);
     rf_definition_free(definition);
+}
+
+/* Whether a segment in which stream 1 has the only event that is handled is bound. `others`: so many events are not, of
+ * stream 0. */
+static void check_wanted(uint32_t others)
+{
+    static const rf_handler handlers[] = {
+        RF_HANDLER("Added", fold_nothing, struct event, all_fields)};
+    static const uint8_t wanted[3][3] = {{1, 0, 0}, {0, 0, 1}, {0, 1, 0}};
+    rf_projection tables;
+    rf_plan_segment bound;
+    rf_err err = {0};
+
+    for (uint32_t i = 0; i < others; i++)
+        add(0, "Other", "{\"qty\":1}");
+    add(1, "Added", "{\"qty\":7}");
+    finish();
+    rf_definition *definition = define(&tables, handlers, 1);
+    const rf_definition *list[] = {definition};
+    rf_plan *plan = rf_plan_new(list, 1, NULL, 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_assert_eq(bind_wanted(plan, 3, wanted[i], &bound, &err), RF_OK, "%s", err.message);
+        cr_assert_null(bound.event_types);
+        cr_assert_eq(bound.type_count, 2);
+    }
+    cr_assert_eq(bind_wanted(plan, 3, wanted[2], &bound, &err), RF_OK, "%s", err.message);
+    cr_assert_not_null(bound.event_types);
+    cr_assert_eq(bound.listed != NULL, others >= 3);
+    cr_assert_eq(event_of(&bound, others, 0)->qty, 7);
+    rf_plan_free(plan);
+    rf_definition_free(definition);
+}
+
+Test(plan, binds_nothing_of_a_segment_that_has_no_handled_event_of_streams_that_are_wanted)
+{
+    check_wanted(1);
+}
+
+Test(plan, binds_nothing_of_one_of_which_little_is_handled_and_that_is_of_other_streams)
+{
+    check_wanted(5);
 }
 
 static uint64_t bytes_of(const rf_definition *const *definitions, uint32_t count)
