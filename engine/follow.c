@@ -7,7 +7,9 @@
 #include "refold/follow.h"
 
 #include "base/clock.h"
+#include "base/holder.h"
 #include "base/machine.h"
+#include "base/wait_note.h"
 #include "catch_up/catch_up.h"
 #include "follow_merge.h"
 #include "follow_set.h"
@@ -15,7 +17,9 @@
 #include "store/unseen.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* Looks for what is new come soon after something came, and then less and less often; so do those of who waits for
@@ -31,6 +35,9 @@ typedef struct follower {
     long pause_us;      /* the last pause; 0: something came since */
     rf_unseen unseen;
     rf_follow_merge merges;
+    rf_wait_note wait; /* for another run that follows; `what` NULL: none */
+    char wait_path[RF_PATH_SIZE];
+    char wait_what[RF_NAMED_TEXT_SIZE + 32];
 } follower;
 
 static bool is_cancelled(const follower *run)
@@ -275,6 +282,65 @@ static rf_status tell_suspended(const follower *run, uint64_t until, rf_err *err
     return status;
 }
 
+/* The first that is left to another run and not at `until`; NULL: none. */
+static const rf_followed *find_left(follower *run, uint64_t until, uint64_t *position_out, rf_err *err)
+{
+    for (uint32_t i = 0; i < run->set.count; i++) {
+        const rf_followed *model = &run->set.models[i];
+        if (model->is_left && !model->suspended && position_of(run, model, position_out, err) == RF_OK &&
+            *position_out < until)
+            return model;
+    }
+    return NULL;
+}
+
+static void end_wait(follower *run)
+{
+    if (run->wait.what)
+        rf_wait_note_end(&run->wait);
+    run->wait.what = NULL;
+}
+
+/* So that it can be told whom this waits for. A colour is moved by who holds FOLLOW of its read model. */
+static void begin_wait(follower *run, const rf_followed *model)
+{
+    rf_named named = model->named;
+    char name[RF_NAMED_TEXT_SIZE];
+
+    for (uint32_t i = 0; i < run->set.asked_count; i++)
+        if (run->set.asked[i].lock < 0 && strcmp(run->set.asked[i].named.name, named.name) == 0)
+            named = run->set.asked[i].named;
+    if (rf_catalog_follow_path(run->store->catalog, &named, run->wait_path, NULL) != RF_OK)
+        return;
+    rf_named_format(&model->named, name);
+    (void)snprintf(run->wait_what, sizeof run->wait_what, "another run follows %s", name);
+    run->wait = (rf_wait_note){.path = run->wait_path,
+                          .what = run->wait_what,
+                          .is_bounded = run->options->run.wait_lock_ms > 0};
+    rf_wait_note_begin(&run->wait);
+}
+
+/* A moment, for who moves what is left to it; and no longer in all than a lock is waited for, where that has a limit. */
+static rf_status wait_for_others(follower *run, uint64_t until, rf_err *err)
+{
+    const int64_t limit_ms = run->options->run.wait_lock_ms;
+    char holder[RF_HOLDER_TEXT_SIZE], name[RF_NAMED_TEXT_SIZE];
+    uint64_t position = 0;
+
+    const rf_followed *model = find_left(run, until, &position, NULL);
+    if (model && !run->wait.what)
+        begin_wait(run, model);
+    if (model && run->wait.what && limit_ms > 0 &&
+        rf_clock_seconds() - run->wait.begun >= (double)limit_ms / 1000) {
+        bool known = rf_holder_of_lock(run->wait_path, holder);
+        rf_named_format(&model->named, name);
+        return rf_fail(err, RF_ERR_LOCKED, "%s is at position %" PRIu64 ", not at %" PRIu64 ": another run follows it%s%s",
+                       name, position, until, known ? ", " : "", holder);
+    }
+    pause_longer(run, WAIT_MS);
+    return RF_OK;
+}
+
 static rf_status run_once(follower *run, rf_err *err)
 {
     uint64_t until = 0;
@@ -298,8 +364,9 @@ static rf_status run_once(follower *run, rf_err *err)
             status = rf_fail(err, RF_ERR_INTERRUPTED,
                              "interrupted; what is followed has every event once");
         if (status == RF_OK && !arrived && rf_follow_set_is_left(&run->set))
-            pause_longer(run, WAIT_MS);
+            status = wait_for_others(run, until, err);
     }
+    end_wait(run);
     return status == RF_OK ? tell_suspended(run, until, err) : status;
 }
 

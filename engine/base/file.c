@@ -2,6 +2,8 @@
 #include "base/file.h"
 
 #include "base/clock.h"
+#include "base/holder.h"
+#include "base/wait_note.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -299,35 +301,57 @@ rf_status rf_file_create(const char *path, rf_slice bytes, rf_err *err)
     return status == RF_OK ? rf_dir_sync(dir, err) : status;
 }
 
+static rf_status fail_locked(const char *path, const char *what, rf_err *err)
+{
+    char holder[RF_HOLDER_TEXT_SIZE];
+
+    if (!err)
+        return RF_ERR_LOCKED;
+    bool known = rf_holder_of_lock(path, holder);
+    return rf_fail(err, RF_ERR_LOCKED, "%s (%s is locked%s%s); nothing was changed", what, path,
+                   known ? " by " : "", holder);
+}
+
 /* Who waits without limit waits in the system's queue: looking now and then, it would be passed by those
  * that come while it sleeps, for seconds where four imports commit again and again. */
-rf_status rf_lock_acquire(const char *path, rf_lock_mode mode, int64_t wait_ms, const char *what,
-                          int *fd_out, rf_err *err)
+static rf_status lock_fd(int fd, const char *path, rf_lock_mode mode, int64_t wait_ms, const char *what,
+                         rf_err *err)
 {
-    int create = mode == RF_LOCK_EXCLUSIVE ? O_RDWR | O_CREAT : O_RDONLY;
     int operation = (mode == RF_LOCK_EXCLUSIVE ? LOCK_EX : LOCK_SH) | (wait_ms < 0 ? 0 : LOCK_NB);
     double end = rf_clock_seconds() + (double)wait_ms / 1000;
     long poll_ms = LOCK_POLL_FIRST_MS;
 
-    int fd = open(path, create | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return rf_fail_errno(err, "%s: cannot open the lock", path);
     while (flock(fd, operation) != 0) {
         if (errno == EINTR)
             continue;
-        if (errno != EWOULDBLOCK) {
-            rf_status status = rf_fail_errno(err, "%s: cannot lock", path);
-            (void)close(fd);
-            return status;
-        }
-        if (rf_clock_seconds() >= end) {
-            (void)close(fd);
-            return rf_fail(err, RF_ERR_LOCKED, "%s (%s is locked); nothing was changed", what,
-                           path);
-        }
+        if (errno != EWOULDBLOCK)
+            return rf_fail_errno(err, "%s: cannot lock", path);
+        if (rf_clock_seconds() >= end)
+            return fail_locked(path, what, err);
         struct timespec pause = {0, poll_ms * 1000000};
         (void)nanosleep(&pause, NULL);
         poll_ms = 2 * poll_ms < LOCK_POLL_LAST_MS ? 2 * poll_ms : LOCK_POLL_LAST_MS;
+    }
+    return RF_OK;
+}
+
+rf_status rf_lock_acquire(const char *path, rf_lock_mode mode, int64_t wait_ms, const char *what,
+                          int *fd_out, rf_err *err)
+{
+    int create = mode == RF_LOCK_EXCLUSIVE ? O_RDWR | O_CREAT : O_RDONLY;
+    rf_wait_note wait = {.path = path, .what = what, .is_bounded = wait_ms > 0};
+
+    int fd = open(path, create | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return rf_fail_errno(err, "%s: cannot open the lock", path);
+    if (wait_ms != 0)
+        rf_wait_note_begin(&wait);
+    rf_status status = lock_fd(fd, path, mode, wait_ms, what, err);
+    if (wait_ms != 0)
+        rf_wait_note_end(&wait);
+    if (status != RF_OK) {
+        (void)close(fd);
+        return status;
     }
     *fd_out = fd;
     return RF_OK;

@@ -42,7 +42,7 @@ rf_status rf_file_link(const char *from, const char *to, rf_err *err);
 typedef enum rf_lock_mode { RF_LOCK_SHARED, RF_LOCK_EXCLUSIVE } rf_lock_mode;
 
 /* Opens (and, unless shared, creates) `path` and flock()s it, waiting up to `wait_ms` (-1: without
- * limit). RF_ERR_LOCKED with `what` in the message when another holds it. *fd_out is released by
+ * limit). RF_ERR_LOCKED with `what`, and whom the system names, in the message when another holds it. Shows in rf_waiting_look. *fd_out is released by
  * rf_lock_release. */
 rf_status rf_lock_acquire(const char *path, rf_lock_mode mode, int64_t wait_ms, const char *what,
                           int *fd_out, rf_err *err);

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/kv_check.h"
 #include "base/kv_meta.h"
+#include "base/wait_note.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -513,10 +514,21 @@ static int begin_to_read(rf_kv *kv, MDB_txn **txn)
     }
 }
 
+/* Waits for whoever writes: LMDB knows no limit for that. */
+static int begin_to_write(rf_kv *kv, MDB_txn **txn)
+{
+    rf_wait_note wait = {.path = kv->path, .what = "another process writes", .is_writer = true};
+
+    rf_wait_note_begin(&wait);
+    int code = mdb_txn_begin(kv->env, NULL, 0, txn);
+    rf_wait_note_end(&wait);
+    return code;
+}
+
 static rf_status begin_txn(rf_kv *kv, bool write, rf_kv_txn *txn, rf_err *err)
 {
     RF_ASSERT(kv->pid == getpid()); /* LMDB does not survive a fork */
-    int code = write ? mdb_txn_begin(kv->env, NULL, 0, &txn->txn) : begin_to_read(kv, &txn->txn);
+    int code = write ? begin_to_write(kv, &txn->txn) : begin_to_read(kv, &txn->txn);
 
     if (code == MDB_READERS_FULL) {
         (void)mdb_reader_check(kv->env, NULL);

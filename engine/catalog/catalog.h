@@ -196,6 +196,9 @@ rf_status rf_catalog_resume(rf_catalog *catalog, const char *name, uint64_t numb
  * is refused and looks again. */
 rf_status rf_catalog_lock_follow(rf_catalog *catalog, const struct rf_named *named, int64_t wait_ms,
                                  int *fd_out, rf_err *err);
+/* The path of that lock. */
+rf_status rf_catalog_follow_path(const rf_catalog *catalog, const struct rf_named *named, char path_out[RF_PATH_SIZE],
+                                 rf_err *err);
 
 /* RF_ERR_REFUSED where a swap to `version` would leave more colours than there may be: for who is about to
  * build one. */

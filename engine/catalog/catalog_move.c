@@ -124,17 +124,24 @@ rf_status rf_catalog_resume(rf_catalog *catalog, const char *name, uint64_t numb
     return rf_kv_commit(txn, err);
 }
 
-rf_status rf_catalog_lock_follow(rf_catalog *catalog, const rf_named *named, int64_t wait_ms,
-                                 int *fd_out, rf_err *err)
+rf_status rf_catalog_follow_path(const rf_catalog *catalog, const rf_named *named, char path_out[RF_PATH_SIZE],
+                                 rf_err *err)
 {
-    char path[RF_PATH_SIZE], version[16] = "";
+    char version[16] = "";
 
     if (!rf_record_name_valid(named->name))
         return rf_fail(err, RF_ERR_ABSENT, "%s is no name of a read model", named->name);
     if (named->version != 0)
         (void)snprintf(version, sizeof version, "@%" PRIu32, named->version);
-    rf_status status = rf_path_format(path, "%s/generations/%s/FOLLOW%s", err, catalog->path,
-                                      named->name, version);
+    return rf_path_format(path_out, "%s/generations/%s/FOLLOW%s", err, catalog->path, named->name, version);
+}
+
+rf_status rf_catalog_lock_follow(rf_catalog *catalog, const rf_named *named, int64_t wait_ms,
+                                 int *fd_out, rf_err *err)
+{
+    char path[RF_PATH_SIZE];
+
+    rf_status status = rf_catalog_follow_path(catalog, named, path, err);
     return status == RF_OK ? rf_lock_acquire(path, RF_LOCK_EXCLUSIVE, wait_ms,
                                              "another run follows this read model", fd_out, err)
                            : status;

@@ -75,7 +75,7 @@ static const cli_option table[] = {
      offsetof(import_options, partitions), 1, 1024},
     {"workers", "N", "threads; 0 does everything in line (one a processor)", CLI_COUNT,
      offsetof(import_options, workers), 0, 1024},
-    {"wait-lock", "[SECONDS]", "wait while another import runs", CLI_WAIT,
+    {"wait-lock", "[SECONDS]", "wait while another import runs, or follows (--apply)", CLI_WAIT,
      offsetof(import_options, wait_lock_ms), 0, 0},
     {"quiet", NULL, "no progress", CLI_FLAG, offsetof(import_options, quiet), 0, 0},
     {"json", NULL, "the summary as one JSON object", CLI_FLAG, offsetof(import_options, json), 0,

@@ -10,7 +10,7 @@ enum { GRACE_SECONDS = 8 };
 static volatile int signal_seen; /* an int: what rf_run.cancel points at */
 static volatile sig_atomic_t orderly_end;
 
-static void end_now(void)
+void cli_interrupt_end_now(void)
 {
     static const char message[] = "refold: interrupted; what was committed stays\n";
     /* Nothing can be done about a failure here. */
@@ -22,11 +22,11 @@ static void end_now(void)
 static void on_signal(int number)
 {
     if (number == SIGALRM)
-        end_now();
+        cli_interrupt_end_now();
     bool second = signal_seen != 0;
     signal_seen = number;
     if (second || !orderly_end)
-        end_now();
+        cli_interrupt_end_now();
     alarm(GRACE_SECONDS);
 }
 

@@ -3,6 +3,7 @@
 #include "cli/fail.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "cli/watch.h"
 #include "refold/url.h"
 
 #include <stdio.h>
@@ -105,6 +106,7 @@ static rf_status run_command(const cli_command *command, int argc, char **argv, 
         status = check_operands(command, &operands, err);
     if (status == RF_OK) {
         cli_interrupt_install(command->orderly);
+        cli_watch_start(command, options);
         status = command->run(&(cli_call){options, items, operands.count}, err);
     }
     if (status == RF_ERR_USAGE)

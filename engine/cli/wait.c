@@ -50,7 +50,8 @@ const cli_command cli_wait = {
     .operands = "STORE [NAME...]",
     .summary = "Waits until the live read models have all events up to a position.",
     .details = "For what must read its own writes: import, wait, get. A read model that is suspended\n"
-               "before the position ends it with exit 4. NAME@VERSION waits for that version.\n",
+               "before the position ends it with exit 4. NAME@VERSION waits for that version. A position that the\n"
+               "log does not have yet is waited for, too.\n",
     .options = table,
     .option_count = CLI_COUNT_OF(table),
     .options_size = sizeof(wait_options),

@@ -1,6 +1,7 @@
 #include "sink/postgres.h"
 
 #include "base/clock.h"
+#include "base/wait_note.h"
 #include "sink/postgres_plan.h"
 
 #include <stdlib.h>
@@ -37,7 +38,7 @@ static rf_status pause_for(const struct publication *publication, long milliseco
 }
 
 /* One publication at a time into a schema: the lock goes with the connection. */
-static rf_status lock(struct publication *publication, rf_err *err)
+static rf_status try_lock(struct publication *publication, rf_err *err)
 {
     int64_t wait_ms = publication->options->run->wait_lock_ms;
     double end = rf_clock_seconds() + (double)wait_ms / 1000;
@@ -57,6 +58,17 @@ static rf_status lock(struct publication *publication, rf_err *err)
         if (status != RF_OK)
             return status;
     }
+}
+
+static rf_status lock(struct publication *publication, rf_err *err)
+{
+    rf_wait_note wait = {.what = "another export publishes to the same schema",
+                    .is_bounded = publication->options->run->wait_lock_ms >= 0};
+
+    rf_wait_note_begin(&wait);
+    rf_status status = try_lock(publication, err);
+    rf_wait_note_end(&wait);
+    return status;
 }
 
 static rf_status roll_back(struct publication *publication, rf_status status)

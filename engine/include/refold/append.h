@@ -10,7 +10,8 @@
  *
  * What a call holds it lets go of before it returns: no lock, no generation, nothing that gc or a rebuild has to wait for. What stays are
  * the definitions of the read models, loaded, until the store is closed. A read model that another run follows at the
- * moment (`refold follow`, another call) is waited for, not moved by both; `run.cancel` ends the wait (RF_ERR_INTERRUPTED: the log has the events). Across a swap a call moves what is live when it
+ * moment (`refold follow`, another call) is waited for, not moved by both; `run.cancel` ends the wait (RF_ERR_INTERRUPTED: the log has the events),
+ * and so does `run.wait_lock_ms` where it is above zero (RF_ERR_LOCKED, in words which process it is: the same). Across a swap a call moves what is live when it
  * commits. A read model that an event fails for is suspended in front of it, and is from then on not moved by
  * any call until rf_resume: the events are in the log, the others have them, and each call says RF_ERR_REFUSED with the reason, until
  * then. An event that a read model's policy leaves out (`rebuild --on-error`) is no failure.
@@ -48,7 +49,7 @@ typedef struct rf_appending {
     bool merges_left;   /* a call never merges base and delta: see below */
     const char *const *names; /* of read models that have to have the events; none: all that are live */
     uint32_t name_count;
-    rf_run run; /* workers 0 is right for few events; wait_lock_ms is for other writers */
+    rf_run run; /* workers 0 is right for few events; wait_lock_ms is for other writers, and for who follows */
 } rf_appending;
 
 typedef struct rf_appended {

@@ -8,7 +8,8 @@ typedef struct rf_follow_options {
     const char *const *names; /* of live read models, each with its colours; NAME@VERSION: only that version */
     uint32_t name_count;      /* 0: all, also those that become live later */
     bool once; /* end when all are where the log was at the begin; else only when cancelled */
-    bool share; /* read models that another run follows are waited for instead of refused; with once */
+    bool share; /* read models that another run follows are waited for instead of refused; with once. For
+                 * run.wait_lock_ms where that is above zero, then RF_ERR_LOCKED; else as long as it takes */
     bool merges_left; /* base and delta are not merged, however large the delta becomes: another run, or a rebuild, does */
     /* One line when a read model is suspended, goes on, or is followed with another generation. */
     void (*report)(void *arg, const char *line);

@@ -10,6 +10,7 @@
 #include "refold/types.h"
 #include "refold/error.h"
 #include "refold/store.h"
+#include "refold/waiting.h"
 #include "refold/import.h"
 #include "refold/append.h"
 #include "refold/log.h"

@@ -41,7 +41,7 @@ typedef struct rf_run {
     uint32_t workers;     /* 0: inline, in order, unless `workers_default` */
     bool workers_default; /* one per processor */
     int64_t wait_lock_ms; /* 0: fail at once with RF_ERR_LOCKED, unless it is a merge of follow, which ends by itself;
-                           * -1: wait for ever */
+                           * -1: wait for ever. Whom for, rf_waiting_look tells (refold/waiting.h) */
     const volatile int
         *cancel; /* non-zero: end soon with RF_ERR_INTERRUPTED, nothing half-applied */
     rf_progress_fn progress;

@@ -1,9 +1,12 @@
 /* A program that adds events in its request loop: append STORE PLUGIN LUA. See ../library_append.sh. */
 #include <refold/refold.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 static rf_err err;
 
@@ -117,6 +120,24 @@ static void large_delta(rf_store *store, rf_reader *reader)
     print_row(reader, "bulk-7");
 }
 
+/* Somebody follows, and has stopped to. */
+static void left_to_another(rf_store *store, const char *path)
+{
+    const rf_appending limited = {.run = {.wait_lock_ms = 200}};
+    rf_new_event event = note("case-1", "{\"n\":1}", 8);
+    rf_appended appended;
+    char lock[1024];
+
+    (void)snprintf(lock, sizeof lock, "%s/generations/case_summary/FOLLOW", path);
+    int fd = open(lock, O_RDWR);
+    if (fd < 0 || flock(fd, LOCK_EX) != 0)
+        exit(1);
+    print_refusal(rf_append_events(store, &event, 1, &limited, &appended, &err), &appended);
+    (void)close(fd);
+    must(rf_append_events(store, &event, 1, &limited, &appended, &err));
+    print_appended(&appended);
+}
+
 int main(int argc, char **argv)
 {
     const rf_store_options create = {.create = true};
@@ -172,6 +193,7 @@ int main(int argc, char **argv)
     print_row(reader, "case-1");
     other_read_models(store, argv[2], argv[3], reader);
     large_delta(store, reader);
+    left_to_another(store, argv[1]);
     rf_reader_close(reader);
     rf_store_close(store);
     return 0;
