@@ -165,7 +165,7 @@ static rf_status resolve_all(rf_store *store, rf_resolved *resolved, rf_err *err
     if (!names)
         status = rf_fail(err, RF_ERR_MEMORY, "out of memory for %u read models", model_count);
     else if (count == 0)
-        status = rf_fail(err, RF_ERR_ABSENT, "%s: no read model is live", store->path);
+        status = rf_fail(err, RF_ERR_ABSENT, "%s: no read model is live yet: a rebuild with the path of a projection makes one live", store->path);
     else
         status = resolve_named(store, names, count, resolved, err);
     free(names);

@@ -207,10 +207,10 @@ static rf_status build(struct pipeline *pipeline, rf_err *err)
         status = find_end(pipeline, err);
     if (status == RF_OK)
         status = read_gate_keys(pipeline, err);
+    if (status == RF_OK && options->if_changed)
+        status = rf_pipeline_check_changed(pipeline, err); /* what is live has passed the checks, or was allowed to */
     if (status == RF_OK)
         status = check_definitions(pipeline, err);
-    if (status == RF_OK && options->if_changed)
-        status = rf_pipeline_check_changed(pipeline, err);
     if (status == RF_OK)
         status = make_arrays(pipeline, err);
     if (status == RF_OK)

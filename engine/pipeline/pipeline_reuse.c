@@ -82,6 +82,8 @@ rf_status rf_pipeline_check_changed(struct pipeline *pipeline, rf_err *err)
         if (status != RF_OK || !same)
             return status;
     }
+    if (pipeline->position == 0)
+        return rf_fail(err, RF_ERR_NOTHING, "nothing changed: the log has no events yet");
     return rf_fail(err, RF_ERR_NOTHING,
                    "nothing changed: the live generations are at position %llu",
                    (unsigned long long)pipeline->position);

@@ -11,7 +11,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 import tool
-from tool import event
+from tool import event, lines
 
 ZONE_TABLE = '/usr/share/zoneinfo/tzdata.zi'
 SHIM = '''
@@ -141,6 +141,21 @@ class Rebuild(tool.Shop):
         self.gives(tool.NOTHING, 'rebuild', self.store, self.orders, '--if-changed', '--quiet')
         self.import_lines(event('order-9', 'OrderPlaced', {'customer': 'c-9'}))
         self.assertEqual(self.rebuild(self.orders, options=('--if-changed',))[0]['rows'], 4)
+
+    def test_if_changed_checks_nothing_again_that_is_live(self):
+        empty = self.path('empty.refold')
+        changed = ('rebuild', empty, '--all', '--if-changed', '--quiet')
+        self.ok('import', empty, '-', '--quiet')
+        self.refuses(tool.FAILED, ['no read model is live yet'], *changed)
+        deploys = ('rebuild', empty, self.orders, '--if-changed', '--quiet')
+        self.refuses(tool.REFUSED, ['the log has no events', 'nothing was built'], *deploys)
+        self.ok(*deploys, '--allow-missing', '--min-rows', '0')
+        self.refuses(tool.NOTHING, ['the log has no events yet'], *changed)
+        self.refuses(tool.NOTHING, ['the log has no events yet'], *deploys)
+        self.ok('import', empty, '-', '--quiet', stdin=lines(event('x-1', 'Other')))
+        self.refuses(tool.REFUSED, ['no event of type'], *changed)
+        self.ok(*changed, '--allow-missing', '--min-rows', '0')
+        self.refuses(tool.NOTHING, ['nothing changed', 'position 1'], *changed)
 
     @unittest.skipUnless(os.path.exists(ZONE_TABLE), 'there is no ' + ZONE_TABLE)
     def test_if_changed_notices_another_table_of_time_zones_where_it_is_used(self):
