@@ -46,7 +46,6 @@ rf_status rf_append_finish_builder(rf_appender *appender, rf_append_part *part, 
         return status;
     rf_append_segment *segment = &part->batch.segments[part->batch.segment_count];
     *segment = (rf_append_segment){
-        .first_position = part->builder_first,
         .raw_bytes = part->builder_raw,
         .events = part->builder_events,
     };
@@ -58,6 +57,7 @@ rf_status rf_append_finish_builder(rf_appender *appender, rf_append_part *part, 
         rf_buf_free(&segment->bytes);
         return status;
     }
+    segment->span = rf_segment_builder_span(part->builder);
     char *shrunk = realloc(segment->bytes.data, segment->bytes.size);
     if (shrunk) {
         segment->bytes.data = shrunk;
@@ -93,8 +93,6 @@ static rf_status build_event(rf_appender *appender, rf_append_part *part, uint32
     status = rf_segment_builder_add(part->builder, event, &placement, err);
     if (status)
         return status;
-    if (part->builder_events == 0)
-        part->builder_first = placement.position;
     uint64_t raw = event->data.size + event->metadata.size;
     part->builder_events++;
     part->builder_raw += raw;
@@ -194,8 +192,6 @@ static void positions_right(rf_appender *appender, rf_append_part *part)
     for (uint32_t i = part->block_begin; i < part->block_end; i++, at++) {
         uint64_t position = appender->positions[appender->places[i].index];
         rf_segment_builder_move(part->builder, at, position);
-        if (at == 0)
-            part->builder_first = position;
         part->batch.last_position = position;
     }
 }

@@ -40,14 +40,14 @@ static void batch_active(rf_appender *appender)
             appender->active[appender->active_count++] = i;
 }
 
-static rf_status put_segments(rf_append_part *part, rf_kv_txn *txn, uint32_t partition, rf_err *err)
+static rf_status put_segments(rf_append_part *part, rf_kv_txn *txn, rf_err *err)
 {
     rf_append_batch *batch = &part->leaving;
     rf_status status = RF_OK;
 
     for (uint32_t i = 0; i < batch->segment_count && !status; i++) {
         rf_append_segment *segment = &batch->segments[i];
-        rf_segment_key key = rf_segment_key_of(partition, segment->first_position);
+        rf_segment_key key = rf_segment_key_of(&segment->span);
         char *room;
         status = rf_kv_put_room(txn, RF_LOG_SEGMENTS, rf_segment_key_slice(&key),
                                 segment->bytes.size, &room, err);
@@ -55,7 +55,7 @@ static rf_status put_segments(rf_append_part *part, rf_kv_txn *txn, uint32_t par
             return status;
         memcpy(room, segment->bytes.data, segment->bytes.size);
         rf_buf_free(&segment->bytes); /* what is pending need not be in memory twice */
-        rf_merge_note_segment(&part->record, segment->first_position, segment->events,
+        rf_merge_note_segment(&part->record, segment->span.first_position, segment->events,
                               segment->raw_bytes);
     }
     return status;
@@ -117,7 +117,7 @@ static rf_status leaving_put(rf_appender *appender, rf_kv_txn *txn, rf_err *err)
      * to 2 MiB around it. */
     for (uint32_t i = 0; i < leaving->partition_count && !status; i++) {
         uint32_t partition = leaving->partitions[i];
-        status = put_segments(&appender->parts[partition], txn, partition, err);
+        status = put_segments(&appender->parts[partition], txn, err);
     }
     for (uint32_t i = 0; i < leaving->partition_count && !status; i++) {
         uint32_t partition = leaving->partitions[i];

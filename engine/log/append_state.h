@@ -28,7 +28,7 @@
 /* A finished segment that is not committed yet. */
 typedef struct rf_append_segment {
     rf_buf bytes; /* owned */
-    uint64_t first_position;
+    rf_segment_span span;
     uint64_t raw_bytes;
     uint32_t events;
 } rf_append_segment;
@@ -69,7 +69,6 @@ typedef struct rf_append_part {
     rf_recent recent;
     /* of the batch: since the last commit */
     uint32_t builder_events;
-    uint64_t builder_first;
     uint64_t builder_raw;
     rf_append_batch batch;
     /* of the block at hand */

@@ -307,7 +307,9 @@ static rf_status entry_segment(rf_identity *identity, rf_kv_txn *txn, const entr
     rf_slice bytes = wanted->pending;
 
     if (!bytes.data) {
-        rf_segment_key key = rf_segment_key_of(identity->partition, wanted->first_position);
+        rf_segment_key key = rf_segment_key_of(
+            &(rf_segment_span){identity->partition, wanted->first_position, wanted->last_position,
+                               wanted->stream_min, wanted->stream_max});
         bool found;
         rf_status status =
             rf_kv_get(txn, identity->table, rf_segment_key_slice(&key), &bytes, &found, err);
@@ -443,11 +445,10 @@ static rf_status entry_guess(rf_identity *identity, rf_kv_txn *txn, entry *it, u
 static rf_status entry_next(rf_identity *identity, rf_kv_cursor *cursor, uint64_t position,
                             entry **next_out, rf_err *err)
 {
-    rf_segment_key wanted = rf_segment_key_of(identity->partition, position);
+    rf_segment_key wanted = rf_segment_key_from(identity->partition, position);
     rf_slice key, value;
     bool found;
-    uint32_t partition;
-    uint64_t first;
+    rf_segment_span span;
     rf_segment segment;
 
     *next_out = NULL;
@@ -455,26 +456,19 @@ static rf_status entry_next(rf_identity *identity, rf_kv_cursor *cursor, uint64_
                                          &key, &value, &found, err);
     if (status || !found)
         return status;
-    if (!rf_segment_key_parse(key, &partition, &first))
-        return rf_fail(err, RF_ERR_DAMAGED, "log: a segment key of %zu bytes", key.size);
-    if (partition != identity->partition)
-        return RF_OK;
-    size_t at = entry_at_least(identity, first);
-    if (at < identity->count && identity->entries[at]->first_position == first) {
+    status = rf_segment_key_parse(key, &span, err);
+    if (status || span.partition != identity->partition)
+        return status;
+    size_t at = entry_at_least(identity, span.first_position);
+    if (at < identity->count && identity->entries[at]->first_position == span.first_position) {
         *next_out = identity->entries[at];
         return RF_OK;
     }
     rf_arena_reset(&identity->arena);
     status = rf_segment_open(value, &identity->arena, &segment, err);
-    if (status)
-        return status;
-    if (segment.first_position != first || segment.count == 0 ||
-        segment.count > RF_SEGMENT_EVENTS_MAX)
-        return rf_fail(err, RF_ERR_DAMAGED,
-                       "log, partition %u: the segment at position %llu is not "
-                       "what its key says",
-                       partition, (unsigned long long)first);
-    return entry_add(identity, &segment, (rf_slice){NULL, 0}, next_out, err);
+    if (!status)
+        status = rf_segment_span_check(&span, &segment, err);
+    return status ? status : entry_add(identity, &segment, (rf_slice){NULL, 0}, next_out, err);
 }
 
 /* The segment behind an entry; NULL in *next_out if there is none. */
@@ -571,7 +565,7 @@ static rf_status current_load(rf_identity *identity, rf_kv_txn *txn, uint64_t po
     if (at > 0 && identity->entries[at - 1]->pending.data)
         bytes = identity->entries[at - 1]->pending;
     if (!bytes.data) {
-        rf_segment_key wanted = rf_segment_key_of(identity->partition, position);
+        rf_segment_key wanted = rf_segment_key_up_to(identity->partition, position);
         rf_slice key;
         bool found = false;
         status = rf_kv_cursor_open(txn, identity->table, &cursor, err);

@@ -139,26 +139,25 @@ rf_status rf_known_ids_add_segment(rf_known_ids *ids, rf_slice bytes, rf_err *er
 static rf_status partition_walk(rf_known_ids *ids, rf_kv_cursor *cursor, uint32_t partition,
                                 rf_arena *arena, int64_t *values, rf_err *err)
 {
-    uint64_t from = 1, first, last = 0;
+    uint64_t from = 1, last = 0;
 
     for (;;) {
-        rf_segment_key wanted = rf_segment_key_of(partition, from);
+        rf_segment_key wanted = rf_segment_key_from(partition, from);
+        rf_segment_span span;
         rf_slice key, value;
-        uint32_t of;
         bool found;
         rf_status status = rf_kv_cursor_seek(cursor, RF_KV_AT_LEAST, rf_segment_key_slice(&wanted),
                                              &key, &value, &found, err);
         if (status || !found)
             return status;
-        if (!rf_segment_key_parse(key, &of, &first))
-            return rf_fail(err, RF_ERR_DAMAGED, "log: a segment key of %zu bytes", key.size);
-        if (of != partition)
-            return RF_OK;
+        status = rf_segment_key_parse(key, &span, err);
+        if (status || span.partition != partition)
+            return status;
         status = bytes_add(ids, value, arena, values, &last, err);
-        if (!status && (last < first || last < from))
+        if (!status && (last < span.first_position || last < from))
             status = rf_fail(err, RF_ERR_DAMAGED,
                              "log, partition %u: the segment at position %llu is not what its key says",
-                             partition, (unsigned long long)first);
+                             partition, (unsigned long long)span.first_position);
         if (status)
             return status;
         from = last + 1;

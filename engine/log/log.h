@@ -103,16 +103,12 @@ void rf_log_scan_close(rf_log_scan *scan);
 /* Restarts on another partition, keeping memory and reader slot. */
 rf_status rf_log_scan_restart(rf_log_scan *scan, uint32_t partition, uint64_t from, uint64_t until,
                               rf_err *err);
-/* Where a walk of a partition stands, so that another one goes on from there. With `next` alone it
- * begins anew. */
-typedef struct rf_log_place {
-    uint64_t next;   /* position that is wanted next */
-    uint64_t behind; /* first position of the segment that ends before it, as `view` has it; 0: none */
-    uint64_t view;
-} rf_log_place;
-void rf_log_scan_go_on(rf_log_scan *scan, uint32_t partition, const rf_log_place *place,
-                       uint64_t until);
-void rf_log_scan_get_place(const rf_log_scan *scan, rf_log_place *place_out);
+/* From now on, until it restarts, segments are left out whose lowest and highest stream numbers `wants` refuses; their
+ * keys tell these, so they are not opened. `arg` stays as long. */
+typedef bool (*rf_log_wants_fn)(const void *arg, uint32_t stream_min, uint32_t stream_max);
+void rf_log_scan_only(rf_log_scan *scan, rf_log_wants_fn wants, const void *arg);
+/* The position that is wanted next: what was met lies before it. */
+uint64_t rf_log_scan_at(const rf_log_scan *scan);
 
 typedef struct rf_log_step {
     rf_segment segment;  /* directory lives in the scan's own arena */

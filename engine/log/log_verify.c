@@ -290,41 +290,41 @@ static rf_status next_segment(verify *run, place *at, rf_kv_cursor *cursor, rf_s
 {
     bool is_same_view = rf_kv_txn_id(run->txn) == at->txn_id;
     rf_kv_seek seeks[2] = {RF_KV_AT_MOST, RF_KV_AT_LEAST};
-    rf_segment_key from =
-        rf_segment_key_of(run->partition, is_same_view ? at->key + 1 : at->wanted);
+    uint64_t wanted = is_same_view ? at->key + 1 : at->wanted;
+    rf_segment_key keys[2] = {rf_segment_key_up_to(run->partition, wanted),
+                              rf_segment_key_from(run->partition, wanted)};
 
     at->txn_id = rf_kv_txn_id(run->txn);
     for (int i = is_same_view ? 1 : 0; i < 2; i++) {
         rf_slice key, value;
-        uint32_t partition;
-        uint64_t position;
+        rf_segment_span span;
         rf_err found_err = {0};
 
-        rf_status status = rf_kv_cursor_seek(cursor, seeks[i], rf_segment_key_slice(&from), &key,
+        rf_status status = rf_kv_cursor_seek(cursor, seeks[i], rf_segment_key_slice(&keys[i]), &key,
                                              &value, found_out, err);
         if (status)
             return status;
-        if (!*found_out || !rf_segment_key_parse(key, &partition, &position) ||
-            partition != run->partition) {
+        if (*found_out)
+            status = rf_segment_key_parse(key, &span, &found_err);
+        if (status && i == 1) { /* what is behind it has no place */
+            run->is_complete = *found_out = false;
+            return damage_or_fail(run, status, &found_err, err);
+        }
+        if (!*found_out || status || span.partition != run->partition) {
             *found_out = false;
             continue;
         }
         rf_arena_reset(&run->arena);
         status = rf_segment_open(value, &run->arena, segment_out, &found_err);
-        if (!status &&
-            (segment_out->first_position != position || segment_out->count == 0 ||
-             segment_out->partition != partition || segment_out->count > RF_SEGMENT_EVENTS_MAX))
-            status = rf_fail(&found_err, RF_ERR_DAMAGED,
-                             "log, partition %u: the segment at position %" PRIu64
-                             " is not what its key says",
-                             partition, position);
+        if (!status)
+            status = rf_segment_span_check(&span, segment_out, &found_err);
         if (!status && i == 0 && segment_out->last_position < at->wanted)
             continue;
         *is_whole_out = status == RF_OK;
-        if (!*is_whole_out && i == 0 && position <= at->key)
+        if (!*is_whole_out && i == 0 && span.first_position <= at->key)
             continue; /* reported already */
-        at->key = position;
-        at->wanted = *is_whole_out ? segment_out->last_position + 1 : position + 1;
+        at->key = span.first_position;
+        at->wanted = *is_whole_out ? segment_out->last_position + 1 : span.first_position + 1;
         return damage_or_fail(run, status, &found_err, err);
     }
     return RF_OK;

@@ -9,13 +9,13 @@ enum {
 };
 
 typedef struct built {
-    uint64_t first_position;
+    rf_segment_key key;
     size_t offset, size;
 } built;
 
 struct rf_merge {
     uint32_t partition;
-    uint64_t *old_positions; /* first positions of the tail's segments; owned */
+    rf_segment_key *olds; /* keys of the tail's segments; owned */
     uint32_t old_count;
     built *news;
     uint32_t new_count;
@@ -24,7 +24,6 @@ struct rf_merge {
     /* while reading */
     rf_segment_builder *builder;
     uint32_t builder_count;
-    uint64_t builder_first;
     rf_json_parser *parser;
     rf_arena arena;
     int64_t *columns[RF_ENVELOPE_COUNT];
@@ -52,7 +51,7 @@ void rf_merge_free(rf_merge *merge)
     for (size_t i = 0; i < RF_ENVELOPE_COUNT; i++)
         free(merge->columns[i]);
     rf_buf_free(&merge->out);
-    free(merge->old_positions);
+    free(merge->olds);
     free(merge->news);
     free(merge);
 }
@@ -66,10 +65,10 @@ static rf_merge *merge_new(uint32_t partition, uint32_t tail_count)
     merge->partition = partition;
     rf_arena_init(&merge->arena, MERGE_ARENA_MAX);
     rf_buf_init(&merge->out, MERGE_OUT_MAX);
-    merge->old_positions = malloc(tail_count * sizeof *merge->old_positions);
+    merge->olds = malloc(tail_count * sizeof *merge->olds);
     merge->builder = rf_segment_builder_new(partition);
     merge->parser = rf_json_parser_new();
-    bool is_whole = merge->old_positions && merge->builder && merge->parser;
+    bool is_whole = merge->olds && merge->builder && merge->parser;
     for (size_t i = 0; i < RF_ENVELOPE_COUNT; i++) {
         merge->columns[i] = malloc(RF_SEGMENT_EVENTS_MAX * sizeof(int64_t));
         is_whole = is_whole && merge->columns[i];
@@ -97,8 +96,9 @@ static rf_status merge_finish_segment(rf_merge *merge, rf_err *err)
     rf_status status = rf_segment_builder_finish(merge->builder, &merge->out, err);
     if (status)
         return status;
+    rf_segment_span span = rf_segment_builder_span(merge->builder);
     merge->news[merge->new_count++] =
-        (built){merge->builder_first, offset, merge->out.size - offset};
+        (built){rf_segment_key_of(&span), offset, merge->out.size - offset};
     merge->builder_count = 0;
     return RF_OK;
 }
@@ -145,28 +145,23 @@ static rf_status merge_event(rf_merge *merge, const rf_segment *segment, uint32_
         if (status)
             return status;
     }
-    if (merge->builder_count == 0)
-        merge->builder_first = placement.position;
     status = rf_segment_builder_add(merge->builder, &event, &placement, err);
     if (!status)
         merge->builder_count++;
     return status;
 }
 
-static rf_status merge_segment(rf_merge *merge, uint64_t first_position, rf_slice bytes,
+static rf_status merge_segment(rf_merge *merge, const rf_segment_span *span, rf_slice bytes,
                                rf_err *err)
 {
     rf_segment segment;
 
     rf_arena_reset(&merge->arena);
     rf_status status = rf_segment_open(bytes, &merge->arena, &segment, err);
+    if (!status)
+        status = rf_segment_span_check(span, &segment, err);
     if (status)
         return status;
-    if (segment.first_position != first_position || segment.partition != merge->partition ||
-        segment.count > RF_SEGMENT_EVENTS_MAX)
-        return rf_fail(err, RF_ERR_DAMAGED,
-                       "log, partition %u: the segment at position %llu is not what its key says",
-                       merge->partition, (unsigned long long)first_position);
     for (uint32_t i = 0; i < RF_ENVELOPE_COUNT && !status; i++)
         status = rf_segment_envelope(&segment, (rf_envelope)i, merge->columns[i], NULL, err);
     if (status)
@@ -186,7 +181,7 @@ rf_status rf_merge_read(rf_kv_txn *txn, uint32_t partition, const rf_directory_r
                         rf_merge **merge_out, rf_err *err)
 {
     rf_kv_cursor *cursor = NULL;
-    rf_segment_key wanted = rf_segment_key_of(partition, record->tail_first);
+    rf_segment_key wanted = rf_segment_key_from(partition, record->tail_first);
     rf_kv_seek seek = RF_KV_AT_LEAST;
 
     RF_ASSERT(record->tail_count > 0);
@@ -196,22 +191,22 @@ rf_status rf_merge_read(rf_kv_txn *txn, uint32_t partition, const rf_directory_r
     rf_status status = rf_kv_cursor_open(txn, RF_LOG_SEGMENTS, &cursor, err);
     while (!status) {
         rf_slice key, value;
-        uint32_t key_partition;
-        uint64_t position;
+        rf_segment_span span;
         bool found;
 
         status = rf_kv_cursor_seek(cursor, seek, rf_segment_key_slice(&wanted), &key, &value,
                                    &found, err);
         seek = RF_KV_NEXT;
-        if (status || !found || !rf_segment_key_parse(key, &key_partition, &position) ||
-            key_partition != partition)
+        if (!status && found)
+            status = rf_segment_key_parse(key, &span, err);
+        if (status || !found || span.partition != partition)
             break;
         if (merge->old_count == record->tail_count) {
             merge->old_count++; /* more than the record says */
             break;
         }
-        merge->old_positions[merge->old_count++] = position;
-        status = merge_segment(merge, position, value, err);
+        merge->olds[merge->old_count++] = rf_segment_key_of(&span);
+        status = merge_segment(merge, &span, value, err);
     }
     rf_kv_cursor_close(cursor);
     if (!status && merge->old_count != record->tail_count)
@@ -236,14 +231,11 @@ rf_status rf_merge_apply(const rf_merge *merge, rf_kv_txn *txn, rf_directory_rec
 {
     rf_status status = RF_OK;
 
-    for (uint32_t i = 0; i < merge->old_count && !status; i++) {
-        rf_segment_key key = rf_segment_key_of(merge->partition, merge->old_positions[i]);
-        status = rf_kv_delete(txn, RF_LOG_SEGMENTS, rf_segment_key_slice(&key), err);
-    }
+    for (uint32_t i = 0; i < merge->old_count && !status; i++)
+        status = rf_kv_delete(txn, RF_LOG_SEGMENTS, rf_segment_key_slice(&merge->olds[i]), err);
     for (uint32_t i = 0; i < merge->new_count && !status; i++) {
         const built *it = &merge->news[i];
-        rf_segment_key key = rf_segment_key_of(merge->partition, it->first_position);
-        status = rf_kv_put(txn, RF_LOG_SEGMENTS, rf_segment_key_slice(&key),
+        status = rf_kv_put(txn, RF_LOG_SEGMENTS, rf_segment_key_slice(&it->key),
                            (rf_slice){merge->out.data + it->offset, it->size}, err);
     }
     if (status)

@@ -11,6 +11,7 @@
 enum {
     DIRECTORY_SIZE = 56,
     META_SIZE = 24,
+    SEGMENT_KEY_CHECKSUM_AT = RF_SEGMENT_KEY_SIZE - 4,
     SOURCE_SIZE = 96, /* and the cursor */
     SOURCE_CURSOR_AT = 88,
     SOURCE_NAME_SIZE = 64,
@@ -19,13 +20,73 @@ enum {
 
 _Static_assert(sizeof((rf_log_source){0}.name) == SOURCE_NAME_SIZE, "a source's name is 64 bytes");
 
-bool rf_segment_key_parse(rf_slice key, uint32_t *partition_out, uint64_t *position_out)
+static uint32_t key_checksum(const char *key)
+{
+    return (uint32_t)rf_checksum((rf_slice){key, SEGMENT_KEY_CHECKSUM_AT});
+}
+
+rf_segment_key rf_segment_key_of(const rf_segment_span *span)
+{
+    rf_segment_key key;
+
+    rf_store_u16_be(key.bytes, (uint16_t)span->partition);
+    rf_store_u64_be(key.bytes + 2, span->first_position);
+    rf_store_u64(key.bytes + 10, span->last_position);
+    rf_store_u32(key.bytes + 18, span->stream_min);
+    rf_store_u32(key.bytes + 22, span->stream_max);
+    rf_store_u32(key.bytes + SEGMENT_KEY_CHECKSUM_AT, key_checksum(key.bytes));
+    return key;
+}
+
+/* Where keys stand that begin so, before or behind all of them. */
+static rf_segment_key key_at(uint32_t partition, uint64_t position, char rest)
+{
+    rf_segment_key key;
+
+    memset(key.bytes, rest, sizeof key.bytes);
+    rf_store_u16_be(key.bytes, (uint16_t)partition);
+    rf_store_u64_be(key.bytes + 2, position);
+    return key;
+}
+
+rf_segment_key rf_segment_key_from(uint32_t partition, uint64_t position)
+{
+    return key_at(partition, position, 0);
+}
+
+rf_segment_key rf_segment_key_up_to(uint32_t partition, uint64_t position)
+{
+    return key_at(partition, position, (char)0xff);
+}
+
+rf_status rf_segment_key_parse(rf_slice key, rf_segment_span *span_out, rf_err *err)
 {
     if (key.size != RF_SEGMENT_KEY_SIZE)
-        return false;
-    *partition_out = rf_load_u16_be(key.data);
-    *position_out = rf_load_u64_be(key.data + 2);
-    return true;
+        return rf_fail(err, RF_ERR_DAMAGED, "log: a segment key of %zu bytes", key.size);
+    if (rf_load_u32(key.data + SEGMENT_KEY_CHECKSUM_AT) != key_checksum(key.data))
+        return rf_fail(err, RF_ERR_DAMAGED,
+                       "log: a segment key of partition %u does not match its checksum",
+                       rf_load_u16_be(key.data));
+    *span_out = (rf_segment_span){
+        .partition = rf_load_u16_be(key.data),
+        .first_position = rf_load_u64_be(key.data + 2),
+        .last_position = rf_load_u64(key.data + 10),
+        .stream_min = rf_load_u32(key.data + 18),
+        .stream_max = rf_load_u32(key.data + 22),
+    };
+    return RF_OK;
+}
+
+rf_status rf_segment_span_check(const rf_segment_span *span, const rf_segment *segment, rf_err *err)
+{
+    if (span->partition == segment->partition && span->first_position == segment->first_position &&
+        span->last_position == segment->last_position && span->stream_min == segment->stream_min &&
+        span->stream_max == segment->stream_max && segment->count > 0 &&
+        segment->count <= RF_SEGMENT_EVENTS_MAX && segment->first_position <= segment->last_position)
+        return RF_OK;
+    return rf_fail(err, RF_ERR_DAMAGED,
+                   "log, partition %u: the segment at position %" PRIu64 " is not what its key says",
+                   span->partition, span->first_position);
 }
 
 /* Puts the checksum of `record` into its last 8 bytes. */

@@ -14,26 +14,27 @@
 
 enum { RF_LOG_SEGMENTS, RF_LOG_DIRECTORY, RF_LOG_STREAMS, RF_LOG_CENSUS, RF_LOG_META };
 
-enum { RF_SEGMENT_KEY_SIZE = 10 };
+/* The key of a segment tells what it may hold, so that who looks for streams opens no others; partition and first
+ * position sort. */
+enum { RF_SEGMENT_KEY_SIZE = 30 };
 
 typedef struct rf_segment_key {
-    char bytes[RF_SEGMENT_KEY_SIZE]; /* partition u16 BE, first position u64 BE */
+    char bytes[RF_SEGMENT_KEY_SIZE];
 } rf_segment_key;
 
-static inline rf_segment_key rf_segment_key_of(uint32_t partition, uint64_t position)
-{
-    rf_segment_key key;
-
-    rf_store_u16_be(key.bytes, (uint16_t)partition);
-    rf_store_u64_be(key.bytes + 2, position);
-    return key;
-}
+rf_segment_key rf_segment_key_of(const rf_segment_span *span);
+/* For seeks: at least the first segment that begins at the position or after it, at most the last that begins there or
+ * before. */
+rf_segment_key rf_segment_key_from(uint32_t partition, uint64_t position);
+rf_segment_key rf_segment_key_up_to(uint32_t partition, uint64_t position);
 static inline rf_slice rf_segment_key_slice(const rf_segment_key *key)
 {
     return (rf_slice){key->bytes, sizeof key->bytes};
 }
-/* False where `key` is not of this shape. */
-bool rf_segment_key_parse(rf_slice key, uint32_t *partition_out, uint64_t *position_out);
+/* RF_ERR_DAMAGED where `key` is none that was made of a span. */
+rf_status rf_segment_key_parse(rf_slice key, rf_segment_span *span_out, rf_err *err);
+/* RF_ERR_DAMAGED where a segment is not what its key says, or has no events, or more than one may have. */
+rf_status rf_segment_span_check(const rf_segment_span *span, const rf_segment *segment, rf_err *err);
 
 /* A partition's entry in the directory. */
 typedef struct rf_directory_record {

@@ -2,8 +2,7 @@
  *
  * The walk keeps the next position that it wants, never a place in the table: each step looks for
  * the segment that holds that position or begins after it. So a merge between two steps changes
- * where a segment begins, but not which events come next. While nobody commits, the segment before
- * is known to end there, and is not opened once more to see it.
+ * where a segment begins, but not which events come next.
  */
 #include "log/record.h"
 
@@ -16,8 +15,10 @@ struct rf_log_scan {
     rf_kv_txn *txn; /* NULL before the first step */
     bool is_open;   /* the transaction has a view (not reset) */
     uint32_t partition;
-    rf_log_place place;
+    uint64_t next; /* position that is wanted */
     uint64_t until;
+    rf_log_wants_fn wants; /* NULL: all */
+    const void *wants_arg;
     rf_arena arena;     /* directory of the step's segment */
     rf_segment_copies copies;
     int64_t *positions; /* of one segment */
@@ -69,24 +70,24 @@ rf_status rf_log_scan_restart(rf_log_scan *scan, uint32_t partition, uint64_t fr
                               rf_err *err)
 {
     (void)err;
-    rf_log_scan_go_on(scan, partition, &(rf_log_place){.next = from > 0 ? from : 1}, until);
+    RF_ASSERT(partition < rf_log_partitions(scan->log));
+    scan_reset(scan);
+    scan->partition = partition;
+    scan->next = from > 0 ? from : 1;
+    scan->until = until;
+    scan->wants = NULL;
     return RF_OK;
 }
 
-void rf_log_scan_go_on(rf_log_scan *scan, uint32_t partition, const rf_log_place *place,
-                       uint64_t until)
+void rf_log_scan_only(rf_log_scan *scan, rf_log_wants_fn wants, const void *arg)
 {
-    RF_ASSERT(partition < rf_log_partitions(scan->log));
-    RF_ASSERT(place->next > 0);
-    scan_reset(scan);
-    scan->partition = partition;
-    scan->place = *place;
-    scan->until = until;
+    scan->wants = wants;
+    scan->wants_arg = arg;
 }
 
-void rf_log_scan_get_place(const rf_log_scan *scan, rf_log_place *place_out)
+uint64_t rf_log_scan_at(const rf_log_scan *scan)
 {
-    *place_out = scan->place;
+    return scan->next;
 }
 
 static rf_status scan_view(rf_log_scan *scan, rf_err *err)
@@ -101,69 +102,55 @@ static rf_status scan_view(rf_log_scan *scan, rf_err *err)
 }
 
 /* Opens what the cursor found and checks that it is what its key says. */
-static rf_status scan_segment(rf_log_scan *scan, rf_slice key, rf_slice value, rf_segment *out,
-                              bool *is_ours_out, rf_err *err)
+static rf_status scan_segment(rf_log_scan *scan, const rf_segment_span *span, rf_slice value,
+                              rf_segment *out, rf_err *err)
 {
-    uint32_t partition;
-    uint64_t position;
-
-    if (!rf_segment_key_parse(key, &partition, &position))
-        return rf_fail(err, RF_ERR_DAMAGED, "log: a segment key of %zu bytes", key.size);
-    *is_ours_out = partition == scan->partition;
-    if (!*is_ours_out)
-        return RF_OK;
     rf_arena_reset(&scan->arena);
     rf_status status = rf_segment_open_copied(value, &scan->copies, &scan->arena, out, err);
     if (status)
-        return rf_err_context(err, "log, partition %u, segment at position %llu", partition,
-                              (unsigned long long)position);
-    if (out->partition != partition || out->first_position != position || out->count == 0 ||
-        out->count > RF_SEGMENT_EVENTS_MAX || out->last_position < position)
-        return rf_fail(err, RF_ERR_DAMAGED,
-                       "log, partition %u: the segment at position %llu is another one (partition "
-                       "%u, position %llu)",
-                       partition, (unsigned long long)position, out->partition,
-                       (unsigned long long)out->first_position);
-    return RF_OK;
+        return rf_err_context(err, "log, partition %u, segment at position %llu", span->partition,
+                              (unsigned long long)span->first_position);
+    return rf_segment_span_check(span, out, err);
 }
 
-/* Whether a key is that of the segment of which the walk knows that it ends before `next`. */
-static bool is_behind(const rf_log_scan *scan, rf_slice key)
+static bool is_wanted(const rf_log_scan *scan, const rf_segment_span *span)
 {
-    uint32_t partition;
-    uint64_t position;
-
-    return scan->place.behind > 0 && scan->place.view == rf_kv_txn_id(scan->txn) &&
-           rf_segment_key_parse(key, &partition, &position) && partition == scan->partition &&
-           position == scan->place.behind;
+    return span->partition == scan->partition && span->last_position >= scan->next &&
+           (!scan->wants || scan->wants(scan->wants_arg, span->stream_min, span->stream_max));
 }
 
-/* The segment that holds `next`, or else the first one after it. */
+/* The segment that holds `next`, or else the first one after it, of those that are wanted. Their keys tell, so the
+ * others are not opened. */
 static rf_status scan_find(rf_log_scan *scan, rf_segment *out, bool *found_out, rf_err *err)
 {
+    rf_segment_key at = rf_segment_key_up_to(scan->partition, scan->next);
+    rf_kv_seek seek = RF_KV_AT_MOST;
     rf_kv_cursor *cursor = NULL;
-    rf_segment_key wanted = rf_segment_key_of(scan->partition, scan->place.next);
+    rf_segment_span span = {0};
     rf_slice key, value;
-    bool found;
-    bool is_ours = false;
+    bool is_there = true;
 
+    *found_out = false;
     rf_status status = rf_kv_cursor_open(scan->txn, RF_LOG_SEGMENTS, &cursor, err);
-    if (status)
-        return status;
-    status = rf_kv_cursor_seek(cursor, RF_KV_AT_MOST, rf_segment_key_slice(&wanted), &key, &value,
-                               &found, err);
-    if (!status && found && !is_behind(scan, key))
-        status = scan_segment(scan, key, value, out, &is_ours, err);
-    if (!status && (!is_ours || out->last_position < scan->place.next)) {
-        is_ours = false;
-        status = rf_kv_cursor_seek(cursor, RF_KV_AT_LEAST, rf_segment_key_slice(&wanted), &key,
-                                   &value, &found, err);
-        if (!status && found)
-            status = scan_segment(scan, key, value, out, &is_ours, err);
+    while (!status && is_there && !*found_out) {
+        status = rf_kv_cursor_seek(cursor, seek, rf_segment_key_slice(&at), &key, &value, &is_there,
+                                   err);
+        if (!status && is_there)
+            status = rf_segment_key_parse(key, &span, err);
+        if (!status && is_there) {
+            *found_out = is_wanted(scan, &span);
+            is_there = span.partition < scan->partition || (span.partition == scan->partition &&
+                                                            span.first_position <= scan->until);
+            seek = RF_KV_NEXT;
+        } else if (!status && seek == RF_KV_AT_MOST) {
+            is_there = true;
+            seek = RF_KV_AT_LEAST;
+        }
     }
+    *found_out = *found_out && is_there;
+    if (!status && *found_out)
+        status = scan_segment(scan, &span, value, out, err);
     rf_kv_cursor_close(cursor);
-    if (!status)
-        *found_out = is_ours;
     return status;
 }
 
@@ -186,7 +173,7 @@ static uint32_t position_at_least(const int64_t *positions, uint32_t count, uint
 rf_status rf_log_scan_next(rf_log_scan *scan, rf_log_step *step_out, bool *found_out, rf_err *err)
 {
     *found_out = false;
-    while (scan->place.next <= scan->until) {
+    while (scan->next <= scan->until) {
         rf_log_step step;
         bool found;
 
@@ -196,21 +183,20 @@ rf_status rf_log_scan_next(rf_log_scan *scan, rf_log_step *step_out, bool *found
         status = scan_find(scan, &step.segment, &found, err);
         if (status)
             return status;
-        if (!found || step.segment.first_position > scan->until)
+        if (!found)
             break;
         step.begin = 0;
         step.end = step.segment.count;
-        if (step.segment.first_position < scan->place.next || step.segment.last_position > scan->until) {
+        if (step.segment.first_position < scan->next || step.segment.last_position > scan->until) {
             status = rf_segment_envelope(&step.segment, RF_ENVELOPE_POSITION, scan->positions, NULL,
                                          err);
             if (status)
                 return status;
-            step.begin = position_at_least(scan->positions, step.segment.count, scan->place.next);
+            step.begin = position_at_least(scan->positions, step.segment.count, scan->next);
             if (scan->until < step.segment.last_position)
                 step.end = position_at_least(scan->positions, step.segment.count, scan->until + 1);
         }
-        scan->place = (rf_log_place){step.segment.last_position + 1, step.segment.first_position,
-                                     rf_kv_txn_id(scan->txn)};
+        scan->next = step.segment.last_position + 1;
         if (step.begin < step.end) {
             *step_out = step;
             *found_out = true;

@@ -94,6 +94,15 @@ bool rf_segment_builder_fits(const rf_segment_builder *builder, const rf_event *
  * decompressed and compared. */
 rf_status rf_segment_builder_finish(rf_segment_builder *builder, rf_buf *out, rf_err *err);
 
+/* What a segment may hold, as its header says. */
+typedef struct rf_segment_span {
+    uint32_t partition;
+    uint64_t first_position, last_position;
+    uint32_t stream_min, stream_max;
+} rf_segment_span;
+/* Of the segment that was finished last. */
+rf_segment_span rf_segment_builder_span(const rf_segment_builder *builder);
+
 typedef struct rf_segment_type {
     rf_slice name;
     uint32_t count; /* events of this type in the segment */

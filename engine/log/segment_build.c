@@ -162,6 +162,11 @@ void rf_segment_builder_move(rf_segment_builder *builder, uint32_t index, uint64
     builder->rows[index].position = position;
 }
 
+rf_segment_span rf_segment_builder_span(const rf_segment_builder *builder)
+{
+    return builder->span;
+}
+
 uint32_t rf_segment_builder_count(const rf_segment_builder *builder)
 {
     return builder->count;

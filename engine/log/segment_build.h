@@ -180,6 +180,7 @@ struct rf_segment_builder {
     rf_buf chunk_directory;
     rf_buf chunks; /* stored */
     uint32_t column_count;
+    rf_segment_span span; /* of the segment that was finished last */
 };
 
 /* Empty between two calls of the builder, but for its memory. */

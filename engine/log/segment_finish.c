@@ -380,6 +380,8 @@ static void append_summary(rf_segment_builder *builder)
         stream_min = rows[i].stream < stream_min ? rows[i].stream : stream_min;
         stream_max = rows[i].stream > stream_max ? rows[i].stream : stream_max;
     }
+    builder->span = (rf_segment_span){builder->partition, rows[0].position,
+                                      rows[builder->count - 1].position, stream_min, stream_max};
     rf_buf_append_varint(header, builder->partition);
     rf_buf_append_varint(header, builder->count);
     rf_buf_append_varint(header, rows[0].position);

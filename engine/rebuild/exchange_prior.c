@@ -71,6 +71,16 @@ static uint32_t next_touched(const rf_exchange_worker *worker, uint32_t stream, 
     return at ? (uint32_t)(at - worker->touched) : count;
 }
 
+/* Whether a segment of these numbers may have events of marked streams. */
+static bool spans_touched(const void *arg, uint32_t stream_min, uint32_t stream_max)
+{
+    const rf_exchange_worker *worker = arg;
+    uint32_t end = worker->first_stream + worker->stream_span;
+    uint32_t next = next_touched(worker, stream_min, end);
+
+    return next < end && next <= stream_max;
+}
+
 /* Goes along with a segment's events: which of them were left out, and carry nothing. */
 typedef struct left_out {
     const rf_fault_policy *policy;
@@ -194,7 +204,6 @@ static rf_status set_range(rf_exchange_worker *worker, uint32_t partition, rf_er
 rf_status rf_exchange_carry_prior(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
 {
     const rf_exchange *job = worker->job;
-    uint32_t count = job->sources[partition].stream_count;
     rf_log_step step;
     bool fine = true;
     bool found = true;
@@ -205,12 +214,13 @@ rf_status rf_exchange_carry_prior(rf_exchange_worker *worker, uint32_t partition
         status = set_range(worker, partition, err);
     if (status == RF_OK)
         status = open_scan(worker, partition, 1, job->options->from - 1, err);
+    if (status == RF_OK)
+        rf_log_scan_only(worker->scan, spans_touched, worker);
     while (status == RF_OK && found && fine) {
         if (job->options->cancel && *job->options->cancel)
             return rf_fail(err, RF_ERR_INTERRUPTED, "interrupted while folding; what was live is live");
         status = rf_log_scan_next(worker->scan, &step, &found, err);
-        if (status == RF_OK && found &&
-            next_touched(worker, step.segment.stream_min, count) <= step.segment.stream_max)
+        if (status == RF_OK && found)
             status = carry_step(worker, &step, partition, &fine, err);
     }
     rf_arena_rewind(&worker->prior_text);

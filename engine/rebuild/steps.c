@@ -9,7 +9,6 @@
 #include "rebuild/steps.h"
 
 #include "base/clock.h"
-#include "rebuild/segments_seen.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -31,8 +30,7 @@ struct rf_steps {
     pthread_cond_t ready; /* a step of `ring` was decoded */
     bool has_mutex;
     rf_steps_range range;
-    rf_log_place place; /* behind the segment that was claimed last */
-    rf_segments_seen seen;
+    uint64_t next; /* position behind the segment that was claimed last */
     uint64_t claimed;
     uint64_t folded;
     uint32_t decoding; /* by helpers */
@@ -137,7 +135,6 @@ void rf_ahead_free(rf_ahead *ahead)
             continue;
         for (int k = 0; k < OWN_STEPS; k++)
             step_end(&steps->own[k]);
-        rf_segments_seen_free(&steps->seen);
         (void)pthread_mutex_destroy(&steps->mutex);
         (void)pthread_cond_destroy(&steps->ready);
     }
@@ -195,31 +192,25 @@ static void wake_helpers(rf_ahead *ahead)
     (void)pthread_mutex_unlock(&ahead->mutex);
 }
 
+/* Whether segments of these streams may have events of the range. */
+static bool overlaps(const void *arg, uint32_t stream_min, uint32_t stream_max)
+{
+    const rf_steps_range *range = arg;
+
+    return stream_max >= range->first &&
+           (stream_min < range->first || stream_min - range->first < range->count);
+}
+
 /* Goes to the next segment with events of the range. Under the mutex. */
 static rf_status find_next(rf_steps *steps, rf_step *step, uint64_t until, bool *found_out)
 {
-    const rf_steps_range *range = &steps->range;
-    const rf_segment *segment = &step->log.segment;
-    uint64_t position;
-    rf_status status = RF_OK;
+    rf_status status = rf_log_scan_restart(step->scan, steps->range.partition, steps->next, until,
+                                           &step->failure);
 
-    *found_out = rf_segments_seen_next(&steps->seen, range->first, range->count, steps->place.next,
-                                       &position);
-    if (!*found_out)
-        return RF_OK;
-    if (position != steps->place.next)
-        steps->place = (rf_log_place){.next = position};
-    rf_log_scan_go_on(step->scan, range->partition, &steps->place, until);
-    do {
-        status = rf_log_scan_next(step->scan, &step->log, found_out, &step->failure);
-        if (status == RF_OK && *found_out)
-            rf_segments_seen_add(&steps->seen, segment);
-        else if (status == RF_OK)
-            rf_segments_seen_end(&steps->seen);
-    } while (status == RF_OK && *found_out &&
-             !rf_streams_overlap(segment->stream_min, segment->stream_max, range->first,
-                                 range->count));
-    return status;
+    if (status != RF_OK)
+        return status;
+    rf_log_scan_only(step->scan, overlaps, &steps->range);
+    return rf_log_scan_next(step->scan, &step->log, found_out, &step->failure);
 }
 
 /* Finds the next segment with events of the range and gives the step its number; false at the end.
@@ -246,7 +237,7 @@ static bool claim(rf_steps *steps, rf_step *step)
     if (step->status == RF_OK && !found)
         return false;
     if (step->status == RF_OK)
-        rf_log_scan_get_place(step->scan, &steps->place);
+        steps->next = rf_log_scan_at(step->scan);
     step->sequence = steps->claimed++;
     steps->ring[step->sequence % RF_STEPS_AHEAD] = step;
     atomic_fetch_add(&steps->outstanding, 1);
@@ -288,9 +279,7 @@ void rf_steps_begin(rf_steps *steps, const rf_steps_range *range)
     (void)pthread_mutex_lock(&steps->mutex);
     RF_ASSERT(!atomic_load(&steps->has_work) && steps->decoding == 0);
     steps->range = *range;
-    steps->place = (rf_log_place){.next = range->from ? range->from : 1};
-    rf_segments_seen_begin(&steps->seen, range->partition, steps->place.next,
-                           range->until ? range->until : steps->ahead->config.until);
+    steps->next = range->from ? range->from : 1;
     steps->claimed = steps->folded = 0;
     atomic_store(&steps->outstanding, 0);
     atomic_store(&steps->has_work, true);
