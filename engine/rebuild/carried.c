@@ -23,13 +23,14 @@ static int64_t *make_values(uint32_t stream_count)
 }
 
 bool rf_carried_begin(rf_carried *carried, const rf_carried_slot *slots, uint32_t slot_count,
-                      uint32_t stream_count)
+                      uint32_t stream_first, uint32_t stream_count)
 {
     bool made = true;
 
     *carried = (rf_carried){
         .slot_count = slot_count,
         .slots = slots,
+        .stream_first = stream_first,
         .stream_count = stream_count,
         .values = calloc(slot_count, sizeof(int64_t *)),
         .present = calloc(slot_count, sizeof(bool *)),
@@ -96,23 +97,34 @@ static bool put_text(rf_carried *carried, int64_t *at, const void *value)
     return copy != NULL;
 }
 
+static bool has_stream(const rf_carried *carried, uint32_t stream)
+{
+    return stream >= carried->stream_first && stream - carried->stream_first < carried->stream_count;
+}
+
+/* Of a slot that has them. */
+static bool *present_at(const rf_carried *carried, uint32_t slot, uint32_t stream)
+{
+    return &carried->present[slot][stream - carried->stream_first];
+}
+
 bool rf_carried_put(rf_carried *carried, uint32_t slot, uint32_t stream, const void *value)
 {
-    int64_t *at = &carried->values[slot][stream];
+    int64_t *at = rf_carried_at(carried, slot, stream);
 
-    RF_ASSERT(stream < carried->stream_count);
+    RF_ASSERT(has_stream(carried, stream));
     if (is_text(&carried->slots[slot]))
         return put_text(carried, at, value);
-    carried->present[slot][stream] = true;
+    *present_at(carried, slot, stream) = true;
     memcpy(at, value, carried->slots[slot].kind == RF_BOOL ? sizeof(bool) : sizeof *at);
     return true;
 }
 
 bool rf_carried_get(const rf_carried *carried, uint32_t slot, uint32_t stream, void *value_out)
 {
-    const int64_t *at = &carried->values[slot][stream];
+    const int64_t *at = rf_carried_at(carried, slot, stream);
 
-    RF_ASSERT(stream < carried->stream_count);
+    RF_ASSERT(has_stream(carried, stream));
     if (is_text(&carried->slots[slot])) {
         const rf_carried_text *text = rf_carried_text_of(carried, slot, stream);
         if (!text)
@@ -120,7 +132,7 @@ bool rf_carried_get(const rf_carried *carried, uint32_t slot, uint32_t stream, v
         memcpy(value_out, &(rf_slice){text->bytes, text->size}, sizeof(rf_slice));
         return true;
     }
-    if (!carried->present[slot][stream])
+    if (!*present_at(carried, slot, stream))
         return false;
     memcpy(value_out, at, carried->slots[slot].kind == RF_BOOL ? sizeof(bool) : sizeof *at);
     return true;
@@ -128,10 +140,10 @@ bool rf_carried_get(const rf_carried *carried, uint32_t slot, uint32_t stream, v
 
 rf_carried_value rf_carried_keep(const rf_carried *carried, uint32_t slot, uint32_t stream)
 {
-    RF_ASSERT(stream < carried->stream_count);
+    RF_ASSERT(has_stream(carried, stream));
     return (rf_carried_value){
-        .value = carried->values[slot][stream],
-        .present = carried->present[slot] && carried->present[slot][stream],
+        .value = *rf_carried_at(carried, slot, stream),
+        .present = carried->present[slot] && *present_at(carried, slot, stream),
     };
 }
 
@@ -145,11 +157,11 @@ static size_t text_bytes(int64_t at)
 void rf_carried_take_back(rf_carried *carried, uint32_t slot, uint32_t stream,
                           rf_carried_value value)
 {
-    int64_t *at = &carried->values[slot][stream];
+    int64_t *at = rf_carried_at(carried, slot, stream);
 
-    RF_ASSERT(stream < carried->stream_count);
+    RF_ASSERT(has_stream(carried, stream));
     if (carried->present[slot])
-        carried->present[slot][stream] = value.present;
+        *present_at(carried, slot, stream) = value.present;
     else if (!carried->slots[slot].is_place && *at != value.value) /* then the kept one was counted as dropped */
         carried->text_dropped += text_bytes(*at) - text_bytes(value.value);
     *at = value.value;
@@ -168,11 +180,12 @@ bool rf_carried_tidy(rf_carried *carried)
         if (!is_text(&carried->slots[slot]))
             continue;
         for (uint32_t i = 0; moved && i < carried->stream_count; i++) {
-            const rf_carried_text *text = rf_carried_text_of(carried, slot, i);
+            int64_t *at = &carried->values[slot][i];
+            const rf_carried_text *text = (const rf_carried_text *)(uintptr_t)*at;
             if (!text)
                 continue;
             rf_carried_text *copy = copy_text(&fresh, (rf_slice){text->bytes, text->size});
-            carried->values[slot][i] = (int64_t)(uintptr_t)copy;
+            *at = (int64_t)(uintptr_t)copy;
             moved = copy != NULL;
         }
     }

@@ -46,8 +46,9 @@ static void end_source(rf_exchange_source *source)
     *source = (rf_exchange_source){.stream_count = source->stream_count};
 }
 
-/* Of a pass: nothing is carried yet, no stream has rows. */
-static rf_status reset_source(rf_exchange *job, rf_exchange_source *source, rf_err *err)
+/* Of a pass: nothing is carried yet, of `count` streams from `first` on, and no stream has rows. */
+static rf_status reset_source(rf_exchange *job, rf_exchange_source *source, uint32_t first,
+                              uint32_t count, rf_err *err)
 {
     uint32_t streams = source->stream_count;
 
@@ -55,7 +56,8 @@ static rf_status reset_source(rf_exchange *job, rf_exchange_source *source, rf_e
     source->idle = rf_exchange_leaves_out(job, (uint32_t)(source - job->sources));
     if (source->idle)
         return RF_OK;
-    bool made = rf_carried_begin(&source->carried, job->keying.slots, job->keying.slot_count, streams);
+    bool made = rf_carried_begin(&source->carried, job->keying.slots, job->keying.slot_count, first,
+                                 count);
     if (job->keying.has_every_row) {
         source->row_sets = calloc(streams ? streams : 1, sizeof *source->row_sets);
         made = made && source->row_sets;
@@ -242,7 +244,8 @@ static rf_status begin_behind(rf_exchange_worker *worker, uint32_t partition, rf
     source->idle = status == RF_OK && worker->touched_count == 0;
     if (status != RF_OK || source->idle)
         return status;
-    status = reset_source(job, source, err);
+    rf_exchange_span_touched(worker, source->stream_count);
+    status = reset_source(job, source, worker->first_stream, worker->stream_span, err);
     return status == RF_OK && job->keying.slot_count > 0
                ? rf_exchange_carry_prior(worker, partition, err)
                : status;
@@ -262,7 +265,7 @@ static rf_status scatter_task(void *arg, uint32_t worker_index, size_t index, rf
     bool once = job->keying.definition->combines; /* all of it, so nothing is carried on */
     bool behind = rf_exchange_goes_on(job) && job->from == job->options->from;
     rf_status status = behind ? begin_behind(&job->workers[worker_index], job->order[index], err)
-                       : once ? reset_source(job, source, err)
+                       : once ? reset_source(job, source, 0, source->stream_count, err)
                               : RF_OK;
     if (status == RF_OK)
         status = rf_exchange_scatter(&job->workers[worker_index], job->order[index], err);
@@ -422,7 +425,7 @@ static rf_status run_pass(rf_exchange *job, rf_err *err)
         rf_exchange_memo_clear(&job->workers[i]);
     bool by_task = rf_exchange_goes_on(job) || job->keying.definition->combines;
     for (uint32_t i = 0; status == RF_OK && !by_task && i < job->partition_count; i++)
-        status = reset_source(job, &job->sources[i], err);
+        status = reset_source(job, &job->sources[i], 0, job->sources[i].stream_count, err);
     job->from = rf_exchange_goes_on(job) ? job->options->from : 1;
     while (status == RF_OK && job->from <= end_of(job)) {
         uint64_t left = end_of(job) - job->from;

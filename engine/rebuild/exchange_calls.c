@@ -81,7 +81,8 @@ static void note_carry(rf_exchange_worker *worker, const rf_step *step,
 }
 
 /* What each event's stream carries then, in place of what the event gives it. */
-static void carry_on(const rf_step *step, int64_t *carried, rf_exchange_place *places)
+static void carry_on(const rf_step *step, const rf_carried *carried, uint32_t slot,
+                     rf_exchange_place *places)
 {
     const uint32_t *streams = step->bound.event_streams;
     const uint32_t *listed = step->bound.listed;
@@ -90,9 +91,9 @@ static void carry_on(const rf_step *step, int64_t *carried, rf_exchange_place *p
 
     for (uint32_t at = begin; at < end; at++) {
         uint32_t i = listed ? listed[at] : at;
-        rf_exchange_place held = (rf_exchange_place)carried[streams[i]];
-        held = places[i] != RF_PLACE_NONE ? places[i] : held;
-        carried[streams[i]] = (int64_t)held;
+        int64_t *value = rf_carried_at(carried, slot, streams[i]);
+        rf_exchange_place held = places[i] != RF_PLACE_NONE ? places[i] : (rf_exchange_place)*value;
+        *value = (int64_t)held;
         places[i] = held;
     }
 }
@@ -124,7 +125,7 @@ static bool carry_events(rf_exchange_worker *worker, const rf_step *step,
                 note_carry(worker, step, lane, &lane->calls[c], count);
     }
     for (uint32_t slot = 0; slot < slots; slot++)
-        carry_on(step, source->carried.values[slot], worker->carried[slot]);
+        carry_on(step, &source->carried, slot, worker->carried[slot]);
     return true;
 }
 

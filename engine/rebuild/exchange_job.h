@@ -539,7 +539,7 @@ rf_status rf_exchange_mark_streams(rf_exchange_worker *worker, uint32_t partitio
                                    uint64_t until, rf_err *err);
 /* Where there are some: sets the worker's range of numbers to what has all of them. */
 void rf_exchange_span_touched(rf_exchange_worker *worker, uint32_t stream_count);
-/* What the marked ones, of which there are some, carry from before. */
+/* What the marked ones, of which there are some, and all in that range, carry from before. */
 rf_status rf_exchange_carry_prior(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
 /* Has the stored rows of the event's stream listed with it, once. False at a fault. */
 bool rf_exchange_list_rows(rf_exchange_worker *worker, const rf_exchange_stand *at,

@@ -191,10 +191,9 @@ void rf_exchange_span_touched(rf_exchange_worker *worker, uint32_t stream_count)
     worker->stream_span = last - worker->first_stream + 1;
 }
 
-/* The range of numbers that has all marked streams, with its names where a carry reads these. */
-static rf_status set_range(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
+/* The names of the worker's range of numbers, where a carry reads these. */
+static rf_status set_names(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
 {
-    rf_exchange_span_touched(worker, worker->job->sources[partition].stream_count);
     worker->names_by_number = worker->categories_by_number = NULL;
     return rf_plan_reads_stream(worker->prior_plan) || rf_plan_reads_category(worker->prior_plan)
                ? rf_exchange_read_names(worker, partition, err)
@@ -211,7 +210,7 @@ rf_status rf_exchange_carry_prior(rf_exchange_worker *worker, uint32_t partition
     RF_ASSERT(worker->touched_count > 0 && job->options->from > 1);
     rf_status status = make_plan(worker, err);
     if (status == RF_OK)
-        status = set_range(worker, partition, err);
+        status = set_names(worker, partition, err);
     if (status == RF_OK)
         status = open_scan(worker, partition, 1, job->options->from - 1, err);
     if (status == RF_OK)

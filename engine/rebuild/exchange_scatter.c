@@ -221,7 +221,7 @@ static bool carry(rf_exchange_worker *worker, const rf_exchange_call *call, cons
         call->numbers ? rf_exchange_find_number(worker, call, ordinal, at->position)
                       : rf_exchange_find_text(worker, text, at->position);
     if (place != RF_PLACE_NONE)
-        carried->values[handler->slot][at->stream] = (int64_t)place;
+        *rf_carried_at(carried, handler->slot, at->stream) = (int64_t)place;
     return true;
 }
 
@@ -251,7 +251,7 @@ static bool scatter_call(rf_exchange_worker *worker, const rf_exchange_call *cal
         memcpy(&text, event + call->key_offset, sizeof text);
         return deliver(worker, call, at, rf_exchange_find_text(worker, text, at->position));
     case RF_EXCHANGE_CARRIED:
-        place = (rf_exchange_place)carried->values[call->handler->text_slot][at->stream];
+        place = (rf_exchange_place)*rf_carried_at(carried, call->handler->text_slot, at->stream);
         return deliver(worker, call, at, place);
     case RF_EXCHANGE_CARRY:
         return carry(worker, call, at, ordinal);
