@@ -342,6 +342,11 @@ rf_status rf_lock_acquire(const char *path, rf_lock_mode mode, int64_t wait_ms, 
     rf_wait_note wait = {.path = path, .what = what, .is_bounded = wait_ms > 0};
 
     int fd = open(path, create | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EROFS)
+        return rf_fail(err, RF_ERR_IO, "%s: it is on a read-only file system; nothing was changed", path);
+    if (fd < 0 && errno == EACCES)
+        return rf_fail(err, RF_ERR_IO, "%s: this user may not %s it; nothing was changed", path,
+                       mode == RF_LOCK_EXCLUSIVE ? "write" : "read");
     if (fd < 0)
         return rf_fail_errno(err, "%s: cannot open the lock", path);
     if (wait_ms != 0)

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/kv_check.h"
 #include "base/kv_meta.h"
+#include "base/mount.h"
 #include "base/wait_note.h"
 
 #include <errno.h>
@@ -45,6 +46,13 @@ enum {
 #define LMDB_MAGIC 0xbeefc0deu
 #define MAP_BYTES ((size_t)1 << 40)
 
+/* What this process can do with an environment. */
+enum access {
+    ACCESS_WRITE,
+    ACCESS_READ,       /* its data file cannot be written, but who reads can say so in lock.mdb */
+    ACCESS_UNCHANGING, /* nobody can write, so nobody needs to know of who reads */
+};
+
 struct rf_kv {
     /* fixed after open */
     MDB_env *env;
@@ -58,6 +66,7 @@ struct rf_kv {
     const char *map; /* of immutable files that are not empty; NULL for others */
     _Atomic(const char *) found_map; /* of others, once it was looked for; atomic */
     bool immutable;
+    enum access access;
     pid_t pid;
 
     /* atomic: what was looked at (kv_check.h) */
@@ -135,8 +144,28 @@ static size_t map_bytes(const rf_kv_options *options, off_t file_size)
     return MAP_BYTES;
 }
 
+/* Without a place in lock.mdb, pages could be written over while they are read. */
+static rf_status fail_without_lock(const char *path, enum access *access_out, rf_err *err)
+{
+    if (errno == EROFS && rf_mount_is_unchanging(path)) {
+        *access_out = ACCESS_UNCHANGING;
+        return RF_OK;
+    }
+    if (errno == EROFS)
+        return rf_fail(err, RF_ERR_IO,
+                       "%s: mounted read-only here, but others may write: who reads has to be noted there (a copy of the "
+                       "store, or a snapshot that is mounted read-only as a whole, can be read without)",
+                       path);
+    if (errno == EACCES || errno == EPERM)
+        return rf_fail(err, RF_ERR_IO,
+                       "%s: this user may not write it, and others may write: who reads has to be noted there (give the "
+                       "right to write to this file, or read a copy of the store)",
+                       path);
+    return rf_fail_errno(err, "%s: cannot open", path);
+}
+
 /* Gives lock.mdb its blocks before LMDB maps it: a hole there would raise SIGBUS on a full disk. */
-static rf_status preallocate_lock(const char *dir, rf_err *err)
+static rf_status preallocate_lock(const char *dir, enum access *access_out, rf_err *err)
 {
     char path[RF_PATH_SIZE];
     struct stat info;
@@ -146,7 +175,7 @@ static rf_status preallocate_lock(const char *dir, rf_err *err)
         return status;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return rf_fail_errno(err, "%s: cannot open", path);
+        return fail_without_lock(path, access_out, err);
     if (fstat(fd, &info) != 0) {
         status = rf_fail_errno(err, "%s: cannot look at", path);
     } else {
@@ -291,6 +320,8 @@ static rf_status open_env(rf_kv *kv, const rf_kv_options *options, off_t file_si
 
     if (options->immutable)
         flags |= MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK;
+    if (kv->access != ACCESS_WRITE)
+        flags |= kv->access == ACCESS_READ ? MDB_RDONLY : MDB_RDONLY | MDB_NOLOCK;
 
     int code = mdb_env_create(&kv->env);
     if (code == 0)
@@ -339,8 +370,11 @@ static rf_status open_new(const char *path, const char *data_path, const rf_kv_o
     if (exists && info.st_size == 0 && !options->create)
         return rf_fail(err, RF_ERR_DAMAGED, "%s: damaged: the file is empty", data_path);
     rf_status status = exists ? rf_kv_meta_check(data_path, options->immutable, err) : RF_OK;
+    enum access can = ACCESS_WRITE;
     if (status == RF_OK && !options->immutable)
-        status = preallocate_lock(path, err);
+        status = preallocate_lock(path, &can, err);
+    if (status == RF_OK && can == ACCESS_WRITE && exists && access(data_path, W_OK) != 0)
+        can = ACCESS_READ;
     if (status != RF_OK)
         return status;
     rf_kv *kv = calloc(1, sizeof *kv);
@@ -349,6 +383,7 @@ static rf_status open_new(const char *path, const char *data_path, const rf_kv_o
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", path);
     }
     kv->immutable = options->immutable;
+    kv->access = can;
     kv->pid = getpid();
     kv->users = 1;
     status = open_env(kv, options, exists ? info.st_size : 0, err);
@@ -545,6 +580,16 @@ static rf_status begin_txn(rf_kv *kv, bool write, rf_kv_txn *txn, rf_err *err)
     return RF_OK;
 }
 
+static rf_status check_may_write(const rf_kv *kv, rf_err *err)
+{
+    if (kv->access == ACCESS_WRITE)
+        return RF_OK;
+    return rf_fail(err, RF_ERR_IO,
+                   kv->access == ACCESS_READ ? "%s: this user may only read it; nothing was changed"
+                                             : "%s: it is on a read-only file system; nothing was changed",
+                   kv->path);
+}
+
 rf_status rf_kv_begin(rf_kv *kv, bool write, rf_kv_txn **txn_out, rf_err *err)
 {
     rf_kv_txn *txn = calloc(1, sizeof *txn);
@@ -552,7 +597,9 @@ rf_status rf_kv_begin(rf_kv *kv, bool write, rf_kv_txn **txn_out, rf_err *err)
     if (!txn)
         return rf_fail(err, RF_ERR_MEMORY, "%s: out of memory for a transaction", kv->path);
     RF_ASSERT(!write || !kv->immutable);
-    rf_status status = write ? check_free_list(kv, err) : RF_OK;
+    rf_status status = write ? check_may_write(kv, err) : RF_OK;
+    if (status == RF_OK && write)
+        status = check_free_list(kv, err);
     if (status == RF_OK)
         status = begin_txn(kv, write, txn, err);
     if (status != RF_OK) {

@@ -8,6 +8,7 @@
  * at open. A data file that is shorter than its last page is refused before it is mapped and read, and
  * so are the first pages of a table, when it is first used, that are none which LMDB can walk
  * (kv_check.h). LMDB's return codes are kept as err->cause.
+ * What this process may not write is read, as long as it can say so in lock.mdb, or nobody at all can write (mount.h).
  *
  * Threads: an rf_kv is shared. Transactions and cursors are confined to the thread that began them;
  * any thread may begin a read transaction (NOTLS); one write transaction at a time. Slices that

@@ -17,7 +17,9 @@ typedef struct rf_store_options {
 } rf_store_options;
 
 /* `options` may be NULL: open what is there. RF_ERR_ABSENT if there is no store, RF_ERR_FORMAT if
- * it is of a newer format, RF_ERR_DAMAGED if its log or catalog went back behind its witness. */
+ * it is of a newer format, RF_ERR_DAMAGED if its log or catalog went back behind its witness.
+ * A store on a file system that is read-only as a whole is read without locks, and must not be mounted to be written while it is open. Where only
+ * this process may not write, it needs the right to write lock.mdb in log/ and live/ to read: else RF_ERR_IO. */
 RF_API rf_status rf_store_open(const char *path, const rf_store_options *options,
                                rf_store **store_out, rf_err *err);
 /* Takes NULL. Readers are closed before. */
