@@ -167,7 +167,7 @@ typedef struct rf_catalog_move {
     bool if_followed; /* refused where it is neither live nor a colour any more */
     rf_checkpoint from;
     rf_checkpoint to;
-    const rf_slice *changes; /* see rf_delta_apply */
+    const struct rf_delta_changes *const *changes; /* see rf_delta_apply */
     uint32_t change_count;
     const rf_left_out *left_out; /* by the events after `from` */
     uint32_t left_out_count;

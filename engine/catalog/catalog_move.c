@@ -1,5 +1,5 @@
 /* Moving generations on: their delta and their checkpoint in one transaction; see catalog.h. */
-#include "catalog/delta.h"
+#include "catalog/delta_changes.h"
 #include "catalog/named.h"
 #include "catalog/record.h"
 

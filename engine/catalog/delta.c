@@ -64,9 +64,8 @@ rf_status rf_delta_get(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice 
     return status;
 }
 
-/* `behind`: the entry stands behind all that there are. */
-static rf_status put_entry(rf_kv_txn *txn, uint32_t delta, uint32_t table,
-                           const rf_delta_entry *entry, bool behind, rf_err *err)
+rf_status rf_delta_put(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_delta_entry *entry,
+                       bool behind, rf_err *err)
 {
     char bytes[KEY_SIZE_MAX];
     char *room;
@@ -89,100 +88,8 @@ rf_status rf_delta_delete(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_sli
     return rf_kv_delete(txn, RF_CATALOG_DELTA_TABLE, entry_key(bytes, delta, table, key), err);
 }
 
-/* ---- changes ---- */
-
-enum { CHANGE_DELETE, CHANGE_PUT, CHANGE_HEAD_SIZE = 8 };
-
-/* kind u8, table u8, size of the key u16, of the row u32, both */
-static void append_change(rf_buf *changes, int kind, uint32_t table, rf_slice key, rf_slice row)
-{
-    rf_buf_append_byte(changes, (uint8_t)kind);
-    rf_buf_append_byte(changes, (uint8_t)table);
-    rf_buf_append_u16(changes, (uint16_t)key.size);
-    rf_buf_append_u32(changes, (uint32_t)row.size);
-    rf_buf_append_slice(changes, key);
-    rf_buf_append_slice(changes, row);
-}
-
-void rf_delta_changes_put(rf_buf *changes, uint32_t table, const rf_delta_entry *entry)
-{
-    append_change(changes, CHANGE_PUT, table, entry->key, entry->row);
-}
-
-void rf_delta_changes_delete(rf_buf *changes, uint32_t table, rf_slice key)
-{
-    append_change(changes, CHANGE_DELETE, table, key, RF_SLICE(""));
-}
-
-/* One of the changes. `lead` is what its table and key are compared by first. */
-typedef struct change {
-    uint64_t lead;
-    const char *at;
-} change;
-
-static rf_slice change_key(const char *at)
-{
-    return (rf_slice){at + CHANGE_HEAD_SIZE, rf_load_u16(at + 2)};
-}
-
-static const char *change_end(const char *at)
-{
-    return at + CHANGE_HEAD_SIZE + rf_load_u16(at + 2) + rf_load_u32(at + 4);
-}
-
-static uint32_t count_changes(const rf_slice *changes, uint32_t count)
-{
-    uint32_t found = 0;
-
-    for (uint32_t i = 0; i < count; i++)
-        for (const char *at = changes[i].data; at < changes[i].data + changes[i].size;
-             at = change_end(at))
-            found++;
-    return found;
-}
-
-/* The table, and what follows in a key what all of them begin with. */
-static void set_leads(change *list, uint32_t count)
-{
-    rf_slice first = change_key(list[0].at);
-    size_t shared = first.size;
-
-    for (uint32_t i = 1; i < count; i++) {
-        rf_slice key = change_key(list[i].at);
-        size_t same = 0;
-        while (same < shared && same < key.size && key.data[same] == first.data[same])
-            same++;
-        shared = same;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        rf_slice key = change_key(list[i].at);
-        char bytes[8] = {0};
-        size_t size = key.size - shared < 7 ? key.size - shared : 7;
-        bytes[0] = list[i].at[1];
-        memcpy(bytes + 1, key.data + shared, size);
-        list[i].lead = rf_load_u64_be(bytes);
-    }
-}
-
-static int compare_keys(const change *a, const change *b)
-{
-    if (a->lead != b->lead)
-        return a->lead < b->lead ? -1 : 1;
-    return rf_slice_compare(change_key(a->at), change_key(b->at));
-}
-
-/* Changes of one key as they were made: they are in one slice. */
-static int compare_changes(const void *left, const void *right)
-{
-    const change *a = left, *b = right;
-    int order = compare_keys(a, b);
-
-    return order != 0 ? order : a->at < b->at ? -1 : 1;
-}
-
-/* Whether an entry stands behind all that there are, as those of a generation's first move do. */
-static rf_status is_behind_all(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice entry,
-                               bool *behind_out, rf_err *err)
+rf_status rf_delta_is_behind_all(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice entry,
+                                 bool *behind_out, rf_err *err)
 {
     char bytes[KEY_SIZE_MAX];
     rf_slice wanted = entry_key(bytes, delta, table, entry);
@@ -196,49 +103,6 @@ static rf_status is_behind_all(rf_kv_txn *txn, uint32_t delta, uint32_t table, r
     status = rf_kv_cursor_seek(cursor, RF_KV_LAST, RF_SLICE(""), &key, &value, &found, err);
     *behind_out = status == RF_OK && (!found || rf_slice_compare(key, wanted) < 0);
     rf_kv_cursor_close(cursor);
-    return status;
-}
-
-static rf_status apply_sorted(rf_kv_txn *txn, uint32_t delta, const change *list, uint32_t count,
-                              rf_err *err)
-{
-    bool behind = false;
-
-    rf_status status = is_behind_all(txn, delta, (uint8_t)list[0].at[1], change_key(list[0].at),
-                                     &behind, err);
-    for (uint32_t i = 0; status == RF_OK && i < count; i++) {
-        const char *at = list[i].at;
-        rf_delta_entry entry = {.key = change_key(at)};
-        entry.row = (rf_slice){entry.key.data + entry.key.size, rf_load_u32(at + 4)};
-        bool is_last = i + 1 == count || compare_keys(&list[i], &list[i + 1]) != 0;
-        if (is_last)
-            status = *at == CHANGE_PUT
-                         ? put_entry(txn, delta, (uint8_t)at[1], &entry, behind, err)
-                         : rf_delta_delete(txn, delta, (uint8_t)at[1], entry.key, err);
-    }
-    return status;
-}
-
-/* In key order: LMDB finds the pages of neighbours in the cache, and appends where it can. */
-rf_status rf_delta_apply(rf_kv_txn *txn, uint32_t delta, const rf_slice *changes, uint32_t count,
-                         rf_err *err)
-{
-    uint32_t total = count_changes(changes, count);
-
-    if (total == 0)
-        return RF_OK;
-    change *list = malloc(total * sizeof *list);
-    if (!list)
-        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u changes of a delta", total);
-    change *next = list;
-    for (uint32_t i = 0; i < count; i++)
-        for (const char *at = changes[i].data; at < changes[i].data + changes[i].size;
-             at = change_end(at))
-            (next++)->at = at;
-    set_leads(list, total);
-    qsort(list, total, sizeof *list, compare_changes);
-    rf_status status = apply_sorted(txn, delta, list, total, err);
-    free(list);
     return status;
 }
 
@@ -381,11 +245,11 @@ rf_status rf_delta_put_some(rf_kv_txn *txn, uint32_t delta, uint32_t table, cons
     bool behind = false;
 
     rf_status status = *at < part->count
-                           ? is_behind_all(txn, delta, table, part->entries[*at].key, &behind, err)
+                           ? rf_delta_is_behind_all(txn, delta, table, part->entries[*at].key, &behind, err)
                            : RF_OK;
     while (status == RF_OK && *at < part->count && bytes < PUT_BYTES) {
         const rf_delta_entry *entry = &part->entries[*at];
-        status = put_entry(txn, delta, table, entry, behind, err);
+        status = rf_delta_put(txn, delta, table, entry, behind, err);
         bytes += entry->key.size + entry->row.size;
         (*at)++;
     }

@@ -26,16 +26,15 @@ typedef struct rf_delta_entry {
 /* *entry_out is valid as long as what the transaction reads. */
 rf_status rf_delta_get(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key,
                        rf_delta_entry *entry_out, bool *found_out, rf_err *err);
+/* Whether an entry stands behind all that there are, as those of a generation's first move do: then so do those that
+ * follow in order, and are put quicker, `behind`. */
+rf_status rf_delta_is_behind_all(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key,
+                                 bool *behind_out, rf_err *err);
+rf_status rf_delta_put(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_delta_entry *entry,
+                       bool behind, rf_err *err);
 /* The base's row holds again, or there is none. */
 rf_status rf_delta_delete(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key,
                           rf_err *err);
-
-/* What is to be written, as bytes: gathered by workers, applied by whoever has the transaction. Several
- * changes of one key, where the last counts, have to be in one of the slices. */
-void rf_delta_changes_put(rf_buf *changes, uint32_t table, const rf_delta_entry *entry);
-void rf_delta_changes_delete(rf_buf *changes, uint32_t table, rf_slice key);
-rf_status rf_delta_apply(rf_kv_txn *txn, uint32_t delta, const rf_slice *changes, uint32_t count,
-                         rf_err *err);
 
 typedef struct rf_delta_range {
     rf_slice from;   /* inclusive; size 0: from the first */

@@ -393,6 +393,23 @@ static rf_status fold_items(rf_catch_up *catch_up, bool resumed, uint64_t until,
     return status;
 }
 
+static rf_status sort_slot(void *arg, uint32_t worker, size_t index, rf_err *err)
+{
+    const rf_catch_up *catch_up = arg;
+    const rf_catch_up_item *item = &catch_up->items[index % catch_up->count];
+
+    (void)worker, (void)err;
+    rf_delta_changes_sort(&item->slots[index / catch_up->count].changes);
+    return RF_OK;
+}
+
+/* On the workers: who writes them holds all that follow. */
+rf_status rf_catch_up_sort_changes(const rf_catch_up *catch_up, rf_err *err)
+{
+    return rf_pool_run(catch_up->pool, (size_t)catch_up->count * catch_up->items[0].slot_count,
+                       sort_slot, (void *)(uintptr_t)catch_up, err);
+}
+
 void rf_catch_up_make_move(rf_catch_up_item *item, uint64_t until, int64_t time_last,
                            rf_catalog_move *move)
 {
@@ -408,7 +425,7 @@ void rf_catch_up_make_move(rf_catch_up_item *item, uint64_t until, int64_t time_
         rf_digest_remove(&to.digest, &slot->removed);
         to.delta_rows += (uint64_t)slot->delta_rows;
         to.delta_bytes += (uint64_t)slot->delta_bytes;
-        item->changes[i] = rf_buf_slice(&slot->changes);
+        item->changes[i] = &slot->changes;
     }
     *move = (rf_catalog_move){
         .name = item->name,
@@ -507,6 +524,8 @@ rf_status rf_catch_up_fold(rf_catch_up *catch_up, uint64_t until, const volatile
         status = begin_anew(catch_up, until, on_record, err);
     if (status == RF_OK)
         status = fold_items(catch_up, false, until, cancel, targets, on_record, err);
+    if (status == RF_OK)
+        status = rf_catch_up_sort_changes(catch_up, err);
     for (uint32_t i = 0; status == RF_OK && i < count; i++)
         rf_catch_up_make_move(&catch_up->items[i], until, time_last, &catch_up->moves[i]);
     for (uint32_t i = 0; on_record && i < count; i++)

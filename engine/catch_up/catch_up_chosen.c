@@ -430,6 +430,8 @@ rf_status rf_catch_up_refold(rf_catch_up *catch_up, const rf_chosen *chosen,
         status = search(&run, &result.is_unsearched, err);
     if (status == RF_OK)
         status = gather(&run, &result, err);
+    if (status == RF_OK)
+        status = rf_catch_up_sort_changes(catch_up, err);
     if (status == RF_OK) {
         rf_left_out_list_free(&item->noted);
         rf_catch_up_make_move(item, position, RF_TIME_NONE, &catch_up->moves[0]);

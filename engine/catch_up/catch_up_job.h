@@ -2,6 +2,7 @@
 #ifndef RF_CATCH_UP_JOB_H
 #define RF_CATCH_UP_JOB_H
 
+#include "catalog/delta_changes.h"
 #include "catalog/rows.h"
 #include "catch_up/catch_up.h"
 #include "generation/build.h"
@@ -17,7 +18,7 @@ typedef struct rf_catch_up_looked {
 typedef struct rf_catch_up_slot {
     rf_rows *rows;
     rf_buf row;          /* as it is encoded */
-    rf_buf changes;      /* see rf_delta_apply */
+    rf_delta_changes changes;
     rf_value *values[3]; /* of three rows */
     rf_digest added, removed;
     int64_t delta_rows, delta_bytes; /* by how much these change */
@@ -71,7 +72,7 @@ typedef struct rf_catch_up_item {
     rf_catch_up_slot *slots;
     uint32_t slot_count;
     rf_left_out_list noted; /* what it left out */
-    rf_slice *changes;      /* by slot */
+    const rf_delta_changes **changes; /* by slot */
 } rf_catch_up_item;
 
 struct rf_catch_up {
@@ -97,9 +98,10 @@ typedef struct rf_catch_up_change {
 } rf_catch_up_change;
 
 /* catch_up.c: clears what an earlier fold left, and finds the events up to `until` that are put aside;
- * and what the slots' changes make of the checkpoint. */
+ * brings the slots' changes into order; and what these make of the checkpoint. */
 rf_status rf_catch_up_item_begin(rf_catch_up *catch_up, rf_catch_up_item *item, uint64_t until,
                                  rf_left_out_list *on_record, rf_err *err);
+rf_status rf_catch_up_sort_changes(const rf_catch_up *catch_up, rf_err *err);
 void rf_catch_up_make_move(rf_catch_up_item *item, uint64_t until, int64_t time_last,
                            rf_catalog_move *move);
 /* RF_ERR_REFUSED where an event up to the log's end is of a schema that a generation was not built for. */

@@ -11,13 +11,12 @@
 #include <stdlib.h>
 
 enum { NEW = RF_CHANGE_NEW, CURRENT = RF_CHANGE_CURRENT, BASE = RF_CHANGE_BASE, SIDES = RF_CHANGE_SIDES };
-#define CHANGES_BYTES_MAX ((size_t)1 << 40)
 
 rf_status rf_catch_up_slot_open(rf_catch_up_item *item, rf_catalog *catalog, rf_catch_up_slot *slot,
                                 rf_err *err)
 {
     rf_buf_init(&slot->row, RF_ROW_SIZE_MAX);
-    rf_buf_init(&slot->changes, CHANGES_BYTES_MAX);
+    rf_delta_changes_init(&slot->changes);
     for (int i = 0; i < SIDES; i++) {
         slot->values[i] = calloc(item->pinned.manifest.column_count, sizeof(rf_value));
         if (!slot->values[i])
@@ -28,8 +27,8 @@ rf_status rf_catch_up_slot_open(rf_catch_up_item *item, rf_catalog *catalog, rf_
 
 void rf_catch_up_slot_clear(rf_catch_up_slot *slot)
 {
-    rf_buf_free(&slot->changes);
-    rf_buf_init(&slot->changes, CHANGES_BYTES_MAX);
+    rf_delta_changes_free(&slot->changes);
+    rf_delta_changes_init(&slot->changes);
     rf_rows_cursor_close(slot->cursor);
     slot->cursor = NULL;
     slot->added = slot->removed = (rf_digest){0};
@@ -43,7 +42,7 @@ void rf_catch_up_slot_close(rf_catch_up_slot *slot)
     rf_catch_up_merge_close(slot);
     rf_rows_close(slot->rows);
     rf_buf_free(&slot->row);
-    rf_buf_free(&slot->changes);
+    rf_delta_changes_free(&slot->changes);
     free(slot->looked);
     for (int i = 0; i < SIDES; i++)
         free(slot->values[i]);
@@ -125,7 +124,7 @@ rf_status rf_catch_up_put_change(rf_catch_up_item *item, rf_catch_up_slot *slot,
                                    slot->values[i], err);
     for (uint32_t i = 0; status == RF_OK && i < manifest->index_count; i++)
         status = change_index(item, slot, at, i, err);
-    return status == RF_OK ? rf_buf_check(&slot->changes, item->name, err) : status;
+    return status == RF_OK ? rf_delta_changes_check(&slot->changes, item->name, err) : status;
 }
 
 /* Notes what the base has, for when the row comes back. */

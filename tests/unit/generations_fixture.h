@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "catalog/catalog.h"
-#include "catalog/delta.h"
+#include "catalog/delta_changes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,13 +97,14 @@ static inline uint64_t fixture_generation(rf_catalog *catalog, const char *name,
 /* One row of a delta. */
 static inline void fixture_delta_put(rf_kv_txn *txn, uint32_t delta, const rf_delta_entry *entry)
 {
-    rf_buf changes;
+    rf_delta_changes changes;
+    const rf_delta_changes *all = &changes;
 
-    rf_buf_init(&changes, 1 << 20);
+    rf_delta_changes_init(&changes);
     rf_delta_changes_put(&changes, RF_DELTA_ROWS, entry);
-    rf_slice slice = rf_buf_slice(&changes);
-    FIXTURE_CHECK(rf_delta_apply(txn, delta, &slice, 1, NULL) == RF_OK);
-    rf_buf_free(&changes);
+    rf_delta_changes_sort(&changes);
+    FIXTURE_CHECK(rf_delta_apply(txn, delta, &all, 1, NULL) == RF_OK);
+    rf_delta_changes_free(&changes);
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* catalog/delta.h and rows.h: base and delta read as one, against a plain array of rows. */
-#include "catalog/delta.h"
+#include "catalog/delta_changes.h"
 
 #include "catalog/record.h"
 #include "catalog/rows.h"
@@ -69,15 +69,15 @@ static void commit(uint64_t position, const int *keys, const int64_t *stamps, in
 {
     rf_checkpoint checkpoint = {.position = position, .time_last = RF_TIME_NONE, .delta_rows = KEYS};
     uint32_t delta = delta_of(number);
-    rf_buf changes[WORKERS];
-    rf_slice slices[WORKERS];
+    rf_delta_changes changes[WORKERS];
+    const rf_delta_changes *all[WORKERS];
     rf_kv_txn *txn;
     char text[32];
     rf_buf row;
 
     rf_buf_init(&row, 100);
     for (int i = 0; i < WORKERS; i++)
-        rf_buf_init(&changes[i], 1 << 20);
+        rf_delta_changes_init(&changes[i]);
     for (int i = 0; i < count; i++) {
         rf_delta_entry entry = {.key = key_of(text, keys[i])};
         model[keys[i]] = stamps[i];
@@ -90,10 +90,12 @@ static void commit(uint64_t position, const int *keys, const int64_t *stamps, in
         else
             rf_delta_changes_put(&changes[keys[i] % WORKERS], RF_DELTA_ROWS, &entry);
     }
-    for (int i = 0; i < WORKERS; i++)
-        slices[i] = rf_buf_slice(&changes[i]);
+    for (int i = 0; i < WORKERS; i++) {
+        all[i] = &changes[i];
+        rf_delta_changes_sort(&changes[i]);
+    }
     cr_assert_eq(rf_kv_begin(rf_catalog_kv(store->catalog), true, &txn, NULL), RF_OK);
-    cr_assert_eq(rf_delta_apply(txn, delta, slices, WORKERS, NULL), RF_OK);
+    cr_assert_eq(rf_delta_apply(txn, delta, all, WORKERS, NULL), RF_OK);
     for (int i = 0; i < KEYS; i++) {
         if (model[i] < 0)
             continue;
@@ -104,7 +106,7 @@ static void commit(uint64_t position, const int *keys, const int64_t *stamps, in
     cr_assert_eq(rf_record_put_checkpoint(txn, "stamps", number, &checkpoint, NULL), RF_OK);
     cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
     for (int i = 0; i < WORKERS; i++)
-        rf_buf_free(&changes[i]);
+        rf_delta_changes_free(&changes[i]);
     rf_buf_free(&row);
 }
 
@@ -274,10 +276,11 @@ static void put_large_delta(void)
     char *row = calloc(1, LARGE_BYTES);
     char text[32];
     rf_kv_txn *txn;
-    rf_buf changes;
+    rf_delta_changes changes;
+    const rf_delta_changes *all = &changes;
 
     cr_assert_not_null(row);
-    rf_buf_init(&changes, (size_t)64 << 20);
+    rf_delta_changes_init(&changes);
     for (int i = 0; i < LARGE_ROWS; i++) {
         rf_delta_entry entry = {.key = key_of(text, i)};
         memcpy(row, &i, sizeof i);
@@ -286,13 +289,13 @@ static void put_large_delta(void)
         rf_delta_changes_put(&changes, RF_DELTA_ROWS, &entry);
         rf_delta_changes_put(&changes, RF_DELTA_INDEXES, &entry);
     }
-    rf_slice slice = rf_buf_slice(&changes);
+    rf_delta_changes_sort(&changes);
     cr_assert_eq(rf_kv_begin(rf_catalog_kv(store->catalog), true, &txn, NULL), RF_OK);
-    cr_assert_eq(rf_delta_apply(txn, delta_of(number), &slice, 1, NULL), RF_OK);
+    cr_assert_eq(rf_delta_apply(txn, delta_of(number), &all, 1, NULL), RF_OK);
     cr_assert_eq(rf_record_put_left_out(txn, "stamps", number, &left_out, NULL), RF_OK);
     cr_assert_eq(rf_record_put_checkpoint(txn, "stamps", number, &checkpoint, NULL), RF_OK);
     cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
-    rf_buf_free(&changes);
+    rf_delta_changes_free(&changes);
     free(row);
 }
 

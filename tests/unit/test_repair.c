@@ -307,6 +307,7 @@ static void spoil_rows(const char *name, uint64_t number, rf_slice bogus)
     cr_assert_eq(rf_catch_up_item_begin(run.catch_up, run.item, position, &on_record, &err), RF_OK);
     spoil_some(&run);
     spoil(&run, bogus, (rf_slice){run.first_row, run.first_size});
+    cr_assert_eq(rf_catch_up_sort_changes(run.catch_up, &err), RF_OK);
     rf_catch_up_make_move(run.item, position, RF_TIME_NONE, &run.catch_up->moves[0]);
     cr_assert_eq(rf_catalog_move_on(store->catalog, run.catch_up->moves, 1, &err), RF_OK, "%s",
                  err.message);
