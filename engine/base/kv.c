@@ -89,7 +89,8 @@ struct rf_kv_txn {
 struct rf_kv_cursor {
     rf_kv *kv;
     MDB_cursor *cursor;
-    bool write; /* its transaction may */
+    rf_kv_txn *writes; /* its transaction, if that may */
+    uint32_t table;
     bool copied; /* its transaction's values are */
 };
 
@@ -755,8 +756,9 @@ rf_status rf_kv_get(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice *valu
     return RF_OK;
 }
 
-static rf_status put_flags(rf_kv_txn *txn, uint32_t table, rf_slice key, MDB_val *value,
-                           unsigned flags, rf_err *err)
+/* Through a cursor of the table, where there is one. */
+static rf_status put(rf_kv_txn *txn, uint32_t table, MDB_cursor *cursor, rf_slice key, MDB_val *value,
+                     unsigned flags, rf_err *err)
 {
     MDB_val at = val_of(key);
 
@@ -767,37 +769,26 @@ static rf_status put_flags(rf_kv_txn *txn, uint32_t table, rf_slice key, MDB_val
     if (key.size == 0 || key.size > RF_KV_KEY_SIZE_MAX)
         return rf_fail(err, RF_ERR_INPUT, "%s: a key of %zu bytes", txn->kv->path, key.size);
     txn->pages_max += PAGES_PER_WRITE + value->mv_size / txn->kv->page_size;
-    int code = mdb_put(txn->txn, txn->kv->tables[table], &at, value, flags);
+    int code = cursor ? mdb_cursor_put(cursor, &at, value, flags)
+                      : mdb_put(txn->txn, txn->kv->tables[table], &at, value, flags);
     return code == 0 ? RF_OK : fail_kv(err, code, txn->kv->path, "cannot write");
 }
 
 rf_status rf_kv_put(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice value, rf_err *err)
 {
-    MDB_val put = val_of(value);
-    return put_flags(txn, table, key, &put, 0, err);
-}
-
-static rf_status put_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size, unsigned flags,
-                          char **room_out, rf_err *err)
-{
-    MDB_val put = {size, NULL};
-    rf_status status = put_flags(txn, table, key, &put, MDB_RESERVE | flags, err);
-
-    if (status == RF_OK)
-        *room_out = put.mv_data;
-    return status;
+    MDB_val all = val_of(value);
+    return put(txn, table, NULL, key, &all, 0, err);
 }
 
 rf_status rf_kv_put_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size, char **room_out,
                          rf_err *err)
 {
-    return put_room(txn, table, key, size, 0, room_out, err);
-}
+    MDB_val room = {size, NULL};
+    rf_status status = put(txn, table, NULL, key, &room, MDB_RESERVE, err);
 
-rf_status rf_kv_append_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size,
-                            char **room_out, rf_err *err)
-{
-    return put_room(txn, table, key, size, MDB_APPEND, room_out, err);
+    if (status == RF_OK)
+        *room_out = room.mv_data;
+    return status;
 }
 
 rf_status rf_kv_delete(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_err *err)
@@ -842,7 +833,8 @@ rf_status rf_kv_cursor_open(rf_kv_txn *txn, uint32_t table, rf_kv_cursor **curso
         return fail_kv(err, code, txn->kv->path, "cannot open a cursor");
     }
     cursor->kv = txn->kv;
-    cursor->write = txn->write;
+    cursor->writes = txn->write ? txn : NULL;
+    cursor->table = table;
     cursor->copied = txn->copied;
     *cursor_out = cursor;
     return RF_OK;
@@ -898,7 +890,7 @@ rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key,
     }
     if (code != 0 && code != MDB_NOTFOUND)
         return fail_kv(err, code, cursor->kv->path, "cannot read");
-    if (code == 0 && !cursor->write && !is_whole(cursor->kv, value, cursor->copied))
+    if (code == 0 && !cursor->writes && !is_whole(cursor->kv, value, cursor->copied))
         return fail_torn(cursor->kv, err);
     *found_out = code == 0;
     if (code == 0) {
@@ -906,4 +898,17 @@ rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key,
         *value_out = slice_of(value);
     }
     return RF_OK;
+}
+
+rf_status rf_kv_cursor_put_room(rf_kv_cursor *cursor, rf_slice key, size_t size, bool behind,
+                                char **room_out, rf_err *err)
+{
+    MDB_val room = {size, NULL};
+
+    RF_ASSERT(cursor->writes);
+    rf_status status = put(cursor->writes, cursor->table, cursor->cursor, key, &room,
+                           MDB_RESERVE | (behind ? MDB_APPEND : 0), err);
+    if (status == RF_OK)
+        *room_out = room.mv_data;
+    return status;
 }

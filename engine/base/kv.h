@@ -93,9 +93,6 @@ rf_status rf_kv_put(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_slice value
 /* As put, with room for `size` bytes that the caller fills before the next write. */
 rf_status rf_kv_put_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size, char **room_out,
                          rf_err *err);
-/* The same for a key above all that the table has: nothing is searched, and pages get full. */
-rf_status rf_kv_append_room(rf_kv_txn *txn, uint32_t table, rf_slice key, size_t size,
-                            char **room_out, rf_err *err);
 /* RF_OK also if absent. */
 rf_status rf_kv_delete(rf_kv_txn *txn, uint32_t table, rf_slice key, rf_err *err);
 rf_status rf_kv_count(rf_kv_txn *txn, uint32_t table, uint64_t *count_out, rf_err *err);
@@ -118,6 +115,10 @@ void rf_kv_cursor_close(rf_kv_cursor *cursor);
 /* `key` matters for AT_LEAST and AT_MOST only. *found_out false at the end. */
 rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key, rf_slice *key_out,
                             rf_slice *value_out, bool *found_out, rf_err *err);
+/* As put_room, in a write transaction: quicker for keys in order, since the page of the one before is at hand.
+ * `behind`: the key is above all that the table has; nothing is searched, and pages get full. */
+rf_status rf_kv_cursor_put_room(rf_kv_cursor *cursor, rf_slice key, size_t size, bool behind,
+                                char **room_out, rf_err *err);
 
 /* Whether its path still names the file that is open: nobody has removed it, or put another in its place. */
 bool rf_kv_is_in_place(const rf_kv *kv);

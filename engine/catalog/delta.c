@@ -64,15 +64,46 @@ rf_status rf_delta_get(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice 
     return status;
 }
 
-rf_status rf_delta_put(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_delta_entry *entry,
-                       bool behind, rf_err *err)
+rf_status rf_delta_delete(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key, rf_err *err)
+{
+    char bytes[KEY_SIZE_MAX];
+
+    return rf_kv_delete(txn, RF_CATALOG_DELTA_TABLE, entry_key(bytes, delta, table, key), err);
+}
+
+/* ---- writing ---- */
+
+rf_status rf_delta_writer_open(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice first,
+                               rf_delta_writer *writer_out, rf_err *err)
+{
+    rf_delta_writer writer = {.delta = delta};
+    char bytes[KEY_SIZE_MAX];
+    rf_slice wanted = entry_key(bytes, delta, table, first);
+    rf_slice key, value;
+    bool found;
+
+    rf_status status = rf_kv_cursor_open(txn, RF_CATALOG_DELTA_TABLE, &writer.cursor, err);
+    if (status != RF_OK)
+        return status;
+    status = rf_kv_cursor_seek(writer.cursor, RF_KV_LAST, RF_SLICE(""), &key, &value, &found, err);
+    if (status != RF_OK) {
+        rf_delta_writer_close(&writer);
+        return status;
+    }
+    writer.behind = !found || rf_slice_compare(key, wanted) < 0;
+    *writer_out = writer;
+    return RF_OK;
+}
+
+rf_status rf_delta_write(rf_delta_writer *writer, uint32_t table, const rf_delta_entry *entry,
+                         rf_err *err)
 {
     char bytes[KEY_SIZE_MAX];
     char *room;
 
-    rf_slice at = entry_key(bytes, delta, table, entry->key);
-    rf_status status = (behind ? rf_kv_append_room : rf_kv_put_room)(
-        txn, RF_CATALOG_DELTA_TABLE, at, entry->row.size + CHECKSUM_SIZE, &room, err);
+    rf_slice at = entry_key(bytes, writer->delta, table, entry->key);
+    rf_status status = rf_kv_cursor_put_room(writer->cursor, at, entry->row.size + CHECKSUM_SIZE,
+                                             writer->behind, &room, err);
     if (status != RF_OK)
         return status;
     if (entry->row.size > 0)
@@ -81,29 +112,9 @@ rf_status rf_delta_put(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_
     return RF_OK;
 }
 
-rf_status rf_delta_delete(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key, rf_err *err)
+void rf_delta_writer_close(rf_delta_writer *writer)
 {
-    char bytes[KEY_SIZE_MAX];
-
-    return rf_kv_delete(txn, RF_CATALOG_DELTA_TABLE, entry_key(bytes, delta, table, key), err);
-}
-
-rf_status rf_delta_is_behind_all(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice entry,
-                                 bool *behind_out, rf_err *err)
-{
-    char bytes[KEY_SIZE_MAX];
-    rf_slice wanted = entry_key(bytes, delta, table, entry);
-    rf_slice key, value;
-    rf_kv_cursor *cursor;
-    bool found;
-
-    rf_status status = rf_kv_cursor_open(txn, RF_CATALOG_DELTA_TABLE, &cursor, err);
-    if (status != RF_OK)
-        return status;
-    status = rf_kv_cursor_seek(cursor, RF_KV_LAST, RF_SLICE(""), &key, &value, &found, err);
-    *behind_out = status == RF_OK && (!found || rf_slice_compare(key, wanted) < 0);
-    rf_kv_cursor_close(cursor);
-    return status;
+    rf_kv_cursor_close(writer->cursor);
 }
 
 /* ---- parts ---- */
@@ -241,18 +252,22 @@ void rf_delta_part_free(rf_delta_part *part)
 rf_status rf_delta_put_some(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_delta_part *part,
                             uint32_t *at, rf_err *err)
 {
+    rf_delta_writer writer;
     size_t bytes = 0;
-    bool behind = false;
 
-    rf_status status = *at < part->count
-                           ? rf_delta_is_behind_all(txn, delta, table, part->entries[*at].key, &behind, err)
-                           : RF_OK;
+    if (*at == part->count)
+        return RF_OK;
+    rf_status status =
+        rf_delta_writer_open(txn, delta, table, part->entries[*at].key, &writer, err);
+    if (status != RF_OK)
+        return status;
     while (status == RF_OK && *at < part->count && bytes < PUT_BYTES) {
         const rf_delta_entry *entry = &part->entries[*at];
-        status = rf_delta_put(txn, delta, table, entry, behind, err);
+        status = rf_delta_write(&writer, table, entry, err);
         bytes += entry->key.size + entry->row.size;
         (*at)++;
     }
+    rf_delta_writer_close(&writer);
     return status;
 }
 

@@ -26,15 +26,22 @@ typedef struct rf_delta_entry {
 /* *entry_out is valid as long as what the transaction reads. */
 rf_status rf_delta_get(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key,
                        rf_delta_entry *entry_out, bool *found_out, rf_err *err);
-/* Whether an entry stands behind all that there are, as those of a generation's first move do: then so do those that
- * follow in order, and are put quicker, `behind`. */
-rf_status rf_delta_is_behind_all(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key,
-                                 bool *behind_out, rf_err *err);
-rf_status rf_delta_put(rf_kv_txn *txn, uint32_t delta, uint32_t table, const rf_delta_entry *entry,
-                       bool behind, rf_err *err);
 /* The base's row holds again, or there is none. */
 rf_status rf_delta_delete(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice key,
                           rf_err *err);
+
+/* Writes entries of a delta in the order of table and key, from a first one on. Closed before its transaction ends. */
+typedef struct rf_delta_writer {
+    rf_kv_cursor *cursor;
+    uint32_t delta;
+    bool behind; /* all that there are, as those of a generation's first move do */
+} rf_delta_writer;
+
+rf_status rf_delta_writer_open(rf_kv_txn *txn, uint32_t delta, uint32_t table, rf_slice first,
+                               rf_delta_writer *writer_out, rf_err *err);
+rf_status rf_delta_write(rf_delta_writer *writer, uint32_t table, const rf_delta_entry *entry,
+                         rf_err *err);
+void rf_delta_writer_close(rf_delta_writer *writer);
 
 typedef struct rf_delta_range {
     rf_slice from;   /* inclusive; size 0: from the first */

@@ -185,18 +185,21 @@ static void step(source **sources, uint32_t *count)
 static rf_status apply_sources(rf_kv_txn *txn, uint32_t delta, source *sources, uint32_t count,
                                rf_err *err)
 {
-    bool behind = false;
+    rf_delta_writer writer;
 
-    rf_status status = rf_delta_is_behind_all(txn, delta, table_of(sources->at),
-                                              key_of(sources->at), &behind, err);
+    rf_status status = rf_delta_writer_open(txn, delta, table_of(sources->at), key_of(sources->at),
+                                            &writer, err);
+    if (status != RF_OK)
+        return status;
     while (status == RF_OK && count > 0) {
         const char *at = sources->at;
         rf_delta_entry entry = {.key = key_of(at)};
         entry.row = (rf_slice){entry.key.data + entry.key.size, rf_load_u32(at + 4)};
-        status = *at == CHANGE_PUT ? rf_delta_put(txn, delta, table_of(at), &entry, behind, err)
+        status = *at == CHANGE_PUT ? rf_delta_write(&writer, table_of(at), &entry, err)
                                    : rf_delta_delete(txn, delta, table_of(at), entry.key, err);
         step(&sources, &count);
     }
+    rf_delta_writer_close(&writer);
     return status;
 }
 

@@ -102,6 +102,65 @@ Test(kv, seeks_at_least_and_at_most)
     rf_kv_close(kv);
 }
 
+/* Keys of three commits through a cursor: behind all, between those, and beside deletions. */
+static void put_through_cursor(rf_kv *kv, int first, int step, int count, bool behind)
+{
+    rf_kv_cursor *cursor;
+    rf_kv_txn *txn;
+    char text[16];
+    char *room;
+
+    cr_assert_eq(rf_kv_begin(kv, true, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_cursor_open(txn, 0, &cursor, NULL), RF_OK);
+    for (int i = 0; i < count; i++) {
+        int number = first + i * step;
+        rf_slice key = {text, (size_t)snprintf(text, sizeof text, "%06d", number)};
+        size_t size = sizeof number + (size_t)(number % 7) * 100;
+        cr_assert_eq(rf_kv_cursor_put_room(cursor, key, size, behind, &room, NULL), RF_OK);
+        memset(room, number % 256, size);
+        memcpy(room, &number, sizeof number);
+        if (!behind && number % 5 == 0)
+            cr_assert_eq(rf_kv_delete(txn, 0, key, NULL), RF_OK);
+    }
+    rf_kv_cursor_close(cursor);
+    cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+}
+
+Test(kv, takes_entries_through_a_cursor_in_order)
+{
+    enum { COUNT = 3000 };
+    rf_kv *kv = open_kv(&two_tables);
+    rf_kv_cursor *cursor;
+    rf_kv_txn *txn;
+    rf_slice key, value;
+    bool found;
+    int at = 0;
+
+    put_through_cursor(kv, 0, 2, COUNT, true);
+    put_through_cursor(kv, 1, 2, COUNT, false);
+    put_through_cursor(kv, 0, 10, COUNT / 5, false); /* all of them go */
+    cr_assert_eq(rf_kv_begin(kv, false, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_cursor_open(txn, 0, &cursor, NULL), RF_OK);
+    cr_assert_eq(rf_kv_cursor_seek(cursor, RF_KV_FIRST, RF_SLICE(""), &key, &value, &found, NULL), RF_OK);
+    for (; found; at++) {
+        char text[16];
+        int number;
+        while (at % 10 == 0 || (at % 2 == 1 && at % 5 == 0))
+            at++;
+        rf_slice due = {text, (size_t)snprintf(text, sizeof text, "%06d", at)};
+        cr_assert(rf_slice_equal(key, due));
+        memcpy(&number, value.data, sizeof number);
+        cr_assert_eq(number, at);
+        cr_assert_eq(value.size, sizeof number + (size_t)(at % 7) * 100);
+        cr_assert_eq(rf_kv_cursor_seek(cursor, RF_KV_NEXT, RF_SLICE(""), &key, &value, &found, NULL),
+                     RF_OK);
+    }
+    cr_assert_eq(at, 2 * COUNT);
+    rf_kv_cursor_close(cursor);
+    rf_kv_abort(txn);
+    rf_kv_close(kv);
+}
+
 Test(kv, copies_what_a_transaction_reads_while_others_write)
 {
     enum { SIZE = 300000 };
