@@ -134,6 +134,7 @@ static rf_status print_json(const struct outcome *outcome, rf_err *err)
     cli_json_number(&json, "write", report->timings.write);
     cli_json_number(&json, "seal", report->timings.seal);
     cli_json_number(&json, "swap", report->timings.swap);
+    cli_json_number(&json, "discarded", report->timings.discarded);
     cli_json_close(&json, '}');
     cli_json_open(&json, "projections", '[');
     for (uint32_t i = 0; status == RF_OK && i < report->projection_count; i++)
@@ -220,6 +221,9 @@ static rf_status print_text(const struct outcome *outcome, const char *told, rf_
     cli_print(": %s events/s, ", cli_format_rate(report->events, report->seconds, c));
     cli_print("%s decoded, %u worker%s\n", cli_format_bytes(report->bytes_decoded, a),
               report->workers, cli_plural(report->workers));
+    if (report->timings.discarded > 0)
+        cli_print("  %s of it discarded: stored rows tell too little to go on from, so all was folded\n",
+                  cli_format_seconds(report->timings.discarded, a));
     return status;
 }
 

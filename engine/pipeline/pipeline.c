@@ -318,6 +318,7 @@ static rf_status make_report(const struct pipeline *pipeline, rf_rebuild_report 
         .finding_count = findings,
     };
     out->timings.swap = pipeline->swap_s;
+    out->timings.discarded = pipeline->discarded_s;
     out->projections = rf_arena_alloc(&report->arena, count * sizeof *out->projections);
     out->findings = rf_arena_alloc(&report->arena, findings * sizeof *out->findings);
     if (!out->projections || !out->findings) {

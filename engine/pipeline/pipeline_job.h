@@ -30,6 +30,7 @@ struct pipeline {
     uint64_t set; /* that the catalog has the generations as */
     bool flip_tried; /* from then on a failure says itself what was swapped */
     double swap_s;
+    double discarded_s;
     double start;
 };
 

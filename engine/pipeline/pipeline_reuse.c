@@ -305,7 +305,10 @@ rf_status rf_pipeline_reuse(struct pipeline *pipeline, bool *made_out, rf_err *e
     *made_out = status == RF_OK && made;
     if (!*made_out)
         discard_reused(pipeline); /* all or none */
-    pipeline->replay.timings.fold = rf_clock_seconds() - start;
+    if (*made_out)
+        pipeline->replay.timings.fold = rf_clock_seconds() - start;
+    else
+        pipeline->discarded_s = rf_clock_seconds() - start;
     pipeline->sealed = *made_out;
     return status;
 }

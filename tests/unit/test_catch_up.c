@@ -335,6 +335,9 @@ static void check_all_is_folded(unsigned fresh)
         cr_assert_str_eq(built->digest, whole.digest);
         cr_assert_eq(built->events, whole.events);
     }
+    cr_assert_eq(first->timings.discarded, 0);
+    cr_assert_gt(second->timings.discarded, 0);
+    cr_assert_lt(second->timings.discarded, second->seconds);
     rf_rebuild_report_free(first);
     rf_rebuild_report_free(second);
     verify();

@@ -62,6 +62,8 @@ typedef struct rf_finding {
 typedef struct rf_timings {
     double load, fold, emit, write, seal,
         swap; /* seconds; fold, emit, write added over the workers */
+    double discarded; /* of going on from what is live, where stored rows turned out to tell too little and all was
+                       * folded instead; in none of the others */
 } rf_timings;
 
 /* A report owns all that it points at. */
