@@ -135,17 +135,22 @@ static rf_status find_refused(rf_catch_up *catch_up, const volatile int *cancel,
     return status;
 }
 
+/* The event that a fold fails for need not be the first in the log that fails, and a row may be refused before it:
+ * each is looked for in front of what was found, until the generations stand right before it. */
 rf_status rf_catch_up_stop_before(rf_catch_up *catch_up, rf_status status,
                                   const volatile int *cancel, rf_err *failure)
 {
-    rf_err refused = *failure;
-
-    if (failure->position > rf_catch_up_position(catch_up) + 1) {
-        refused = (rf_err){0};
-        (void)rf_catch_up_run(catch_up, failure->position - 1, cancel, &refused);
+    for (;;) {
+        if (has_refused(catch_up, failure))
+            status = find_refused(catch_up, cancel, failure);
+        if (failure->position <= rf_catch_up_position(catch_up) + 1)
+            return status;
+        rf_err earlier = {0};
+        rf_status found =
+            rf_catch_up_run(catch_up, failure->position - 1, cancel, &earlier);
+        if (found == RF_OK)
+            return status;
+        *failure = earlier;
+        status = found;
     }
-    if (!has_refused(catch_up, &refused))
-        return status;
-    *failure = refused;
-    return find_refused(catch_up, cancel, failure);
 }

@@ -277,6 +277,29 @@ class Follow(tool.Case):
         self.assertEqual(self.status('strict')['lag'], 0)
         self.check('counts', 'strict')
 
+    def test_it_stands_in_front_of_the_first_event_that_fails_whichever_a_fold_meets_first(self):
+        """A value of a wrong kind is met before any handler is called."""
+        strict = STRICT.replace('columns', 'expect ("n < 60") columns')
+        self.rebuild(self.path('strict.lua', strict), options=('--max-removed', '100%'))
+        bad = {'breaks': 99, 'fails': 500, 'is of a wrong kind': 'many'}
+        for order in (('breaks', 'fails', 'is of a wrong kind'), ('fails', 'breaks', 'is of a wrong kind')):
+            first = self.info()['position'] + 3
+            made = [event('fresh-%d' % (first + i), 'ItemAdded', {'qty': 1}) for i in range(14)]
+            for i, what in zip((2, 5, 11), order):
+                made[i] = event('bad-%d' % (first + i), 'ItemAdded', {'qty': bad[what]})
+            self.import_lines(*made)
+            for position in (first, first + 3, first + 9):
+                self.ok('resume', self.store, 'strict')
+                self.gives(tool.REFUSED, 'follow', self.store, '--once', '--quiet')
+                status = self.ok('status', self.store, '--json').json['models'][0]
+                self.assertEqual(
+                    (status['suspended_at'], status['position']), (position, position - 1), order
+                )
+                self.ok('skip', self.store, 'strict', str(position), '--reason', 'bad')
+            self.ok('resume', self.store, 'strict')
+            self.ok('follow', self.store, '--once', '--quiet')
+        self.ok('verify', self.store, '--serial')
+
     def test_a_row_that_is_too_long_for_an_index_suspends_it_in_front_of_the_event(self):
         noted = (
             'name "%s" version (1) columns { "note text" } index "note"\n'
