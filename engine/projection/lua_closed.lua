@@ -5,7 +5,7 @@
 -- handlers refer to once it is loaded, are seen through a userdata that can be read and not
 -- written. Its source gets a call of the tick at the head of each loop and function and before each
 -- goto, so that one that never ends can be stopped: hooks do not fire in compiled code. The tick's
--- name is a byte that no text has, so nobody can take or shadow it.
+-- name is a byte that no text has, so nobody can take or shadow it. Lengths are taken by a function of ours.
 --
 -- Each of these files is a chunk that gets the table `refold` and adds to it.
 local refold = ...
@@ -236,10 +236,42 @@ local closed_math = copy_of(math, "abs acos asin atan atan2 ceil cos cosh deg ex
     "huge ldexp log log10 max min modf pi pow rad sin sinh sqrt tan tanh")
 closed_math.mod = math.fmod
 
-local closed_table = { insert = insert, remove = table.remove, sort = sort, maxn = table.maxn }
+---- lengths ----
+
+-- LuaJIT from 2020 to 2022 (Debian 12 has one) compiles a length that was asked before as what it was, also where
+-- the table got an element meanwhile by another way to it: row.l is one each time. That any table may have been
+-- cleared makes it ask again.
+local clear, cleared = require("table.clear"), {}
+local function ask_again()
+    clear(cleared)
+end
+
+local measured = { table = true, string = true, userdata = true, cdata = true }
+
+-- What `#value` is made in a projection's source; see with_ticks.
+local function length_of(_, value)
+    if not measured[raw_type(value)] then
+        fail("attempt to get length of a %s value", raw_type(value))
+    end
+    ask_again()
+    return #value
+end
+
+local raw_remove = table.remove
+local closed_table = { sort = sort, maxn = table.maxn }
+function closed_table.insert(...)
+    ask_again()
+    return insert(...)
+end
+function closed_table.remove(...)
+    ask_again()
+    return raw_remove(...)
+end
 function closed_table.concat(of, ...)
+    ask_again()
     return concat(table_of(of, "concat"), ...)
 end
+refold.ask_again = ask_again
 
 local raw_tonumber = tonumber
 
@@ -259,8 +291,10 @@ refold.env = env
 
 ---- a source made stoppable ----
 
-local TICK, COPY = "\255", "\254"
+-- `#x` becomes LENGTH^x, which takes the same operand: ^ alone binds as tightly on its right.
+local TICK, COPY, LENGTH = "\255", "\254", "\253"
 env[TICK] = refold.tick
+env[LENGTH] = ffi.new(ffi.metatype(ffi.typeof("struct {}"), { __pow = length_of }))
 refold.tick_name, refold.copy_name = TICK, COPY
 env[COPY] = function(row, to, e, from)
     if raw_type(row) == "cdata" and raw_type(e) == "cdata" then
@@ -347,7 +381,7 @@ local function copy_at(source, at, before)
     end
 end
 
--- The same source with a call of the tick wherever it could go round. Lines stay where they are.
+-- The same source with a call of the tick wherever it could go round, and lengths made ours. Lines stay where they are.
 function refold.with_ticks(source)
     local parts, at, from = {}, 1, 1
     local before, in_head = "", false
@@ -380,6 +414,10 @@ function refold.with_ticks(source)
                 find(source, "^%s+[%a_]", stop + 1) then
                 put(at - 1)
             end
+        elseif text == "#" then
+            insert(parts, sub(source, from, at - 1))
+            insert(parts, " " .. LENGTH .. "^")
+            from = stop + 1
         elseif in_head and text == ")" then
             put(stop)
             in_head = false

@@ -8,6 +8,7 @@
 local refold = ...
 
 local ffi, fail, thaw, is_integer = refold.ffi, refold.fail, refold.thaw, refold.is_integer
+local ask_again = refold.ask_again
 local type, next, tostring, tonumber, ipairs = type, next, tostring, tonumber, ipairs
 local setmetatable, getmetatable = setmetatable, getmetatable
 local byte, sub, find, match, format, rep = string.byte, string.sub, string.find, string.match,
@@ -230,6 +231,7 @@ end
 -- Of an array the count of its elements; nil for an object.
 local function count_of(value)
     local meta = getmetatable(value)
+    ask_again()
     local count = #value
     if meta and meta.array == false or not meta and count == 0 and next(value) ~= nil then
         return nil

@@ -330,6 +330,49 @@ class Lua(tool.Shop):
         self.assertEqual(json.loads(row)['l'], [{'n': 1}, {'n': 2}])
         self.assertTrue(json.loads(row)['there'])
 
+    def test_a_length_is_what_it_is_whichever_way_a_list_got_its_elements(self):
+        """Compiled code of some LuaJITs remembers a length, and misses what was added by another name."""
+        path = self.lua(
+            "name 'ways' version (1) columns { 'j json' }\n"
+            "on ('Put', { 'v int', 'k text' }, function (row, e)\n"
+            "    row.j = row.j or { items = {} }\n"
+            "    local items = row.j.items\n"
+            "    items[#items + 1] = e.v\n"
+            "    row.j[e.k] = e.v\n"
+            "    row.j.items[#items + 1] = e.v\n"
+            "    row.j.items[#items + 1] = e.v\n"
+            "end)\n"
+        )
+        made = [event('s-%d' % (i % 300), 'Put', {'v': i, 'k': 'k%d' % (i % 3)}) for i in range(6000)]
+        self.import_lines(*made)
+        for workers in (0, 0, 2):
+            self.rebuild(path, options=('--full', '--workers', workers))
+            rows = [json.loads(line) for line in self.rows('ways').splitlines()]
+            self.assertEqual(len(rows), 300)
+            for row in rows:
+                first = int(row['key'][2:])
+                self.assertEqual(
+                    row['j']['items'], [i for i in range(first, 6000, 300) for _ in range(3)]
+                )
+
+    def test_lengths_in_any_place_of_an_expression(self):
+        path = self.small("local n = 1\nrow.n = #e.qty")
+        self.refused(tool.FAILED, ['p.lua:4', 'length of a number value'], path)
+        path = self.small(
+            "local a, text = { { 1, 2, 3 }, x = { 'ab' } }, 'four' -- #text\n"
+            "assert(#a[1] == 3 and#a.x[1] == 2 and -#text == -4 and 2^#a[1] == 8 and not (#text > 4))\n"
+            "assert(#text .. #[[#]] == '41' and #'#' + #text:sub(2) * 2 == 7 and #{ #a, #a } == 2)\n"
+            "row.n = row.n + #e.sku",
+            columns="'n int'",
+        )
+        text = open(path, encoding='utf-8').read().replace("'price int'", "'sku text'")
+        self.rebuild(self.lua(text))
+        self.assertEqual(self.rows('small'), b'{"key":"order-1","n":2}\n')
+        combined = "name 'small' version (2) key 'sku text' columns { 'n int' } combine { n = 'sum' }\n"
+        combined += "on ('ItemAdded', { 'sku text' }, function (row, e) row.n = row.n + 3 * #e.sku end)\n"
+        self.rebuild(self.lua(combined), options=('--max-removed', '100%'))
+        self.assertIn(b'"n":3}\n', self.rows('small'))
+
     def test_the_event_that_spoilt_a_list_in_place_is_the_one_left_out(self):
         self.import_lines(*(event('l-1', 'Put', {'n': n}) for n in (1, 2, 3, 2, 4)))
         path = self.lua(
