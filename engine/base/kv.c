@@ -887,16 +887,19 @@ rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key,
     case RF_KV_PREVIOUS:
         code = mdb_cursor_get(cursor->cursor, &at, &value, MDB_PREV);
         break;
+    case RF_KV_HERE:
+        code = mdb_cursor_get(cursor->cursor, &at, &value, MDB_GET_CURRENT);
+        break;
     }
     if (code != 0 && code != MDB_NOTFOUND)
         return fail_kv(err, code, cursor->kv->path, "cannot read");
-    if (code == 0 && !cursor->writes && !is_whole(cursor->kv, value, cursor->copied))
+    if (code == 0 && value_out && !cursor->writes && !is_whole(cursor->kv, value, cursor->copied))
         return fail_torn(cursor->kv, err);
     *found_out = code == 0;
-    if (code == 0) {
+    if (code == 0)
         *key_out = slice_of(at);
+    if (code == 0 && value_out)
         *value_out = slice_of(value);
-    }
     return RF_OK;
 }
 

@@ -104,6 +104,7 @@ typedef enum rf_kv_seek {
     RF_KV_AT_MOST,   /* last entry with key <= the given one */
     RF_KV_NEXT,
     RF_KV_PREVIOUS,
+    RF_KV_HERE, /* where it is */
 } rf_kv_seek;
 
 /* LMDB's own list of free pages, for rf_kv_check_pages. */
@@ -112,7 +113,8 @@ typedef enum rf_kv_seek {
 rf_status rf_kv_cursor_open(rf_kv_txn *txn, uint32_t table, rf_kv_cursor **cursor_out, rf_err *err);
 /* Takes NULL. Closed before its transaction ends. */
 void rf_kv_cursor_close(rf_kv_cursor *cursor);
-/* `key` matters for AT_LEAST and AT_MOST only. *found_out false at the end. */
+/* `key` matters for AT_LEAST and AT_MOST only. *found_out false at the end. `value_out` NULL: where the value lies is
+ * not looked at either. */
 rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key, rf_slice *key_out,
                             rf_slice *value_out, bool *found_out, rf_err *err);
 /* As put_room, in a write transaction: quicker for keys in order, since the page of the one before is at hand.

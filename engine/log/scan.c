@@ -133,7 +133,7 @@ static rf_status scan_find(rf_log_scan *scan, rf_segment *out, bool *found_out, 
     *found_out = false;
     rf_status status = rf_kv_cursor_open(scan->txn, RF_LOG_SEGMENTS, &cursor, err);
     while (!status && is_there && !*found_out) {
-        status = rf_kv_cursor_seek(cursor, seek, rf_segment_key_slice(&at), &key, &value, &is_there,
+        status = rf_kv_cursor_seek(cursor, seek, rf_segment_key_slice(&at), &key, NULL, &is_there,
                                    err);
         if (!status && is_there)
             status = rf_segment_key_parse(key, &span, err);
@@ -148,6 +148,8 @@ static rf_status scan_find(rf_log_scan *scan, rf_segment *out, bool *found_out, 
         }
     }
     *found_out = *found_out && is_there;
+    if (!status && *found_out)
+        status = rf_kv_cursor_seek(cursor, RF_KV_HERE, (rf_slice){0}, &key, &value, &is_there, err);
     if (!status && *found_out)
         status = scan_segment(scan, &span, value, out, err);
     rf_kv_cursor_close(cursor);

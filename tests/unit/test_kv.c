@@ -94,8 +94,13 @@ Test(kv, seeks_at_least_and_at_most)
                                        &found, NULL),
                      RF_OK);
         cr_assert_eq(found, cases[i].expected != NULL, "case %zu", i);
-        if (found)
-            cr_assert(rf_slice_equal(key, rf_slice_of(cases[i].expected)), "case %zu", i);
+        if (!found)
+            continue;
+        cr_assert(rf_slice_equal(key, rf_slice_of(cases[i].expected)), "case %zu", i);
+        rf_slice there;
+        cr_assert_eq(rf_kv_cursor_seek(cursor, RF_KV_HERE, RF_SLICE(""), &key, &there, &found, NULL),
+                     RF_OK);
+        cr_assert(found && rf_slice_equal(there, value), "case %zu", i);
     }
     rf_kv_cursor_close(cursor);
     rf_kv_abort(txn);
@@ -239,6 +244,11 @@ Test(kv, refuses_a_value_that_is_larger_than_its_pages_mapped_or_copied)
             cr_assert_eq(rf_kv_cursor_open(txn, 1, &cursor, NULL), RF_OK);
             cr_assert_eq(rf_kv_cursor_seek(cursor, RF_KV_FIRST, RF_SLICE(""), &key, &value, &found,
                                            NULL),
+                         expected);
+            cr_assert_eq(rf_kv_cursor_seek(cursor, RF_KV_FIRST, RF_SLICE(""), &key, NULL, &found, NULL),
+                         RF_OK); /* the key alone */
+            cr_assert(found && rf_slice_equal(key, RF_SLICE("k")));
+            cr_assert_eq(rf_kv_cursor_seek(cursor, RF_KV_HERE, RF_SLICE(""), &key, &value, &found, NULL),
                          expected);
             rf_kv_cursor_close(cursor);
             rf_kv_abort(txn);
