@@ -14,6 +14,7 @@
 enum {
     WINDOW_MIN = 1 << 8,
     NUMBERS_MIN = 1 << 16,
+    NUMBERS_EACH = 16, /* an event: clearing the places of more costs what finding keys again does */
     WINDOW_MAX = 1 << 22, /* two digits of the sort */
     CHUNK_MIN = 1 << 10,
     CHUNK_MAX = 1 << 16,
@@ -104,6 +105,8 @@ static void set_budgets(rf_exchange *job, const rf_census_type *types, uint32_t 
     uint64_t share = memory / job->worker_count;
     job->numbers_max = (size_t)(share / (combines ? 4 : 32) / sizeof(rf_exchange_place));
     job->numbers_max = job->numbers_max > NUMBERS_MIN ? job->numbers_max : NUMBERS_MIN;
+    if (job->numbers_max / NUMBERS_EACH > rf_exchange_event_count(job))
+        job->numbers_max = (size_t)rf_exchange_event_count(job) * NUMBERS_EACH;
     job->mapped_budget = rf_fold_mapped_budget(job->options, job->worker_count);
     uint64_t text = share / (combines ? 16 : 8);
     job->text_budget = text > TEXT_BUDGET_MIN ? (size_t)text : TEXT_BUDGET_MIN;

@@ -23,7 +23,7 @@ typedef struct rf_exchange_numbers {
     rf_exchange_place *places;
 } rf_exchange_numbers;
 
-enum { MEMO_BITS = 15, MEMO_KEY_MIN = 8, MEMO_KEY_MAX = 16 };
+enum { MEMO_BITS_MIN = 6, MEMO_BITS_MAX = 15, MEMO_KEY_MIN = 8, MEMO_KEY_MAX = 16 };
 
 /* A key of 8 to 16 bytes, by its first and last eight; of another size its hash, and nothing. */
 struct rf_exchange_memo {
@@ -32,16 +32,27 @@ struct rf_exchange_memo {
     rf_exchange_place place;
 };
 
+/* As many as there are events, if they are few: all are cleared, however many are used. */
+static uint32_t memo_bits(uint64_t events)
+{
+    uint32_t bits = MEMO_BITS_MIN;
+
+    while (bits < MEMO_BITS_MAX && (uint64_t)1 << bits < events)
+        bits++;
+    return bits;
+}
+
 bool rf_exchange_memo_begin(rf_exchange_worker *worker)
 {
-    worker->memo = aligned_alloc(64, sizeof *worker->memo << MEMO_BITS);
+    worker->memo_bits = memo_bits(rf_exchange_event_count(worker->job));
+    worker->memo = aligned_alloc(64, sizeof *worker->memo << worker->memo_bits);
     worker->numbers = calloc(NUMBERS, sizeof *worker->numbers);
     return worker->memo && worker->numbers;
 }
 
 void rf_exchange_memo_clear(rf_exchange_worker *worker)
 {
-    memset(worker->memo, 0, sizeof *worker->memo << MEMO_BITS);
+    memset(worker->memo, 0, sizeof *worker->memo << worker->memo_bits);
     for (uint32_t i = 0; i < NUMBERS; i++) {
         free(worker->numbers[i].places);
         worker->numbers[i] = (rf_exchange_numbers){0};
@@ -67,7 +78,7 @@ static inline struct rf_exchange_memo *memo_at(rf_exchange_worker *worker, uint6
     const uint64_t factor = 0x9e3779b97f4a7c15u;
     uint64_t mixed = first * factor ^ last * 0xd6e8feb86659fd93u;
 
-    return &worker->memo[((mixed ^ mixed >> 32) * factor) >> (64 - MEMO_BITS)];
+    return &worker->memo[((mixed ^ mixed >> 32) * factor) >> (64 - worker->memo_bits)];
 }
 
 static inline struct rf_exchange_memo *memo_of_short(rf_exchange_worker *worker, rf_slice key)

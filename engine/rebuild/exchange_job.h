@@ -193,7 +193,8 @@ struct rf_exchange_worker {
     uint32_t lane_capacity;
     int64_t *positions; /* of a segment's events */
     char *key_parts; /* what computed keys are put into */
-    struct rf_exchange_memo *memo; /* exchange_find.c, as the next */
+    struct rf_exchange_memo *memo; /* exchange_find.c, as the next two */
+    uint32_t memo_bits;
     struct rf_exchange_numbers *numbers;
     uint32_t *listed;              /* events of a type in the segment at hand */
     rf_exchange_place **carried;   /* by slot, then event of the segment: its place */
@@ -523,12 +524,19 @@ void rf_exchange_run_add_key(rf_exchange_worker *worker, const rf_keying_handler
 rf_status rf_exchange_run_keys(rf_exchange_worker *worker, uint32_t begin, uint32_t end,
                                uint32_t *end_out);
 
-/* exchange_start.c, where the fold begins behind the first event: a row that is new becomes as the
- * target's source gives it; what is stored is combined with what its events gave. */
 static inline bool rf_exchange_goes_on(const rf_exchange *job)
 {
     return job->options->from > 1;
 }
+
+/* Positions that are folded, which no more events have. */
+static inline uint64_t rf_exchange_event_count(const rf_exchange *job)
+{
+    return job->options->until - (rf_exchange_goes_on(job) ? job->options->from - 1 : 0);
+}
+
+/* exchange_start.c, where the fold begins behind the first event: a row that is new becomes as the
+ * target's source gives it; what is stored is combined with what its events gave. */
 rf_status rf_exchange_start_row(rf_exchange_worker *worker, rf_exchange_rows *rows,
                                 rf_keyed_row *row, rf_err *err);
 rf_status rf_exchange_start_combined(rf_exchange_worker *worker, rf_exchange_rows *rows,
