@@ -372,7 +372,7 @@ class Run:
             '<': lambda: a < b, '<=': lambda: a <= b, '==': lambda: same(a, b),
             '~=': lambda: not same(a, b),
             'join': lambda: 'long' if len((a + b).encode()) > 60 else a + b, 'not': lambda: not truth(a),
-            'object': lambda: {'made': a, 'list': [1, {} if b is None else {'by': b}]},
+            'object': lambda: {'made': a, 'list': [1, [] if b is None else {'by': b}]},
             'tostring': lambda: str(a), 'math.max': lambda: max(a, b),
         }[kind]()  # fmt: skip
 
