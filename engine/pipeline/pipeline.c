@@ -436,7 +436,7 @@ static void tell_skip(const struct pipeline *pipeline, rf_err *failure)
 {
     char path[RF_ERR_MESSAGE_SIZE / 4];
 
-    if (pipeline->failure.position == 0 || pipeline->failure.position != failure->position ||
+    if (failure->status == RF_ERR_MEMORY || pipeline->failure.position == 0 || pipeline->failure.position != failure->position ||
         !rf_shell_quote(pipeline->store->path, path, sizeof path))
         return;
     (void)rf_err_suffix(failure, "to put it aside: refold skip %s %s %llu --reason \"%s\"", path,

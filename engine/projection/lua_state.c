@@ -14,6 +14,7 @@
 enum {
     TICKS = 1 << 16,             /* between two looks */
     LARGE_ALLOCATION = 64 << 10, /* a look belongs to one */
+    RESERVE_SIZE = 4 << 20,      /* for the way to the next look, where memory lacks; not touched before */
     REASON_SIZE = 1024,
 };
 
@@ -43,17 +44,21 @@ struct rf_lua_state {
     const volatile int *cancel;
     lua_Alloc allocate; /* the state's own, which ours asks */
     void *allocate_arg;
+    void *reserve; /* NULL: used up */
     size_t memory;
-    bool memory_spent;
+    bool memory_spent;  /* more than it may have */
+    bool memory_lacked; /* the machine had none, since the call began */
     bool interrupted;
     uint32_t looked_at; /* the call at the last look, and the thread's time when it was first seen */
     double looked_since;
     bool looked;
-    int places_ref, run_ref, forget_ref, unlive_ref, upcast_ref;
+    int load_result; /* of the call that loads */
+    int explain_ref, places_ref, run_ref, forget_ref, unlive_ref, upcast_ref;
     rf_zones *zones;
     rf_lua_cursor cursor;
     bool evolution_only;
     bool failed; /* once: what it was in the middle of is not known */
+    bool broken; /* it could not be made ready for the next call */
     rf_lua_state *next; /* of those that nobody uses */
     bool uses_zones;
     rf_evolution_tables evolution; /* name NULL: none */
@@ -68,21 +73,38 @@ static bool is_cancelled(const rf_lua_state *state)
     return state->cancel && *state->cancel;
 }
 
+/* Ends what runs at its next look, or in the end. LuaJIT is told of little memory seldom: where it lacks within its
+ * compiler of traces, it goes on with traces that are half made. */
+static void end_soon(rf_lua_state *state, bool *why)
+{
+    *why = true;
+    state->cursor.ticks = 0;
+}
+
 static void *allocate(void *arg, void *old, size_t old_size, size_t size)
 {
     rf_lua_state *state = arg;
+    size_t wanted = state->memory - old_size + size;
 
-    if (size > old_size && state->memory - old_size + size > RF_LUA_MEMORY_MAX) {
-        state->memory_spent = true;
-        return NULL;
+    if (size > old_size && wanted > RF_LUA_MEMORY_MAX) {
+        end_soon(state, &state->memory_spent);
+        if (wanted > RF_LUA_MEMORY_MAX + RESERVE_SIZE)
+            return NULL;
     }
     if (size > LARGE_ALLOCATION && is_cancelled(state)) {
         state->interrupted = true;
         return NULL;
     }
     void *block = state->allocate(state->allocate_arg, old, old_size, size);
+    if (!block && size > 0) {
+        end_soon(state, &state->memory_lacked);
+        if (state->reserve)
+            (void)state->allocate(state->allocate_arg, state->reserve, RESERVE_SIZE, 0);
+        state->reserve = NULL;
+        block = state->allocate(state->allocate_arg, old, old_size, size);
+    }
     if (block || size == 0)
-        state->memory = state->memory - old_size + size;
+        state->memory = wanted;
     return block;
 }
 
@@ -106,6 +128,8 @@ static int look(lua_State *lua)
         state->interrupted = true;
         return luaL_error(lua, "interrupted");
     }
+    if (state->memory_lacked || state->memory_spent)
+        return luaL_error(lua, "not enough memory");
     if (!state->looked || state->looked_at != state->cursor.at) {
         state->looked = true;
         state->looked_at = state->cursor.at;
@@ -182,17 +206,17 @@ static const char *place_of_call(rf_lua_state *state)
 /* What a call under protection came to. The message is taken from the stack. */
 static rf_status outcome(rf_lua_state *state, int result, rf_err *err)
 {
-    if (result == 0)
+    if (result == 0 && !state->memory_lacked && !state->memory_spent)
         return RF_OK;
     state->failed = true;
-    const char *message = lua_tostring(state->lua, -1);
+    const char *message = lua_gettop(state->lua) > 0 ? lua_tostring(state->lua, -1) : NULL;
     rf_status status;
     if (state->interrupted)
         status = rf_fail(err, RF_ERR_INTERRUPTED, "interrupted; what was live is live");
     else if (state->memory_spent)
         status = rf_fail(err, RF_ERR_PLUGIN, "%s: takes more than %d MiB of memory",
                          place_of_call(state), RF_LUA_MEMORY_MAX >> 20);
-    else if (result == LUA_ERRMEM)
+    else if (result == LUA_ERRMEM || state->memory_lacked) /* also where that became another error, or none */
         status = rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", place_of_call(state));
     else
         status = rf_fail(err, RF_ERR_PLUGIN, "%s", message ? message : "an error without a reason");
@@ -348,14 +372,26 @@ static int load(lua_State *lua)
     return 0;
 }
 
-static rf_status protect(rf_lua_state *state, rf_err *err)
+/* Protected by itself: even to push a function takes memory. What fails within stays on the stack. */
+static int begin_load(lua_State *lua)
 {
-    lua_State *lua = state->lua;
+    rf_lua_state *state = lua_touserdata(lua, 1);
 
     lua_pushcfunction(lua, explain);
+    lua_pushvalue(lua, -1);
+    state->explain_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
     lua_pushcfunction(lua, load);
     lua_pushlightuserdata(lua, state);
-    return outcome(state, lua_pcall(lua, 1, 0, 1), err);
+    state->load_result = lua_pcall(lua, 1, 0, -3);
+    return state->load_result == 0 ? 0 : lua_error(lua);
+}
+
+/* Whatever lacks memory outside of a protected call ends the process. */
+static rf_status protect(rf_lua_state *state, rf_err *err)
+{
+    int result = lua_cpcall(state->lua, begin_load, state);
+
+    return outcome(state, state->load_result != 0 ? state->load_result : result, err);
 }
 
 static rf_status state_new(rf_lua_file *file, const volatile int *cancel, bool evolution_only,
@@ -378,7 +414,9 @@ static rf_status state_new(rf_lua_file *file, const volatile int *cancel, bool e
     state->memory = (size_t)lua_gc(state->lua, LUA_GCCOUNT, 0) << 10;
     state->allocate = lua_getallocf(state->lua, &state->allocate_arg);
     lua_setallocf(state->lua, allocate, state);
-    rf_status status = rf_zones_new(&state->zones, err);
+    state->reserve = state->allocate(state->allocate_arg, NULL, 0, RESERVE_SIZE);
+    rf_status status = state->reserve ? rf_zones_new(&state->zones, err)
+                                      : rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", file->parts[0].name);
     if (status == RF_OK)
         status = protect(state, err);
     if (status != RF_OK) {
@@ -466,6 +504,8 @@ void rf_lua_state_free(rf_lua_state *state)
     if (!state)
         return;
     lua_setallocf(state->lua, state->allocate, state->allocate_arg);
+    if (state->reserve)
+        (void)state->allocate(state->allocate_arg, state->reserve, RESERVE_SIZE, 0);
     lua_close(state->lua);
     rf_zones_free(state->zones);
     for (uint32_t i = 0; i < state->expect_count; i++) {
@@ -492,12 +532,25 @@ const void *rf_lua_state_template(const rf_lua_state *state)
 
 /* ---- running ---- */
 
+/* Calls one of our own functions, which fails for lack of memory alone. Then what the state remembers may be
+ * over, and it runs no more. */
+static void call_own(rf_lua_state *state, int ref)
+{
+    lua_rawgeti(state->lua, LUA_REGISTRYINDEX, ref);
+    if (lua_pcall(state->lua, 0, 0, 0) != 0 || state->memory_lacked)
+        state->failed = state->broken = true;
+    lua_settop(state->lua, 0);
+}
+
+static rf_status check_is_ready(rf_lua_state *state, rf_err *err)
+{
+    return state->broken ? rf_fail(err, RF_ERR_MEMORY, "%s: out of memory", state->file->parts[0].name) : RF_OK;
+}
+
 void rf_lua_state_forget(rf_lua_state *state)
 {
-    if (state->cursor.texts == 0)
-        return;
-    lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->forget_ref);
-    lua_call(state->lua, 0, 0);
+    if (state->cursor.texts > 0)
+        call_own(state, state->forget_ref);
 }
 
 rf_status rf_lua_state_run(rf_lua_state *state, rf_fold *fold, const rf_runner_call *calls,
@@ -508,17 +561,18 @@ rf_status rf_lua_state_run(rf_lua_state *state, rf_fold *fold, const rf_runner_c
     state->cursor.calls = calls;
     state->cursor.count = count;
     state->cursor.at = 0;
-    state->looked = false;
-    lua_pushcfunction(state->lua, explain);
-    lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->run_ref);
-    rf_status status = outcome(state, lua_pcall(state->lua, 0, 0, 1), err);
-    lua_settop(state->lua, 0);
+    state->looked = state->memory_spent = false;
+    rf_status status = check_is_ready(state, err);
+    if (status == RF_OK) {
+        lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->explain_ref);
+        lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->run_ref);
+        status = outcome(state, lua_pcall(state->lua, 0, 0, 1), err);
+        lua_settop(state->lua, 0);
+    }
     if (status != RF_OK)
         *failed_out = state->cursor.at;
-    if (status != RF_OK && state->cursor.live) {
-        lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->unlive_ref);
-        lua_call(state->lua, 0, 0);
-    }
+    if (status != RF_OK && state->cursor.live)
+        call_own(state, state->unlive_ref);
     return status;
 }
 
@@ -544,13 +598,16 @@ static rf_status run_upcast(void *arg, uint32_t index, rf_upcast_batch *batch, r
     state->cursor.fold = &text.fold;
     state->cursor.calls = NULL;
     state->cursor.at = 0;
-    state->looked = false;
-    lua_pushcfunction(state->lua, explain);
-    lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->upcast_ref);
-    lua_pushnumber(state->lua, index);
-    lua_pushlightuserdata(state->lua, batch);
-    rf_status status = outcome(state, lua_pcall(state->lua, 2, 0, 1), err);
-    lua_settop(state->lua, 0);
+    state->looked = state->memory_spent = false;
+    rf_status status = check_is_ready(state, err);
+    if (status == RF_OK) {
+        lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->explain_ref);
+        lua_rawgeti(state->lua, LUA_REGISTRYINDEX, state->upcast_ref);
+        lua_pushnumber(state->lua, index);
+        lua_pushlightuserdata(state->lua, batch);
+        status = outcome(state, lua_pcall(state->lua, 2, 0, 1), err);
+        lua_settop(state->lua, 0);
+    }
     state->cursor.fold = NULL;
     batch->failed = state->cursor.at;
     return status;

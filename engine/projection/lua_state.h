@@ -12,7 +12,8 @@
  * file, and is taken by the next who runs it: whoever follows folds some events at a time. What a state did tells in
  * nothing that comes later, since the functions of its closed world assign to nothing outside themselves.
  *
- * A state is bounded: in memory by its allocator, in time by ticks in the code (lua_closed.lua)
+ * A state is bounded: in memory by its allocator (with a reserve, so that LuaJIT itself is
+ * seldom without any: what runs is ended at its next tick), in time by ticks in the code (lua_closed.lua)
  * that now and then look at the clock of the thread and at `cancel`. Confined to its thread, and handed over where it is
  * left and taken.
  */
