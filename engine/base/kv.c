@@ -915,3 +915,11 @@ rf_status rf_kv_cursor_put_room(rf_kv_cursor *cursor, rf_slice key, size_t size,
         *room_out = room.mv_data;
     return status;
 }
+
+rf_status rf_kv_cursor_delete(rf_kv_cursor *cursor, rf_err *err)
+{
+    RF_ASSERT(cursor->writes);
+    cursor->writes->pages_max += PAGES_PER_WRITE;
+    int code = mdb_cursor_del(cursor->cursor, 0);
+    return code == 0 ? RF_OK : fail_kv(err, code, cursor->kv->path, "cannot delete");
+}

@@ -122,6 +122,9 @@ rf_status rf_kv_cursor_seek(rf_kv_cursor *cursor, rf_kv_seek seek, rf_slice key,
 rf_status rf_kv_cursor_put_room(rf_kv_cursor *cursor, rf_slice key, size_t size, bool behind,
                                 char **room_out, rf_err *err);
 
+/* The entry that it is at, in a write transaction. Seek then to be at another. */
+rf_status rf_kv_cursor_delete(rf_kv_cursor *cursor, rf_err *err);
+
 /* Whether its path still names the file that is open: nobody has removed it, or put another in its place. */
 bool rf_kv_is_in_place(const rf_kv *kv);
 

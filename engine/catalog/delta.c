@@ -320,27 +320,21 @@ static rf_status find_leftover(rf_kv_txn *txn, uint32_t *delta, bool *found_out,
 static rf_status delete_some(rf_kv_txn *txn, uint32_t delta, bool *more_out, rf_err *err)
 {
     char bytes[KEY_SIZE_MAX];
-    rf_status status = RF_OK;
     rf_slice start = entry_key(bytes, delta, 0, RF_SLICE(""));
+    rf_kv_cursor *cursor;
+    rf_slice key, value;
 
     *more_out = true;
+    rf_status status = rf_kv_cursor_open(txn, RF_CATALOG_DELTA_TABLE, &cursor, err);
+    if (status != RF_OK)
+        return status;
     for (uint32_t i = 0; status == RF_OK && *more_out && i < SWEEP_BATCH; i++) {
-        rf_kv_cursor *cursor;
-        char held[KEY_SIZE_MAX];
-        rf_slice key, value;
-        status = rf_kv_cursor_open(txn, RF_CATALOG_DELTA_TABLE, &cursor, err);
-        if (status != RF_OK)
-            return status;
         status = rf_kv_cursor_seek(cursor, RF_KV_AT_LEAST, start, &key, &value, more_out, err);
-        *more_out = status == RF_OK && *more_out && key.size >= HEAD_SIZE &&
-                    key.size <= KEY_SIZE_MAX && delta_of(key) == delta;
-        size_t size = *more_out ? key.size : 0;
-        if (size > 0)
-            memcpy(held, key.data, size);
-        rf_kv_cursor_close(cursor);
-        if (size > 0)
-            status = rf_kv_delete(txn, RF_CATALOG_DELTA_TABLE, (rf_slice){held, size}, err);
+        *more_out = status == RF_OK && *more_out && key.size >= HEAD_SIZE && delta_of(key) == delta;
+        if (*more_out)
+            status = rf_kv_cursor_delete(cursor, err);
     }
+    rf_kv_cursor_close(cursor);
     return status;
 }
 
