@@ -87,17 +87,45 @@ static int compare_streams(const void *left, const void *right)
     return (a->number > b->number) - (a->number < b->number);
 }
 
-static rf_status find_streams(rf_log *log, const rf_chosen *chosen, stream_list *list, rf_err *err)
+/* The stream of whose events a row of the key is made; where it is none's, no stream has the name. */
+static rf_slice stream_of(const rf_definition *definition, rf_slice key)
+{
+    size_t size;
+
+    if (definition->key_part_count == 1)
+        return key;
+    return rf_key_skip(key, definition->key_parts, 1, &size) && size > 2
+               ? (rf_slice){key.data + 1, size - 2} /* between a byte 1 and a byte 0 */
+               : (rf_slice){NULL, 0};
+}
+
+/* The streams of whose events the chosen rows are made; keys are streams, or begin with
+ * them. */
+static rf_status find_streams(rf_log *log, const rf_definition *definition, const rf_chosen *chosen,
+                              stream_list *list, rf_err *err)
 {
     rf_status status = RF_OK;
 
+    RF_ASSERT(definition->of_streams);
     for (uint32_t i = 0; status == RF_OK && i < chosen->key_count; i++)
-        status = find_key(log, chosen->keys[i], list, err);
+        status = find_key(log, stream_of(definition, chosen->keys[i]), list, err);
     if (status == RF_OK && chosen->key_count == 0)
-        status = find_prefix(log, chosen->prefix, list, err);
+        status = definition->key_part_count == 1
+                     ? find_prefix(log, chosen->prefix, list, err)
+                     : find_key(log, stream_of(definition, chosen->prefix), list, err);
     if (list->count > 0)
         qsort(list->items, list->count, sizeof *list->items, compare_streams);
     return status;
+}
+
+/* Whether the chosen rows are made of events of some streams alone, which are known. */
+static bool is_of_some(const rf_definition *definition, const rf_chosen *chosen)
+{
+    if (!definition->of_streams || chosen->key_count > 0)
+        return definition->of_streams;
+    if (definition->key_part_count == 1)
+        return chosen->prefix.size > 0;
+    return stream_of(definition, chosen->prefix).data != NULL;
 }
 
 /* ---- a fold from the first event on ---- */
@@ -416,16 +444,16 @@ rf_status rf_catch_up_refold(rf_catch_up *catch_up, const rf_chosen *chosen,
     rf_fold_target target = {.row = take_row, .gone = take_gone, .sink_arg = &run};
     rf_refold_result result = {0};
     stream_list streams = {0};
-    bool by_stream = item->definition->by_stream;
+    bool some = is_of_some(item->definition, chosen);
 
     rf_arena_init(&streams.text, TEXT_BYTES_MAX);
     rf_status status = begin(catch_up, position, err);
     if (status == RF_OK)
         status = refold_begin(&run, err);
-    if (status == RF_OK && by_stream)
-        status = find_streams(catch_up->store->log, chosen, &streams, err);
+    if (status == RF_OK && some)
+        status = find_streams(catch_up->store->log, item->definition, chosen, &streams, err);
     if (status == RF_OK)
-        status = fold(catch_up, &target, position, by_stream ? &streams : NULL, cancel, err);
+        status = fold(catch_up, &target, position, some ? &streams : NULL, cancel, err);
     if (status == RF_OK)
         status = search(&run, &result.is_unsearched, err);
     if (status == RF_OK)
@@ -477,26 +505,13 @@ static rf_status keep_none(void *arg, uint32_t worker, rf_slice key, rf_err *err
     return RF_OK;
 }
 
-/* The stream of whose events a row of the key is made; where it is none's, no stream has the name. */
-static rf_slice stream_of(const rf_definition *definition, rf_slice key)
-{
-    size_t size;
-
-    if (definition->key_part_count == 1)
-        return key;
-    return rf_key_skip(key, definition->key_parts, 1, &size) && size > 2
-               ? (rf_slice){key.data + 1, size - 2} /* between a byte 1 and a byte 0 */
-               : (rf_slice){NULL, 0};
-}
-
 rf_status rf_catch_up_as_of(rf_catch_up *catch_up, rf_slice key, uint64_t position, rf_buf *row_out,
                             bool *found_out, rf_err *err)
 {
     rf_catch_up_item *item = &catch_up->items[0];
     struct as_of as_of = {item, key, row_out, false};
     rf_fold_target target = {.row = keep_row, .gone = keep_none, .sink_arg = &as_of};
-    const rf_slice stream = stream_of(item->definition, key);
-    const rf_chosen chosen = {.keys = &stream, .key_count = 1};
+    const rf_chosen chosen = {.keys = &key, .key_count = 1};
     stream_list streams = {0};
 
     if (!item->definition->of_streams)
@@ -511,7 +526,7 @@ rf_status rf_catch_up_as_of(rf_catch_up *catch_up, rf_slice key, uint64_t positi
     if (status == RF_OK)
         status = begin(catch_up, position, err);
     if (status == RF_OK)
-        status = find_streams(catch_up->store->log, &chosen, &streams, err);
+        status = find_streams(catch_up->store->log, item->definition, &chosen, &streams, err);
     if (status == RF_OK)
         status = fold(catch_up, &target, position, &streams, NULL, err);
     stream_list_free(&streams);

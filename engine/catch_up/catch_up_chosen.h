@@ -4,8 +4,8 @@
  *     rf_catch_up_open (one generation) -> rf_catch_up_as_of … -> close
  *
  * It is a catch-up's fold on another input: instead of new events of all keys, all events of chosen
- * ones. Where rows are those of streams, only these streams are folded; otherwise everything is, and
- * only chosen rows are looked at. What differs from what is stored becomes changes of the delta. What
+ * ones. Where rows are made of one stream's events, only these streams are folded; otherwise everything is,
+ * and only chosen rows are looked at. What differs from what is stored becomes changes of the delta. What
  * is stored and damaged is taken for what the fold gives, since that is what the digest counts: the row
  * comes into the delta, before the damaged block.
  *

@@ -1,16 +1,32 @@
 /* Exchanging chosen streams; see fold.h.
  *
  * Where keys begin with the stream, what a row is made of, and what its events carry, is of one stream. So of
- * each partition of the log only the range of numbers is scattered that has the chosen streams, and a partition
- * without any is left out. Rows of other streams in the range are whole too, and leave as well.
+ * each partition of the log only segments are decoded that may have any number of the range from the first chosen
+ * stream to the last, of these the events of chosen streams are scattered, and a partition without any is left out.
  */
 #include "rebuild/exchange_job.h"
+
+#include <stdlib.h>
 
 bool rf_exchange_leaves_out(const rf_exchange *job, uint32_t partition)
 {
     const rf_fold_stream *streams;
 
     return job->options->chosen_count > 0 && rf_fold_chosen_of(job->options, partition, &streams) == 0;
+}
+
+static rf_status mark_chosen(rf_exchange_worker *worker, uint32_t stream_count,
+                             const rf_fold_stream *streams, size_t count, rf_err *err)
+{
+    uint8_t *touched = realloc(worker->touched, stream_count);
+
+    if (!touched)
+        return rf_fail(err, RF_ERR_MEMORY, "out of memory for %u streams", stream_count);
+    worker->touched = touched;
+    memset(touched, 0, stream_count);
+    for (size_t i = 0; i < count; i++)
+        touched[streams[i].number] = 1;
+    return RF_OK;
 }
 
 rf_status rf_exchange_begin_chosen(rf_exchange_worker *worker, uint32_t partition, rf_err *err)
@@ -22,8 +38,9 @@ rf_status rf_exchange_begin_chosen(rf_exchange_worker *worker, uint32_t partitio
     RF_ASSERT(streams[count - 1].number < worker->job->sources[partition].stream_count);
     worker->first_stream = streams[0].number;
     worker->stream_span = streams[count - 1].number - streams[0].number + 1;
-    if (!worker->job->reads_names)
-        return RF_OK;
+    rf_status status = mark_chosen(worker, worker->job->sources[partition].stream_count, streams, count, err);
+    if (status != RF_OK || !worker->job->reads_names)
+        return status;
     return worker->stream_span == 1 ? rf_exchange_know_name(worker, streams[0].name, err)
                                     : rf_exchange_read_names(worker, partition, err);
 }
@@ -46,7 +63,8 @@ bool rf_exchange_list_chosen(rf_exchange_worker *worker, rf_step *step)
     for (uint32_t at = begin; at < end; at++) {
         uint32_t i = bound->listed ? bound->listed[at] : at;
         uint32_t ordinal = next[bound->event_types[i]]++;
-        if (bound->event_streams[i] - worker->first_stream >= worker->stream_span)
+        uint32_t stream = bound->event_streams[i];
+        if (stream - worker->first_stream >= worker->stream_span || !worker->touched[stream])
             continue;
         ordinals[i] = bound->event_ordinals ? bound->event_ordinals[i] : ordinal;
         listed[count++] = i;

@@ -175,8 +175,8 @@ struct rf_exchange_worker {
     rf_arena text;    /* what records and event structs refer to; for one window */
     rf_arena scratch; /* for one segment */
     rf_arena made;    /* text that handlers make; for one partition's window */
-    /* exchange_prior.c: of the partition's streams, which have events, how many; and for one segment of
-     * events before these */
+    /* exchange_prior.c: of the partition's streams, which have events, or are chosen, how many have; and for one
+     * segment of events before these */
     uint8_t *touched;
     uint32_t touched_count;
     struct rf_plan *prior_plan; /* NULL until needed */
@@ -563,7 +563,7 @@ static inline bool rf_exchange_only_lists(const rf_exchange *job, const rf_excha
 bool rf_exchange_leaves_out(const rf_exchange *job, uint32_t partition);
 /* Sets the worker's range of numbers to what has them, with its names where a handler or a key reads these. */
 rf_status rf_exchange_begin_chosen(rf_exchange_worker *worker, uint32_t partition, rf_err *err);
-/* Lists the events of the range, of a segment that has begun, in memory of the segment. False without. */
+/* Lists the events of chosen streams, of a segment that has begun, in memory of the segment. False without. */
 bool rf_exchange_list_chosen(rf_exchange_worker *worker, rf_step *step);
 
 /* exchange_emit.c: the rows of a partition to the sink. */

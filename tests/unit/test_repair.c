@@ -1,247 +1,14 @@
-/* refold/repair.h and rows as they were: whatever is spoilt in a generation is what a rebuild gives again, for logs made
- * at random and every way that keys and columns come about; and a row at any position is the one of a rebuild
- * up to there. */
+/* refold/repair.h: whatever is spoilt in a generation is what a rebuild gives again, for logs made at random and every
+ * way that keys and columns come about. */
 #include "catch_up/catch_up_chosen.h"
 #include "catch_up/catch_up_job.h"
-#include "shop_logs.h"
+#include "log/record.h"
+#include "of_streams.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 TestSuite(repair, .init = make_store, .fini = remove_store);
-
-/* ---- as it was ---- */
-
-static void append_row_at(rf_reader *reader, rf_slice key, uint64_t position, rf_text *text)
-{
-    rf_err err = {0};
-    rf_row row;
-
-    rf_status status = position ? rf_reader_get_as_of(reader, key, position, &row, &err)
-                                : rf_reader_get(reader, key, &row, &err);
-    rf_text_clear(text);
-    if (status == RF_OK)
-        rf_text_append_row_json(text, rf_reader_get_info(reader), &row);
-    else
-        cr_assert_eq(status, RF_ERR_NO_ROW, "%s", err.message);
-}
-
-/* Each stream's row at `position`, and in a generation that was built up to there. */
-static int compare_all(rf_reader *reader, rf_reader *built, uint64_t position)
-{
-    rf_text *past = rf_text_new();
-    rf_text *row = rf_text_new();
-    int rows = 0;
-
-    for (int i = 0; i < 42; i++) {
-        char name[16];
-        (void)snprintf(name, sizeof name, "shop-%d", i);
-        append_row_at(reader, rf_slice_of(name), position, past);
-        append_row_at(built, rf_slice_of(name), 0, row);
-        rf_slice a = rf_text_bytes(past), b = rf_text_bytes(row);
-        cr_assert(rf_slice_equal(a, b), "%s at %llu: %.*s, not %.*s", name,
-                  (unsigned long long)position, (int)a.size, a.data, (int)b.size, b.data);
-        rows += a.size > 0;
-    }
-    rf_text_free(past);
-    rf_text_free(row);
-    return rows;
-}
-
-static void check_past(void)
-{
-    char file[160];
-    rf_rebuilt first, other;
-    rf_reader *reader, *built;
-    bool spoilt = on_error != RF_ON_ERROR_STOP;
-    int rows = 0;
-
-    write_projection(0, file);
-    import_some(300, spoilt);
-    rebuild(file, 0, &first);
-    import_some(200, spoilt);
-    move_on("shops", first.generation, 400, 2);
-    cr_assert_eq(rf_reader_open(store, "shops", 0, &reader, NULL), RF_OK);
-    for (int i = 0; i < 5; i++) {
-        uint64_t position = i == 0 ? 400 : i == 1 ? 500 : 1 + roll(500);
-        rebuild(file, position, &other);
-        cr_assert_eq(rf_reader_open(store, "shops", other.generation, &built, NULL), RF_OK);
-        rows += compare_all(reader, built, position);
-        rf_reader_close(built);
-    }
-    cr_assert_gt(rows, 50);
-    cr_assert_eq(compare_all(reader, reader, 400), (int)rf_reader_get_info(reader)->rows);
-    rf_reader_close(reader);
-}
-
-Test(repair, a_row_as_it_was_is_that_of_a_rebuild_up_to_there)
-{
-    seed = 11;
-    check_past();
-}
-
-Test(repair, a_row_as_it_was_leaves_out_events_that_fail)
-{
-    seed = 12;
-    on_error = RF_ON_ERROR_SKIP;
-    check_past();
-}
-
-Test(repair, a_row_as_it_was_is_none_from_where_its_key_is_in_quarantine)
-{
-    seed = 13;
-    on_error = RF_ON_ERROR_QUARANTINE;
-    check_past();
-}
-
-/* Projections whose keys are streams, or begin with one: what is carried or combined is of the stream too. */
-static const char carried_of_stream[] =
-    "name 'carried' version (1)\n"
-    "carry { owner = { Opened = 'owner text', Moved = 'owner text' }, qty = { Added = 'qty int' } }\n"
-    "columns { 'owner text', 'before int', 'n int', 'name text' }\n"
-    "on ('Added', { 'price decimal(2)', 'carried.owner text' }, function (row, e)\n"
-    "  row.n, row.owner, row.name = row.n + 1, e.carried.owner, e.stream end)\n"
-    "on ('Else', { 'carried.qty int' }, function (row, e) row.before = e.carried.qty end)\n"
-    "on ('Closed', function (row, e) row:delete() end)\n";
-static const char combined_of_stream[] =
-    "name 'combined' version (1)\n"
-    "columns { 'total decimal(2)', 'least int', 'most int', 'n int', 'first_sku text', 'last_sku text',\n"
-    "          'some bool', 'every bool', 'since time' }\n"
-    "combine { total = 'sum', least = 'min', most = 'max', n = 'count', first_sku = 'first',\n"
-    "          last_sku = 'last', some = 'any', every = 'all', since = 'min' }\n"
-    "on ('Added', { 'sku text', 'qty int', 'price decimal(2)' }, function (row, e)\n"
-    "  row.total, row.n = row.total + e.price * e.qty, row.n + 1\n"
-    "  row.least, row.most = math.min (row.least, e.qty - 4), math.max (row.most, e.qty)\n"
-    "  row.first_sku, row.last_sku, row.since = e.sku, e.sku, e.time\n"
-    "  row.some, row.every = e.qty > 7, e.qty > 1 end)\n";
-static const char both_of_stream[] =
-    "name 'both' version (1)\n"
-    "carry { owner = { Opened = 'owner text', Moved = 'owner text' } }\n"
-    "columns { 'sold int', 'owner text' } combine { sold = 'sum', owner = 'max' }\n"
-    "on ('Added', { 'qty int', 'price decimal(2)', 'carried.owner text' }, function (row, e)\n"
-    "  row.sold, row.owner = row.sold + e.qty, e.carried.owner end)\n";
-static const char every_of_stream[] =
-    "name 'every' version (1) key 'stream' columns { 'n int', 'open bool' }\n"
-    "on ('Added', {}, function (row, e) row.n = row.n + 1 end)\n"
-    "on ('Moved', {}, every_row, function (row, e) row.open = not row.open end)\n"
-    "on ('Closed', {}, every_row, function (row, e) row:delete() end)\n";
-
-static void append_tuple_at(rf_reader *reader, const char *key, uint64_t position, rf_text *text)
-{
-    char bytes[RF_KEY_BYTES_MAX];
-    rf_err err = {0};
-    rf_slice parsed;
-
-    cr_assert_eq(rf_reader_parse_key(reader, rf_slice_of(key), RF_KEY_WHOLE, bytes, &parsed, &err), RF_OK,
-                 "%s: %s", key, err.message);
-    append_row_at(reader, parsed, position, text);
-}
-
-/* As compare_all, of keys (stream, sku). */
-static int compare_tuples(rf_reader *reader, rf_reader *built, uint64_t position)
-{
-    rf_text *past = rf_text_new();
-    rf_text *row = rf_text_new();
-    int rows = 0;
-
-    for (int i = 0; i < 41 * 9; i++) {
-        char name[32];
-        (void)snprintf(name, sizeof name, "[\"shop-%d\",\"s%d\"]", i / 9, i % 9);
-        append_tuple_at(reader, name, position, past);
-        append_tuple_at(built, name, 0, row);
-        rf_slice a = rf_text_bytes(past), b = rf_text_bytes(row);
-        cr_assert(rf_slice_equal(a, b), "%s at %llu: %.*s, not %.*s", name,
-                  (unsigned long long)position, (int)a.size, a.data, (int)b.size, b.data);
-        rows += a.size > 0;
-    }
-    rf_text_free(past);
-    rf_text_free(row);
-    return rows;
-}
-
-static void check_past_of(const char *name, const char *text, unsigned from_seed)
-{
-    bool tuples = text == every_row;
-    int (*compare)(rf_reader *, rf_reader *, uint64_t) = tuples ? compare_tuples : compare_all;
-    char file_name[160];
-    rf_rebuilt first, other;
-    rf_reader *reader, *built;
-    int rows = 0;
-
-    seed = from_seed;
-    (void)snprintf(file_name, sizeof file_name, "%s/%s.lua", dir, name);
-    FILE *file = fopen(file_name, "w");
-    cr_assert_not_null(file);
-    (void)fputs(text, file);
-    cr_assert_eq(fclose(file), 0);
-    import_some(300, on_error != RF_ON_ERROR_STOP);
-    rebuild(file_name, 0, &first);
-    import_some(200, on_error != RF_ON_ERROR_STOP);
-    uint64_t end = log_position();
-    move_on(name, first.generation, end - 100, 2);
-    cr_assert_eq(rf_reader_open(store, name, 0, &reader, NULL), RF_OK);
-    for (int i = 0; i < 6; i++) {
-        uint64_t position = i == 0 ? end - 100 : i == 1 ? end : 1 + roll((unsigned)end);
-        rebuild(file_name, position, &other);
-        cr_assert_eq(rf_reader_open(store, name, other.generation, &built, NULL), RF_OK);
-        rows += compare(reader, built, position);
-        rf_reader_close(built);
-    }
-    cr_assert_gt(rows, 50);
-    cr_assert_eq(compare(reader, reader, end - 100), (int)rf_reader_get_info(reader)->rows);
-    rf_reader_close(reader);
-}
-
-Test(repair, a_row_as_it_was_has_what_its_stream_carried)
-{
-    check_past_of("carried", carried_of_stream, 31);
-}
-
-Test(repair, a_row_as_it_was_has_what_its_streams_events_combine_to)
-{
-    check_past_of("combined", combined_of_stream, 32);
-    check_past_of("both", both_of_stream, 33);
-}
-
-Test(repair, a_row_as_it_was_has_what_handlers_of_every_row_made_of_it)
-{
-    check_past_of("every", every_of_stream, 34);
-    check_past_of("stock", every_row, 35);
-}
-
-Test(repair, a_row_as_it_was_leaves_out_events_that_fail_where_it_combines_and_carries)
-{
-    on_error = RF_ON_ERROR_SKIP;
-    check_past_of("combined", combined_of_stream, 36);
-    on_error = RF_ON_ERROR_QUARANTINE;
-    check_past_of("carried", carried_of_stream, 37);
-    check_past_of("both", both_of_stream, 38);
-    check_past_of("combined", combined_of_stream, 39);
-}
-
-Test(repair, a_row_as_it_was_is_refused_where_it_needs_other_streams_or_positions)
-{
-    char file[160];
-    rf_rebuilt built;
-    rf_reader *reader;
-    rf_err err = {0};
-    rf_row row;
-
-    seed = 14;
-    import_events(50);
-    write_projection(1, file);
-    rebuild(file, 0, &built);
-    cr_assert_eq(rf_reader_open(store, "owners", 0, &reader, NULL), RF_OK);
-    cr_assert_eq(rf_reader_get_as_of(reader, RF_SLICE("o1"), 20, &row, &err), RF_ERR_USAGE);
-    cr_assert(strstr(err.message, "owners") && strstr(err.message, "other streams"));
-    rf_reader_close(reader);
-    write_projection(0, file);
-    rebuild(file, 0, &built);
-    cr_assert_eq(rf_reader_open(store, "shops", 0, &reader, NULL), RF_OK);
-    cr_assert_eq(rf_reader_get_as_of(reader, RF_SLICE("shop-1"), 51, &row, &err), RF_ERR_USAGE);
-    cr_assert_eq(rf_reader_get_as_of(reader, RF_SLICE("shop-1"), 0, &row, &err), RF_ERR_NO_ROW);
-    rf_reader_close(reader);
-}
 
 /* ---- what is spoilt ---- */
 
@@ -367,14 +134,12 @@ static rf_repair_result repair_rows(const char *name, const char *key, const cha
 }
 
 /* What is spoilt in base and delta is right again, and not more than that is told. */
-static void check_repair(int index, rf_slice bogus, uint32_t workers)
+static void check_repair_of(const char *name, const char *file, rf_slice bogus, uint32_t workers)
 {
-    const char *name = projections[index].name;
-    char file[160], right[33], spoilt[33], repaired[33];
+    char right[33], spoilt[33], repaired[33];
     rf_rebuilt built;
     seen_changes seen = {0}, again = {0};
 
-    write_projection(index, file);
     import_events(200);
     rebuild(file, 0, &built);
     import_events(100);
@@ -398,6 +163,14 @@ static void check_repair(int index, rf_slice bogus, uint32_t workers)
     verify();
     move_on(name, built.generation, 300, workers);
     verify();
+}
+
+static void check_repair(int index, rf_slice bogus, uint32_t workers)
+{
+    char file[160];
+
+    write_projection(index, file);
+    check_repair_of(projections[index].name, file, bogus, workers);
 }
 
 Test(repair, of_rows_of_streams_makes_what_was_spoilt_right)
@@ -430,6 +203,121 @@ Test(repair, of_rows_of_tuples_makes_what_was_spoilt_right)
 
     seed = 25;
     check_repair(4, (rf_slice){bogus, sizeof bogus}, 2);
+}
+
+/* ---- rows of one stream's events ---- */
+
+/* Spoils rows, and repairs those of one stream after the other, by its key or all keys that begin with it. */
+static void check_streams_of(const char *name, const char *text, rf_slice bogus, bool prefixes,
+                             unsigned from_seed)
+{
+    char file[160], right[33], now[33];
+    rf_rebuilt built;
+    int changed = 0;
+
+    seed = from_seed;
+    write_of_stream(name, text, file);
+    import_some(250, on_error != RF_ON_ERROR_STOP);
+    rebuild(file, 0, &built);
+    import_some(150, on_error != RF_ON_ERROR_STOP);
+    move_on(name, built.generation, log_position() - 50, 2);
+    digest_of(name, right);
+    spoil_rows(name, built.generation, bogus);
+    for (unsigned i = 0; i < 42; i++) {
+        char key[64];
+        seen_changes seen = {0}, again = {0};
+        (void)snprintf(key, sizeof key, text == every_row ? "[\"shop-%u\"]" : "shop-%u", i);
+        (void)repair_rows(name, prefixes ? NULL : key, prefixes ? key : NULL, i % 3, &seen);
+        (void)repair_rows(name, prefixes ? NULL : key, prefixes ? key : NULL, 0, &again);
+        cr_assert_eq(again.count, 0, "%s", key);
+        changed += seen.count;
+    }
+    cr_assert_gt(changed, 4, "%d rows of %s", changed, name);
+    digest_of(name, now);
+    cr_assert_str_neq(now, right); /* by the row of no event */
+    seen_changes rest = {0};
+    (void)repair_rows(name, NULL, "", 2, &rest);
+    cr_assert_eq(rest.count, 1);
+    digest_of(name, now);
+    cr_assert_str_eq(now, right);
+}
+
+Test(repair, of_one_key_at_a_time_folds_what_its_stream_carried_and_combines_to)
+{
+    check_streams_of("carried", carried_of_stream, RF_SLICE("none"), false, 41);
+    check_streams_of("combined", combined_of_stream, RF_SLICE("none"), false, 42);
+    check_streams_of("both", both_of_stream, RF_SLICE("none"), true, 43);
+    check_streams_of("every", every_of_stream, RF_SLICE("none"), false, 44);
+}
+
+Test(repair, of_one_stream_at_a_time_folds_its_rows_of_tuples)
+{
+    static const char bogus[] = "\1none\0\1s1";
+
+    check_streams_of("stock", every_row, (rf_slice){bogus, sizeof bogus}, true, 45);
+}
+
+Test(repair, of_one_key_at_a_time_leaves_out_what_a_rebuild_left_out)
+{
+    on_error = RF_ON_ERROR_SKIP;
+    check_streams_of("combined", combined_of_stream, RF_SLICE("none"), false, 46);
+    on_error = RF_ON_ERROR_QUARANTINE;
+    check_streams_of("carried", carried_of_stream, RF_SLICE("none"), false, 47);
+}
+
+/* Spoils the segments of other partitions than that of the stream. */
+static void damage_other_partitions(const char *stream)
+{
+    uint32_t own = rf_partition_of(rf_slice_of(stream), rf_log_partitions(store->log));
+    rf_kv_seek seek = RF_KV_FIRST;
+    rf_kv_cursor *cursor;
+    rf_kv_txn *txn;
+    rf_slice key, value;
+    bool found;
+    int damaged = 0;
+
+    cr_assert_eq(rf_kv_begin(rf_log_kv(store->log), true, &txn, NULL), RF_OK);
+    cr_assert_eq(rf_kv_cursor_open(txn, RF_LOG_SEGMENTS, &cursor, NULL), RF_OK);
+    while (rf_kv_cursor_seek(cursor, seek, RF_SLICE(""), &key, &value, &found, NULL) == RF_OK && found) {
+        rf_segment_span span;
+        cr_assert_eq(rf_segment_key_parse(key, &span, NULL), RF_OK);
+        seek = RF_KV_NEXT;
+        if (span.partition == own)
+            continue;
+        rf_segment_key same = rf_segment_key_of(&span);
+        char *copy = malloc(value.size);
+        cr_assert_not_null(copy);
+        memcpy(copy, value.data, value.size);
+        copy[30] ^= 1;
+        cr_assert_eq(rf_kv_put(txn, RF_LOG_SEGMENTS, rf_segment_key_slice(&same),
+                               (rf_slice){copy, value.size}, NULL),
+                     RF_OK);
+        free(copy);
+        damaged++;
+    }
+    rf_kv_cursor_close(cursor);
+    cr_assert_eq(rf_kv_commit(txn, NULL), RF_OK);
+    cr_assert_gt(damaged, 0);
+}
+
+Test(repair, of_a_key_that_begins_with_a_stream_reads_no_other_streams)
+{
+    const rf_repair_options all = {.prefix = "", .run = {.workers = 0}};
+    char file[160];
+    rf_rebuilt built;
+    seen_changes seen = {0};
+    rf_repair_result result;
+    rf_err err = {0};
+
+    seed = 48;
+    write_of_stream("both", both_of_stream, file);
+    import_events(300);
+    rebuild(file, 0, &built);
+    spoil_rows("both", built.generation, RF_SLICE("shop-3"));
+    damage_other_partitions("shop-3");
+    (void)repair_rows("both", "shop-3", NULL, 0, &seen);
+    cr_assert_eq(seen.count, 1);
+    cr_assert_eq(rf_repair(store, "both", &all, &result, &err), RF_ERR_DAMAGED);
 }
 
 Test(repair, of_a_prefix_leaves_other_rows_as_they_are)
