@@ -26,6 +26,13 @@ class Checks(tool.Case):
             for m in (model, *model['colours'])
         }
 
+    def moment(self):
+        """Both, with no merge between the two."""
+        while True:
+            served, listed = self.served(), self.listed()
+            if all(key in listed and not listed[key].get('replaced_by') for key in served):
+                return listed, served
+
     def fail_with(self, what):
         self.fail('%s\n%s' % (what, '\n'.join(self.history)))
 
@@ -57,7 +64,7 @@ class Checks(tool.Case):
 
     def judge_followed(self, followed):
         """All that were followed are where the log is, or suspended in front of an event that they cannot take."""
-        listed, served = self.listed(), self.served()
+        listed, served = self.moment()
         self.take_merges(listed)
         for generation in followed:
             while generation.replaced:
@@ -97,7 +104,7 @@ class Checks(tool.Case):
     # ---- all of it ----
 
     def look(self):
-        model, listed, served = self.model, self.listed(), self.served()
+        model, (listed, served) = self.model, self.moment()
         self.take_merges(listed)
         self.want(sorted(listed) == sorted(model.generations), 'generations:', sorted(listed),
                   'expected:', sorted(model.generations))  # fmt: skip

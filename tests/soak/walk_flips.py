@@ -43,7 +43,7 @@ class Flips(walk_rebuilds.Rebuilds):
         to_flip = [g for g in targets if g is not model.living(g.name)]
         low = {g.key: max(g.position, model.living(g.name).position) for g in to_flip}
         blocked = [g for g in to_flip if model.fold(g, low[g.key]).failed]
-        if blocked:
+        if blocked or result.code == 1 and self.is_blocked_together(to_flip, low):
             self.want(result.code == 1, [str(g) for g in blocked], result)
             self.caught_up(to_flip, {})
             return
@@ -56,6 +56,12 @@ class Flips(walk_rebuilds.Rebuilds):
         if result.code == 0:
             for generation in targets:
                 model.flip(generation)
+
+    def is_blocked_together(self, generations, low):
+        """Several go to one position: where the furthest of them has to be, or on to the log's end."""
+        is_behind = any(g.position < low[g.key] for g in generations)
+        fails = any(self.model.fold(g, self.model.end).failed for g in generations)
+        return len(generations) > 1 and is_behind and fails
 
     def newly_broken(self, generation, position):
         fold = self.model.fold(generation, position)
@@ -87,6 +93,7 @@ class Flips(walk_rebuilds.Rebuilds):
         if catches_up:
             low = {g.key: max(g.position, model.living(g.name).position) for g in targets}
             failed = any(model.fold(g, low[g.key]).failed for g in targets)
+            failed = failed or result.code == 1 and self.is_blocked_together(targets, low)
             self.want(result.code == (1 if failed else 0), result)
             self.caught_up(targets, {} if failed else low)
         else:

@@ -61,7 +61,12 @@ class Walk(walk_reads.Reads):
         self.history.append('')
         getattr(self, operation)()
         self.settle()
-        self.look()
+        if self.is_large and self.follower:  # it merges at any time
+            self.end_following()
+            self.look()
+            self.start_following(self.following)
+        else:
+            self.look()
         self.done[operation] = self.done.get(operation, 0) + 1
 
     def test_every_command_leaves_what_the_model_says(self):
