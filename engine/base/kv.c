@@ -148,20 +148,23 @@ static size_t map_bytes(const rf_kv_options *options, off_t file_size)
 /* Without a place in lock.mdb, pages could be written over while they are read. */
 static rf_status fail_without_lock(const char *path, enum access *access_out, rf_err *err)
 {
-    if (errno == EROFS && rf_mount_is_unchanging(path)) {
+    const int cause = errno;
+
+    if (cause == EROFS && rf_mount_is_unchanging(path)) {
         *access_out = ACCESS_UNCHANGING;
         return RF_OK;
     }
-    if (errno == EROFS)
+    if (cause == EROFS)
         return rf_fail(err, RF_ERR_IO,
                        "%s: mounted read-only here, but others may write: who reads has to be noted there (a copy of the "
                        "store, or a snapshot that is mounted read-only as a whole, can be read without)",
                        path);
-    if (errno == EACCES || errno == EPERM)
+    if (cause == EACCES || cause == EPERM)
         return rf_fail(err, RF_ERR_IO,
                        "%s: this user may not write it, and others may write: who reads has to be noted there (give the "
                        "right to write to this file, or read a copy of the store)",
                        path);
+    errno = cause;
     return rf_fail_errno(err, "%s: cannot open", path);
 }
 
