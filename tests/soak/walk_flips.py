@@ -103,6 +103,20 @@ class Flips(walk_rebuilds.Rebuilds):
             for generation in targets:
                 model.flip(generation, back=True)
 
+    def back_and_forward(self):
+        """Perhaps a rebuild of what is held comes in between, which does not go live."""
+        name = self.name()
+        left, back = self.model.living(name), self.back_of(name)
+        self.flip_back([back], [name])
+        if back is None or self.model.living(name) is left:
+            return
+        if self.random.random() < 0.5 and left.version >= back.version:
+            self.settle()
+            self.rebuild([left.definition], [left.definition.path])
+        if left.key in self.model.generations and self.model.living(name) is not left:
+            self.settle()
+            self.flip_forward([left], [name, '--generation', left.number])
+
     def flip_set(self):
         model, r = self.model, self.random
         set = r.choice([g.set for g in model.generations.values() if not g.replaced])
@@ -167,6 +181,21 @@ class Flips(walk_rebuilds.Rebuilds):
         position = self.random.choice(suspended + [self.random.randint(1, model.end)])
         self.run_tool('skip', self.store, name, position, '--reason', 'drawn')
         model.skips[name].add(position)
+
+    def put_aside_and_resume(self):
+        """As who looks after it would do: the event that one is suspended for."""
+        model = self.model
+        suspended = [g for name in self.names for g in model.followed(name) if g.suspended]
+        if suspended:
+            generation = self.random.choice(suspended)
+            name, position = generation.name, generation.suspended
+            self.run_tool('skip', self.store, name, position, '--reason', 'bad')
+            model.skips[name].add(position)
+            self.run_tool('resume', self.store, name)
+            for other in model.followed(name):
+                other.suspended = None
+            if not self.follower:
+                self.follow_once()
 
     def unskip(self):
         model, name = self.model, self.name()

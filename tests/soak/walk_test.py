@@ -33,8 +33,8 @@ class Walk(walk_reads.Reads):
         ('grow',) * 6 + ('grow_and_apply',) * 2 + ('follow_once',) * 3 + ('toggle_following',) * 3
         + ('deploy',) * 4 + ('rebuild_by_name',) * 5 + ('rebuild_until',) + ('rebuild_if_changed',)
         + ('swap',) * 3 + ('rollback',) * 3 + ('flip_set',) * 2 + ('collect',) + ('pin', 'unpin', 'retire')
-        + ('skip',) * 2 + ('unskip',) + ('resume',) * 3 + ('diff',) * 3 + ('read',) * 3 + ('as_of',) * 2
-        + ('repair',) * 2 + ('wait',) + ('verify',)
+        + ('skip',) * 2 + ('unskip',) + ('resume',) * 2 + ('put_aside_and_resume',) * 3
+        + ('back_and_forward',) * 3 + ('diff',) * 3 + ('read',) * 3 + ('as_of',) * 2 + ('repair',) * 2 + ('wait',) + ('verify',)
     )  # fmt: skip
 
     def begin(self, seed):
