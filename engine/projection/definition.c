@@ -270,21 +270,19 @@ static rf_status take_tables(struct owner *owner, const rf_projection *tables, r
 }
 
 /* Without a zone table that says its rules in one file there is nothing to tell its versions by. */
-static void hash_engine(rf_definition *definition, bool zones)
+void rf_definition_hash_engine(rf_definition *definition, bool uses_zones)
 {
     struct {
-        rf_hash128 zones;
+        rf_hash128 zones, lua;
         uint64_t abi;
-    } engine = {{0, 0}, RF_PROJECTION_ABI};
+    } engine = {{0, 0}, {0, 0}, RF_PROJECTION_ABI};
 
-    if (zones)
+    definition->uses_zones |= uses_zones;
+    if (definition->uses_zones)
         (void)rf_zone_table_hash(&engine.zones, NULL);
+    if (definition->lua || definition->evolution_file)
+        engine.lua = rf_lua_state_engine_hash();
     definition->engine_hash = rf_hash128_of((rf_slice){(const char *)&engine, sizeof engine});
-}
-
-void rf_definition_use_zones(rf_definition *definition)
-{
-    hash_engine(definition, true);
 }
 
 static bool is_lua(const char *path)
@@ -306,9 +304,9 @@ static rf_status define(const rf_projection *tables, rf_slice content, rf_lua_fi
     rf_arena_init(&owner->arena, ARENA_BYTES_MAX);
     rf_definition *definition = &owner->definition;
     definition->content_hash = file ? rf_lua_file_hash(file) : rf_hash128_of(content);
-    hash_engine(definition, false);
     definition->path = strdup(path);
     definition->lua = file;
+    rf_definition_hash_engine(definition, false);
     char *copy = malloc(content.size ? content.size : 1);
     definition->content = (rf_slice){copy, content.size};
     rf_status status = RF_OK;
@@ -438,8 +436,7 @@ static rf_status load_lua(const char *path, rf_definition **definition_out, rf_e
     const rf_definition *made = &owner->definition;
     memcpy((char *)(uintptr_t)made->row_template, rf_lua_state_template(state), made->row_size);
     owner->lua = state;
-    if (rf_lua_state_uses_zones(state))
-        rf_definition_use_zones(&owner->definition);
+    rf_definition_hash_engine(&owner->definition, rf_lua_state_uses_zones(state));
     status = evolve(&owner->definition, rf_lua_state_evolution(state), err);
     if (status == RF_OK)
         status = take_expectations(owner, state, err);

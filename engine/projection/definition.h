@@ -95,9 +95,10 @@ typedef struct rf_definition {
     const rf_definition_expect *expects;
     uint32_t expect_count;
     rf_hash128 content_hash; /* of its files */
-    /* Of what they are run with: the ABI and, where they use the calendar, the zone table. Another one
-     * means that rows may be others, not that the definition is. */
+    /* Of what they are run with: the ABI, where Lua is in it what runs that, and where they use the calendar
+     * the zone table. Another one means that rows may be others, not that the definition is. */
     rf_hash128 engine_hash;
+    bool uses_zones;
     char *path;       /* the file that it was loaded from */
     rf_slice content; /* the bytes that were loaded; owned */
     void *plugin;     /* dlopen handle, or NULL for definitions made in memory (tests) */
@@ -116,8 +117,8 @@ rf_status rf_definition_of(const rf_projection *projection, rf_slice identity,
 rf_definition *rf_definition_share(rf_definition *definition);
 /* The last one's takes it away. Takes NULL. */
 void rf_definition_free(rf_definition *definition);
-/* Handlers or upcasters use the calendar: its zones count in the engine hash. */
-void rf_definition_use_zones(rf_definition *definition);
+/* When it is known whether handlers or upcasters use the calendar: then its zones count in the engine hash. */
+void rf_definition_hash_engine(rf_definition *definition, bool uses_zones);
 /* Whether the handler has a payload field. */
 bool rf_definition_reads_payload(const rf_definition_handler *handler);
 /* Writes the loaded bytes (not the file at `path`, which may have changed) to a new file, not durable;

@@ -48,8 +48,7 @@ rf_status rf_evolution_file_load(const char *path, rf_definition *definition, rf
     if (status != RF_OK)
         return status;
     hash = rf_lua_file_hash(file->file);
-    if (rf_lua_state_uses_zones(file->state))
-        rf_definition_use_zones(definition);
+    rf_definition_hash_engine(definition, rf_lua_state_uses_zones(file->state));
     return rf_definition_evolve(definition, evolution,
                                 (rf_slice){(const char *)&hash, sizeof hash}, err);
 }

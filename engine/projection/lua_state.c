@@ -7,6 +7,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <luajit.h>
 #include <lualib.h>
 #include <stdlib.h>
 #include <time.h>
@@ -513,6 +514,18 @@ void rf_lua_state_free(rf_lua_state *state)
         free(state->expects[i].place);
     }
     free(state);
+}
+
+rf_hash128 rf_lua_state_engine_hash(void)
+{
+    rf_hash128 hash = rf_hash128_of(RF_SLICE(LUAJIT_VERSION));
+
+    for (size_t i = 0; i < rf_lua_chunk_count; i++) {
+        const rf_slice parts[] = {{(const char *)&hash, sizeof hash},
+                                  {rf_lua_chunks[i].bytes, rf_lua_chunks[i].size}};
+        hash = rf_hash128_of_parts(parts, 2);
+    }
+    return hash;
 }
 
 bool rf_lua_state_uses_zones(const rf_lua_state *state)

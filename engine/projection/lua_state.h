@@ -44,6 +44,8 @@ void rf_lua_state_free_idle(rf_lua_file *file);
 /* The same for a file that declares an evolution and no projection. */
 rf_status rf_lua_state_new_evolution(rf_lua_file *file, rf_lua_state **state_out, rf_err *err);
 void rf_lua_state_free(rf_lua_state *state); /* takes NULL */
+/* Of what runs a file: our own chunks, and LuaJIT's version. */
+rf_hash128 rf_lua_state_engine_hash(void);
 const rf_projection *rf_lua_state_tables(const rf_lua_state *state);
 /* Whether any of its functions may use the calendar. */
 bool rf_lua_state_uses_zones(const rf_lua_state *state);

@@ -106,7 +106,7 @@ Test(definition, hashes_content_and_engine_apart)
     cr_assert_eq(a->content_hash.high, again->content_hash.high);
     cr_assert_eq(a->content_hash.low, rf_hash128_of(RF_SLICE("x")).low);
     cr_assert_eq(a->engine_hash.low, b->engine_hash.low);
-    rf_definition_use_zones(b);
+    rf_definition_hash_engine(b, true);
     cr_assert_neq(a->engine_hash.low, b->engine_hash.low);
     rf_definition_free(a);
     rf_definition_free(b);

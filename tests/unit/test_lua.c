@@ -983,6 +983,23 @@ Test(lua, a_required_file_belongs_to_the_definition)
     rf_definition_free(definition);
 }
 
+/* Another refold, or LuaJIT, may make other rows of the same files. */
+Test(lua, what_runs_it_counts_in_the_engine_hash)
+{
+    struct {
+        rf_hash128 zones, lua;
+        uint64_t abi;
+    } engine = {{0, 0}, {0, 0}, RF_PROJECTION_ABI};
+    const rf_slice bytes = {(const char *)&engine, sizeof engine};
+    rf_definition *definition = load(HEAD "on ('A', { 'q int' }, function (row, e) row.n = e.q end)");
+
+    cr_expect_neq(definition->engine_hash.low, rf_hash128_of(bytes).low);
+    engine.lua = rf_lua_state_engine_hash();
+    cr_expect_neq(engine.lua.low, 0);
+    cr_expect_eq(definition->engine_hash.low, rf_hash128_of(bytes).low);
+    rf_definition_free(definition);
+}
+
 /* A change of the zone table changes rows, and no definition. */
 Test(lua, zones_count_in_the_engine_hash_where_they_are_used)
 {
