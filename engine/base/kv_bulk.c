@@ -37,6 +37,7 @@ enum {
     NODE_FLAGS_AT = 4,
     NODE_KEY_SIZE_AT = 6,
     NODE_HEADER_SIZE = 8,
+    NODE_PLACE_SIZE = 2, /* of where it is, behind the page's header */
     NODE_BIG_DATA = 1,
     /* LMDB keeps at least two nodes a page. */
     NODE_SIZE_MAX = (((PAGE_SIZE - PAGE_HEADER_SIZE) / 2) & ~1) - 2,
@@ -376,14 +377,21 @@ static bool page_begin(bulk_level *level, const bulk_entry *first)
     return true;
 }
 
+static size_t node_size(const bulk_level *level, const bulk_entry *entry)
+{
+    size_t value_size =
+        level->flags != PAGE_LEAF ? 0 : entry->value ? entry->size : sizeof entry->page;
+
+    return (NODE_HEADER_SIZE + entry->key_size + value_size + 1) & ~(size_t)1;
+}
+
 /* Adds a node; the first of a branch page stands for all keys below the second, and has none. */
 static bool level_add(bulk_level *level, const bulk_entry *entry)
 {
     bool is_leaf = level->flags == PAGE_LEAF;
-    size_t value_size = !is_leaf ? 0 : entry->value ? entry->size : sizeof entry->page;
-    size_t size = (NODE_HEADER_SIZE + entry->key_size + value_size + 1) & ~(size_t)1;
+    size_t size = node_size(level, entry);
 
-    if (level->parent_count == 0 || level->upper - level->lower < size + 2)
+    if (level->parent_count == 0 || level->upper - level->lower < size + NODE_PLACE_SIZE)
         if (!page_begin(level, entry))
             return false;
     bool leftmost = !is_leaf && level->lower == PAGE_HEADER_SIZE;
@@ -392,7 +400,7 @@ static bool level_add(bulk_level *level, const bulk_entry *entry)
     char *page = level->pages->data + level->page_at;
     level->upper -= (unsigned)size;
     rf_store_u16(page + level->lower, (uint16_t)level->upper);
-    level->lower += 2;
+    level->lower += NODE_PLACE_SIZE;
     char *node = page + level->upper;
     uint16_t key_size = leftmost ? 0 : entry->key_size;
     rf_store_u32(node, is_leaf ? entry->size : (uint32_t)entry->page);
@@ -404,6 +412,24 @@ static bool level_add(bulk_level *level, const bulk_entry *entry)
         memcpy(node + NODE_HEADER_SIZE + key_size, entry->value, entry->size);
     else if (is_leaf)
         rf_store_u64(node + NODE_HEADER_SIZE + key_size, entry->page);
+    return true;
+}
+
+/* LMDB ends the process over a branch page with one node. So where the last of them would be alone, it takes the
+ * one before it along; pages have room for more than four. */
+static bool add_branches(bulk_level *above, const bulk_entry *below, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && i + 2 == count) {
+            size_t room = above->upper - above->lower;
+            size_t one = node_size(above, &below[i]) + NODE_PLACE_SIZE;
+            size_t two = one + node_size(above, &below[i + 1]) + NODE_PLACE_SIZE;
+            if (one <= room && room < two && !page_begin(above, &below[i]))
+                return false;
+        }
+        if (!level_add(above, &below[i]))
+            return false;
+    }
     return true;
 }
 
@@ -441,8 +467,7 @@ static bool build_tree(rf_kv_bulk *bulk, rf_buf *pages, bulk_tree *tree)
     tree->depth = level.parent_count > 0;
     while (built && level.parent_count > 1) {
         bulk_level above = {.flags = PAGE_BRANCH, .first_page = first_page, .pages = pages};
-        for (size_t i = 0; built && i < level.parent_count; i++)
-            built = level_add(&above, &level.parents[i]);
+        built = add_branches(&above, level.parents, level.parent_count);
         page_close(&above);
         free(level.parents);
         level = above;

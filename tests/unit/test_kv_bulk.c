@@ -13,6 +13,7 @@
 
 static char dir[64];
 static char path[128];
+static bool is_narrow; /* few entries a page: all keys are long, and no value is large */
 
 static void make_dir(void)
 {
@@ -33,6 +34,8 @@ static size_t size_of(int entry)
 {
     static const size_t sizes[] = {1, 2, 100, 2000, 2030, 2040, 4080, 4081, 8176, 8177, 20000};
 
+    if (is_narrow)
+        return 1;
     return entry == 77 ? (3u << 20) : sizes[(size_t)entry % (sizeof sizes / sizeof sizes[0])];
 }
 
@@ -41,8 +44,8 @@ static size_t key_of(char key_out[512], int entry)
     size_t size = (size_t)snprintf(key_out, 512, "%08d", entry);
 
     /* long ones make a tree of several levels */
-    memset(key_out + size, 'k', 300);
-    return size + (entry % 3 == 0 ? 300 : 0);
+    memset(key_out + size, 'k', 490);
+    return is_narrow ? size + 490 : size + (entry % 3 == 0 ? 300 : 0);
 }
 
 /* `count` entries in `runs` runs, which are written in falling order. */
@@ -132,6 +135,17 @@ Test(kv_bulk, writes_a_file_of_any_number_of_entries_that_lmdb_reads)
             check_file(counts[i]);
             cr_assert_eq(remove(path), 0);
         }
+}
+
+/* LMDB ends the process over a branch page with one node, which the last of a level could become. */
+Test(kv_bulk, writes_no_branch_page_with_one_node, .timeout = 120)
+{
+    is_narrow = true;
+    for (int count = 1; count <= 450; count++) {
+        (void)write_file(count, 3, false);
+        check_file(count);
+        cr_assert_eq(remove(path), 0);
+    }
 }
 
 Test(kv_bulk, keeps_small_values_in_leaves)
