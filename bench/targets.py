@@ -729,23 +729,25 @@ def holding(bench):
     import_lines(bench, store, 1, first)
     bench.rebuild(store, *models)
     traffic = Traffic(bench, store, first)
-    alone = longest_wait(bench, store, lambda: time.sleep(3))
-    for name in (*models, 'all three'):
-        of = models if name == 'all three' else (name,)
-        runs = [rebuild_held(bench, store, of) for _ in range(3)]
-        waits = Figures(wait for wait, _ in runs)
-        held = max((held for _, held in runs), key=lambda held: held['longest_s'])
-        yield '23 ' + name, row(
-            "a follower's longest wait during a rebuild and swap of %s, beside imports of 2,000 events and "
-            'a process that follows all three; with these alone. The rebuild itself held it for %.3f s at most, '
-            'with %.3f s of processor time, %.3f s of writing, and else waiting for a core'
-            % (name, held['longest_s'], held['processor_s'], held['files_s']),
-            waits,
-            Figures([alone]),
-            target='under 0.1 s',
-            met=waits.worst < 0.1,
-        )
-    traffic.close()
+    try:
+        alone = longest_wait(bench, store, lambda: time.sleep(3))
+        for name in (*models, 'all three'):
+            of = models if name == 'all three' else (name,)
+            runs = [rebuild_held(bench, store, of) for _ in range(3)]
+            waits = Figures(wait for wait, _ in runs)
+            held = max((held for _, held in runs), key=lambda held: held['longest_s'])
+            yield '23 ' + name, row(
+                "a follower's longest wait during a rebuild and swap of %s, beside imports of 2,000 events and "
+                'a process that follows all three; with these alone. The rebuild itself held it for %.3f s at most, '
+                'with %.3f s of processor time, %.3f s of writing, and else waiting for a core'
+                % (name, held['longest_s'], held['processor_s'], held['files_s']),
+                waits,
+                Figures([alone]),
+                target='under 0.1 s',
+                met=waits.worst < 0.1,
+            )
+    finally:
+        traffic.close()
     shutil.rmtree(store)
 
 
